@@ -1,0 +1,102 @@
+"""Noise for neural networks: dropout and its family, for any model, with the same bits everywhere.
+
+Kinds say what noise is (`Dropout`, `GaussianNoise`, `GaussianDropout`, `UniformNoise`), presets
+are functions that return kinds, a `Stream` gives the key that says which noise, `mask` and
+`noise` show it without a model, and `inject` puts it into one. `noisegate.numpy` and
+`noisegate.torch` are the faces for each library, imported when they are first used.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from .core import messages as _messages
+from .core.errors import (
+    InvalidType,
+    InvalidValue,
+    MissingExtra,
+    NoisegateError,
+    RecomputationError,
+    UnmatchedRule,
+)
+from .core.keys import Key, Stream
+from .core.kind import Kind
+from .core.kinds import (
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    UniformNoise,
+    from_config,
+)
+from .core.presets import (
+    drop_path,
+    dropout_channels,
+    dropout_locations,
+    locked_dropout,
+    spatial_dropout,
+)
+
+if TYPE_CHECKING:
+    from . import numpy, study, torch
+    from .injection import inject
+    from .numpy import mask, noise
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "InvalidType",
+    "InvalidValue",
+    "Key",
+    "Kind",
+    "MissingExtra",
+    "NoisegateError",
+    "RecomputationError",
+    "Stream",
+    "UniformNoise",
+    "UnmatchedRule",
+    "drop_path",
+    "dropout_channels",
+    "dropout_locations",
+    "from_config",
+    "inject",
+    "locked_dropout",
+    "mask",
+    "noise",
+    "numpy",
+    "spatial_dropout",
+    "study",
+    "torch",
+]
+
+# Name: (module, what of it; None is the module itself, the extra that brings what it needs).
+_LAZY = {
+    "inject": ("injection", "inject", None),
+    "mask": ("numpy", "mask", None),
+    "noise": ("numpy", "noise", None),
+    "numpy": ("numpy", None, None),
+    "torch": ("torch", None, "torch"),
+    "study": ("study", None, "study"),
+}
+
+# Extra: what has to be there.
+_NEEDS = {"torch": ["torch"], "study": ["torch", "sklearn", "scipy", "matplotlib", "rich"]}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'noisegate' has no attribute {name!r}")
+    module, attribute, extra = _LAZY[name]
+    for package in _NEEDS.get(extra or "", []):
+        if find_spec(package) is None:
+            raise MissingExtra(_messages.missing_extra(f"noisegate.{name}", package, str(extra)))
+    loaded = import_module(f"{__name__}.{module}")
+    value = loaded if attribute is None else getattr(loaded, attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

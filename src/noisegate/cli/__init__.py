@@ -1,0 +1,49 @@
+"""The command line: one file for each subcommand; arguments in, calls, tables out."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from noisegate import __version__
+from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError
+
+from . import study
+
+__all__ = ["main"]
+
+SUBCOMMANDS = (study,)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0, 1 (the work failed), 2 (the call was wrong)."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.execute(parsed)
+    except (InvalidValue, InvalidType) as error:
+        return _failed(error, 2)
+    except NoisegateError as error:
+        return _failed(error, 1)
+    except OSError as error:
+        return _failed(error, 1)
+    except KeyboardInterrupt:
+        return _failed("interrupted", 130)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="noisegate",
+        description="Noise for neural networks: see what it does.",
+        epilog="Example:\n  noisegate study --model mlp --seeds 2 --epochs 5",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"noisegate {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for subcommand in SUBCOMMANDS:
+        subcommand.add(subparsers)
+    return parser
+
+
+def _failed(error: object, code: int) -> int:
+    print(f"noisegate: {error}", file=sys.stderr)
+    return code

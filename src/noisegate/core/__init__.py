@@ -1,0 +1,1 @@
+"""What noise is, without any array library: addresses, draws, kinds, rules."""

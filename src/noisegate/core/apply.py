@@ -1,0 +1,145 @@
+"""The one application of noise, over any engine: ``where(keep, gain·x + shift, fill)``."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from . import checks, keys, messages
+from .draws import Draws, Field
+from .engine import Array, Engine
+from .errors import InvalidType, InvalidValue
+from .keys import Key
+from .kind import Kind
+from .window import Window, local_shape, window_of
+
+
+class ArrayEngine(Engine, Protocol):
+    """An engine as the application sees it."""
+
+    def precision(self, x: Array) -> str:
+        """Return "float32" or "float64", in which x is computed; "integer"; or "unsupported"."""
+
+    def is_complex(self, x: Array) -> bool:
+        """Return whether x holds complex numbers."""
+
+    def as_real(self, x: Array) -> Array:
+        """Return complex x of shape (...) as real numbers of shape (..., 2)."""
+
+    def as_complex(self, values: Array) -> Array:
+        """Return real numbers of shape (..., 2) as complex ones of shape (...)."""
+
+    def restore(self, values: Array, x: Array) -> Array:
+        """Return computed values in x's dtype."""
+
+    def select(self, keep: Array, values: Array, fill: float) -> Array:
+        """Return values where keep, else fill, laid out in memory as values are."""
+
+
+def prepare(
+    kind: Kind,
+    key: Any,
+    shape: tuple[int, ...],
+    rows: Any,
+    sample_axis: Any,
+    live: Mapping[str, object],
+    *,
+    select: bool = False,
+) -> tuple[Window, Any]:
+    """Return the window and the rate of a call, all arguments checked.
+
+    With `select` the shape is that of the whole field and `rows` choose a part of it.
+    """
+    who = type(kind).__name__
+    keys.key(who, key)
+    rate = kind.live_rate(live)
+    window = window_of(who, shape, kind.axes, rows, sample_axis, select=select)
+    if not checks.is_host(rate):
+        part = local_shape(who, shape, rows, sample_axis) if select else shape
+        _check_rate_shape(kind, rate, part)
+    return window, rate
+
+
+def is_identity(kind: Kind, rate: Any) -> bool:
+    """Return whether the rate is a host number that changes nothing."""
+    return checks.is_host(rate) and kind.is_identity(rate)
+
+
+def draws_of(engine: Engine, kind: Kind, key: Key, window: Window, precision: str) -> Draws:
+    """Return the draws of a kind under a key."""
+    return Draws(engine, type(kind).__name__, key, window, precision)
+
+
+def field_of(kind: Kind, draws: Draws, rate: Any) -> Field:
+    """Return the field of a kind at a rate, which is clamped if it is live."""
+    if not checks.is_host(rate):
+        # The numbers of a rate are those that it holds in its own precision.
+        live = draws.engine.cast(draws.engine.live(rate), "float64")
+        rate = kind.clamp(draws, live)
+    return kind.field(draws, rate)
+
+
+def apply(
+    engine: ArrayEngine,
+    kind: Kind,
+    x: Array,
+    key: Key,
+    window: Window,
+    rate: Any,
+    *,
+    linear: bool = False,
+) -> Array:
+    """Return x with noise on it; with `linear` the part of that which is linear in x.
+
+    The linear part, with shift and fill at 0, is the backward pass and the tangent.
+    """
+    precision = check_input(engine, kind, x)
+    computed = "float32" if precision == "integer" else precision
+    field = field_of(kind, draws_of(engine, kind, key, window, computed), rate)
+    if linear:
+        field = field._replace(shift=None, fill=0.0)
+    if engine.is_complex(x):
+        if field.shift is not None:
+            raise InvalidType(messages.complex_shift(type(kind).__name__, x.dtype))
+        return engine.as_complex(_applied(engine, _with_axis(field), engine.as_real(x)))
+    if precision == "integer":  # they are selected, never computed with
+        return _applied(engine, Field(field.keep, fill=field.fill), x)
+    return engine.restore(_applied(engine, field, engine.cast(x, precision)), x)
+
+
+def _applied(engine: ArrayEngine, field: Field, values: Array) -> Array:
+    if field.gain is not None:
+        values = values * field.gain
+    if field.shift is not None:
+        values = values + field.shift
+    return values if field.keep is None else engine.select(field.keep, values, field.fill)
+
+
+def _with_axis(field: Field) -> Field:
+    """Return a real field with a last axis of 1, for the two parts of complex numbers."""
+    keep, gain = field.keep, field.gain
+    return Field(
+        keep=None if keep is None else keep[..., None],
+        gain=gain if gain is None or isinstance(gain, float) else gain[..., None],
+        fill=field.fill,
+    )
+
+
+def check_input(engine: ArrayEngine, kind: Kind, x: Array) -> str:
+    """Return the precision of the application, or refuse the input."""
+    who = type(kind).__name__
+    precision = engine.precision(x)
+    if precision == "unsupported":
+        raise InvalidType(messages.unsupported_dtype(who, x.dtype))
+    if precision == "integer" and getattr(kind, "rescale", True):
+        raise InvalidType(messages.integer_input(who, x.dtype, kind.REMEDY))
+    return precision
+
+
+def _check_rate_shape(kind: Kind, rate: Any, shape: tuple[int, ...]) -> None:
+    """Refuse a live rate that does not broadcast to the input."""
+    given = tuple(rate.shape)
+    fits = len(given) <= len(shape) and all(
+        mine in (1, theirs) for mine, theirs in zip(given[::-1], shape[::-1], strict=False)
+    )
+    if not fits:
+        message = messages.live_rate_shape(type(kind).__name__, kind.RATE, given, shape)
+        raise InvalidValue(message)

@@ -1,0 +1,61 @@
+"""The one list of array libraries, by name; none is imported before the user has done so.
+
+This is the single place from which a lower floor reaches a higher one, and it does so late:
+when an array or a model of a library arrives, its face is looked up here.
+"""
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from . import messages
+from .errors import InvalidType
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An array library: its module, its arrays' and models' classes, and our face for it."""
+
+    module: str
+    arrays: tuple[str, ...]
+    models: tuple[str, ...]
+    face: str
+
+    def owns(self, value: object, names: tuple[str, ...]) -> bool:
+        """Return whether `value` is of one of the classes, if the library is imported."""
+        library = sys.modules.get(self.module)
+        return library is not None and isinstance(
+            value, tuple(_attribute(library, name) for name in names)
+        )
+
+
+BACKENDS = (
+    Backend("numpy", ("ndarray", "generic"), (), "noisegate.numpy"),
+    Backend("torch", ("Tensor",), ("nn.Module",), "noisegate.torch"),
+)
+
+
+def face_of_array(who: str, x: object) -> Any:
+    """Return the face for an array."""
+    for backend in BACKENDS:
+        if backend.owns(x, backend.arrays):
+            return import_module(backend.face)
+    supported = [backend.module for backend in BACKENDS]
+    raise InvalidType(messages.unsupported_array(who, x, supported))
+
+
+def face_of_model(model: object) -> Any:
+    """Return the face for a model."""
+    for backend in BACKENDS:
+        if backend.owns(model, backend.models):
+            return import_module(backend.face)
+    raise InvalidType(messages.unsupported_model(model))
+
+
+def _attribute(library: ModuleType, dotted: str) -> Any:
+    value: Any = library
+    for name in dotted.split("."):
+        value = getattr(value, name)
+    return value

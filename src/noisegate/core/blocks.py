@@ -1,0 +1,171 @@
+"""Philox blocks for any array library whose integers have 64 bits: addresses to lanes.
+
+Written once over the engine's arrays. Words live in int64 with 32 clean bits; a product that
+overflows wraps, which leaves its low 64 bits, and every shift is followed by a mask.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .engine import Array, Engine
+from .keys import Key
+from .philox import MULTIPLIERS, ROUNDS, WEYL, WORD
+from .window import Window
+
+# Lanes are kept as int16, minus 2¹⁵: not every library compares uint16.
+BIAS = 1 << 15
+
+
+def philox(
+    block: Array, low: Array, high: Array, step: int, key: tuple[int, int]
+) -> tuple[Array, Array, Array, Array]:
+    """Return four int64 words, with 32 clean bits, of every counter (block, low, high, step).
+
+    The shapes broadcast: rows as a column and blocks as a row share the work of two rounds.
+    """
+    c0, c1, c2, c3 = block, low, high, step
+    k0, k1 = key
+    for turn in range(ROUNDS):
+        product0, product1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
+        even, odd = product1 >> 32, product0 >> 32
+        if turn < 2:  # shapes still grow by broadcasting
+            even, odd = even ^ c1, odd ^ c3
+        else:
+            even ^= c1
+            odd ^= c3
+        even ^= k0
+        even &= WORD
+        odd ^= k1
+        odd &= WORD
+        # The low words keep garbage above 32 bits, which the next mask removes.
+        c0, c1, c2, c3 = even, product1, odd, product0
+        k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
+    return c0, c1, c2, c3
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The blocks of one pass: a column of rows by a row of block numbers."""
+
+    engine: Engine
+    low: Array
+    high: Array
+    blocks: Array
+    step: int
+    key: Callable[[int], tuple[int, int]]
+
+    def lanes(self, plane: int) -> Array:
+        """Return biased lanes, shape (rows, 8 · blocks)."""
+        words = philox(self.blocks, self.low, self.high, self.step, self.key(plane))
+        return self.engine.pack(words).reshape(len(self.low), -1)
+
+    def lanes_at(self, plane: int, where: tuple[Array, ...]) -> Array:
+        """Return the biased lanes of single elements, given by (row, column) indices."""
+        row, column = where
+        blocks, low, high = self.blocks[0][column >> 3], self.low[row, 0], self.high[row, 0]
+        words = philox(blocks, low, high, self.step, self.key(plane))
+        return self.engine.pack(words)[self.engine.integers(range(len(row))), column & 7]
+
+    def u32(self, number: int) -> Array:
+        """Return the u32 of the random number `number` of every element, as int64."""
+        high = self.engine.cast(self.lanes(2 * number), "int64")
+        high += BIAS
+        high <<= 16
+        low = self.engine.cast(self.lanes(2 * number + 1), "int64")
+        low += BIAS
+        high |= low
+        return high
+
+    def below(self, number: int, threshold: int) -> Array:
+        """Return where u32 < threshold < 2³²; plane 1 decides only where the halves tie."""
+        top, bottom = threshold >> 16, threshold & 0xFFFF
+        if bottom and not self.engine.lazy:
+            return self.u32(number) < threshold
+        lanes = self.lanes(2 * number)
+        result = lanes < top - BIAS
+        if not bottom:
+            return result
+        ties = self.engine.ones(lanes == top - BIAS)
+        if len(ties[0]):
+            result[ties] = self.lanes_at(2 * number + 1, ties) < bottom - BIAS
+        return result
+
+
+def read(
+    engine: Engine,
+    window: Window,
+    key: Key,
+    kind: str,
+    dtype: str,
+    function: Callable[[Chunk], Array],
+) -> Array:
+    """Return `function` of every chunk of a window, put together in the local noise shape."""
+    blocks, columns = _addresses(engine, window)
+    rows = window.rows
+    passes = list(_passes(len(rows), len(blocks), engine.blocks_per_pass))
+    parts = (_chunk(engine, key, kind, rows[r], blocks[b]) for r, b in passes)
+    if len(passes) == 1:
+        result = function(next(parts))
+    else:
+        result = engine.empty((len(rows), 8 * len(blocks)), dtype)
+        for (r, b), chunk in zip(passes, parts, strict=True):
+            result[r, 8 * b.start : 8 * b.stop] = function(chunk)
+    return _shape_as(engine, window, result[:, columns])
+
+
+def _chunk(
+    engine: Engine, key: Key, kind: str, rows: range | tuple[int, ...], blocks: Array
+) -> Chunk:
+    low, high = _column(engine, rows, 0), _column(engine, rows, 32)
+    row_of_blocks = blocks.reshape(1, -1)
+    return Chunk(engine, low, high, row_of_blocks, key.step, lambda plane: key.plane(kind, plane))
+
+
+def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
+    """Return the low or high words of rows, as a column."""
+    if isinstance(ids, range) and ids[-1] <= WORD:
+        words = ids if shift == 0 else (0,) * len(ids)
+    else:
+        words = tuple(row >> shift & WORD for row in ids)
+    return engine.integers(words).reshape(-1, 1)
+
+
+def _addresses(engine: Engine, window: Window) -> tuple[Array, Any]:
+    """Return the blocks that a row of the window touches and its columns among their lanes."""
+    first, count = window.first, window.count
+    if window.contiguous:
+        start = first >> 3
+        stop = (first + count + 7) >> 3 if count else start
+        return engine.integers(range(start, stop)), slice(first & 7, (first & 7) + count)
+    offsets = engine.integers((0,))
+    for start, extent, stride in window.runs:
+        along = engine.integers(range(start * stride, (start + extent) * stride, stride))
+        offsets = (offsets.reshape(-1, 1) + along).reshape(-1)
+    blocks, position = engine.unique(offsets >> 3)
+    return blocks, (position << 3) + (offsets & 7)
+
+
+def _passes(rows: int, blocks: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Cut rows by blocks into chunks of at most `size` blocks, whole rows where they fit."""
+    if not rows or not blocks:
+        return
+    wide = min(blocks, size)
+    tall = max(1, size // wide)
+    for row in range(0, rows, tall):
+        for block in range(0, blocks, wide):
+            yield (
+                slice(row, min(row + tall, rows)),
+                slice(block, min(block + wide, blocks)),
+            )
+
+
+def _shape_as(engine: Engine, window: Window, field: Array) -> Array:
+    """Return a field of shape (rows, offsets) in the local noise shape."""
+    others = tuple(window.extent[axis] for axis in window.offset_axes)
+    if window.sample_axis is None:
+        return field.reshape(others)
+    order = list(range(1, len(window.extent)))
+    order.insert(window.sample_axis, 0)
+    shaped = field.reshape((len(window.rows), *others))
+    return shaped if window.sample_axis == 0 else engine.permute(shaped, order)

@@ -1,0 +1,107 @@
+"""Checks of what users pass in; each returns the value in its one stored form or raises."""
+
+import functools
+import inspect
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any, ParamSpec, SupportsIndex, TypeGuard, TypeVar, cast
+
+from . import messages
+from .errors import InvalidType, InvalidValue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def is_number(value: object) -> bool:
+    """Return whether `value` is a real number on the host: Python's or NumPy's, no array."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_host(rate: object) -> TypeGuard[float]:
+    """Return whether a checked rate is a host number; else it is a live array.
+
+    A live rate of NumPy may decay to a np.float64, which is a float by inheritance.
+    """
+    return type(rate) is float
+
+
+def number(who: str, name: str, value: object) -> float:
+    """Return `value` as the float that it holds in its own precision."""
+    if not is_number(value):
+        raise InvalidType(messages.not_a_number(who, name, value))
+    return float(cast(float, value))
+
+
+def probability(who: str, name: str, value: object, *, below_one: bool = False) -> float:
+    """Return a number in [0, 1], or in [0, 1) for noises that are infinite at 1."""
+    p = number(who, name, value)
+    if not 0 <= p <= 1 or (below_one and p == 1):
+        bounds = "[0, 1)" if below_one else "[0, 1]"
+        raise InvalidValue(messages.out_of_bounds(who, name, bounds, p))
+    return p + 0.0  # -0.0 becomes 0.0, so that equal kinds have equal hashes and reprs
+
+
+def scale(who: str, name: str, value: object) -> float:
+    """Return a finite number >= 0: a standard deviation or a width."""
+    amount = number(who, name, value)
+    if not 0 <= amount < float("inf"):
+        raise InvalidValue(messages.negative(who, name, amount))
+    return amount + 0.0
+
+
+def whole(who: str, name: str, value: object, bits: int) -> int:
+    """Return a whole number in [0, 2**bits)."""
+    if isinstance(value, bool):
+        raise InvalidType(messages.not_whole(who, name, value))
+    try:
+        result = operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        raise InvalidType(messages.not_whole(who, name, value)) from None
+    if not 0 <= result < 2**bits:
+        raise InvalidValue(messages.out_of_range(who, name, bits, result))
+    return result
+
+
+def flag(who: str, name: str, value: object) -> bool:
+    """Return a bool; numbers are refused, since `Dropout(0.5, 0.5)` is a slip."""
+    if not isinstance(value, bool):
+        raise InvalidType(messages.not_a_flag(who, name, value))
+    return value
+
+
+def keywords(who: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse a keyword that is not known, and name the nearest."""
+    for word in given:
+        if word not in known:
+            raise InvalidType(messages.unknown_keyword(who, word, known))
+
+
+def known_keywords(who: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function answer a misspelt keyword by the name of the nearest."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        parameters = inspect.signature(function).parameters
+        known = [name for name in parameters if name != "self"]
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            keywords(who, kwargs, known)
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def shape(who: str, value: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple of whole numbers; a bare whole number is one extent."""
+    try:
+        extents = tuple(value) if isinstance(value, Iterable) else (value,)
+        result = tuple(operator.index(extent) for extent in extents)
+    except TypeError:
+        raise InvalidType(messages.bad_shape(who, value)) from None
+    if any(extent < 0 for extent in result):
+        raise InvalidValue(messages.bad_shape(who, value))
+    return result

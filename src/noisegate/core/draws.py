@@ -1,0 +1,116 @@
+"""From random words to numbers, over any engine. Rules: `spec/kinds.md`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from . import checks, philox
+from .blocks import Chunk, read
+from .engine import Array, Engine
+from .keys import Key
+from .window import Window
+
+ALL = 2**32
+
+
+class Field(NamedTuple):
+    """Noise as data for one application: ``where(keep, gain·x + shift, fill)``.
+
+    What is None is not applied: without `gain` nothing is multiplied, without `shift` nothing
+    is added (so −0 stays −0), without `keep` nothing is removed.
+    """
+
+    keep: Array = None
+    gain: Array | float = None
+    shift: Array = None
+    fill: Array | float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The random numbers of one kind under one key, over one window.
+
+    An element has as many independent random numbers as a kind asks for: number 0 is made of
+    planes 0 and 1, number 1 of planes 2 and 3, and so on. `dtype` is the precision in which
+    the noise is applied, "float32" or "float64".
+    """
+
+    engine: Engine
+    kind: str
+    key: Key
+    window: Window
+    dtype: str
+
+    def _read(self, dtype: str, function: Callable[[Chunk], Array]) -> Array:
+        return read(self.engine, self.window, self.key, self.kind, dtype, function)
+
+    def u32(self, number: int = 0) -> Array:
+        """Return 32 random bits per element, as int64 in [0, 2³²)."""
+        return self._read("int64", lambda chunk: chunk.u32(number))
+
+    def keep(self, p: float | Array, number: int = 0) -> Array:
+        """Return where an element survives removal with probability p."""
+        if not checks.is_host(p):
+            return ~(self.u32(number) < self._live_threshold(p))
+        t = philox.threshold(p)
+        if t in (0, ALL):
+            everywhere = self.engine.empty(self.window.extent, "bool")
+            everywhere[...] = t == 0
+            return everywhere
+        return ~self._read("bool", lambda chunk: chunk.below(number, t))
+
+    def survivor_scale(self, p: float | Array) -> Array | float | None:
+        """Return 2³² / (2³² − T), rounded once; None where T is 0 or 2³² and it has no use."""
+        if checks.is_host(p):
+            t = philox.threshold(p)
+            return None if t in (0, ALL) else philox.survivor_scale(t, self._digits)
+        # Where all is removed the scale has no use, and must not divide by 0.
+        left = self.engine.clip(ALL - self._live_threshold(p), 1.0, float(ALL))
+        return self.engine.cast(ALL / left, self.dtype)
+
+    def uniform(self, number: int = 0) -> Array:
+        """Return uniform numbers in (−1, 1), in the precision of the application."""
+
+        def function(chunk: Chunk) -> Array:
+            odd = 2 * (chunk.u32(number) >> 8) + (1 - 2**24)
+            return self.engine.cast(odd, "float32") * 2.0**-24
+
+        return self.engine.cast(self._read("float32", function), self.dtype)
+
+    def normal(self, number: int = 0) -> Array:
+        """Return normal numbers, each a float32, in the precision of the application."""
+        function = _normal_of(self.engine, number)
+        return self.engine.cast(self._read("float32", function), self.dtype)
+
+    def rounded(self, value: float | Array) -> float | Array:
+        """Return a host number or a live array, rounded once to the precision in use."""
+        if checks.is_host(value):
+            return philox.round_float(value, self._digits)
+        return self.engine.cast(value, self.dtype)
+
+    @property
+    def _digits(self) -> int:
+        return 24 if self.dtype == "float32" else 53
+
+    def _live_threshold(self, p: Array) -> Array:
+        """Return T of live rates as float64; NaN stays NaN, and no number is below it."""
+        return self.engine.round(self.engine.clip(p, 0.0, 1.0) * float(ALL))
+
+
+def _normal_of(engine: Engine, number: int) -> Callable[[Chunk], Array]:
+    """Return inversion of the normal distribution in integers; see `spec/normal.md`."""
+
+    def function(chunk: Chunk) -> Array:
+        u = chunk.u32(number)
+        a, d, c = engine.normal_table()
+        # The bits of a float64 hold the exponent and, left-aligned, the fraction of the tail.
+        bits = engine.bits(engine.cast((u << 1 | 1) & philox.WORD, "float64"))
+        segment = (bits >> 47) - (1023 << 5)
+        f = (bits >> 31) & 0xFFFF
+        g = f * (65535 - f) >> 16
+        magnitude = a[segment] - (d[segment] * f + c[segment] * g >> 10)
+        sign = -(u >> 31)
+        signed = (magnitude ^ sign) - sign
+        return engine.cast(signed, "float32") * 2.0**-27
+
+    return function

@@ -1,0 +1,58 @@
+"""The keyhole through which the generic code sees an array library."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+# An array of the engine's library; its operators are the only other thing used of it.
+Array = Any
+
+
+class Engine(Protocol):
+    """What an engine supplies; see `docs/architecture.md`."""
+
+    @property
+    def lazy(self) -> bool:
+        """Whether plane 1 may be computed for the rare ties alone."""
+
+    @property
+    def blocks_per_pass(self) -> int:
+        """How many Philox blocks one pass computes."""
+
+    def integers(self, values: range | tuple[int, ...]) -> Array:
+        """Return an int64 vector."""
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """Return an array to be filled."""
+
+    def pack(self, words: tuple[Array, Array, Array, Array]) -> Array:
+        """Return biased int16 lanes of shape (..., 8) from four int64 words of shape (...)."""
+
+    def ones(self, mask: Array) -> tuple[Array, ...]:
+        """Return the indices where a mask is true."""
+
+    def permute(self, values: Array, order: Sequence[int]) -> Array:
+        """Return the array with its axes in another order."""
+
+    def unique(self, values: Array) -> tuple[Array, Array]:
+        """Return the distinct values, ascending, and where each value is among them."""
+
+    def bits(self, values: Array) -> Array:
+        """Return the bits of a float64 array as int64."""
+
+    def cast(self, values: Array, dtype: str) -> Array:
+        """Return the values in another dtype, rounded to nearest even."""
+
+    def normal_table(self) -> tuple[Array, Array, Array]:
+        """Return the columns A, D, C of the normal table as int64 vectors."""
+
+    def sqrt(self, values: Array) -> Array:
+        """Return the square root."""
+
+    def round(self, values: Array) -> Array:
+        """Return the nearest whole numbers, half to even."""
+
+    def clip(self, values: Array, low: float, high: float) -> Array:
+        """Return the values within bounds; NaN stays NaN."""
+
+    def live(self, value: Any) -> Array:
+        """Return a live rate as an array beside the input."""

@@ -1,0 +1,34 @@
+"""The errors that noisegate raises; every one is a `NoisegateError`."""
+
+__all__ = [
+    "InvalidType",
+    "InvalidValue",
+    "MissingExtra",
+    "NoisegateError",
+    "RecomputationError",
+    "UnmatchedRule",
+]
+
+
+class NoisegateError(Exception):
+    """Base of every error that noisegate raises on purpose."""
+
+
+class InvalidValue(NoisegateError, ValueError):
+    """An argument has the right type and a value that is out of bounds."""
+
+
+class InvalidType(NoisegateError, TypeError):
+    """An argument has a type that cannot be used."""
+
+
+class UnmatchedRule(InvalidValue):
+    """A rule of an injection matches no site of the model."""
+
+
+class RecomputationError(NoisegateError, RuntimeError):
+    """A counting noise was called inside a backward pass, where its step is unknown."""
+
+
+class MissingExtra(NoisegateError, ImportError):
+    """A part of noisegate needs a package that is not installed."""

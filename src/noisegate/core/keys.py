@@ -1,0 +1,126 @@
+"""Streams, sites and keys: where in the field a noise is read. Rules: `spec/streams.md`."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+from . import checks, messages
+from .errors import InvalidType, InvalidValue
+from .philox import plane_key
+
+SEED_BITS, STEP_BITS, CALL_BITS, SLOT_BITS = 64, 32, 32, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One application of noise: seed, site, slot, call and step.
+
+    The kind of noise adds its own name at the draw, so two kinds under one key are
+    independent. Made by ``Stream(seed).site(name).at(step)``.
+    """
+
+    seed: int
+    site: str
+    slot: int
+    call: int
+    step: int
+
+    def plane(self, kind: str, plane: int) -> tuple[int, int]:
+        """Return the two 32-bit Philox key words of one plane of a kind's draws."""
+        return _plane_key(self.seed, self.site, self.slot, kind, self.call, plane)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A named place in a stream; `at` picks the step."""
+
+    seed: int
+    name: str
+    slot: int = 0
+
+    @checks.known_keywords("Site.at")
+    def at(self, step: int, call: int = 0) -> Key:
+        """Return the key of this site at a step.
+
+        Parameters
+        ----------
+        step : int
+            The training step, in [0, 2³²).
+        call : int
+            Which use of the site within one forward pass, in [0, 2³²).
+
+        Examples
+        --------
+        >>> import noisegate as ng
+        >>> ng.Stream(13).site("hid1:out").at(2)
+        Key(seed=13, site='hid1:out', slot=0, call=0, step=2)
+        """
+        step = checks.whole("Site.at", "step", step, STEP_BITS)
+        call = checks.whole("Site.at", "call", call, CALL_BITS)
+        return Key(self.seed, self.name, self.slot, call, step)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A seed's whole noise: every site, step and element of it.
+
+    Parameters
+    ----------
+    seed : int
+        A whole number in [0, 2⁶⁴). Nothing is ever added to it.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        If the seed is no whole number, negative or too large.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> ng.Stream(13).site("hid1:out")
+    Site(seed=13, name='hid1:out', slot=0)
+    """
+
+    seed: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", checks.whole("Stream", "seed", self.seed, SEED_BITS))
+
+    @checks.known_keywords("Stream.site")
+    def site(self, name: str, slot: int = 0) -> Site:
+        """Return the place `name` of this stream.
+
+        Parameters
+        ----------
+        name : str
+            Any text; for a module's noise its ``path:port``, as injection names it.
+        slot : int
+            Tells apart several noises of one kind at one site, in [0, 2³²).
+        """
+        if not isinstance(name, str):
+            raise InvalidType(messages.not_a_site(name))
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InvalidValue(messages.unspeakable_site(name)) from None
+        return Site(self.seed, name, checks.whole("Stream.site", "slot", slot, SLOT_BITS))
+
+
+def key(who: str, value: object) -> Key:
+    """Return `value` if it is a key."""
+    if not isinstance(value, Key):
+        raise InvalidType(messages.not_a_key(who, value))
+    return value
+
+
+def site_hash(site: str, slot: int, kind: str) -> int:
+    """Return the 64-bit name of a noise: BLAKE2b of ``site#slot:Kind``, little-endian."""
+    digest = blake2b(f"{site}#{slot}:{kind}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+@lru_cache(maxsize=4096)
+def _plane_key(
+    seed: int, site: str, slot: int, kind: str, call: int, plane: int
+) -> tuple[int, int]:
+    return plane_key(seed, site_hash(site, slot, kind), call, plane)

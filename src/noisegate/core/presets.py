@@ -1,0 +1,121 @@
+"""Presets: well-known noises by name, each a function that returns a kind."""
+
+from . import checks, messages
+from .errors import InvalidType, InvalidValue
+from .kinds import Dropout
+
+CHANNELS = {"channels_first": slice(2, None), "channels_last": slice(1, -1)}
+LOCATIONS = {"channels_first": 1, "channels_last": -1}
+
+
+def dropout_channels(p: float, data_format: str, **refused: object) -> Dropout:
+    """Return dropout of whole channels: one decision for all places of a feature map.
+
+    Parameters
+    ----------
+    p : float
+        Probability that a channel is removed, in [0, 1].
+    data_format : {"channels_first", "channels_last"}
+        Where the channels are: axis 1, or the last axis. Works for every rank.
+
+    References
+    ----------
+    Tompson, Goroshin, Jain, LeCun, Bregler (2015), Efficient object localization using
+    convolutional networks.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> ng.dropout_channels(0.3, "channels_first")
+    Dropout(p=0.3, shared_axes=slice(2, None))
+    """
+    return _by_format("dropout_channels", CHANNELS, p, data_format, refused)
+
+
+spatial_dropout = dropout_channels
+
+
+def dropout_locations(p: float, data_format: str, **refused: object) -> Dropout:
+    """Return dropout of whole locations: one decision for all channels of a pixel or voxel.
+
+    Parameters
+    ----------
+    p : float
+        Probability that a location is removed, in [0, 1].
+    data_format : {"channels_first", "channels_last"}
+        Where the channels are: axis 1, or the last axis.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> ng.dropout_locations(0.3, "channels_last")
+    Dropout(p=0.3, shared_axes=(-1,))
+    """
+    return _by_format("dropout_locations", LOCATIONS, p, data_format, refused)
+
+
+def drop_path(p: float, **refused: object) -> Dropout:
+    """Return dropout of whole samples, for the branch of a residual block.
+
+    Parameters
+    ----------
+    p : float
+        Probability that a sample's branch is removed, in [0, 1].
+
+    References
+    ----------
+    Huang, Sun, Liu, Sedra, Weinberger (2016), Deep networks with stochastic depth.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> ng.drop_path(0.1)
+    Dropout(p=0.1, shared_axes=slice(1, None))
+    """
+    _refuse("drop_path", ["p"], refused)
+    return Dropout(p, shared_axes=slice(1, None))
+
+
+def locked_dropout(p: float, time_axis: int, **refused: object) -> Dropout:
+    """Return dropout with one mask for all time steps of a sample (variational dropout).
+
+    Parameters
+    ----------
+    p : float
+        Probability of removal, in [0, 1].
+    time_axis : int
+        The axis of time: 1 for (samples, time, features). For time-major data it is 0, and
+        the kind is called with ``sample_axis=1``.
+
+    References
+    ----------
+    Gal, Ghahramani (2016), A theoretically grounded application of dropout in recurrent
+    neural networks.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> ng.locked_dropout(0.3, time_axis=1)
+    Dropout(p=0.3, shared_axes=(1,))
+    """
+    _refuse("locked_dropout", ["p", "time_axis"], refused)
+    return Dropout(p, shared_axes=time_axis)
+
+
+def _by_format(
+    who: str,
+    axes: dict[str, slice] | dict[str, int],
+    p: float,
+    data_format: str,
+    refused: dict[str, object],
+) -> Dropout:
+    _refuse(who, ["p", "data_format"], refused)
+    if data_format not in axes:
+        raise InvalidValue(messages.unknown_data_format(who, data_format))
+    return Dropout(p, shared_axes=axes[data_format])
+
+
+def _refuse(who: str, known: list[str], refused: dict[str, object]) -> None:
+    if "shared_axes" in refused:
+        raise InvalidType(messages.shared_axes_of_preset(who))
+    checks.keywords(who, refused, known)

@@ -1,0 +1,186 @@
+"""Which part of the global field an array holds, and its addresses: rows and offsets."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from . import checks, messages
+from .errors import InvalidType, InvalidValue
+
+OFFSET_BITS, ROW_BITS = 35, 64
+
+Axes = tuple[int, ...] | slice
+
+
+class _DefaultAxis(int):
+    """The sample axis 0 that nobody named: it lapses for arrays of rank 0 and 1."""
+
+    __slots__ = ()
+
+
+DEFAULT_AXIS = _DefaultAxis(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A block of the global noise field.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Global noise shape: that of the whole input, every shared axis set to 1.
+    sample_axis : int or None
+        The axis whose index, or id, is the row; None if there is none or it is shared.
+    rows : range or tuple of int
+        Row of each local sample, in [0, 2⁶⁴); ``range(1)`` without a sample axis.
+    start : tuple of int
+        First global index on each axis; 0 on the sample axis, where `rows` rule.
+    extent : tuple of int
+        Local noise shape.
+    """
+
+    shape: tuple[int, ...]
+    sample_axis: int | None
+    rows: range | tuple[int, ...]
+    start: tuple[int, ...]
+    extent: tuple[int, ...]
+
+    @property
+    def offset_axes(self) -> tuple[int, ...]:
+        """Return the axes that the offset counts over: all but the sample axis."""
+        return tuple(axis for axis in range(len(self.shape)) if axis != self.sample_axis)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Return the step of the offset along each of the `offset_axes`, in C order."""
+        extents = [self.shape[axis] for axis in self.offset_axes]
+        return tuple(prod(extents[i + 1 :]) for i in range(len(extents)))
+
+    @property
+    def runs(self) -> tuple[tuple[int, int, int], ...]:
+        """Return (start, extent, stride) of the offset for each of the `offset_axes`."""
+        return tuple(
+            (self.start[axis], self.extent[axis], stride)
+            for axis, stride in zip(self.offset_axes, self.strides, strict=True)
+        )
+
+    @property
+    def count(self) -> int:
+        """Return the number of local elements of one row."""
+        return prod(self.extent[axis] for axis in self.offset_axes)
+
+    @property
+    def first(self) -> int:
+        """Return the offset of the first local element of a row."""
+        return sum(start * stride for start, _, stride in self.runs)
+
+    @property
+    def contiguous(self) -> bool:
+        """Return whether the local offsets of a row are consecutive numbers."""
+        if self.count == 0:
+            return True
+        last = sum(stride * (start + extent - 1) for start, extent, stride in self.runs)
+        return last - self.first + 1 == self.count
+
+
+def resolve_axis(who: str, name: str, axis: int, shape: Sequence[int]) -> int:
+    """Return an axis as a number >= 0."""
+    if not -len(shape) <= axis < len(shape):
+        raise InvalidValue(messages.no_such_axis(who, name, axis, shape))
+    return axis % len(shape)
+
+
+def resolve_axes(who: str, axes: Axes, shape: Sequence[int]) -> frozenset[int]:
+    """Return the shared axes of an input of that shape, as numbers >= 0."""
+    if isinstance(axes, slice):
+        return frozenset(range(len(shape))[axes])
+    return frozenset(resolve_axis(who, "shared_axes", axis, shape) for axis in axes)
+
+
+def resolve_sample_axis(who: str, axis: Any, shape: Sequence[int]) -> int | None:
+    """Return the sample axis; the default lapses for ranks 0 and 1."""
+    if axis is None or (isinstance(axis, _DefaultAxis) and len(shape) < 2):
+        return None
+    if isinstance(axis, bool) or not isinstance(axis, int):
+        raise InvalidType(messages.bad_sample_axis(who, axis))
+    return resolve_axis(who, "sample_axis", int(axis), shape)
+
+
+def window_of(
+    who: str,
+    shape: tuple[int, ...],
+    shared_axes: Axes = (),
+    rows: Any = None,
+    sample_axis: Any = DEFAULT_AXIS,
+    *,
+    select: bool = False,
+) -> Window:
+    """Return the window of an array of the given shape.
+
+    With `select`, `shape` is that of the whole field and `rows` choose among its samples or
+    replace them; without, it is the array's own and `rows` tell which sample each one is.
+    """
+    shared = resolve_axes(who, shared_axes, shape)
+    axis = resolve_sample_axis(who, sample_axis, shape)
+    if axis is None and rows is not None:
+        raise InvalidValue(messages.rows_without_samples(who, shape))
+    ids: range | tuple[int, ...] = range(1)
+    if axis is not None:
+        ids = _select_rows(who, rows, shape[axis]) if select else _rows(who, rows, shape[axis])
+        shape = (*shape[:axis], len(ids), *shape[axis + 1 :])
+    if axis in shared:
+        axis, ids = None, range(1)
+    noise_shape = tuple(1 if i in shared else extent for i, extent in enumerate(shape))
+    window = Window(noise_shape, axis, ids, (0,) * len(shape), noise_shape)
+    total = prod(noise_shape[i] for i in window.offset_axes)
+    if total > 2**OFFSET_BITS:
+        raise InvalidValue(messages.too_many_offsets(who, total))
+    return window
+
+
+def local_shape(who: str, shape: tuple[int, ...], rows: Any, sample_axis: Any) -> tuple[int, ...]:
+    """Return the shape of the part of a field that `rows` select."""
+    axis = resolve_sample_axis(who, sample_axis, shape)
+    if axis is None:
+        return shape
+    return (*shape[:axis], len(_select_rows(who, rows, shape[axis])), *shape[axis + 1 :])
+
+
+def _rows(who: str, rows: Any, extent: int) -> range | tuple[int, ...]:
+    """Return the row of each of an array's `extent` samples."""
+    if rows is None:
+        return range(extent)
+    if isinstance(rows, slice):
+        start, step = rows.start or 0, 1 if rows.step is None else rows.step
+        start = checks.whole(who, "rows", start, ROW_BITS)
+        stop = start + step * extent if rows.stop is None else rows.stop
+        if step < 1 or stop < 0:
+            raise InvalidValue(messages.open_slice(who, rows))
+        rows = range(start, stop, step)
+    ids = _ids(who, rows)
+    if len(ids) != extent:
+        raise InvalidValue(messages.rows_count(who, len(ids), extent))
+    return ids
+
+
+def _select_rows(who: str, rows: Any, extent: int) -> range | tuple[int, ...]:
+    """Return the rows that are chosen out of a field of `extent` samples."""
+    if rows is None:
+        return range(extent)
+    if isinstance(rows, slice):
+        return range(extent)[rows]
+    return _ids(who, rows)
+
+
+def _ids(who: str, rows: Any) -> range | tuple[int, ...]:
+    if isinstance(rows, range):
+        ends = (rows[0], rows[-1]) if len(rows) else ()
+        for row in ends:
+            checks.whole(who, "rows", row, ROW_BITS)
+        return rows
+    # Arrays of any library give Python numbers by `tolist`, on the host.
+    values = rows.tolist() if hasattr(rows, "tolist") else rows
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidType(messages.bad_rows(who, rows))
+    return tuple(checks.whole(who, "rows", row, ROW_BITS) for row in values)

@@ -1,0 +1,127 @@
+"""The NumPy engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from noisegate.core import normal_table as table
+from noisegate.core.blocks import BIAS
+
+Array = Any
+
+# Two biases side by side, as the two lanes of a word.
+_BOTH = BIAS << 16 | BIAS
+
+
+@dataclass(frozen=True, slots=True)
+class NumpyEngine:
+    """Reads the field into NumPy arrays; see `noisegate.core.engine.Engine`."""
+
+    lazy: bool = True
+    # Six int64 arrays of 128 KiB stay in the second-level cache.
+    blocks_per_pass: int = 16384
+
+    def integers(self, values: range | tuple[int, ...]) -> Array:
+        """Return an int64 vector."""
+        if isinstance(values, range):
+            return np.arange(values.start, values.stop, values.step, dtype=np.int64)
+        return np.array(values, dtype=np.int64)
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """Return an array to be filled."""
+        return np.empty(shape, dtype)
+
+    def pack(self, words: tuple[Array, Array, Array, Array]) -> Array:
+        """Return biased int16 lanes of shape (..., 8) from four int64 words of shape (...)."""
+        shape = np.broadcast_shapes(*(word.shape for word in words))
+        packed = np.empty((*shape, 4), "<u4")
+        for i, word in enumerate(words):
+            packed[..., i] = word
+        packed ^= np.uint32(_BOTH)
+        return packed.view("<i2")
+
+    def ones(self, mask: Array) -> tuple[Array, ...]:
+        """Return the indices where a mask is true."""
+        return np.nonzero(mask)
+
+    def permute(self, values: Array, order: Sequence[int]) -> Array:
+        """Return the array with its axes in another order."""
+        return np.transpose(values, order)
+
+    def unique(self, values: Array) -> tuple[Array, Array]:
+        """Return the distinct values, ascending, and where each value is among them."""
+        distinct, position = np.unique(values, return_inverse=True)
+        return distinct, position
+
+    def bits(self, values: Array) -> Array:
+        """Return the bits of a float64 array as int64."""
+        return values.view(np.int64)
+
+    def cast(self, values: Array, dtype: str) -> Array:
+        """Return the values in another dtype, rounded to nearest even."""
+        return values.astype(dtype, copy=False)
+
+    def normal_table(self) -> tuple[Array, Array, Array]:
+        """Return the columns A, D, C of the normal table as int64 vectors."""
+        return _normal_table()
+
+    def sqrt(self, values: Array) -> Array:
+        """Return the square root."""
+        return np.sqrt(values)
+
+    def round(self, values: Array) -> Array:
+        """Return the nearest whole numbers, half to even."""
+        return np.rint(values)
+
+    def clip(self, values: Array, low: float, high: float) -> Array:
+        """Return the values within bounds; NaN stays NaN."""
+        return np.clip(values, low, high)
+
+    def live(self, value: Any) -> Array:
+        """Return a live rate as a NumPy array."""
+        return np.asarray(value)
+
+    def precision(self, x: Array) -> str:
+        """Return "float32" or "float64", in which x is computed; "integer"; or "unsupported"."""
+        other = "integer" if x.dtype.kind in "biu" else "unsupported"
+        return _PRECISION.get(x.dtype.name, other)
+
+    def is_complex(self, x: Array) -> bool:
+        """Return whether x holds complex numbers."""
+        return bool(x.dtype.kind == "c")
+
+    def as_real(self, x: Array) -> Array:
+        """Return complex x of shape (...) as real numbers of shape (..., 2)."""
+        return np.stack([x.real, x.imag], axis=-1)
+
+    def as_complex(self, values: Array) -> Array:
+        """Return real numbers of shape (..., 2) as complex ones of shape (...)."""
+        single = values.dtype == np.float32
+        return np.ascontiguousarray(values).view(np.complex64 if single else np.complex128)[..., 0]
+
+    def restore(self, values: Array, x: Array) -> Array:
+        """Return computed values in x's dtype."""
+        return values.astype(x.dtype, copy=False)
+
+    def select(self, keep: Array, values: Array, fill: float) -> Array:
+        """Return values where keep, else fill."""
+        return np.where(keep, values, values.dtype.type(fill))
+
+
+_PRECISION = {
+    "float16": "float32",
+    "bfloat16": "float32",
+    "float32": "float32",
+    "complex64": "float32",
+    "float64": "float64",
+    "complex128": "float64",
+}
+
+
+@cache
+def _normal_table() -> tuple[Array, Array, Array]:
+    a, d, c = (np.array(column, np.int64) for column in (table.A, table.D, table.C))
+    return a, d, c

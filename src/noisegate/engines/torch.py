@@ -1,0 +1,139 @@
+"""The torch engine: plain operations, on any device that has 64-bit integers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+
+from noisegate.core import normal_table as table
+from noisegate.core.blocks import BIAS
+
+Array = Any
+
+# Two biases side by side, as the two lanes of a word; as int32, where words are packed.
+_BOTH = (BIAS << 16 | BIAS) - (1 << 32)
+
+
+@dataclass(frozen=True, slots=True)
+class TorchEngine:
+    """Reads the field into tensors of a device; see `noisegate.core.engine.Engine`."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def lazy(self) -> bool:
+        """Whether plane 1 may be computed for the rare ties alone: elsewhere it would wait."""
+        return self.device.type == "cpu"
+
+    @property
+    def blocks_per_pass(self) -> int:
+        """How many Philox blocks one pass computes; beyond the CPU, launches are what costs."""
+        return 1 << 17 if self.device.type == "cpu" else 1 << 22
+
+    def integers(self, values: range | tuple[int, ...]) -> Array:
+        """Return an int64 vector."""
+        if isinstance(values, range):
+            return torch.arange(
+                values.start, values.stop, values.step, dtype=torch.int64, device=self.device
+            )
+        return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+    def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
+        """Return a tensor to be filled."""
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
+
+    def pack(self, words: tuple[Array, Array, Array, Array]) -> Array:
+        """Return biased int16 lanes of shape (..., 8) from four int64 words of shape (...)."""
+        packed = torch.stack([word.to(torch.int32) for word in words], dim=-1)
+        packed ^= _BOTH
+        return packed.view(torch.int16)
+
+    def ones(self, mask: Array) -> tuple[Array, ...]:
+        """Return the indices where a mask is true."""
+        return tuple(mask.nonzero(as_tuple=True))
+
+    def permute(self, values: Array, order: Sequence[int]) -> Array:
+        """Return the tensor with its axes in another order."""
+        return values.permute(*order)
+
+    def unique(self, values: Array) -> tuple[Array, Array]:
+        """Return the distinct values, ascending, and where each value is among them."""
+        distinct, position = torch.unique(values, return_inverse=True)
+        return distinct, position
+
+    def bits(self, values: Array) -> Array:
+        """Return the bits of a float64 tensor as int64."""
+        return values.view(torch.int64)
+
+    def cast(self, values: Array, dtype: str) -> Array:
+        """Return the values in another dtype, rounded to nearest even."""
+        return values.to(getattr(torch, dtype))
+
+    def normal_table(self) -> tuple[Array, Array, Array]:
+        """Return the columns A, D, C of the normal table as int64 vectors."""
+        return _normal_table(self.device)
+
+    def sqrt(self, values: Array) -> Array:
+        """Return the square root."""
+        return values.sqrt()
+
+    def round(self, values: Array) -> Array:
+        """Return the nearest whole numbers, half to even."""
+        return values.round()
+
+    def clip(self, values: Array, low: float, high: float) -> Array:
+        """Return the values within bounds; NaN stays NaN."""
+        return values.clamp(low, high)
+
+    def live(self, value: Any) -> Array:
+        """Return a live rate as a tensor beside the input."""
+        return torch.as_tensor(value, device=self.device)
+
+    def precision(self, x: Array) -> str:
+        """Return "float32" or "float64", in which x is computed; "integer"; or "unsupported"."""
+        other = (
+            "integer" if not x.dtype.is_floating_point and not x.dtype.is_complex else "unsupported"
+        )
+        return _PRECISION.get(x.dtype, other)
+
+    def is_complex(self, x: Array) -> bool:
+        """Return whether x holds complex numbers."""
+        return bool(x.is_complex())
+
+    def as_real(self, x: Array) -> Array:
+        """Return complex x of shape (...) as real numbers of shape (..., 2)."""
+        return torch.view_as_real(x.resolve_conj())
+
+    def as_complex(self, values: Array) -> Array:
+        """Return real numbers of shape (..., 2) as complex ones of shape (...)."""
+        return torch.view_as_complex(values)
+
+    def restore(self, values: Array, x: Array) -> Array:
+        """Return computed values in x's dtype."""
+        return values.to(x.dtype)
+
+    def select(self, keep: Array, values: Array, fill: float) -> Array:
+        """Return values where keep, else fill, laid out in memory as values are."""
+        # `where` would take its result's layout from the mask.
+        return values.clone().masked_fill_(~keep, fill)
+
+
+_PRECISION = {
+    torch.float16: "float32",
+    torch.bfloat16: "float32",
+    torch.float32: "float32",
+    torch.complex64: "float32",
+    torch.float64: "float64",
+    torch.complex128: "float64",
+}
+
+
+@cache
+def _normal_table(device: torch.device) -> tuple[Array, Array, Array]:
+    a, d, c = (
+        torch.tensor(column, dtype=torch.int64, device=device)
+        for column in (table.A, table.D, table.C)
+    )
+    return a, d, c

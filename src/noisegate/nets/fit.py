@@ -1,0 +1,199 @@
+"""The one training loop of noisegate: batches are slices of a permutation, nothing is collated."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from noisegate.core.errors import InvalidValue
+
+__all__ = ["Epoch", "History", "fit", "misclassified"]
+
+Rows = tuple[Tensor, Tensor]
+
+# Validation runs without gradients, so its batches can be larger than training's.
+EVALUATION_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one epoch measured.
+
+    Parameters
+    ----------
+    number : int
+        From 1.
+    train_loss : float
+        Mean loss of the epoch's training steps, weighted by batch size. It is what the steps saw:
+        in training mode, **with the noise on**, while the weights were still changing.
+    validation_loss : float
+        Mean loss over the validation rows after the epoch, in evaluation mode: without noise.
+    validation_error : float or None
+        Mean of `error` over the validation rows, likewise; None if `fit` was given no `error`.
+    """
+
+    number: int
+    train_loss: float
+    validation_loss: float
+    validation_error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every epoch of one training, in order, and which of them was best."""
+
+    epochs: tuple[Epoch, ...]
+
+    @property
+    def best(self) -> Epoch:
+        """The first epoch of the lowest validation loss; NaN is never lowest."""
+        return min(self.epochs, key=lambda epoch: _or_infinity(epoch.validation_loss))
+
+
+def misclassified(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return 1 where the largest output is not the target class and 0 elsewhere, shape (rows,)."""
+    return (outputs.argmax(dim=1) != targets).to(outputs.dtype)
+
+
+def fit(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    train: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor],
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: torch.optim.Optimizer,
+    order_seed: int,
+    error: Callable[[Tensor, Tensor], Tensor] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> History:
+    """Train `model` and leave in it the weights of its best validation loss.
+
+    The order of the rows depends on `order_seed` and the number of rows only: it has a generator
+    of its own, so whatever noise draws cannot change it. torch's global generator is touched by
+    nothing here but the model itself. Training steps run in `train()` mode, validation in
+    `eval()` mode, in which the model is left.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Called with a batch of inputs.
+    loss : callable
+        ``loss(outputs, targets)``, a 0-d tensor: the mean over the batch.
+    train, validation : tuple of two tensors
+        Inputs and targets, rows along axis 0, at least one row.
+    epochs : int
+        The budget, at least 1. All of it is used; the best epoch is chosen afterwards.
+    batch_size : int
+        Rows of a training step, at least 1; the last batch of an epoch may be smaller.
+    optimizer : torch.optim.Optimizer
+        Made by the caller over the model's parameters.
+    order_seed : int
+        Seed of the order of rows.
+    error : callable, optional
+        ``error(outputs, targets)``, one number a row, as `misclassified`. It is recorded, never
+        trained on, and has no say in which epoch is best.
+    on_epoch : callable, optional
+        Called with each `Epoch` when it has ended.
+
+    Returns
+    -------
+    History
+        Training loss (noise on), validation loss and error (noise off) of every epoch.
+
+    Raises
+    ------
+    InvalidValue
+        If a number is out of bounds, rows of inputs and targets differ in number, or the
+        validation loss was finite in no epoch.
+    """
+    _check(epochs, batch_size, train, validation)
+    order = torch.Generator().manual_seed(order_seed)
+    history: list[Epoch] = []
+    lowest, weights = math.inf, None
+    for number in range(1, epochs + 1):
+        train_loss = _train_epoch(model, loss, train, optimizer, _batches(train, batch_size, order))
+        validation_loss, validation_error = _evaluate(model, loss, validation, error)
+        history.append(Epoch(number, train_loss, validation_loss, validation_error))
+        if validation_loss < lowest:
+            lowest, weights = validation_loss, copy.deepcopy(model.state_dict())
+        if on_epoch is not None:
+            on_epoch(history[-1])
+    if weights is None:
+        raise InvalidValue(_never_finite(epochs, history[-1].validation_loss))
+    model.load_state_dict(weights)
+    return History(tuple(history))
+
+
+def _batches(data: Rows, batch_size: int, order: torch.Generator) -> Iterator[Tensor]:
+    inputs, _ = data
+    # The permutation is drawn on the host, so that the order is the same on every device.
+    permutation = torch.randperm(len(inputs), generator=order).to(inputs.device)
+    yield from permutation.split(batch_size)
+
+
+def _train_epoch(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    data: Rows,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterator[Tensor],
+) -> float:
+    inputs, targets = data
+    model.train()
+    # Summed where the loss lives: reading a number at every step would make a device wait.
+    total = torch.zeros((), dtype=torch.float64, device=inputs.device)
+    for rows in batches:
+        batch_loss = loss(model(inputs[rows]), targets[rows])
+        optimizer.zero_grad()
+        batch_loss.backward()
+        optimizer.step()
+        total += batch_loss.detach() * len(rows)
+    return float(total) / len(inputs)
+
+
+@torch.no_grad()
+def _evaluate(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    data: Rows,
+    error: Callable[[Tensor, Tensor], Tensor] | None,
+) -> tuple[float, float | None]:
+    model.eval()
+    total_loss = total_error = 0.0
+    for inputs, targets in zip(*(part.split(EVALUATION_ROWS) for part in data), strict=True):
+        outputs = model(inputs)
+        total_loss += float(loss(outputs, targets)) * len(inputs)
+        if error is not None:
+            total_error += float(error(outputs, targets).sum())
+    rows = len(data[0])
+    return total_loss / rows, None if error is None else total_error / rows
+
+
+def _or_infinity(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _check(epochs: int, batch_size: int, train: Rows, validation: Rows) -> None:
+    for name, number in (("epochs", epochs), ("batch_size", batch_size)):
+        if number < 1:
+            raise InvalidValue(f"fit: `{name}` must be at least 1; got {number}.")
+    for name, (inputs, targets) in (("train", train), ("validation", validation)):
+        if len(inputs) != len(targets):
+            raise InvalidValue(
+                f"fit: `{name}` must have as many targets as inputs; "
+                f"got {len(inputs)} inputs and {len(targets)} targets."
+            )
+        if len(inputs) == 0:
+            raise InvalidValue(f"fit: `{name}` must have at least one row; got none.")
+
+
+def _never_finite(epochs: int, last: float) -> str:
+    return (
+        f"fit: the validation loss must be finite in some epoch; in all {epochs} it was not, "
+        f"and ended at {last}. Lower the learning rate, or look for NaN in the data."
+    )

@@ -1,0 +1,144 @@
+"""The field itself: what noise would do to an array of a shape, without one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from noisegate.core import checks, messages
+from noisegate.core.apply import draws_of, field_of, prepare
+from noisegate.core.draws import Field
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.keys import Key
+from noisegate.core.kind import Kind, checked_kind
+from noisegate.core.window import DEFAULT_AXIS, local_shape
+from noisegate.engines.numpy import NumpyEngine
+
+Shape = int | tuple[int, ...]
+
+
+def noise(
+    kind: Kind,
+    shape: Shape,
+    key: Key,
+    rows: Any = None,
+    sample_axis: int | None = DEFAULT_AXIS,
+    *,
+    dtype: Any = "float32",
+    **live: Any,
+) -> Field:
+    """Return the field of a kind: (keep, gain, shift, fill), as NumPy arrays.
+
+    Noise is ``where(keep, gain·x + shift, fill)``; this is what it would be for an input of the
+    given shape, of any part of it, without an input.
+
+    Parameters
+    ----------
+    kind : Kind
+        Any kind of noise.
+    shape : int or tuple of int
+        Shape of the whole input.
+    key : Key
+        ``Stream(seed).site(name).at(step)``.
+    rows : slice or sequence of int, optional
+        Which samples: a slice selects within the sample axis of `shape`; numbers are ids in
+        [0, 2⁶⁴), and their count is the result's extent.
+    sample_axis : int or None
+        The axis of the samples, as at a call of the kind.
+    dtype : dtype
+        Precision of gain, shift and fill: float32 for inputs of up to 32 bits a real number,
+        float64 for the others.
+    **live
+        A rate as an array, as at a call of the kind.
+
+    Returns
+    -------
+    Field
+        Named tuple of arrays of the same shape; shared axes are broadcast views. What the kind
+        does not do is neutral: keep True, gain 1, shift −0, fill 0.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        If an argument is of the wrong type or out of bounds.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> key = ng.Stream(13).site("hid1:out").at(0)
+    >>> keep, gain, shift, fill = ng.noise(ng.Dropout(0.5), (2, 4), key)
+    >>> keep.astype(int)
+    array([[0, 0, 1, 1],
+           [1, 0, 1, 1]])
+    >>> float(gain[0, 0])
+    2.0
+    """
+    return _field("noise", kind, shape, key, rows, sample_axis, dtype, live)
+
+
+def mask(
+    kind: Kind,
+    shape: Shape,
+    key: Key,
+    rows: Any = None,
+    sample_axis: int | None = DEFAULT_AXIS,
+    **live: Any,
+) -> np.ndarray:
+    """Return where a kind that removes keeps an element: True is kept.
+
+    Parameters are those of `noise`.
+
+    Returns
+    -------
+    ndarray of bool
+        Shared axes are broadcast views.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        If an argument is of the wrong type or out of bounds, or the kind removes nothing.
+
+    Examples
+    --------
+    Samples 1 and 0, in that order, have the masks that they have in any other batch:
+
+    >>> import noisegate as ng
+    >>> key = ng.Stream(13).site("hid1:out").at(0)
+    >>> ng.mask(ng.Dropout(0.5), (2, 4), key, rows=[1, 0])
+    array([[ True, False,  True,  True],
+           [False, False,  True,  True]])
+    """
+    if not checked_kind("mask", kind).removes:
+        raise InvalidValue(messages.mask_of_nothing(repr(kind)))
+    keep: np.ndarray = _field("mask", kind, shape, key, rows, sample_axis, "float32", live).keep
+    return keep
+
+
+def _field(
+    who: str,
+    kind: Kind,
+    shape: Shape,
+    key: Key,
+    rows: Any,
+    sample_axis: int | None,
+    dtype: Any,
+    live: Mapping[str, Any],
+) -> Field:
+    checked_kind(who, kind)
+    whole = checks.shape(who, shape)
+    engine = NumpyEngine()
+    window, rate = prepare(kind, key, whole, rows, sample_axis, live, select=True)
+    precision = np.dtype(dtype).name
+    if precision not in ("float32", "float64"):
+        raise InvalidType(messages.noise_dtype(precision))
+    field = field_of(kind, draws_of(engine, kind, key, window, precision), rate)
+    part = local_shape(who, whole, rows, sample_axis)
+    neutral = Field(keep=True, gain=1.0, shift=-0.0)
+    values = (other if own is None else own for own, other in zip(field, neutral, strict=True))
+    dtypes = ("bool", precision, precision, precision)
+    return Field(*(_full(value, name, part) for value, name in zip(values, dtypes, strict=True)))
+
+
+def _full(values: Any, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(values, dtype)
+    return array if array.shape == shape else np.broadcast_to(array, shape)

@@ -1,0 +1,215 @@
+"""Forward and backward by hand, in NumPy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from noisegate.core import apply as core
+from noisegate.core import checks, keys, kinds, messages
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.keys import Key, Stream
+from noisegate.core.kind import Kind, checked_kind
+from noisegate.core.window import DEFAULT_AXIS, Window
+from noisegate.engines.numpy import NumpyEngine
+
+Rng = int | np.random.Generator | Key | None
+
+ENGINE = NumpyEngine()
+
+
+def apply(
+    kind: Kind,
+    x: Any,
+    key: Key,
+    rows: Any = None,
+    sample_axis: int | None = DEFAULT_AXIS,
+    live: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return x with the noise of a key on it; what ``kind(x, key)`` calls for NumPy arrays."""
+    window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live or {})
+    core.check_input(ENGINE, kind, x)
+    if core.is_identity(kind, rate):
+        return x
+    return _apply(kind, x, key, window, rate)
+
+
+def _apply(kind: Kind, x: Any, key: Key, window: Window, rate: Any, *, linear: bool = False) -> Any:
+    # What a removed element overflows to is nobody's concern.
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.asarray(x)
+        result = core.apply(ENGINE, kind, array, key, window, rate, linear=linear)
+    return np.asarray(result, dtype=array.dtype)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cache:
+    """What backward needs of a forward: where its noise is in the field, not the noise.
+
+    Attributes
+    ----------
+    kind, key, window, rate
+        The noise, the key and the window it was read through, and the rate in use.
+    shape, dtype
+        Of the forward's input.
+    active : bool
+        False if the forward returned its input: not training, or a rate of 0.
+    """
+
+    kind: Kind
+    key: Key | None
+    window: Window | None
+    rate: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def active(self) -> bool:
+        """Whether there was any noise."""
+        return self.key is not None
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Zeros where an element was removed and ones elsewhere, rebuilt from the key."""
+        if not self.kind.removes:
+            raise InvalidValue(messages.mask_of_nothing(repr(self.kind)))
+        if self.key is None or self.window is None:
+            return np.ones(self.shape, self.dtype)
+        draws = core.draws_of(ENGINE, self.kind, self.key, self.window, "float32")
+        keep = core.field_of(self.kind, draws, self.rate).keep
+        return np.broadcast_to(keep, self.shape).astype(self.dtype)
+
+
+def forward(
+    kind: Kind,
+    x: np.ndarray,
+    *,
+    training: bool = True,
+    rng: Rng = None,
+    rows: Any = None,
+    sample_axis: int | None = DEFAULT_AXIS,
+    **live: Any,
+) -> tuple[np.ndarray, Cache]:
+    """Return the output of a noise, and what its backward needs.
+
+    Parameters
+    ----------
+    kind : Kind
+        Any kind of noise.
+    x : ndarray
+        The input, of any shape.
+    training : bool
+        Whether there is noise at all; without, x itself is returned.
+    rng : int, numpy.random.Generator, Key or None
+        A seed; a generator, of which 64 bits are drawn; a key, used as it is; or None for
+        fresh noise from the system's entropy. NumPy's global state is never touched.
+    rows, sample_axis, **live
+        As at a call of the kind.
+
+    Returns
+    -------
+    out : ndarray
+        Of x's shape and dtype.
+    cache : Cache
+        Holds the key and the window: a few numbers, whatever the size of x.
+
+    Examples
+    --------
+    >>> import noisegate as ng, numpy as np
+    >>> out, cache = ng.numpy.forward(ng.GaussianNoise(0.5), np.zeros(3), rng=13)
+    >>> ng.numpy.backward(np.ones(3), cache)
+    array([1., 1., 1.])
+    """
+    checked_kind("forward", kind)
+    if not isinstance(x, np.ndarray | np.generic):
+        who = type(kind).__name__
+        raise InvalidType(messages.unsupported_array(who, x, ["numpy"]))
+    checks.flag("forward", "training", training)
+    dtype = np.asarray(x).dtype
+    rate = kind.live_rate(live)
+    if not training or core.is_identity(kind, rate):
+        return x, Cache(kind, None, None, rate, x.shape, dtype)
+    key = key_of(rng)
+    window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live)
+    cache = Cache(kind, key, window, rate, x.shape, dtype)
+    return _apply(kind, x, key, window, rate), cache
+
+
+def backward(dout: np.ndarray, cache: Cache) -> np.ndarray:
+    """Return the gradient of a noise's input from that of its output.
+
+    Parameters
+    ----------
+    dout : ndarray
+        Gradient of the output, of the output's shape.
+    cache : Cache
+        The second result of `forward`; the noise is computed again from its key.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        If the cache is none, or the gradient has another shape.
+    """
+    if not isinstance(cache, Cache):
+        raise InvalidType(messages.wrong_backward("backward", cache))
+    if np.shape(dout) != cache.shape:
+        raise InvalidValue(messages.gradient_shape("backward", np.shape(dout), cache.shape))
+    if cache.key is None or cache.window is None:
+        return dout
+    dx: np.ndarray = _apply(cache.kind, dout, cache.key, cache.window, cache.rate, linear=True)
+    return dx
+
+
+@checks.known_keywords("dropout_forward")
+def dropout_forward(
+    x: np.ndarray, p: Any = 0.5, *, training: bool = True, rng: Rng = None
+) -> tuple[np.ndarray, Cache]:
+    """Return the output of dropout, and what its backward needs.
+
+    Parameters
+    ----------
+    x : ndarray
+        The input, of any shape.
+    p : float, or array that broadcasts to x
+        Probability of removal, in [0, 1].
+    training, rng
+        As in `forward`.
+
+    Returns
+    -------
+    out : ndarray
+        Survivors are scaled by 1 / (1 − p); x itself if p is 0 or not training.
+    cache : Cache
+        ``cache.mask`` is the mask of zeros and ones.
+
+    Examples
+    --------
+    >>> import noisegate as ng, numpy as np
+    >>> out, cache = ng.numpy.dropout_forward(np.arange(1.0, 7.0), p=0.5, rng=13)
+    >>> out
+    array([ 0.,  0.,  6.,  0.,  0., 12.])
+    >>> cache.mask
+    array([0., 0., 1., 0., 0., 1.])
+    >>> ng.numpy.dropout_backward(np.ones(6), cache)
+    array([0., 0., 2., 0., 0., 2.])
+    """
+    return forward(kinds.Dropout(), x, training=training, rng=rng, p=p)
+
+
+dropout_backward = backward
+
+
+def key_of(rng: Any) -> Key:
+    """Return the key that a source of randomness stands for, after SPEC 7.
+
+    Reference: Scientific Python, SPEC 7, Seeding pseudo-random number generation.
+    """
+    if isinstance(rng, Key):
+        return rng
+    if isinstance(rng, int | np.integer):
+        return Stream(checks.whole("rng", "rng", rng, keys.SEED_BITS)).site("").at(0)
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise InvalidType(messages.bad_rng(rng))
+    generator = np.random.default_rng(rng)
+    return Stream(int(generator.integers(2**64, dtype=np.uint64))).site("").at(0)

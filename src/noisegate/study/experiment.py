@@ -1,0 +1,149 @@
+"""One run is (model, recipe, seed); many runs go to processes of one thread each."""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import torch
+from torch import nn
+
+import noisegate as ng
+from noisegate.core.errors import NoisegateError
+from noisegate.nets import History, fit, misclassified
+
+from . import messages
+from .data import Data, derived_seed, split
+from .models import MODELS
+from .recipes import RECIPES
+
+__all__ = ["BATCH_SIZE", "LEARNING_RATE", "Job", "Run", "execute", "execute_all"]
+
+# Ten equal batches an epoch. The rate was chosen by the loss without noise, on both models.
+BATCH_SIZE = 100
+LEARNING_RATE = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to train: a model's name, a recipe's name, a seed, a budget of epochs."""
+
+    model: str
+    recipe: str
+    seed: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a job.
+
+    `split` and `initial_weights` are digests: equal for every recipe of a model and seed.
+    `matched` is the report of the injection; `seconds` the time the run took.
+    """
+
+    job: Job
+    history: History
+    split: str
+    initial_weights: str
+    matched: str
+    seconds: float
+
+
+def execute(job: Job, data: Data) -> Run:
+    """Train one model with one recipe; seed, and nothing else, decides split, start and order."""
+    began = time.perf_counter()
+    parts = split(data, job.seed)
+    model = _initial_model(job)
+    initial_weights = _digest(model)
+    rules = RECIPES[job.recipe].rules
+    noise = ng.inject(model, dict(rules), seed=job.seed) if rules else None
+    history = fit(
+        model,
+        nn.functional.cross_entropy,
+        parts.train,
+        parts.validation,
+        epochs=job.epochs,
+        batch_size=BATCH_SIZE,
+        optimizer=torch.optim.Adam(model.parameters(), lr=LEARNING_RATE),
+        order_seed=derived_seed(job.seed, "order"),
+        error=misclassified,
+    )
+    matched = noise.report() if noise is not None else "no rules"
+    seconds = time.perf_counter() - began
+    return Run(job, history, parts.digest, initial_weights, matched, seconds)
+
+
+def execute_all(
+    jobs: Sequence[Job], data: Data, processes: int, on_run: Callable[[Run], None]
+) -> tuple[Run, ...]:
+    """Execute every job and return the runs in the order of `jobs`, whatever ended first.
+
+    Every run has one thread, in this process (``processes=1``) as in others, since sums over
+    threads are rounded otherwise.
+    """
+    if processes == 1:
+        with _one_thread():
+            return tuple(_reported(execute(job, data), on_run) for job in jobs)
+    # Not fork: a forked child of a process that has used torch's threads can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _start_worker, (data,)) as pool:
+        try:
+            futures = [pool.submit(_execute_in_worker, job) for job in jobs]
+            for future in as_completed(futures):
+                on_run(future.result())
+        except BrokenProcessPool:
+            raise NoisegateError(messages.needs_main_guard()) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return tuple(future.result() for future in futures)
+
+
+_worker_data: Data | None = None
+
+
+def _start_worker(data: Data) -> None:
+    global _worker_data
+    # Ctrl-C reaches the whole group; the parent answers it, and cancels what has not begun.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _worker_data = data
+
+
+def _execute_in_worker(job: Job) -> Run:
+    assert _worker_data is not None
+    return execute(job, _worker_data)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _reported(run: Run, on_run: Callable[[Run], None]) -> Run:
+    on_run(run)
+    return run
+
+
+def _initial_model(job: Job) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(job.seed, "weights"))
+        return MODELS[job.model]()
+
+
+def _digest(model: nn.Module) -> str:
+    digest = blake2b(digest_size=8)
+    for weights in model.state_dict().values():
+        digest.update(weights.numpy().tobytes())
+    return digest.hexdigest()

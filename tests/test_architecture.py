@@ -1,0 +1,201 @@
+"""The package keeps to its floors and its sizes; and a tree that does not is caught and named."""
+
+from pathlib import Path
+
+import pytest
+
+from _architecture import FILE_LINES, FUNCTION_LINES, Tree, oversized
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "noisegate"
+
+
+def test_every_file_imports_only_from_lower_floors():
+    tree = Tree(PACKAGE)
+    assert {source.floor for source in tree.sources} >= {1, 2, 3, 4, 5, 6}
+    assert not tree.faults(), "\n".join(tree.faults())
+
+
+def test_files_and_functions_are_short():
+    files = [path for folder in ("src", "tests", "tools", "bench") for path in _python(folder)]
+    assert len(files) > 20
+    found = [
+        sentence
+        for path in files
+        for sentence in oversized(path.relative_to(ROOT).as_posix(), path.read_text("utf-8"))
+    ]
+    assert not found, "\n".join(found)
+
+
+def _python(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+# A small tree that keeps to the plan; each case below adds one file to it.
+SOUND = {
+    "__init__.py": (
+        "from noisegate.core.kinds import Dropout\n"
+        "from .injection import inject\n"
+        "def __getattr__(name):\n    from . import numpy, torch\n"
+    ),
+    "core/__init__.py": "",
+    "core/backends.py": "def face(name):\n    return import_module(name)\n",
+    "core/kinds.py": "from math import sqrt\nfrom . import philox\nfrom .philox import words\n",
+    "core/philox.py": "def words(key): return key\n",
+    "engines/__init__.py": "def engine(x):\n    from noisegate.engines import numpy, torch\n",
+    "engines/generic.py": "from noisegate.core.kinds import Dropout\n",
+    "engines/numpy.py": "import numpy as np\nfrom noisegate.engines.generic import apply\n",
+    "engines/torch.py": "import torch\nfrom ..core import kinds\nfrom . import generic\n",
+    "numpy/__init__.py": "import numpy\nfrom ..engines import numpy as engine\n",
+    "torch/__init__.py": "import torch\nfrom noisegate.torch.layers import Layer\n",
+    "torch/layers.py": "from torch import nn\nimport numpy as np\nimport noisegate.engines.torch\n",
+    "injection.py": "from noisegate.core import kinds\nimport noisegate.torch\n",
+    "nets/__init__.py": "import torch\n",
+    "study/__init__.py": "import noisegate as ng\nfrom noisegate import nets\nimport sklearn.svm\n",
+    "study/plots.py": "import matplotlib.pyplot as plt\n",
+    "cli/__init__.py": "import argparse\nfrom noisegate import __version__, study\n",
+}
+
+VIOLATIONS = {
+    "a framework in the core": (
+        ("core/draws.py", "import torch\n"),
+        "`core/draws.py` (floor 1) imports `torch` (a framework)",
+    ),
+    "numpy in the core, for types": (
+        ("core/draws.py", "if TYPE_CHECKING:\n    import numpy.typing as npt\n"),
+        "`core/draws.py` (floor 1) imports `numpy` (an array library)",
+    ),
+    "a framework in the core, by name": (
+        ("core/draws.py", "import importlib\nimportlib.import_module('jax.numpy')\n"),
+        "`core/draws.py` (floor 1) imports `jax` (a framework)",
+    ),
+    "a higher floor from a function": (
+        ("core/draws.py", "def draw():\n    from noisegate.engines import numpy\n"),
+        "`core/draws.py` (floor 1) imports `engines/numpy.py` (floor 2)",
+    ),
+    "a higher floor, relatively": (
+        ("core/draws.py", "from ..torch.layers import Layer\n"),
+        "`core/draws.py` (floor 1) imports `torch/layers.py` (floor 3)",
+    ),
+    "a higher floor by a relative name": (
+        ("core/draws.py", "import_module('..nets', __package__)\n"),
+        "`core/draws.py` (floor 1) imports `nets/__init__.py` (floor 4)",
+    ),
+    "a higher floor, nobody can tell which": (
+        ("core/draws.py", "name = 'torch'\nimport_module(f'noisegate.{name}')\n"),
+        "`core/draws.py` (floor 1) imports a computed name",
+    ),
+    "the table of contents from below": (
+        ("core/draws.py", "from noisegate import Dropout\n"),
+        "`core/draws.py` (floor 1) imports `__init__.py` "
+        "(the table of contents, which gathers what stands below it)",
+    ),
+    "the reference with a helper": (
+        ("core/philox.py", "from math import log\n"),
+        "`core/philox.py` (floor 1) imports `math` (it imports nothing at all)",
+    ),
+    "the reference with a neighbour": (
+        ("core/philox.py", "from .kinds import Dropout\n"),
+        "`core/philox.py` (floor 1) imports `core/kinds.py` (it imports nothing at all)",
+    ),
+    "an engine with another's library": (
+        ("engines/torch.py", "import numpy as np\nimport torch\n"),
+        "`engines/torch.py` (floor 2) imports `numpy` (an array library)",
+    ),
+    "a library in what engines share": (
+        ("engines/generic.py", "import numpy as np\n"),
+        "`engines/generic.py` (floor 2) imports `numpy` (an array library)",
+    ),
+    "a sibling engine": (
+        ("engines/torch.py", "from noisegate.engines.numpy import words\n"),
+        "`engines/torch.py` (floor 2) imports `engines/numpy.py` (a sibling)",
+    ),
+    "an engine in what engines share": (
+        ("engines/generic.py", "def f():\n    from . import torch\n"),
+        "`engines/generic.py` (floor 2) imports `engines/torch.py` (a sibling)",
+    ),
+    "the engines' door, not lazily": (
+        ("engines/__init__.py", "from . import torch\n"),
+        "`engines/__init__.py` (floor 2) imports `engines/torch.py` (a sibling)",
+    ),
+    "a sibling face": (
+        ("torch/layers.py", "def f():\n    from ..numpy import forward\n"),
+        "`torch/layers.py` (floor 3) imports `numpy/__init__.py` (a sibling)",
+    ),
+    "another framework in a face": (
+        ("numpy/__init__.py", "import torch\n"),
+        "`numpy/__init__.py` (floor 3) imports `torch` (a framework)",
+    ),
+    "a framework in the injection": (
+        ("injection.py", "def inject():\n    import torch\n"),
+        "`injection.py` (floor 4) imports `torch` (a framework)",
+    ),
+    "a sibling on floor 4": (
+        ("nets/fit.py", "from ..injection import inject\n"),
+        "`nets/fit.py` (floor 4) imports `injection.py` (a sibling)",
+    ),
+    "drawing in the wrong place": (
+        ("cli/__init__.py", "from matplotlib import pyplot\n"),
+        "`cli/__init__.py` (floor 6) imports `matplotlib` (only `study/` draws)",
+    ),
+    "the command line in the study": (
+        ("study/tables.py", "from noisegate.cli import main\n"),
+        "`study/tables.py` (floor 5) imports `cli/__init__.py` (floor 6)",
+    ),
+    "a package nobody planned": (
+        ("study/tables.py", "import pandas\n"),
+        "`study/tables.py` (floor 5) imports `pandas` (a package that this room does without)",
+    ),
+    "a face at once in the table of contents": (
+        ("__init__.py", "from . import torch\n"),
+        "`__init__.py` (floor 4) imports `torch/__init__.py` (not lazily)",
+    ),
+    "the study at once, beside a type check": (
+        (
+            "__init__.py",
+            "if TYPE_CHECKING:\n    from . import cli\nelse:\n    import noisegate.study\n",
+        ),
+        "`__init__.py` (floor 4) imports `study/__init__.py` (not lazily)",
+    ),
+    "a framework in the table of contents": (
+        ("__init__.py", "try:\n    import torch\nexcept ImportError:\n    pass\n"),
+        "`__init__.py` (floor 4) imports `torch` (a framework)",
+    ),
+    "a file without a floor": (
+        ("helpers.py", ""),
+        "`helpers.py` has no floor: give it one in `docs/architecture.md` and in the test",
+    ),
+}
+
+
+def grow(folder: Path, files: dict[str, str]) -> Tree:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8")
+    return Tree(folder)
+
+
+def test_a_sound_tree_passes(tmp_path):
+    assert grow(tmp_path, SOUND).faults() == []
+
+
+@pytest.mark.parametrize("case", VIOLATIONS)
+def test_each_violation_is_named_and_nothing_else(tmp_path, case):
+    (path, text), sentence = VIOLATIONS[case]
+    assert grow(tmp_path, SOUND | {path: text}).faults() == [sentence]
+
+
+def test_length_is_counted_without_docstrings():
+    def function(lines: int) -> str:
+        return "def f():\n" + '    """One.\n\n    Three.\n    """\n' + "    x = 1\n" * (lines - 1)
+
+    assert oversized("a.py", function(FUNCTION_LINES)) == []
+    assert oversized("a.py", function(FUNCTION_LINES + 1)) == [
+        "`f` in `a.py` has 61 lines without its docstring: at most 60"
+    ]
+    method = "class A:\n    async def f(self):\n" + "        x = 1\n" * FUNCTION_LINES
+    assert oversized("a.py", method) == [
+        "`f` in `a.py` has 61 lines without its docstring: at most 60"
+    ]
+    assert oversized("a.py", "\n" * FILE_LINES) == []
+    assert oversized("a.py", "\n" * (FILE_LINES + 1)) == ["`a.py` has 401 lines: at most 400"]

@@ -1,0 +1,145 @@
+"""`import noisegate` brings in no framework, and its names are the ones promised.
+
+Every claim about imports is made in a process of its own, since this one has torch already; and
+each proof is proved, by a process in which the claim is false.
+"""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+import noisegate
+
+# Typed by hand: a name that comes or goes is a change for users, to be told in CHANGES.md.
+NAMES = {
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "InvalidType",
+    "InvalidValue",
+    "Key",
+    "Kind",
+    "MissingExtra",
+    "NoisegateError",
+    "RecomputationError",
+    "Stream",
+    "UniformNoise",
+    "UnmatchedRule",
+    "drop_path",
+    "dropout_channels",
+    "dropout_locations",
+    "from_config",
+    "inject",
+    "locked_dropout",
+    "mask",
+    "noise",
+    "numpy",
+    "spatial_dropout",
+    "study",
+    "torch",
+}
+LAZY = {"numpy", "study", "torch"}
+HEAVY = ["jax", "keras", "matplotlib", "rich", "scipy", "sklearn", "tensorflow", "torch"]
+
+TOUCH = f"""
+import sys
+import numpy as np
+import noisegate as ng
+for name in sorted(set(ng.__all__) - {LAZY!r}):
+    getattr(ng, name)
+key = ng.Stream(13).site("hid1:out").at(0)
+ng.mask(ng.Dropout(0.5), (4, 3), key)
+ng.Dropout(0.5)(np.ones((4, 3), np.float32), key)
+ng.numpy.dropout_forward(np.ones((4, 3)), 0.5, rng=1)
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+
+# As if a package were not installed: no finder finds it, and none complains.
+HIDE = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in HIDDEN:
+            return self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+"""
+
+ASK = """
+import noisegate as ng
+try:
+    ng.{name}
+except ng.MissingExtra as error:
+    print(error)
+else:
+    print("{name} is there")
+"""
+
+
+def run(code: str) -> str:
+    """Return what a fresh interpreter prints, in which a warning is an error."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.removesuffix("\n")
+
+
+def hidden(*packages: str) -> str:
+    return f"HIDDEN = {packages!r}" + HIDE
+
+
+def test_import_and_use_with_numpy_bring_in_no_framework():
+    assert run(TOUCH) == "[]"
+
+
+@pytest.mark.parametrize("name", ["torch", "rich"])
+def test_the_proof_catches_a_framework(name):
+    assert name in ast.literal_eval(run(f"import {name}\n{TOUCH}"))
+
+
+def test_numpy_is_all_it_needs():
+    assert run(hidden(*HEAVY) + TOUCH) == "[]"
+
+
+def test_hidden_packages_are_hidden():
+    caught = "\ntry:\n    import torch\nexcept ModuleNotFoundError as error:\n    print(error)"
+    assert run(hidden("torch") + caught) == "No module named 'torch'"
+
+
+def test_names_are_the_ones_promised():
+    assert len(NAMES) <= 30
+    assert set(noisegate.__all__) == NAMES
+    assert list(noisegate.__all__) == sorted(noisegate.__all__)
+    assert set(dir(noisegate)) >= NAMES
+    for name in NAMES:
+        assert getattr(noisegate, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'noisegate' has no attribute 'dropuot'"):
+        noisegate.dropuot  # noqa: B018 - the access is what raises
+
+
+def test_a_face_comes_when_it_is_asked_for():
+    code = (
+        "import sys\nimport noisegate as ng\nbefore = 'torch' in sys.modules\n"
+        "print(before, ng.torch.Dropout.__name__, 'torch' in sys.modules)"
+    )
+    assert run(code) == "False Dropout True"
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("torch", "torch"), ("study", "torch"), ("study", "matplotlib")]
+)
+def test_without_an_extra_there_is_one_sentence_with_the_remedy(name, missing):
+    ask = ASK.format(name=name)
+    assert run(hidden(missing) + ask) == (
+        f'noisegate.{name} needs {missing}. Install it with: pip install "noisegate[{name}]"'
+    )
+    assert run(ask) == f"{name} is there"
