@@ -30,7 +30,7 @@ class Injection:
 
     def __init__(self, model: Any, rules: Mapping[str, Any], seed: int | None) -> None:
         face = face_of_model(model)
-        self._face = face
+        self._refuse_backward = face.refuse_backward
         self.seed = checks.whole(
             "inject", "seed", face.draw_seed() if seed is None else seed, SEED_BITS
         )
@@ -104,7 +104,7 @@ class _SiteNoise:
         injection, placement = self.injection, self.placement
         if injection._silent:
             return x
-        injection._face.refuse_backward(f"inject ('{placement.site}')")
+        injection._refuse_backward(f"inject ('{placement.site}')")
         site = Stream(injection.seed).site(placement.site, placement.slot)
         key = site.at(injection._now, self.calls)
         self.calls += 1

@@ -16,14 +16,12 @@ SUBCOMMANDS = (study,)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 1 (the work failed), 2 (the call was wrong)."""
-    parsed = _parser().parse_args(arguments)
     try:
+        parsed = _parser().parse_args(arguments)
         parsed.execute(parsed)
     except (InvalidValue, InvalidType) as error:
         return _failed(error, 2)
-    except NoisegateError as error:
-        return _failed(error, 1)
-    except OSError as error:
+    except (NoisegateError, OSError) as error:
         return _failed(error, 1)
     except KeyboardInterrupt:
         return _failed("interrupted", 130)

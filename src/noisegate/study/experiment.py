@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -90,19 +91,48 @@ def execute_all(
     if processes == 1:
         with _one_thread():
             return tuple(_reported(execute(job, data), on_run) for job in jobs)
+    with _workers(processes, data) as pool:
+        with _interrupts_ignored():
+            futures = [pool.submit(_execute_in_worker, job) for job in jobs]
+        for future in as_completed(futures):
+            on_run(future.result())
+        return tuple(future.result() for future in futures)
+
+
+@contextmanager
+def _workers(processes: int, data: Data) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool whose processes end at once if the work is interrupted or fails."""
     # Not fork: a forked child of a process that has used torch's threads can hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start_worker, (data,)) as pool:
-        try:
-            futures = [pool.submit(_execute_in_worker, job) for job in jobs]
-            for future in as_completed(futures):
-                on_run(future.result())
-        except BrokenProcessPool:
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (data,))
+    try:
+        yield pool
+    except BaseException as error:
+        for worker in multiprocessing.active_children():
+            if worker not in others:
+                worker.kill()
+        pool.shutdown(cancel_futures=True)
+        if isinstance(error, BrokenProcessPool):
             raise NoisegateError(messages.needs_main_guard()) from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return tuple(future.result() for future in futures)
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment, in which processes start, and for their whole life.
+
+    It reaches every process of a terminal; the parent answers it, and ends its workers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 _worker_data: Data | None = None
@@ -110,8 +140,6 @@ _worker_data: Data | None = None
 
 def _start_worker(data: Data) -> None:
     global _worker_data
-    # Ctrl-C reaches the whole group; the parent answers it, and cancels what has not begun.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     _worker_data = data
 
