@@ -310,7 +310,8 @@ def test_noise_inside_a_backward_pass_raises(reentrant: bool) -> None:
         ng.RecomputationError,
         "inject ('inner:out'): a seeded noise was called inside a backward pass (activation "
         "checkpointing), where its step is not known, and another mask would make the gradient "
-        "wrong. Leave it out of the checkpointed part, or call a kind there with a key of your own.",
+        "wrong. Leave it out of the checkpointed part, or call a kind there with a key of your "
+        "own.",
     ):
         loss.backward()
 

@@ -282,7 +282,7 @@ def in_backward(who: str) -> str:
 
 def bad_rng(value: object) -> str:
     return (
-        "rng: must be a whole number, a numpy.random.Generator, a Key or None; "
+        "forward: `rng` must be a whole number, a numpy.random.Generator, a Key or None; "
         f"{_got(value)}. Write for example rng=13."
     )
 

@@ -208,7 +208,7 @@ def key_of(rng: Any) -> Key:
     if isinstance(rng, Key):
         return rng
     if isinstance(rng, int | np.integer):
-        return Stream(checks.whole("rng", "rng", rng, keys.SEED_BITS)).site("").at(0)
+        return Stream(checks.whole("forward", "rng", rng, keys.SEED_BITS)).site("").at(0)
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise InvalidType(messages.bad_rng(rng))
     generator = np.random.default_rng(rng)

@@ -1,0 +1,405 @@
+"""Rates, distributions and independence, on samples small enough for every run.
+
+Each statistic is followed by faults planted for it, so that none is unable to fail.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import _statistics as st
+import numpy as np
+import pytest
+import torch
+from _asserts import assert_rate, assert_within
+from numpy.typing import NDArray
+
+import noisegate as ng
+from noisegate.core import blocks, keys
+from noisegate.numpy import dropout_forward
+
+KEY = ng.Stream(13).site("hid1:out").at(0)
+SHAPE = (512, 16384)
+COUNT = SHAPE[0] * SHAPE[1]
+RATES = (1e-4, 1e-3, 0.01, 0.1, 0.3, 0.5, 0.9, 0.999, 1 - 1e-4)
+SMALL = (128, 128)
+RNG = np.random.default_rng(1)
+
+
+def removed(p: float, key: ng.Key = KEY) -> NDArray[np.bool_]:
+    return ~ng.mask(ng.Dropout(p), SHAPE, key)
+
+
+# Rates
+
+
+@pytest.mark.parametrize("p", RATES)
+def test_dropout_removes_at_its_rate(p: float) -> None:
+    gone = removed(p)
+    assert_rate(int(np.count_nonzero(gone)), COUNT, p)
+    st.assert_spread(np.count_nonzero(gone, axis=1), SHAPE[1], p)
+    st.assert_spread(np.count_nonzero(gone, axis=0), SHAPE[0], p)
+
+
+def test_raising_the_rate_only_removes_more() -> None:
+    for fewer, more in pairwise(removed(p) for p in RATES):
+        assert not (fewer & ~more).any()
+        assert more.sum() > fewer.sum()
+
+
+@pytest.mark.parametrize("p", RATES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ones_become_zero_or_the_scale(p: float, dtype: type[np.floating]) -> None:
+    shape = (64, 16384)
+    y = ng.Dropout(p)(np.ones(shape, dtype), KEY)
+    scale = dtype(Fraction(2**32, 2**32 - round(p * 2**32)))
+    assert set(np.unique(y)) == {0, scale}
+    assert np.array_equal(y != 0, ng.mask(ng.Dropout(p), shape, KEY))
+
+
+def test_a_live_rate_and_a_shared_one_remove_at_their_rates() -> None:
+    p = np.repeat([0.1, 0.7], SHAPE[1] // 2)
+    gone = ~ng.mask(ng.Dropout(), SHAPE, KEY, p=p)
+    for half, rate in zip(np.hsplit(gone, 2), (0.1, 0.7), strict=True):
+        assert_rate(int(half.sum()), COUNT // 2, rate)
+    maps = ~ng.mask(ng.dropout_channels(0.3, "channels_first"), (256, 1024, 2, 2), KEY)
+    assert (maps == maps[:, :, :1, :1]).all()
+    assert_rate(int(maps[:, :, 0, 0].sum()), 256 * 1024, 0.3)
+
+
+def bytewise(p: float) -> float:
+    """The rate of a mask that compares bytes with floor(256 p)."""
+    return np.floor(256 * p) / 256
+
+
+def off_by(deviations: float, p: float) -> float:
+    return p + deviations * (p * (1 - p) / COUNT) ** 0.5
+
+
+@pytest.mark.parametrize("p", RATES[:-1])
+@pytest.mark.parametrize("deviations", [-7.5, 7.5])
+def test_a_rate_off_by_seven_deviations_is_refused(p: float, deviations: float) -> None:
+    with pytest.raises(AssertionError, match="standard deviations from"):
+        assert_rate(int(removed(off_by(deviations, p)).sum()), COUNT, p)
+
+
+@pytest.mark.parametrize("p", [0.01, 0.1, 0.3, 0.9, 0.999])
+def test_a_threshold_in_bytes_is_refused(p: float) -> None:
+    with pytest.raises(AssertionError, match="standard deviations from"):
+        assert_rate(int(removed(bytewise(p)).sum()), COUNT, p)
+
+
+def test_a_lumpy_mask_of_the_right_rate_is_refused() -> None:
+    whole_rows = np.repeat(removed(0.3)[:, :1], SHAPE[1], axis=1)
+    stratified = np.tile(np.arange(SHAPE[1]) % 10 < 3, (SHAPE[0], 1))
+    for gone in (whole_rows, stratified):
+        with pytest.raises(AssertionError, match="standard deviations from"):
+            st.assert_spread(np.count_nonzero(gone, axis=1), SHAPE[1], 0.3)
+
+
+# The mean of the output is that of the input
+
+KINDS: list[tuple[ng.Kind, float, float]] = [  # with the variance of gain and of shift
+    *((ng.Dropout(p), p / (1 - p), 0.0) for p in (0.01, 0.1, 0.5, 0.9, 0.999)),
+    *((ng.GaussianDropout(p), p / (1 - p), 0.0) for p in (0.1, 0.5, 0.9)),
+    (ng.GaussianNoise(0.3), 0.0, 0.09),
+    (ng.UniformNoise(0.3), 0.0, 0.03),
+]
+INPUT = RNG.normal(0.7, 1.0, (256, 8192))
+
+
+def assert_mean_stays(y: st.Floats, gain: float, shift: float) -> None:
+    variance = gain * (INPUT**2).sum() + shift * INPUT.size
+    assert_within((y.astype(np.float64) - INPUT).sum(), 0, variance**0.5)
+
+
+@pytest.mark.parametrize(("kind", "gain", "shift"), KINDS, ids=lambda value: repr(value))
+def test_the_mean_of_the_output_is_that_of_the_input(
+    kind: ng.Kind, gain: float, shift: float
+) -> None:
+    assert_mean_stays(kind(INPUT, KEY), gain, shift)
+    backward = ng.numpy.backward(INPUT, ng.numpy.forward(kind, INPUT, rng=KEY)[1])
+    if gain:
+        assert_mean_stays(backward, gain, shift)
+    else:
+        assert np.array_equal(backward, INPUT)
+
+
+@pytest.mark.parametrize("rate", [off_by(-7.5, 0.3), off_by(7.5, 0.3), 0.0])
+def test_survivors_at_the_wrong_scale_are_refused(rate: float) -> None:
+    # The mean of so few elements moves by 2 for every 4 that that of COUNT does.
+    wrong = 0.3 + 2 * (rate - 0.3)
+    y = ng.Dropout(0.3, rescale=False)(INPUT, KEY) / (1 - wrong)
+    with pytest.raises(AssertionError, match="standard deviations from"):
+        assert_mean_stays(y, 3 / 7, 0.0)
+
+
+# Distributions
+
+
+def normals(key: ng.Key = KEY) -> st.Floats:
+    return ng.noise(ng.GaussianNoise(1.0), (512, 8192), key).shift
+
+
+def test_gaussian_noise_is_normal() -> None:
+    y = ng.GaussianNoise(0.2)(np.full((512, 8192), 3.0), KEY)
+    assert_within(y.mean(), 3, 0.2 / y.size**0.5)
+    assert_within(y.var(), 0.04, 0.04 * (2 / y.size) ** 0.5)
+    st.assert_normal(st.Tally().add((y - 3) / 0.2))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_gaussian_dropout_has_mean_one_and_the_variance_of_dropout(p: float) -> None:
+    gain = ng.GaussianDropout(p)(np.ones((512, 8192)), KEY)
+    odds = p / (1 - p)
+    assert_within(gain.mean(), 1, (odds / gain.size) ** 0.5)
+    assert_within(gain.var(), odds, odds * (2 / gain.size) ** 0.5)
+    st.assert_normal(st.Tally().add((gain - 1) / odds**0.5))
+
+
+def uniforms() -> st.Floats:
+    return ng.UniformNoise(0.3)(np.zeros((512, 8192)), KEY)
+
+
+def test_uniform_noise_is_uniform() -> None:
+    y = uniforms()
+    assert np.abs(y).max() < 0.3
+    assert_within(y.mean(), 0, (0.03 / y.size) ** 0.5)
+    # The variance of u² is 1/5 - 1/9 = 4/45.
+    assert_within(y.var(), 0.03, 0.09 * (4 / 45 / y.size) ** 0.5)
+    tally = st.Tally(st.uniform_cdf).add(y / np.float64(np.float32(0.3)))
+    st.assert_moments(tally, st.uniform_moment)
+    st.assert_distribution(tally)
+    st.assert_cells_of(tally)
+
+
+Fault = Callable[[Any], Any]
+SIZE = 512 * 8192
+NORMAL_FAULTS: list[tuple[str, Callable[[st.Tally], None], Fault]] = [
+    ("mean", st.assert_moments, lambda x: x + 7.5 / SIZE**0.5),
+    ("variance", st.assert_moments, lambda x: x * (1 + 7.5 / (2 * SIZE) ** 0.5)),
+    ("skew", st.assert_moments, lambda x: x + 0.005 * (x**2 - 1)),
+    ("kurtosis", st.assert_moments, lambda x: x + 0.002 * (x**3 - 3 * x)),
+    ("clipped at 4", st.assert_moments, lambda x: np.clip(x, -4, 4)),
+    ("shifted", st.assert_distribution, lambda x: x + 0.005),
+    ("sum of two", st.assert_distribution, lambda x: x * 0.8 + RNG.uniform(-1, 1, x.shape)),
+    ("in steps of 1/256", st.assert_cells_of, lambda x: np.round(x * 256) / 256),
+    ("regular", st.assert_cells_of, lambda x: st.norm.ppf((np.arange(SIZE) + 0.5) / SIZE)),
+    ("clipped at 4", st.assert_tails, lambda x: np.clip(x, -4, 4)),
+    ("heavy tail", st.assert_tails, lambda x: np.where(np.abs(x) > 3.5, 1.2 * x, x)),
+    ("never beyond 4.5", st.assert_tails, lambda x: np.where(x > 4.5, 0, x)),
+]
+
+
+@pytest.mark.parametrize(("name", "refuses", "fault"), NORMAL_FAULTS, ids=lambda value: str(value))
+def test_numbers_that_are_not_normal_are_refused(
+    name: str, refuses: Callable[[st.Tally], None], fault: Fault
+) -> None:
+    refuses(st.Tally().add(normals()))
+    with pytest.raises(AssertionError):
+        refuses(st.Tally().add(fault(normals().astype(np.float64))))
+
+
+@pytest.mark.parametrize("fault", [lambda u: u**3, lambda u: np.abs(u), lambda u: u + 1e-2])
+@pytest.mark.parametrize(
+    "refuses",
+    [lambda tally: st.assert_moments(tally, st.uniform_moment), st.assert_distribution],
+)
+def test_numbers_that_are_not_uniform_are_refused(
+    refuses: Callable[[st.Tally], None], fault: Fault
+) -> None:
+    u = np.clip(fault(uniforms() / 0.3), -1, 1)
+    with pytest.raises(AssertionError):
+        refuses(st.Tally(st.uniform_cdf).add(u))
+
+
+# Independence
+
+
+@pytest.mark.parametrize("what", st.READINGS)
+@pytest.mark.parametrize("family", st.FAMILIES)
+def test_fields_are_independent(family: str, what: str) -> None:
+    fields = st.fields_of(what, st.FAMILIES[family](61), SMALL)
+    st.assert_independent(f"{family}, {what}", st.pair_z(fields))
+    shifted = [st.shift_z(first, second) for first, second in pairwise(fields)]
+    st.assert_small(f"{family}, {what}, every shift", np.stack(shifted))
+
+
+@pytest.mark.parametrize("what", st.READINGS)
+def test_elements_and_rows_are_independent(what: str) -> None:
+    fields = st.fields_of(what, st.FAMILIES["steps"](60), SMALL)
+    for lag in (1, 2, 4, 8, 16, 64, SMALL[1]):
+        st.assert_independent(f"lag {lag}, {what}", st.lag_z(fields, lag))
+    st.assert_small(f"every lag, {what}", np.stack([st.shift_z(row, row) for row in fields]))
+    ids = st.neighbours(60, 64)
+    rows = ng.mask(ng.Dropout(0.1), (1, 16384), KEY, rows=ids)
+    z = st.pair_z(np.stack([st.standard_removal(row, 0.1) for row in rows]))
+    st.assert_independent("rows", z)
+
+
+def kinds_z(sites: list[str]) -> st.Floats:
+    return np.stack(
+        [st.pair_z(st.fields_of_kinds(ng.Stream(13).site(name).at(0), SMALL)) for name in sites]
+    )
+
+
+def test_kinds_at_one_site_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
+    st.assert_independent("kinds", kinds_z(st.names(60)))
+    one = keys.site_hash
+    monkeypatch.setattr(keys, "site_hash", lambda site, slot, _: one(site, slot, "Kind"))
+    keys._plane_key.cache_clear()
+    z = kinds_z(["hid1:out"])
+    keys._plane_key.cache_clear()
+    with pytest.raises(AssertionError, match="passes"):
+        st.assert_independent("kinds of one name", z)
+
+
+def words(steps: int = 4) -> st.Words:
+    """Words in blocks of eight, shape (blocks, 8)."""
+    at = (ng.Stream(13).site("hid1:out").at(step) for step in range(steps))
+    row_ids = tuple(range(64))
+    parts = (st.Address(k.seed, k.site, 0, 0, k.step, row_ids, 0).words() for k in at)
+    return np.concatenate([part.reshape(-1, 8) for part in parts])
+
+
+def assert_block(block: st.Words) -> None:
+    """All 256 bits of a block: lanes against lanes and planes against planes."""
+    st.assert_independent("bits of a block", st.bit_pair_z(block))
+    st.assert_small("each bit", st.bit_z(block))
+    for bit in (0, 15, 16, 31):
+        st.assert_patterns(f"bit {bit} of eight lanes", block >> bit & 1 == 1, 4)
+
+
+def test_the_bits_of_a_block_are_independent() -> None:
+    assert_block(words(64))
+
+
+BLOCK_FAULTS: dict[str, Fault] = {
+    "a bit that is stuck": lambda w: w | 1 << 7,
+    "plane 1 follows plane 0": lambda w: w ^ (w & 1) ^ (w >> 16 & 1),
+    "a lane that is its neighbour": lambda w: np.concatenate([w[:, :7], w[:, :1]], axis=1),
+    "a bit that leans": lambda w: w & ~(w >> 1 & w >> 2 & w >> 3 & w >> 4 & 1),
+    "a parity": lambda w: w ^ np.where(np.arange(8) == 7, np.bitwise_xor.reduce(w, 1)[:, None], 0),
+}
+
+
+@pytest.mark.parametrize("fault", BLOCK_FAULTS.values(), ids=BLOCK_FAULTS.keys())
+def test_bits_that_depend_are_refused(fault: Fault) -> None:
+    with pytest.raises(AssertionError):
+        assert_block(fault(words(64)))
+
+
+def test_the_patterns_of_rows_and_steps_are_even() -> None:
+    half = ng.Dropout(0.5)
+    rows = ng.mask(half, (4096, 512), KEY).reshape(512, 8, 512)
+    st.assert_patterns("eight rows", rows.swapaxes(1, 2).reshape(-1, 8))
+    at = [ng.mask(half, SMALL, ng.Stream(13).site("hid1:out").at(step)) for step in range(8)]
+    st.assert_patterns("eight steps", np.stack(at, axis=-1).reshape(-1, 8))
+
+
+# Planted relations; F is a family of 60 independent fields
+
+F = st.fields_of("normal", st.FAMILIES["seeds"](60), SMALL)
+N = F.shape[1]
+
+
+def related(z: float) -> st.Floats:
+    """F, the last field of which is correlated with the first, at about this z."""
+    fields, r = F.copy(), z / N**0.5
+    fields[-1] = r * F[0] + (1 - r * r) ** 0.5 * F[-1]
+    return fields
+
+
+def test_related_fields_are_refused() -> None:
+    planted = {
+        "one pair": related(1.5 * st.bonferroni(60 * 59 // 2)),
+        "a copy": np.concatenate([F, F[:1]]),
+        "a mirrored copy": np.concatenate([F, -F[:1]]),
+        "something faint in all": F * 0.998 + 0.06 * RNG.normal(size=N).astype(np.float32),
+        "a seed that steps are added to": np.concatenate([F, F[1:]]),
+    }
+    st.assert_independent("F", st.pair_z(F))
+    for name, fields in planted.items():
+        with pytest.raises(AssertionError):
+            st.assert_independent(name, st.pair_z(fields))
+
+
+@pytest.mark.parametrize("shift", [1, 17, 128, 9000])
+def test_a_shifted_copy_is_refused(shift: int) -> None:
+    for copy in (np.roll(F[0], shift), np.roll(related(200 * 0.6)[0], shift)):
+        st.assert_small("unshifted", st.pair_z(np.stack([F[0], copy])))
+        with pytest.raises(AssertionError, match="passes"):
+            st.assert_small("every shift", st.shift_z(F[0], copy))
+
+
+@pytest.mark.parametrize("lag", [1, 2, 4, 8, 16, 64, 128])
+def test_a_field_that_follows_itself_is_refused(lag: int) -> None:
+    follows = F + 0.06 * np.roll(F, lag, axis=1)
+    with pytest.raises(AssertionError):
+        st.assert_independent("lag", st.lag_z(follows, lag))
+    with pytest.raises(AssertionError, match="passes"):
+        st.assert_small("every lag", st.shift_z(follows[0], follows[0]))
+
+
+# Avalanche: one bit of the address changes half of the bits of a word
+
+BASES = st.addresses(2, np.random.default_rng(7))
+
+
+@pytest.mark.parametrize("place", st.PLACES)
+def test_one_bit_of_the_address_changes_half_of_the_words(place: str) -> None:
+    st.assert_independent(place, st.avalanche_z(BASES, place))
+
+
+def test_one_low_bit_of_the_offset_changes_half_of_the_words() -> None:
+    st.assert_independent("low bits of the offset", st.near_avalanche_z(BASES))
+
+
+@pytest.mark.parametrize("place", ["step", "rows", "offset"])
+def test_too_few_rounds_are_refused(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "ROUNDS", 3)
+    with pytest.raises(AssertionError):
+        st.assert_independent(place, st.avalanche_z(BASES, place))
+
+
+@pytest.mark.parametrize("place", ["seed", "site", "slot", "call"])
+def test_a_key_that_overlooks_a_bit_is_refused(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, mask = keys._plane_key, ~(1 << 5)
+
+    def forgetful(seed: int, site: str, slot: int, kind: str, call: int, plane: int) -> Any:
+        part = {"seed": seed, "slot": slot, "call": call}
+        part = {name: n & mask if name == place else n for name, n in part.items()}
+        site = site.lower() if place == "site" else site
+        return whole(part["seed"], site, part["slot"], kind, part["call"], plane)
+
+    monkeypatch.setattr(keys, "_plane_key", forgetful)
+    with pytest.raises(AssertionError, match="passes"):
+        st.assert_small(place, st.avalanche_z(BASES, place))
+
+
+# The faces that draw their own seeds, and the other engine
+
+
+def test_calls_with_a_generator_are_independent() -> None:
+    ones, generator = np.ones(SMALL), np.random.default_rng(3)
+    calls = [dropout_forward(ones, 0.5, rng=generator)[0] for _ in range(60)]
+    st.assert_independent("rng", st.pair_z(np.stack(calls).reshape(60, -1) - 1))
+
+
+def test_torch_keeps_the_statistics() -> None:
+    x = torch.ones(512, 2048)
+    y = ng.Dropout(0.3)(x, KEY)
+    assert_rate(int((y == 0).sum()), y.numel(), 0.3)
+    assert_within(y.double().mean().item(), 1, (3 / 7 / y.numel()) ** 0.5)
+    noise = ng.GaussianNoise(1.0)(torch.zeros(512, 8192), KEY)
+    st.assert_normal(st.Tally().add(noise.numpy()))
+
+
+def test_torch_layers_without_a_seed_are_independent() -> None:
+    ones, layer = torch.ones(SMALL), ng.torch.Dropout(0.5)
+    torch.manual_seed(3)
+    calls = [layer(ones).numpy() for _ in range(60)]
+    torch.manual_seed(4)  # a neighbour
+    calls += [layer(ones).numpy() for _ in range(60)]
+    st.assert_independent("layer", st.pair_z(np.stack(calls).reshape(120, -1) - 1))
