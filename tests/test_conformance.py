@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import noisegate as ng
-from _asserts import assert_same_bits
+from _asserts import assert_same_bits, assert_ulps
 from _backends import BACKENDS, Backend, each_backend, each_dtype, numpy_of
 
 KEY = ng.Stream(13).site("hid1:out").at(5)
@@ -196,3 +196,33 @@ def test_any_shape_axes_and_rows(
         rows = data.draw(st.none() | st.lists(ids, min_size=shape[axis], max_size=shape[axis]))
     config = {**kind.config(), "shared_axes": sorted(axes)}
     both(ng.from_config(config), sample(shape), rows=rows, sample_axis=axis)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_close_tier_bounds_a_contracted_product(dtype: Any) -> None:
+    """What a compiler may give, one rounding for product and sum, is within the stated ulp."""
+    x = sample((200, 300), dtype)
+    exact = np.longdouble  # wide enough for a product of two float32, and nearly of float64
+    rate = np.asarray(0.3, dtype).astype(exact)
+    for kind, number in (
+        (ng.GaussianNoise(0.3), ng.noise(ng.GaussianNoise(1.0), x.shape, KEY, dtype=dtype).shift),
+        (ng.UniformNoise(0.3), ng.noise(ng.UniformNoise(1.0), x.shape, KEY, dtype=dtype).shift),
+    ):
+        term = rate * number.astype(exact)
+        contracted = (x.astype(exact) + term).astype(dtype)
+        larger = np.maximum(np.abs(x), np.abs(term)).astype(dtype)
+        assert_ulps(kind(x, KEY), contracted, 1, larger=larger)
+    # A rate of 0.5 has sigma 1, so that epsilon can be had from the gain's own kind.
+    gain = ng.noise(ng.GaussianDropout(0.3), x.shape, KEY, dtype=dtype).gain
+    epsilon = ng.noise(ng.GaussianDropout(0.5), x.shape, KEY, dtype="float64").gain - 1
+    sigma = np.asarray((0.3 / 0.7) ** 0.5, dtype).astype(np.float64)
+    contracted = (1 + sigma * epsilon).astype(dtype)
+    assert_ulps(gain, contracted, 1, larger=np.maximum(1, np.abs(gain)))
+
+
+def test_a_scale_from_a_live_rate_is_within_1_ulp() -> None:
+    for p in (1e-6, 0.1, 1 / 3, 0.5, 0.7, 0.999):
+        for dtype in ("float32", "float64"):
+            host = ng.noise(ng.Dropout(p), (1,), KEY, dtype=dtype).gain
+            live = ng.noise(ng.Dropout(), (1,), KEY, dtype=dtype, p=np.array(p)).gain
+            assert_ulps(live, host, 1)

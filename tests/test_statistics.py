@@ -3,19 +3,19 @@
 Each statistic is followed by faults planted for it, so that none is unable to fail.
 """
 
+import _statistics as st
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-import _statistics as st
 import numpy as np
 import pytest
 import torch
-from _asserts import assert_rate, assert_within
 from numpy.typing import NDArray
 
 import noisegate as ng
+from _asserts import assert_rate, assert_within
 from noisegate.core import blocks, keys
 from noisegate.numpy import dropout_forward
 

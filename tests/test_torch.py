@@ -1,7 +1,9 @@
 """The torch face: gradients of every order, layers, seeds, and what is saved: nothing."""
 
 import copy
+import inspect
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
+from noisegate.core.kinds import KINDS as KIND_CLASSES
 
 KEY = ng.Stream(13).site("hid1:out").at(3)
 KINDS = [
@@ -314,3 +317,23 @@ def test_meta_tensors_have_a_shape_and_no_values() -> None:
     for kind in KINDS:
         y = kind(torch.ones(3, 4, device="meta"), KEY)
         assert (y.shape, y.device.type) == ((3, 4), "meta")
+
+
+def test_every_kind_has_its_layer_and_its_function() -> None:
+    for name, kind in KIND_CLASSES.items():
+        layer = getattr(ng.torch, name)
+        assert issubclass(layer, ng.torch.NoiseLayer)
+        numbers = list(inspect.signature(kind).parameters)
+        assert list(inspect.signature(layer).parameters) == [
+            *numbers,
+            "seed",
+            "site",
+            "sample_axis",
+        ]
+        assert layer.__doc__.startswith(f"{name} as a layer")
+        snake = re.sub("(?<!^)(?=[A-Z])", "_", name).lower()
+        function = getattr(ng.torch, snake)
+        assert function.__name__ == snake
+        words = list(inspect.signature(function).parameters)
+        assert words[:3] == ["x", kind.RATE, "training"]
+        assert set(words) == {"x", "training", "key", "rows", "sample_axis", *numbers}

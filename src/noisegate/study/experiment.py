@@ -1,6 +1,7 @@
 """One run is (model, recipe, seed); many runs go to processes of one thread each."""
 
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -91,21 +92,23 @@ def execute_all(
     if processes == 1:
         with _one_thread():
             return tuple(_reported(execute(job, data), on_run) for job in jobs)
-    with _workers(processes, data) as pool:
-        with _interrupts_ignored():
-            futures = [pool.submit(_execute_in_worker, job) for job in jobs]
+    with _workers(processes) as pool:
+        with _interrupts_held():
+            # The data go with each job: a start would wait for ever to hand over as much to a
+            # process that ends at once.
+            futures = [pool.submit(execute, job, data) for job in jobs]
         for future in as_completed(futures):
             on_run(future.result())
         return tuple(future.result() for future in futures)
 
 
 @contextmanager
-def _workers(processes: int, data: Data) -> Iterator[ProcessPoolExecutor]:
+def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool whose processes end at once if the work is interrupted or fails."""
     # Not fork: a forked child of a process that has used torch's threads can hang.
     context = multiprocessing.get_context("spawn")
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (data,))
+    pool = ProcessPoolExecutor(processes, context, _start_worker)
     try:
         yield pool
     except BaseException as error:
@@ -120,33 +123,32 @@ def _workers(processes: int, data: Data) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C for a moment, in which processes start, and for their whole life.
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while processes start; they inherit that for their whole life.
 
-    It reaches every process of a terminal; the parent answers it, and ends its workers.
+    Ctrl-C reaches every process of a terminal; the parent answers it, and ends its workers.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_worker_data: Data | None = None
-
-
-def _start_worker(data: Data) -> None:
-    global _worker_data
+def _start_worker() -> None:
     torch.set_num_threads(1)
-    _worker_data = data
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _execute_in_worker(job: Job) -> Run:
-    assert _worker_data is not None
-    return execute(job, _worker_data)
+def _end_with_parent() -> None:
+    """End this process when its parent has ended: a killed parent cannot say goodbye."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

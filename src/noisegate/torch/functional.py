@@ -1,7 +1,9 @@
 """Noise as functions of tensors: forward, backward, double backward, tangents, vmap."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter, Signature, signature
 from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
@@ -11,7 +13,7 @@ from noisegate.core import apply as core
 from noisegate.core import checks, kinds, messages
 from noisegate.core.errors import InvalidType, InvalidValue, RecomputationError
 from noisegate.core.keys import Key, Stream
-from noisegate.core.kind import Kind, SharedAxes
+from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, Window
 from noisegate.engines.torch import TorchEngine
 
@@ -128,7 +130,65 @@ def refuse_backward(who: str) -> None:
         raise RecomputationError(messages.in_backward(who))
 
 
-def _functional(
+def _function(kind_class: type[Kind]) -> Callable[..., Tensor]:
+    """Return the function of a kind: x, its rate, `training`, then the rest by name."""
+    rate = kind_class.RATE
+    numbers = dict(signature(kind_class).parameters)
+    rate_parameter = numbers.pop(rate).replace(annotation=float | Tensor)
+    by_name = [
+        *numbers.values(),
+        Parameter("key", Parameter.KEYWORD_ONLY, default=None, annotation=Key | None),
+        Parameter("rows", Parameter.KEYWORD_ONLY, default=None, annotation=Any),
+        Parameter("sample_axis", Parameter.KEYWORD_ONLY, default=DEFAULT_AXIS, annotation=Any),
+    ]
+    training = Parameter("training", Parameter.POSITIONAL_OR_KEYWORD, default=True, annotation=bool)
+    x = Parameter("x", Parameter.POSITIONAL_OR_KEYWORD, annotation=Tensor)
+    call = Signature(
+        [
+            x,
+            rate_parameter,
+            training,
+            *(parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in by_name),
+        ],
+        return_annotation=Tensor,
+    )
+    name = re.sub("(?<!^)(?=[A-Z])", "_", kind_class.__name__).lower()
+
+    def function(*args: Any, **kwargs: Any) -> Tensor:
+        checks.keywords(name, kwargs, list(call.parameters))
+        bound = call.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        kind = kind_class(**{rate: 0.0}, **{number: given[number] for number in numbers})
+        return _apply_or_pass(kind, given[rate], **{word: given[word] for word in _WORDS})
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = _DOC.format(kind=kind_class.__name__, rate=rate)
+    function.__signature__ = call  # type: ignore[attr-defined]
+    return function
+
+
+_WORDS = ("x", "training", "key", "rows", "sample_axis")
+
+_DOC = """Return x with the noise of `noisegate.{kind}`, fresh or that of a key.
+
+    Parameters
+    ----------
+    x : Tensor
+        Of any shape and floating dtype; complex and integers as the kind takes them.
+    {rate} : float, or Tensor that broadcasts to x
+        The rate. A number is checked, a tensor clamped.
+    training : bool
+        False returns x itself.
+    key : Key, optional
+        Which noise. Without it, 64 bits are drawn from torch's CPU generator, so that
+        ``torch.manual_seed`` governs.
+    rows, sample_axis
+        As at a call of a kind. The other arguments are the kind's.
+    """
+
+
+def _apply_or_pass(
     kind: Kind,
     rate: Any,
     x: Tensor,
@@ -150,91 +210,7 @@ def _functional(
     return apply(kind, x, key, rows, sample_axis, live)
 
 
-@checks.known_keywords("dropout")
-def dropout(
-    x: Tensor,
-    p: float | Tensor = 0.5,
-    training: bool = True,
-    *,
-    rescale: bool = True,
-    shared_axes: SharedAxes = (),
-    key: Key | None = None,
-    rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
-) -> Tensor:
-    """Return x with elements removed at random and the survivors scaled.
-
-    Parameters
-    ----------
-    x : Tensor
-        Of any shape and floating or complex dtype; of integers with ``rescale=False``.
-    p : float, or Tensor that broadcasts to x
-        Probability of removal, in [0, 1]. A number is checked, a tensor clamped.
-    training : bool
-        False returns x itself.
-    rescale, shared_axes
-        As of `noisegate.Dropout`.
-    key : Key, optional
-        Which noise. Without it, 64 bits are drawn from torch's CPU generator, so that
-        ``torch.manual_seed`` governs.
-    rows, sample_axis
-        As at a call of a kind.
-
-    Examples
-    --------
-    >>> import noisegate as ng, torch
-    >>> key = ng.Stream(13).site("hid1:out").at(0)
-    >>> ng.torch.dropout(torch.ones(2, 4), 0.5, key=key)
-    tensor([[0., 0., 2., 2.],
-            [2., 0., 2., 2.]])
-    """
-    kind = kinds.Dropout(rescale=rescale, shared_axes=shared_axes)
-    return _functional(kind, p, x, training, key, rows, sample_axis)
-
-
-@checks.known_keywords("gaussian_noise")
-def gaussian_noise(
-    x: Tensor,
-    sigma: float | Tensor = 0.1,
-    training: bool = True,
-    *,
-    shared_axes: SharedAxes = (),
-    key: Key | None = None,
-    rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
-) -> Tensor:
-    """Return x plus normal noise of standard deviation sigma; arguments as of `dropout`."""
-    kind = kinds.GaussianNoise(shared_axes=shared_axes)
-    return _functional(kind, sigma, x, training, key, rows, sample_axis)
-
-
-@checks.known_keywords("gaussian_dropout")
-def gaussian_dropout(
-    x: Tensor,
-    p: float | Tensor = 0.5,
-    training: bool = True,
-    *,
-    shared_axes: SharedAxes = (),
-    key: Key | None = None,
-    rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
-) -> Tensor:
-    """Return x times normal noise of mean 1, variance p/(1−p); arguments as of `dropout`."""
-    kind = kinds.GaussianDropout(shared_axes=shared_axes)
-    return _functional(kind, p, x, training, key, rows, sample_axis)
-
-
-@checks.known_keywords("uniform_noise")
-def uniform_noise(
-    x: Tensor,
-    width: float | Tensor,
-    training: bool = True,
-    *,
-    shared_axes: SharedAxes = (),
-    key: Key | None = None,
-    rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
-) -> Tensor:
-    """Return x plus uniform noise in (−width, width); arguments as of `dropout`."""
-    kind = kinds.UniformNoise(0.0, shared_axes=shared_axes)
-    return _functional(kind, width, x, training, key, rows, sample_axis)
+dropout = _function(kinds.Dropout)
+gaussian_noise = _function(kinds.GaussianNoise)
+gaussian_dropout = _function(kinds.GaussianDropout)
+uniform_noise = _function(kinds.UniformNoise)

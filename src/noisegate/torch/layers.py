@@ -1,13 +1,14 @@
 """Noise as modules: active in train(), identity in eval()."""
 
-from typing import Any
+from inspect import Parameter, Signature, signature
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from noisegate.core import checks, kinds, messages
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import SEED_BITS, STEP_BITS, Key, Stream
-from noisegate.core.kind import Kind, SharedAxes
+from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS
 
 from .functional import apply, draw_seed, refuse_backward
@@ -21,12 +22,19 @@ class NoiseLayer(nn.Module):
     ``Stream(seed).site(site).at(step)`` and counts its own training calls in `step`, which may
     be set and is not part of ``state_dict()``: a resume sets it.
 
-    Attributes
+    Parameters
     ----------
     kind : Kind
-        The noise.
-    seed : int or None
-    site : str or None
+        The noise; a named layer takes the kind's numbers instead.
+    seed : int, optional
+        In [0, 2⁶⁴); with it `site` is needed too.
+    site : str, optional
+        Name of this noise in the seed's stream.
+    sample_axis : int or None
+        The axis of the samples, as at a call of a kind.
+
+    Attributes
+    ----------
     step : int
         The step that the next training call uses; only with a seed.
 
@@ -36,10 +44,22 @@ class NoiseLayer(nn.Module):
         If a seed is given without a site, or a site without a seed.
     RecomputationError
         If a seeded layer is called inside a backward pass, as activation checkpointing does.
+
+    Examples
+    --------
+    >>> import noisegate as ng, torch
+    >>> layer = ng.torch.Dropout(0.5, seed=13, site="hid1:out")
+    >>> layer(torch.ones(2, 4)), layer.step
+    (tensor([[0., 0., 2., 2.],
+            [2., 0., 2., 2.]]), 1)
     """
 
     def __init__(
-        self, kind: Kind, seed: int | None, site: str | None, sample_axis: int | None
+        self,
+        kind: Kind,
+        seed: int | None = None,
+        site: str | None = None,
+        sample_axis: int | None = DEFAULT_AXIS,
     ) -> None:
         super().__init__()
         who = type(self).__name__
@@ -92,86 +112,35 @@ class NoiseLayer(nn.Module):
         return numbers + seed
 
 
-class Dropout(NoiseLayer):
-    """Removes elements in training; see `noisegate.Dropout` and `NoiseLayer`.
+def _layer(kind_class: type[Kind]) -> type[NoiseLayer]:
+    """Return the layer of a kind: its numbers, then `seed`, `site` and `sample_axis` by name."""
+    who = kind_class.__name__
+    own = signature(kind_class).parameters
+    given = signature(NoiseLayer.__init__).parameters
+    ours = [
+        given[name].replace(kind=Parameter.KEYWORD_ONLY) for name in ("seed", "site", "sample_axis")
+    ]
+    call = Signature([*own.values(), *ours])
 
-    Parameters
-    ----------
-    p, rescale, shared_axes
-        As of `noisegate.Dropout`.
-    seed : int, optional
-        In [0, 2⁶⁴); with it `site` is needed too.
-    site : str, optional
-        Name of this noise in the seed's stream.
-    sample_axis : int or None
-        The axis of the samples, as at a call of a kind.
+    def __init__(self: NoiseLayer, *args: Any, **kwargs: Any) -> None:
+        checks.keywords(who, kwargs, list(call.parameters))
+        numbers = {name: kwargs.pop(name) for name in list(kwargs) if name in own}
+        NoiseLayer.__init__(self, kind_class(*args, **numbers), **kwargs)
 
-    Examples
-    --------
-    >>> import noisegate as ng, torch
-    >>> layer = ng.torch.Dropout(0.5, seed=13, site="hid1:out")
-    >>> layer(torch.ones(2, 4)), layer.step
-    (tensor([[0., 0., 2., 2.],
-            [2., 0., 2., 2.]]), 1)
-    """
-
-    @checks.known_keywords("Dropout")
-    def __init__(
-        self,
-        p: float = 0.5,
-        rescale: bool = True,
-        shared_axes: SharedAxes = (),
-        *,
-        seed: int | None = None,
-        site: str | None = None,
-        sample_axis: int | None = DEFAULT_AXIS,
-    ) -> None:
-        super().__init__(kinds.Dropout(p, rescale, shared_axes), seed, site, sample_axis)
+    text = (
+        f"{who} as a layer; numbers as of `noisegate.{who}`, the rest as of `NoiseLayer`.\n\n"
+        f"    {who}{call.replace(return_annotation=Signature.empty)}\n"
+    )
+    members = {
+        "__init__": __init__,
+        "__doc__": text,
+        "__signature__": call,
+        "__module__": __name__,
+    }
+    return cast(type[NoiseLayer], type(who, (NoiseLayer,), members))
 
 
-class GaussianNoise(NoiseLayer):
-    """Adds normal noise in training; see `noisegate.GaussianNoise` and `Dropout`."""
-
-    @checks.known_keywords("GaussianNoise")
-    def __init__(
-        self,
-        sigma: float = 0.1,
-        shared_axes: SharedAxes = (),
-        *,
-        seed: int | None = None,
-        site: str | None = None,
-        sample_axis: int | None = DEFAULT_AXIS,
-    ) -> None:
-        super().__init__(kinds.GaussianNoise(sigma, shared_axes), seed, site, sample_axis)
-
-
-class GaussianDropout(NoiseLayer):
-    """Multiplies by normal noise in training; see `noisegate.GaussianDropout` and `Dropout`."""
-
-    @checks.known_keywords("GaussianDropout")
-    def __init__(
-        self,
-        p: float = 0.5,
-        shared_axes: SharedAxes = (),
-        *,
-        seed: int | None = None,
-        site: str | None = None,
-        sample_axis: int | None = DEFAULT_AXIS,
-    ) -> None:
-        super().__init__(kinds.GaussianDropout(p, shared_axes), seed, site, sample_axis)
-
-
-class UniformNoise(NoiseLayer):
-    """Adds uniform noise in training; see `noisegate.UniformNoise` and `Dropout`."""
-
-    @checks.known_keywords("UniformNoise")
-    def __init__(
-        self,
-        width: float,
-        shared_axes: SharedAxes = (),
-        *,
-        seed: int | None = None,
-        site: str | None = None,
-        sample_axis: int | None = DEFAULT_AXIS,
-    ) -> None:
-        super().__init__(kinds.UniformNoise(width, shared_axes), seed, site, sample_axis)
+Dropout = _layer(kinds.Dropout)
+GaussianNoise = _layer(kinds.GaussianNoise)
+GaussianDropout = _layer(kinds.GaussianDropout)
+UniformNoise = _layer(kinds.UniformNoise)
