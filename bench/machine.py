@@ -30,6 +30,11 @@ def facts() -> dict[str, object]:
     }
 
 
+def load() -> float | None:
+    """Return how many processes wanted a core in the last minute, where the system tells."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def serial_path(vendor: str | None) -> tuple[bool | None, str]:
     """Return whether `F.dropout` draws its mask serially, None if it is not known, and why.
 

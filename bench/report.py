@@ -1,6 +1,6 @@
 """Measured times as rows, tables and sentences."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from timing import quartiles
@@ -63,7 +63,7 @@ class Requirement:
             return f"{self.text}: no size was large enough to tell"
         seen = (
             f"at most {self.worst.ratio:.2f} times, at {size(self.worst.elements)} elements "
-            f"and {_threads(self.worst.threads)}"
+            f"({self.worst.group})"
         )
         verdict = {True: "met", False: "NOT MET", None: "does not apply here"}[self.met]
         return f"{self.text}: {verdict}; {seen}"
@@ -102,24 +102,30 @@ def ratios(
     return found
 
 
-def requirements(found: Iterable[Ratio], group: str, serial: bool | None) -> list[Requirement]:
-    """Return what is asked of the forward pass at LEAST_ELEMENTS and more, with the outcome."""
-    large = [r for r in found if r.group == group and r.elements >= LEAST_ELEMENTS]
+def requirements(
+    found: Iterable[Ratio], groups: Collection[str], serial: bool | None
+) -> list[Requirement]:
+    """Return what is asked of the forward pass at LEAST_ELEMENTS and more, with the outcome.
 
-    def worst(peer: str) -> Ratio | None:
-        return max((r for r in large if r.peer == peer), key=lambda r: r.ratio, default=None)
-
-    masks = [
-        Requirement(
-            f"noisegate numpy within {NUMPY_BOUND} times a {peer}",
-            True,
-            worst(peer),
-            NUMPY_BOUND,
-        )
-        for peer in ("NumPy mask, float64", "NumPy mask, float32")
-    ]
-    text = f"noisegate torch within {TORCH_BOUND} times F.dropout on its serial path"
-    return [Requirement(text, serial is not False, worst("F.dropout"), TORCH_BOUND), *masks]
+    Each number of threads has its own line: threads need idle cores, and one does not.
+    """
+    forward = [r for r in found if r.group in groups]
+    asked = []
+    for peer, threads in dict.fromkeys((r.peer, r.threads) for r in forward):
+        large = [
+            r
+            for r in forward
+            if (r.peer, r.threads) == (peer, threads) and r.elements >= LEAST_ELEMENTS
+        ]
+        worst = max(large, key=lambda r: r.ratio, default=None)
+        where = _threads(threads)
+        if peer == "F.dropout":
+            text = f"noisegate torch within {TORCH_BOUND} times F.dropout, serial path, {where}"
+            asked.append(Requirement(text, serial is not False, worst, TORCH_BOUND))
+        else:
+            text = f"noisegate numpy within {NUMPY_BOUND} times a {peer}, {where}"
+            asked.append(Requirement(text, True, worst, NUMPY_BOUND))
+    return sorted(asked, key=lambda requirement: requirement.text, reverse=True)
 
 
 def table(measured: Sequence[Row], found: Sequence[Ratio]) -> str:

@@ -20,7 +20,7 @@ def interleaved(
 
     A round times each contender once, and the next round starts with another one, so that none
     always follows the same neighbour. There are as many rounds as fit into `seconds`, within
-    the bounds `rounds`.
+    the bounds `rounds`; where the machine turns slow, rounds end early, but not below the lower.
     """
     with _no_collection():
         repeats = {name: _repeats(call) for name, call in contenders.items()}
@@ -30,7 +30,10 @@ def interleaved(
         count = min(max(int(seconds / once), rounds[0]), rounds[1])
         samples: dict[str, list[float]] = {name: [] for name in contenders}
         names = list(contenders)
+        end = perf_counter() + 2 * seconds
         for turn in range(count):
+            if turn >= rounds[0] and perf_counter() > end:
+                break
             first = turn % len(names)
             for name in names[first:] + names[:first]:
                 samples[name].append(_sample(contenders[name], repeats[name]))

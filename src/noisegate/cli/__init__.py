@@ -9,7 +9,7 @@ from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError
 
 from . import study
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 SUBCOMMANDS = (study,)
 
@@ -17,7 +17,7 @@ SUBCOMMANDS = (study,)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 1 (the work failed), 2 (the call was wrong)."""
     try:
-        parsed = _parser().parse_args(arguments)
+        parsed = parser().parse_args(arguments)
         parsed.execute(parsed)
     except (InvalidValue, InvalidType) as error:
         return _failed(error, 2)
@@ -28,18 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command with all its subcommands."""
+    command = argparse.ArgumentParser(
         prog="noisegate",
         description="Noise for neural networks: see what it does.",
         epilog="Example:\n  noisegate study --model mlp --seeds 2 --epochs 5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"noisegate {__version__}")
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    command.add_argument("--version", action="version", version=f"noisegate {__version__}")
+    subparsers = command.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for subcommand in SUBCOMMANDS:
         subcommand.add(subparsers)
-    return parser
+    return command
 
 
 def _failed(error: object, code: int) -> int:

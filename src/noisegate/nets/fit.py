@@ -145,15 +145,17 @@ def _train_epoch(
 ) -> float:
     inputs, targets = data
     model.train()
-    # Summed where the loss lives: reading a number at every step would make a device wait.
-    total = torch.zeros((), dtype=torch.float64, device=inputs.device)
+    # Kept where they are: reading a number at every step would make a device wait.
+    losses, sizes = [], []
     for rows in batches:
         batch_loss = loss(model(inputs[rows]), targets[rows])
         optimizer.zero_grad()
         batch_loss.backward()
         optimizer.step()
-        total += batch_loss.detach() * len(rows)
-    return float(total) / len(inputs)
+        losses.append(batch_loss.detach())
+        sizes.append(len(rows))
+    means = torch.stack(losses).tolist()
+    return math.fsum(mean * size for mean, size in zip(means, sizes, strict=True)) / len(inputs)
 
 
 @torch.no_grad()

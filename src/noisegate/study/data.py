@@ -35,7 +35,9 @@ def digits() -> Data:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    images = (bunch.images / 16).astype(np.float32)[:, None]
+    # Reshaped, not indexed by None: torch tells the memory format, and so the convolution and its
+    # rounding, from the strides, and those of an axis of 1 would be lost on the way to a process.
+    images = (bunch.data / 16).astype(np.float32).reshape(-1, 1, 8, 8)
     return Data("scikit-learn digits", images, bunch.target.astype(np.int64))
 
 
@@ -43,7 +45,8 @@ def split(data: Data, seed: int) -> Split:
     """Return the split of `seed`: 1,000 rows at random to train on, the rest to validate on."""
     order = np.random.default_rng(derived_seed(seed, "split")).permutation(len(data.images))
     train, validation = (
-        (torch.from_numpy(data.images[rows]), torch.from_numpy(data.labels[rows]))
+        # Cloned into torch's own memory, whose alignment is the same in every process.
+        (torch.from_numpy(data.images[rows]).clone(), torch.from_numpy(data.labels[rows]).clone())
         for rows in (order[:TRAIN_ROWS], order[TRAIN_ROWS:])
     )
     return Split(

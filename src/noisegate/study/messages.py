@@ -49,6 +49,6 @@ def missing_package(package: str) -> str:
 
 def _listed(name: object, known: Iterable[str]) -> str:
     names = list(known)
-    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = get_close_matches(str(name), names, n=1, cutoff=0.6)
     guess = f" Did you mean {near[0]}?" if near else ""
     return f"{', '.join(names)}.{guess}"

@@ -96,7 +96,7 @@ def _differences(ax: Axes, study: "Study", model: str) -> None:
         ax.plot([difference.mean], [place], "D", color=colour, markersize=5)
     ax.set_yticks(range(len(compared)), [row.recipe for row in reversed(compared)])
     ax.set_ylim(-0.6, max(len(compared) - 0.5, 0.5))
-    ax.set_xlabel("difference from none (left: better)")
+    ax.set_xlabel("loss minus that of none")
     ax.locator_params(axis="x", nbins=5)
 
 
@@ -104,7 +104,7 @@ PANELS: dict[str, Callable[[Axes, "Study", str], None]] = {
     "training loss": _train_loss,
     "validation loss": _validation_loss,
     "validation error": _validation_error,
-    "difference in validation loss": _differences,
+    "difference in loss": _differences,
 }
 
 

@@ -67,11 +67,11 @@ PAGE = """<!doctype html>
 <pre>{snippet}</pre>
 <h2>What each recipe reached</h2>
 {reached}
-<h2>Every run, at its best epoch</h2>
-{runs}
 <h2>How this was made</h2>
 <pre>{command}</pre>
 <table>{facts}</table>
+<h2>Every run, at its best epoch</h2>
+{runs}
 </body>
 </html>
 """

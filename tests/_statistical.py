@@ -19,7 +19,7 @@ from scipy.stats import binom, chi2, norm
 import noisegate as ng
 from _asserts import assert_within
 from noisegate.core.draws import Draws
-from noisegate.core.window import OFFSET_BITS, Window
+from noisegate.core.window import OFFSET_BITS, Window, window_of
 from noisegate.engines.numpy import NumpyEngine
 
 Floats = NDArray[np.floating]
@@ -198,17 +198,25 @@ def shift_z(first: Floats, second: Floats) -> Floats:
     return z[1 : first.size // 2] if first is second else z
 
 
-def bit_pair_z(words: Words) -> Floats:
+def bit_pair_z(samples: Words) -> Floats:
     """Correlation z of every two bits of samples of words, shape (samples, words)."""
-    octets = words.astype("<u4").view(np.uint8)
+    octets = samples.astype("<u4").view(np.uint8)
     bits = np.unpackbits(octets, axis=1).astype(np.float32).T * 2 - 1
     return pair_z(bits)
 
 
-def bit_z(words: Words) -> Floats:
+def bit_z(samples: Words) -> Floats:
     """z of each of the 32 bits being 1 half of the time."""
-    ones = np.array([np.count_nonzero(words >> bit & 1) for bit in range(32)])
-    return (2 * ones - words.size) / words.size**0.5
+    ones = np.array([np.count_nonzero(samples >> bit & 1) for bit in range(32)])
+    return (2 * ones - samples.size) / samples.size**0.5
+
+
+def assert_block(blocks: Words) -> None:
+    """All 256 bits of a block, shape (blocks, 8): lanes and planes against each other."""
+    assert_independent("bits of a block", bit_pair_z(blocks))
+    assert_small("each bit", bit_z(blocks))
+    for bit in (0, 15, 16, 31):
+        assert_patterns(f"bit {bit} of eight lanes", blocks >> bit & 1 == 1, 4)
 
 
 # What is drawn
@@ -260,7 +268,8 @@ def names(count: int) -> list[str]:
 
 def grid(count: int) -> Iterator[ng.Key]:
     """Small numbers in every place of the key, so that none stands in for another."""
-    for seed, slot, step, call in islice(product(range(6), repeat=4), count):
+    side = math.ceil(count**0.25)
+    for seed, slot, step, call in islice(product(range(side), repeat=4), count):
         yield ng.Stream(seed).site(SITE, slot).at(step, call)
 
 
@@ -272,6 +281,14 @@ FAMILIES: dict[str, Callable[[int], Iterable[ng.Key]]] = {
     "sites": lambda m: (ng.Stream(13).site(name).at(3) for name in names(m)),
     "grid": grid,
 }
+
+
+def words(key: ng.Key, window: Window | tuple[int, ...], kind: str = "Dropout") -> Words:
+    """The u32 of every element of a window, or of a whole array of a shape."""
+    if not isinstance(window, Window):
+        window = window_of("words", window)
+    drawn: Words = Draws(NumpyEngine(), kind, key, window, "float32").u32()
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -286,12 +303,10 @@ class Address:
     rows: tuple[int, ...]
     offset: int
 
-    def words(self, kind: str = "Dropout") -> Words:
+    def words(self) -> Words:
         key = ng.Stream(self.seed).site(self.site, self.slot).at(self.step, self.call)
         shape = (len(self.rows), 1 << OFFSET_BITS)
-        window = Window(shape, 0, self.rows, (0, self.offset), (len(self.rows), 64))
-        words: Words = Draws(NumpyEngine(), kind, key, window, "float32").u32()
-        return words
+        return words(key, Window(shape, 0, self.rows, (0, self.offset), (len(self.rows), 64)))
 
     def flipped(self, place: str, bit: int) -> "Address":
         """The address that differs in one bit of one of its parts."""
@@ -342,8 +357,8 @@ def avalanche_z(bases: Iterable[Address], place: str) -> Floats:
 
 def near_avalanche_z(bases: Iterable[Address]) -> Floats:
     """The same of the low 6 bits of the offset, of which a base holds both sides."""
-    words = np.stack([base.words() for base in bases])
+    before = np.stack([base.words() for base in bases])
     columns = np.arange(64)
     lower = [columns[columns >> bit & 1 == 0] for bit in range(6)]
-    changes = (words[..., at] ^ words[..., at ^ 1 << bit] for bit, at in enumerate(lower))
+    changes = (before[..., at] ^ before[..., at ^ 1 << bit] for bit, at in enumerate(lower))
     return np.stack([bit_z(change) for change in changes])
