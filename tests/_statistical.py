@@ -2,7 +2,7 @@
 
 Every test draws under fixed keys, so what passes once passes always: a bound is met by the
 noise as it is, not by luck on the day. Each statistic here has a planted fault that it must
-refuse, in `test_statistics.py`.
+refuse, in `test_statistics.py` or `test_independence.py`.
 """
 
 import math
