@@ -240,6 +240,16 @@ CASES: list[Case] = [
         "Dropout: `rows` must be a whole number; got 0.5.",
     ),
     (
+        lambda: ng.Dropout()(X, KEY, rows=slice(0.0, 3)),
+        Type,
+        "Dropout: `rows` must be a whole number; got 0.0. Write 0.",
+    ),
+    (
+        lambda: ng.Dropout()(X, KEY, sample_axis=True),
+        Type,
+        "Dropout: `sample_axis` must be a whole number or None; got True.",
+    ),
+    (
         lambda: ng.Dropout()(X, KEY, rows=slice(5, None, -1)),
         Value,
         "Dropout: `rows` as a slice must have a start >= 0 and a step >= 1 at a call; got "

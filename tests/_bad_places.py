@@ -159,6 +159,12 @@ CASES: list[Case] = [
         "`GaussianDropout`, `UniformNoise`. Did you mean `Dropout`?",
     ),
     (
+        lambda: ng.from_config({"kind": ["Dropout"]}),
+        Value,
+        "from_config: unknown kind ['Dropout']; known are `Dropout`, `GaussianNoise`, "
+        "`GaussianDropout`, `UniformNoise`.",
+    ),
+    (
         lambda: ng.from_config("Dropout"),
         Type,
         "from_config: a config is a dict with an entry 'kind'; got 'Dropout'.",

@@ -1,5 +1,6 @@
 """The command line: its help, its exit codes, its sentences, and what it leaves behind."""
 
+import io
 import json
 import re
 import shlex
@@ -71,6 +72,16 @@ def test_a_study_ends_with_the_report_the_sentence_and_what_next(tmp_path, capsy
         "(name your layers in place of these):"
     )
     assert "\n".join(line.strip() for line in (first, inject, last)) == found.snippet
+
+
+def test_a_terminal_without_the_signs_gets_the_study_all_the_same(tmp_path, monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", output)
+    assert cli.main(["study", *SMALL, "--out", str(tmp_path)]) == 0
+    output.seek(0)
+    text = output.read()
+    assert "difference" in text
+    assert "print(noise.report())" in text
 
 
 def test_json_for_machines(tmp_path, capsys):

@@ -7,10 +7,8 @@ are functions that return kinds, a `Stream` gives the key that says which noise,
 """
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from .core import messages as _messages
 from .core.errors import (
     InvalidType,
     InvalidValue,
@@ -71,27 +69,21 @@ __all__ = [
     "torch",
 ]
 
-# Name: (module, what of it; None is the module itself, the extra that brings what it needs).
+# Name: (module, what of it; None is the module itself). A module whose extra is missing says so.
 _LAZY = {
-    "inject": ("injection", "inject", None),
-    "mask": ("numpy", "mask", None),
-    "noise": ("numpy", "noise", None),
-    "numpy": ("numpy", None, None),
-    "torch": ("torch", None, "torch"),
-    "study": ("study", None, "study"),
+    "inject": ("injection", "inject"),
+    "mask": ("numpy", "mask"),
+    "noise": ("numpy", "noise"),
+    "numpy": ("numpy", None),
+    "torch": ("torch", None),
+    "study": ("study", None),
 }
-
-# Extra: what has to be there.
-_NEEDS = {"torch": ["torch"], "study": ["torch", "sklearn", "scipy", "matplotlib", "rich"]}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'noisegate' has no attribute {name!r}")
-    module, attribute, extra = _LAZY[name]
-    for package in _NEEDS.get(extra or "", []):
-        if find_spec(package) is None:
-            raise MissingExtra(_messages.missing_extra(f"noisegate.{name}", package, str(extra)))
+    module, attribute = _LAZY[name]
     loaded = import_module(f"{__name__}.{module}")
     value = loaded if attribute is None else getattr(loaded, attribute)
     globals()[name] = value

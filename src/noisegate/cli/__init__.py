@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from noisegate import __version__
 from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError
@@ -16,6 +17,7 @@ SUBCOMMANDS = (study,)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 1 (the work failed), 2 (the call was wrong)."""
+    _print_whatever_the_encoding()
     try:
         parsed = parser().parse_args(arguments)
         parsed.execute(parsed)
@@ -41,6 +43,13 @@ def parser() -> argparse.ArgumentParser:
     for subcommand in SUBCOMMANDS:
         subcommand.add(subparsers)
     return command
+
+
+def _print_whatever_the_encoding() -> None:
+    """Let a sign that the terminal's encoding lacks become `?`, not the end of a finished study."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _failed(error: object, code: int) -> int:

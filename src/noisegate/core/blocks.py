@@ -60,12 +60,10 @@ class Chunk:
         words = philox(self.blocks, self.low, self.high, self.step, self.key(plane))
         return self.engine.pack(words).reshape(len(self.low), -1)
 
-    def lanes_at(self, plane: int, where: tuple[Array, ...]) -> Array:
-        """Return the biased lanes of single elements, given by (row, column) indices."""
-        row, column = where
-        blocks, low, high = self.blocks[0][column >> 3], self.low[row, 0], self.high[row, 0]
-        words = philox(blocks, low, high, self.step, self.key(plane))
-        return self.engine.pack(words)[self.engine.integers(range(len(row))), column & 7]
+    def lanes_of(self, plane: int, row: Array, block: Array) -> Array:
+        """Return the biased lanes of single blocks, shape (blocks, 8)."""
+        counters = self.blocks[0][block], self.low[row, 0], self.high[row, 0]
+        return self.engine.pack(philox(*counters, self.step, self.key(plane)))
 
     def u32(self, number: int) -> Array:
         """Return the u32 of the random number `number` of every element, as int64."""
@@ -86,9 +84,13 @@ class Chunk:
         result = lanes < top - BIAS
         if not bottom:
             return result
-        ties = self.engine.ones(lanes == top - BIAS)
-        if len(ties[0]):
-            result[ties] = self.lanes_at(2 * number + 1, ties) < bottom - BIAS
+        ties = lanes == top - BIAS
+        # Eight answers side by side are one number: an eighth of them is looked through.
+        row, block = self.engine.nonzero(self.engine.bits(ties))
+        if len(row):
+            shape = (len(self.low), -1, 8)
+            decided = self.lanes_of(2 * number + 1, row, block) < bottom - BIAS
+            result.reshape(shape)[row, block] |= ties.reshape(shape)[row, block] & decided
         return result
 
 
@@ -124,10 +126,9 @@ def _chunk(
 
 def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
     """Return the low or high words of rows, as a column."""
-    if isinstance(ids, range) and ids[-1] <= WORD:
-        words = ids if shift == 0 else (0,) * len(ids)
-    else:
-        words = tuple(row >> shift & WORD for row in ids)
+    if isinstance(ids, range) and ids[-1] < 1 << 63:
+        return (engine.integers(ids) >> shift & WORD).reshape(-1, 1)
+    words = tuple(row >> shift & WORD for row in ids)
     return engine.integers(words).reshape(-1, 1)
 
 

@@ -27,8 +27,8 @@ class Engine(Protocol):
     def pack(self, words: tuple[Array, Array, Array, Array]) -> Array:
         """Return biased int16 lanes of shape (..., 8) from four int64 words of shape (...)."""
 
-    def ones(self, mask: Array) -> tuple[Array, ...]:
-        """Return the indices where a mask is true."""
+    def nonzero(self, values: Array) -> tuple[Array, ...]:
+        """Return the indices where a number is not 0."""
 
     def permute(self, values: Array, order: Sequence[int]) -> Array:
         """Return the array with its axes in another order."""
@@ -37,7 +37,7 @@ class Engine(Protocol):
         """Return the distinct values, ascending, and where each value is among them."""
 
     def bits(self, values: Array) -> Array:
-        """Return the bits of a float64 array as int64."""
+        """Return 64 bits at a time of the last axis as int64: a float64, or eight bools."""
 
     def cast(self, values: Array, dtype: str) -> Array:
         """Return the values in another dtype, rounded to nearest even."""

@@ -293,7 +293,7 @@ def from_config(config: Any) -> Kind:
     if "kind" not in values:
         raise InvalidType(messages.not_a_config(config))
     name = values.pop("kind")
-    if name not in KINDS:
+    if not isinstance(name, str) or name not in KINDS:
         raise InvalidValue(messages.unknown_kind(name, list(KINDS)))
     axes = values.get("shared_axes")
     if isinstance(axes, Mapping):

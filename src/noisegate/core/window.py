@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from typing import Any
 
 from . import checks, messages
@@ -102,9 +103,11 @@ def resolve_sample_axis(who: str, axis: Any, shape: Sequence[int]) -> int | None
     """Return the sample axis; the default lapses for ranks 0 and 1."""
     if axis is None or (isinstance(axis, _DefaultAxis) and len(shape) < 2):
         return None
-    if isinstance(axis, bool) or not isinstance(axis, int):
-        raise InvalidType(messages.bad_sample_axis(who, axis))
-    return resolve_axis(who, "sample_axis", int(axis), shape)
+    try:
+        number = index(axis if not isinstance(axis, bool) else "")
+    except TypeError:
+        raise InvalidType(messages.bad_sample_axis(who, axis)) from None
+    return resolve_axis(who, "sample_axis", number, shape)
 
 
 def window_of(
@@ -152,8 +155,8 @@ def _rows(who: str, rows: Any, extent: int) -> range | tuple[int, ...]:
     if rows is None:
         return range(extent)
     if isinstance(rows, slice):
-        start, step = rows.start or 0, 1 if rows.step is None else rows.step
-        start = checks.whole(who, "rows", start, ROW_BITS)
+        start = checks.whole(who, "rows", 0 if rows.start is None else rows.start, ROW_BITS)
+        step = 1 if rows.step is None else rows.step
         stop = start + step * extent if rows.stop is None else rows.stop
         if step < 1 or stop < 0:
             raise InvalidValue(messages.open_slice(who, rows))

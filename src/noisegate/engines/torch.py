@@ -50,9 +50,9 @@ class TorchEngine:
         packed ^= _BOTH
         return packed.view(torch.int16)
 
-    def ones(self, mask: Array) -> tuple[Array, ...]:
-        """Return the indices where a mask is true."""
-        return tuple(mask.nonzero(as_tuple=True))
+    def nonzero(self, values: Array) -> tuple[Array, ...]:
+        """Return the indices where a number is not 0."""
+        return tuple(values.nonzero(as_tuple=True))
 
     def permute(self, values: Array, order: Sequence[int]) -> Array:
         """Return the tensor with its axes in another order."""
@@ -117,7 +117,13 @@ class TorchEngine:
     def select(self, keep: Array, values: Array, fill: float) -> Array:
         """Return values where keep, else fill, laid out in memory as values are."""
         # `where` would take its result's layout from the mask.
-        return values.clone().masked_fill_(~keep, fill)
+        result = values.clone()
+        if fill != 0 or result.dtype is torch.bool:
+            return result.masked_fill_(~keep, fill)
+        # Bits, because filling by a random mask branches, and every second guess is wrong.
+        bits = _BITS[result.itemsize]
+        result.view(bits).bitwise_and_(keep.to(bits).neg_())
+        return result
 
 
 _PRECISION = {
@@ -128,6 +134,8 @@ _PRECISION = {
     torch.float64: "float64",
     torch.complex128: "float64",
 }
+
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @cache

@@ -96,7 +96,7 @@ def _differences(ax: Axes, study: "Study", model: str) -> None:
         ax.plot([difference.mean], [place], "D", color=colour, markersize=5)
     ax.set_yticks(range(len(compared)), [row.recipe for row in reversed(compared)])
     ax.set_ylim(-0.6, max(len(compared) - 0.5, 0.5))
-    ax.set_xlabel("loss minus that of none")
+    ax.set_xlabel("below 0: better than none")
     ax.locator_params(axis="x", nbins=5)
 
 

@@ -33,6 +33,7 @@ td.unclear::after { content: " unclear"; color: #666; }
 figure { margin: 0; break-inside: avoid; } figure img { width: 100%; height: auto; }
 figcaption { font-weight: 600; font-size: .9rem; }
 pre { background: #f4f4f4; padding: .7rem; overflow-x: auto; font-size: .85rem; }
+pre.command { white-space: pre-wrap; }
 @media (max-width: 45rem) {
   thead { display: none; } table, tbody, tr, td { display: block; }
   tr { padding: .5rem 0; border-bottom: 1px solid #bbb; }
@@ -68,7 +69,7 @@ PAGE = """<!doctype html>
 <h2>What each recipe reached</h2>
 {reached}
 <h2>How this was made</h2>
-<pre>{command}</pre>
+<pre class="command">{command}</pre>
 <table>{facts}</table>
 <h2>Every run, at its best epoch</h2>
 {runs}

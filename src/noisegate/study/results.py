@@ -31,9 +31,9 @@ class Settings:
         """Return the command that makes the study again."""
         model = "both" if len(self.recipes) > 1 else next(iter(self.recipes))
         named = {name: None for recipes in self.recipes.values() for name in recipes}
-        recipes = "".join(f" --recipe {name}" for name in named)
         return (
-            f"noisegate study --model {model}{recipes} --seeds {self.seeds} --epochs {self.epochs}"
+            f"noisegate study --model {model} --recipe {' '.join(named)} "
+            f"--seeds {self.seeds} --epochs {self.epochs}"
         )
 
 

@@ -61,7 +61,7 @@ def show(study: Study, report: Path, console: Console | None = None) -> None:
 def _table(study: Study, model: str) -> Table:
     settings = study.settings
     table = Table(
-        title=f"{model_name(model)} · {settings.seeds} seeds · {settings.epochs} epochs",
+        title=f"{model_name(model)} · seeds: {settings.seeds} · epochs: {settings.epochs}",
         box=SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,
