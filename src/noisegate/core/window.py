@@ -104,7 +104,9 @@ def resolve_sample_axis(who: str, axis: Any, shape: Sequence[int]) -> int | None
     if axis is None or (isinstance(axis, _DefaultAxis) and len(shape) < 2):
         return None
     try:
-        number = index(axis if not isinstance(axis, bool) else "")
+        if isinstance(axis, bool):
+            raise TypeError
+        number = index(axis)
     except TypeError:
         raise InvalidType(messages.bad_sample_axis(who, axis)) from None
     return resolve_axis(who, "sample_axis", number, shape)
