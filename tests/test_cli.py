@@ -163,8 +163,11 @@ def test_work_that_fails(error, code, sentence, monkeypatch, tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [3, 4, 5, 7])
 def test_an_interrupted_study_ends_with_its_processes(seconds, tmp_path):
+    # A shell's background jobs ignore Ctrl-C, and would hand that down to the study.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listen}\nimport sys; from noisegate import cli; sys.exit(cli.main())"
     study = subprocess.Popen(
-        [sys.executable, "-m", "noisegate.cli", "study", "--out", tmp_path],
+        [sys.executable, "-c", program, "study", "--out", tmp_path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
