@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 import noisegate as ng
-from noisegate.study import Study, progress, run, tables
+from noisegate.study import Study, progress, run, save, tables
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def study() -> Study:
 
 @pytest.fixture(scope="module")
 def page(study, tmp_path_factory) -> str:
-    return study.save(tmp_path_factory.mktemp("study")).read_text(encoding="utf-8")
+    return save(study, tmp_path_factory.mktemp("study")).read_text(encoding="utf-8")
 
 
 def test_what_a_terminal_shows(study, tmp_path):
@@ -97,7 +97,7 @@ def test_the_report_says_what_was_done(study, page):
 
 
 def test_the_pictures_open_and_are_not_blank(study, tmp_path):
-    study.save(tmp_path)
+    save(study, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         "report.html",
         "study.json",
@@ -118,6 +118,6 @@ def test_the_pictures_open_and_are_not_blank(study, tmp_path):
 
 def test_the_pictures_are_the_same_twice(study, tmp_path):
     for folder in ("a", "b"):
-        study.save(tmp_path / folder)
+        save(study, tmp_path / folder)
     for name in ("study.png", "study.svg", "report.html"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -2,8 +2,7 @@
 
 import pytest
 
-from noisegate.study import sentences
-from noisegate.study.results import Row
+from noisegate.study import Row, sentences
 from noisegate.study.stats import Difference, Estimate
 
 

@@ -9,8 +9,9 @@ from .extra import require_extra
 # First of all, so that a missing package is one sentence and not a traceback from within.
 require_extra()
 
-from .main import run
+from .main import run, save
 from .recipes import RECIPES, Recipe
-from .results import Row, Settings, Study
+from .results import Settings, Study
+from .stats import Row
 
-__all__ = ["RECIPES", "Recipe", "Row", "Settings", "Study", "run"]
+__all__ = ["RECIPES", "Recipe", "Row", "Settings", "Study", "run", "save"]

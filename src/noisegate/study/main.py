@@ -15,7 +15,7 @@ from .progress import counted_runs
 from .recipes import chosen_recipes
 from .results import Execution, Settings, Study
 
-__all__ = ["run"]
+__all__ = ["run", "save"]
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
     Returns
     -------
     Study
-        Its `table`, `sentence`, `to_json()` and `save(folder)`.
+        With its `table`, `sentence` and `to_json()`; `save` writes it to a folder.
 
     Raises
     ------
@@ -84,8 +84,23 @@ def run(
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     study = Study(settings, runs, Execution(jobs, round(time.perf_counter() - began, 1), finished))
     if out is not None:
-        study.save(out)
+        save(study, out)
     return study
+
+
+def save(study: Study, folder: str | Path) -> Path:
+    """Write report.html, study.json, study.png and study.svg; return the report's path."""
+    # matplotlib takes a second to import, and is needed only here.
+    from . import plots, report
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "study.json").write_text(study.to_json(), encoding="utf-8")
+    (folder / "study.png").write_bytes(plots.overview(study, "png"))
+    (folder / "study.svg").write_bytes(plots.overview(study, "svg"))
+    path = folder / "report.html"
+    path.write_text(report.html(study), encoding="utf-8")
+    return path
 
 
 def _settings(

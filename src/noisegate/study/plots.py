@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,10 +16,8 @@ from matplotlib.lines import Line2D
 from noisegate.nets import Epoch
 
 from .recipes import BASELINE, RECIPES
+from .results import Study
 from .sentences import model_name
-
-if TYPE_CHECKING:
-    from .results import Study
 
 __all__ = ["PANELS", "overview", "panel"]
 
@@ -38,7 +36,7 @@ STYLE: Any = {
 }
 
 
-def overview(study: "Study", format: str) -> bytes:
+def overview(study: Study, format: str) -> bytes:
     """Return one picture of all panels, a row for each model, as `png` or `svg`."""
     rows = len(study.models)
     with matplotlib.rc_context(STYLE):
@@ -52,7 +50,7 @@ def overview(study: "Study", format: str) -> bytes:
         return _encoded(figure, format)
 
 
-def panel(study: "Study", model: str, title: str) -> bytes:
+def panel(study: Study, model: str, title: str) -> bytes:
     """Return one panel on its own, as SVG."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.4, 3.4), layout="constrained")
@@ -63,26 +61,26 @@ def panel(study: "Study", model: str, title: str) -> bytes:
         return _encoded(figure, "svg")
 
 
-def _train_loss(ax: Axes, study: "Study", model: str) -> None:
+def _train_loss(ax: Axes, study: Study, model: str) -> None:
     _curves(ax, study, model, lambda epoch: epoch.train_loss)
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_ylabel("cross-entropy, noise on")
 
 
-def _validation_loss(ax: Axes, study: "Study", model: str) -> None:
+def _validation_loss(ax: Axes, study: Study, model: str) -> None:
     _curves(ax, study, model, lambda epoch: epoch.validation_loss)
     _look_at_the_end(ax)
     ax.set_ylabel("cross-entropy, noise off")
 
 
-def _validation_error(ax: Axes, study: "Study", model: str) -> None:
+def _validation_error(ax: Axes, study: Study, model: str) -> None:
     _curves(ax, study, model, lambda epoch: 100 * (epoch.validation_error or 0))
     _look_at_the_end(ax)
     ax.set_ylabel("wrong digits, %, noise off")
 
 
-def _differences(ax: Axes, study: "Study", model: str) -> None:
+def _differences(ax: Axes, study: Study, model: str) -> None:
     compared = [row for row in study.table if row.model == model and row.loss_difference]
     base = [run.history.best.validation_loss for run in study.runs_of(model, BASELINE)]
     ax.axvline(0, color=COLOURS[BASELINE], linewidth=1)
@@ -100,7 +98,7 @@ def _differences(ax: Axes, study: "Study", model: str) -> None:
     ax.locator_params(axis="x", nbins=5)
 
 
-PANELS: dict[str, Callable[[Axes, "Study", str], None]] = {
+PANELS: dict[str, Callable[[Axes, Study, str], None]] = {
     "training loss": _train_loss,
     "validation loss": _validation_loss,
     "validation error": _validation_error,
@@ -108,7 +106,7 @@ PANELS: dict[str, Callable[[Axes, "Study", str], None]] = {
 }
 
 
-def _curves(ax: Axes, study: "Study", model: str, value: Callable[[Epoch], float]) -> None:
+def _curves(ax: Axes, study: Study, model: str, value: Callable[[Epoch], float]) -> None:
     """Draw the mean over the seeds for each recipe, epoch by epoch."""
     for recipe in study.settings.recipes[model]:
         histories = [run.history.epochs for run in study.runs_of(model, recipe)]
@@ -123,7 +121,7 @@ def _look_at_the_end(ax: Axes) -> None:
     ax.set_ylim(0, 2.5 * float(max(last)) or 1)
 
 
-def _legend(figure: Figure, study: "Study", columns: int, model: str | None = None) -> None:
+def _legend(figure: Figure, study: Study, columns: int, model: str | None = None) -> None:
     recipes: Sequence[str] = [
         name
         for name in RECIPES

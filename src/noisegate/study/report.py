@@ -3,17 +3,14 @@
 import base64
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from . import plots, tables
 from .data import TRAIN_ROWS
 from .experiment import BATCH_SIZE, LEARNING_RATE
 from .recipes import RECIPES, rules_source
+from .results import Study
 from .sentences import NOTES, budget_note, model_name
 from .versions import versions
-
-if TYPE_CHECKING:
-    from .results import Study
 
 __all__ = ["html"]
 
@@ -78,7 +75,7 @@ PAGE = """<!doctype html>
 """
 
 
-def html(study: "Study") -> str:
+def html(study: Study) -> str:
     """Return the report of a study as one self-contained page."""
     settings = study.settings
     best_epochs = [run.history.best.number for run in study.runs]
@@ -100,7 +97,7 @@ def html(study: "Study") -> str:
     )
 
 
-def _model_section(study: "Study", model: str) -> str:
+def _model_section(study: Study, model: str) -> str:
     rows = []
     for row in study.table:
         if row.model == model:
@@ -117,7 +114,7 @@ def _model_section(study: "Study", model: str) -> str:
     )
 
 
-def _reached(study: "Study") -> Iterable[str]:
+def _reached(study: Study) -> Iterable[str]:
     for model, recipes in study.settings.recipes.items():
         for recipe in recipes:
             if rules := RECIPES[recipe].rules:
@@ -129,7 +126,7 @@ def _reached(study: "Study") -> Iterable[str]:
                 )
 
 
-def _every_run(study: "Study") -> str:
+def _every_run(study: Study) -> str:
     headings = ("run", "best epoch", "training loss", "validation loss", "validation error, %")
     rows = []
     for model, recipes in study.settings.recipes.items():
@@ -145,7 +142,7 @@ def _every_run(study: "Study") -> str:
     return _table(headings, rows)
 
 
-def _facts(study: "Study") -> dict[str, str]:
+def _facts(study: Study) -> dict[str, str]:
     settings, execution = study.settings, study.execution
     return {
         "data": f"{settings.data}: {TRAIN_ROWS} rows to train on, "

@@ -4,17 +4,16 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from . import sentences
 from .data import TRAIN_ROWS
 from .experiment import BATCH_SIZE, LEARNING_RATE, Run
 from .recipes import BASELINE, RECIPES, rules_source
-from .stats import LEVEL, Difference, Estimate, estimate, paired_difference
+from .stats import LEVEL, Difference, Row, estimate, paired_difference
 from .versions import versions
 
-__all__ = ["Execution", "Row", "Settings", "Study"]
+__all__ = ["Execution", "Settings", "Study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +43,6 @@ class Execution:
     jobs: int
     seconds: float
     finished: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One recipe on one model over the seeds, at each run's best epoch.
-
-    The differences are paired with the recipe `none`, which has none itself.
-    """
-
-    model: str
-    recipe: str
-    seeds: int
-    best_epoch: Estimate
-    train_loss: Estimate
-    validation_loss: Estimate
-    validation_error: Estimate
-    loss_difference: Difference | None
-    error_difference: Difference | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +129,6 @@ class Study:
     def to_json(self) -> str:
         """Return `to_dict` as JSON; a number that is not finite is null."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-
-    def save(self, folder: str | Path) -> Path:
-        """Write report.html, study.json, study.png and study.svg; return the report's path."""
-        # matplotlib takes a second to import, and is needed only here.
-        from . import plots, report
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "study.json").write_text(self.to_json(), encoding="utf-8")
-        (folder / "study.png").write_bytes(plots.overview(self, "png"))
-        (folder / "study.svg").write_bytes(plots.overview(self, "svg"))
-        path = folder / "report.html"
-        path.write_text(report.html(self), encoding="utf-8")
-        return path
 
 
 def _losses(runs: Sequence[Run]) -> list[float]:

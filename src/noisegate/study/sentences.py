@@ -1,13 +1,9 @@
 """What a study found, in words."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from .recipes import RECIPES
-from .stats import Difference
-
-if TYPE_CHECKING:
-    from .results import Row
+from .stats import Difference, Row
 
 __all__ = ["NOTES", "budget_note", "first_to_try", "model_name", "overall", "snippet"]
 

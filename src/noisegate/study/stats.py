@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 
 from scipy.special import stdtrit
 
-__all__ = ["LEVEL", "Difference", "Estimate", "estimate", "paired_difference"]
+__all__ = ["LEVEL", "Difference", "Estimate", "Row", "estimate", "paired_difference"]
 
 LEVEL = 0.95
 
@@ -54,3 +54,21 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Dif
     quantile = float(stdtrit(len(differences) - 1, (1 + LEVEL) / 2))
     half = quantile * mean.standard_error
     return Difference(mean.mean, mean.mean - half, mean.mean + half)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One recipe on one model over the seeds, at each run's best epoch.
+
+    The differences are paired with the recipe `none`, which has none itself.
+    """
+
+    model: str
+    recipe: str
+    seeds: int
+    best_epoch: Estimate
+    train_loss: Estimate
+    validation_loss: Estimate
+    validation_error: Estimate
+    loss_difference: Difference | None
+    error_difference: Difference | None

@@ -7,9 +7,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from .results import Row, Study
+from .results import Study
 from .sentences import model_name
-from .stats import Difference, Estimate
+from .stats import Difference, Estimate, Row
 
 __all__ = ["HEADINGS", "cells", "show"]
 
