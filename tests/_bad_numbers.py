@@ -97,8 +97,8 @@ CASES: list[Case] = [
     (
         lambda: ng.Dropout()(T, KEY, p=torch.tensor(0.1, requires_grad=True)),
         Value,
-        "Dropout: `p` requires grad, and noisegate computes no gradient of a rate. "
-        "Pass p.detach().",
+        "Dropout: `p` requires grad, but the decision to remove has no gradient. "
+        "ConcreteDropout has one; or pass p.detach().",
     ),
     # Keywords
     (
@@ -127,8 +127,8 @@ CASES: list[Case] = [
     (
         lambda: ng.torch.Dropout(0.5, sed=1),  # type: ignore[call-arg]
         Type,
-        "Dropout: unknown keyword `sed`; known are `p`, `rescale`, `shared_axes`, `seed`, `site`, "
-        "`sample_axis`. Did you mean `seed`?",
+        "Dropout: unknown keyword `sed`; known are `p`, `inplace`, `rescale`, `shared_axes`, "
+        "`seed`, `site`, `sample_axis`. Did you mean `seed`?",
     ),
     (
         lambda: ng.inject(net(), {":out": 0.5}, sede=1),  # type: ignore[call-arg]

@@ -155,14 +155,16 @@ CASES: list[Case] = [
     (
         lambda: ng.from_config({"kind": "Dropuot"}),
         Value,
-        "from_config: unknown kind 'Dropuot'; known are `Dropout`, `GaussianNoise`, "
-        "`GaussianDropout`, `UniformNoise`. Did you mean `Dropout`?",
+        "from_config: unknown kind 'Dropuot'; known are `Dropout`, `AlphaDropout`, "
+        "`ConcreteDropout`, `DropBlock`, `GaussianDropout`, `GaussianNoise`, `ImpulseNoise`, "
+        "`UniformNoise`. Did you mean `Dropout`?",
     ),
     (
         lambda: ng.from_config({"kind": ["Dropout"]}),
         Value,
-        "from_config: unknown kind ['Dropout']; known are `Dropout`, `GaussianNoise`, "
-        "`GaussianDropout`, `UniformNoise`.",
+        "from_config: unknown kind ['Dropout']; known are `Dropout`, `AlphaDropout`, "
+        "`ConcreteDropout`, `DropBlock`, `GaussianDropout`, `GaussianNoise`, `ImpulseNoise`, "
+        "`UniformNoise`.",
     ),
     (
         lambda: ng.from_config("Dropout"),

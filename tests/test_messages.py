@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+import _bad_kinds
 import _bad_numbers
 import _bad_places
 import noisegate as ng
 from _asserts import assert_sentence
 from noisegate.core import messages
 
-CASES = [*_bad_numbers.CASES, *_bad_places.CASES]
+CASES = [*_bad_kinds.CASES, *_bad_numbers.CASES, *_bad_places.CASES]
 
 
 @pytest.mark.parametrize(("call", "error", "sentence"), CASES, ids=[case[2][:60] for case in CASES])
@@ -39,7 +40,7 @@ def test_no_sentence_is_without_its_test() -> None:
     sentences = {
         name: function
         for name, function in inspect.getmembers(messages, inspect.isfunction)
-        if not name.startswith("_") and function.__module__ == messages.__name__
+        if not name.startswith("_") and function.__module__.startswith(messages.__name__)
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, function in sentences.items():

@@ -1,9 +1,7 @@
 """The torch face: gradients of every order, layers, seeds, and what is saved: nothing."""
 
 import copy
-import inspect
 import pickle
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +13,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.utils.checkpoint import checkpoint
 
 import noisegate as ng
-from _asserts import assert_same_bits, assert_sentence
-from noisegate.core.kinds import KINDS as KIND_CLASSES
+from _asserts import assert_same_bits
 
 KEY = ng.Stream(13).site("hid1:out").at(3)
 KINDS = [
@@ -27,6 +24,10 @@ KINDS = [
     ng.GaussianDropout(0.3),
     ng.UniformNoise(0.4),
     ng.dropout_locations(0.4, "channels_last"),
+    ng.AlphaDropout(0.3),
+    ng.ImpulseNoise(0.3, -1, 2),
+    ng.ConcreteDropout(0.3),
+    ng.DropBlock(0.3, 2, axes=-1),
 ]
 LAYERS: list[Callable[..., nn.Module]] = [
     ng.torch.Dropout,
@@ -124,6 +125,8 @@ def test_no_mask_is_saved(kind: ng.Kind) -> None:
         nn.functional.dropout(x).sum().backward()
         assert [tuple(tensor.shape) for tensor in saved] == [(64, 64)]
         saved.clear()
+        if not kind.takes_live:
+            return
         rate = torch.tensor(0.3)
         kind(x, KEY, **{kind.RATE: rate}).sum().backward()
         assert [tensor.numel() for tensor in saved] == [1]  # the live rate
@@ -135,15 +138,6 @@ def test_a_live_rate_acts_in_backward_too() -> None:
     y = ng.Dropout()(x, KEY, p=rates)
     (grad,) = torch.autograd.grad(y.sum(), x)
     assert_same_bits(grad, y.detach())
-
-
-def test_a_rate_that_requires_grad_is_refused() -> None:
-    with assert_sentence(
-        ng.InvalidValue,
-        "GaussianNoise: `sigma` requires grad, and noisegate computes no gradient of a rate. "
-        "Pass sigma.detach().",
-    ):
-        ng.GaussianNoise()(torch.ones(3), KEY, sigma=torch.tensor(0.1, requires_grad=True))
 
 
 # Functions -----------------------------------------------------------------------------------
@@ -237,7 +231,7 @@ def test_a_step_advances_even_if_the_call_fails() -> None:
 
 
 def test_layers_show_themselves_in_torch_s_manner() -> None:
-    assert repr(ng.torch.Dropout(0.3)) == "Dropout(p=0.3)"
+    assert repr(ng.torch.Dropout(0.3)) == "Dropout(p=0.3, inplace=False)"
     assert (
         repr(ng.torch.GaussianNoise(0.1, shared_axes=1, seed=13, site="a"))
         == "GaussianNoise(sigma=0.1, shared_axes=(1,), seed=13, site='a')"
@@ -317,23 +311,3 @@ def test_meta_tensors_have_a_shape_and_no_values() -> None:
     for kind in KINDS:
         y = kind(torch.ones(3, 4, device="meta"), KEY)
         assert (y.shape, y.device.type) == ((3, 4), "meta")
-
-
-def test_every_kind_has_its_layer_and_its_function() -> None:
-    for name, kind in KIND_CLASSES.items():
-        layer = getattr(ng.torch, name)
-        assert issubclass(layer, ng.torch.NoiseLayer)
-        numbers = list(inspect.signature(kind).parameters)
-        assert list(inspect.signature(layer).parameters) == [
-            *numbers,
-            "seed",
-            "site",
-            "sample_axis",
-        ]
-        assert layer.__doc__.startswith(f"{name} as a layer")
-        snake = re.sub("(?<!^)(?=[A-Z])", "_", name).lower()
-        function = getattr(ng.torch, snake)
-        assert function.__name__ == snake
-        words = list(inspect.signature(function).parameters)
-        assert words[:3] == ["x", kind.RATE, "training"]
-        assert set(words) == {"x", "training", "key", "rows", "sample_axis", *numbers}

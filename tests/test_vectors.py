@@ -1,6 +1,7 @@
 """The published vectors, through the reference, NumPy and torch."""
 
 import json
+import math
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import noisegate as ng
 from _asserts import assert_same_bits
 from _backends import BACKENDS, DTYPES, Backend, each_backend, numpy_of
-from noisegate.core import backends, normal_table, philox
+from noisegate.core import backends, decimals, normal_table, philox
 from noisegate.core.blocks import BIAS, read
 from noisegate.core.draws import Draws
 from noisegate.core.keys import Key, site_hash
@@ -137,8 +138,10 @@ def test_ties_in_the_middle_of_a_field(backend: Backend, lazy: bool) -> None:
             assert_same_bits(numpy_of(keep), u >= t)
 
 
-def _draw_single(backend: Backend, u: int, what: str) -> np.ndarray:
-    """Return the number that an engine makes of a word, by a chunk that holds only it."""
+def _draw_single(
+    backend: Backend, u: int, what: str | ng.Kind, dtype: str = "float32"
+) -> np.ndarray:
+    """Return the number or the gain that is made of a word, by a chunk that holds only it."""
 
     class Word:
         def u32(self, number: int) -> Any:
@@ -151,7 +154,10 @@ def _draw_single(backend: Backend, u: int, what: str) -> np.ndarray:
             caught.append(function(Word()))
             return caught[-1]
 
-    instance = Caught(backend.engine(), "Dropout", key(), window(0, 1, (0,)), "float32")
+    instance = Caught(backend.engine(), "Dropout", key(), window(0, 1, (0,)), dtype)
+    if isinstance(what, ng.Kind):
+        with np.errstate(over="ignore"):
+            return numpy_of(what.field(instance, what.rate).gain).reshape(())
     return numpy_of(getattr(instance, what)()).reshape(())
 
 
@@ -204,7 +210,58 @@ def test_every_kind(backend: Backend) -> None:
         got = kind(backend.array(x), key(call=2, step=7), **arguments)
         assert_same_bits(numpy_of(got), expected)
         seen.add((type(kind).__name__, dtype))
-    assert len(seen) == 4 * len(DTYPES)
+    assert len(seen) == 6 * len(DTYPES)
+
+
+@each_backend
+def test_blocks(backend: Backend) -> None:
+    for config, dtype, arguments, values in vectors("blocks.txt"):
+        kind, case = ng.from_config(json.loads(config)), json.loads(arguments)
+        shape = tuple(case.pop("shape"))
+        numbers = np.array([float.fromhex(value) for value in values.split()])
+        x = (np.arange(1, numbers.size + 1) / 8).astype(DTYPES[dtype]).reshape(shape)
+        got = kind(backend.array(x), key(call=2, step=7), **case)
+        assert_same_bits(numpy_of(got), numbers.astype(DTYPES[dtype]).reshape(shape))
+
+
+def test_thresholds_of_blocks() -> None:
+    for p, count, t, single, double in vectors("thresholds.txt"):
+        rate, positions, threshold = float.fromhex(p), int(count), int(t, 16)
+        assert philox.block_threshold(rate, positions) == threshold
+        assert decimals.any_of(rate, positions) == threshold
+        if positions == 1:
+            assert philox.threshold(rate) == threshold
+        if single == "none":
+            assert threshold in (0, 2**32)
+            continue
+        for bits, digits, form in ((single, 24, ">f"), (double, 53, ">d")):
+            scale = philox.block_scale(threshold, positions, digits)
+            assert struct.pack(form, scale).hex() == bits
+            ours = philox.round_float(decimals.inverse_power(threshold, positions), digits)
+            assert ours == scale
+
+
+@each_backend
+def test_relaxed_gains_are_within_their_tier(backend: Backend) -> None:
+    for p, temperature, u, gain in vectors("concrete.txt"):
+        kind = ng.ConcreteDropout(float.fromhex(p), float.fromhex(temperature))
+        exact, rate = float.fromhex(gain), kind.rate
+        w = (math.log(rate / (1 - rate)) - 2 * math.atanh(philox.uniform(int(u, 16)))) / (
+            kind.temperature
+        )
+        for dtype in ("float32", "float64"):
+            got = float(_draw_single(backend, int(u, 16), kind, dtype))
+            bound = (4 + abs(w)) * 2.0**-50 * exact
+            if dtype == "float32":
+                bound += np.spacing(np.float32(exact)) / 2
+            assert abs(got - exact) <= bound
+
+
+def test_schedules() -> None:
+    for config, step, rate in vectors("schedules.txt"):
+        schedule = ng.schedule.from_config(json.loads(config))
+        assert schedule.at(int(step)) == float.fromhex(rate)
+        assert schedule.config() == json.loads(config)
 
 
 @each_backend

@@ -4,20 +4,18 @@ Run it with --check to compare only; it then fails where a file differs.
 """
 
 import json
-import struct
 import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from noisegate.core import normal_table, philox
+import _vectors_of_rates
+from _reference import TABLE, Place, bits32, bits64, key_of, u32_of
+
+from noisegate.core import philox
 from noisegate.core.keys import site_hash
 
 FOLDER = Path(__file__).parent.parent / "spec" / "vectors"
-TABLE = (normal_table.A, normal_table.D, normal_table.C)
-
-Place = tuple[int, str, int, str, int]  # seed, site, slot, kind, call
-
 PLACES: list[Place] = [
     (0, "", 0, "Dropout", 0),
     (13, "hid1:out", 0, "Dropout", 0),
@@ -28,20 +26,6 @@ PLACES: list[Place] = [
     (2**64 - 1, "größe:out", 2**32 - 1, "GaussianDropout", 2**32 - 1),
     (2**32, "encoder.layer.11.attention:probs", 3, "Dropout", 7),
 ]
-
-
-def key_of(place: Place, plane: int) -> tuple[int, int]:
-    """Return the key words of a plane."""
-    seed, site, slot, kind, call = place
-    return philox.plane_key(seed, site_hash(site, slot, kind), call, plane)
-
-
-def u32_of(place: Place, row: int, offset: int, step: int, number: int = 0) -> int:
-    """Return the u32 of an element."""
-    high, low = (
-        philox.lane(key_of(place, 2 * number + half), row, offset, step) for half in (0, 1)
-    )
-    return philox.join_planes(high, low)
 
 
 def keys() -> Iterator[str]:
@@ -88,11 +72,6 @@ U32 += [3, 0x3FFFFFFF, 0x40000000, 0x12345678, 0xDEADBEEF, 0x00010000, 0x1FFFFFF
 U32 += [0x9E3779B9 * i % 2**32 for i in range(1, 64)]
 
 
-def bits32(value: float) -> str:
-    """Return the bits of a float32."""
-    return struct.pack(">f", value).hex()
-
-
 def uniforms() -> Iterator[str]:
     """Yield uniform numbers."""
     yield "# u32 | numerator over 2**24 | bits of the float32"
@@ -117,7 +96,7 @@ def scales() -> Iterator[str]:
         t = philox.threshold(p)
         if t < 2**32:
             single, double = philox.survivor_scale(t, 24), philox.survivor_scale(t, 53)
-            yield f"{p.hex()} | {t:08x} | {bits32(single)} | {struct.pack('>d', double).hex()}"
+            yield f"{p.hex()} | {t:08x} | {bits32(single)} | {bits64(double)}"
         else:
             yield f"{p.hex()} | {t:08x} | none | none"
 
@@ -145,11 +124,14 @@ KINDS: list[dict[str, object]] = [
     {"kind": "GaussianNoise", "sigma": 0.1},
     {"kind": "GaussianDropout", "p": 0.3},
     {"kind": "UniformNoise", "width": 0.7},
+    {"kind": "AlphaDropout", "p": 0.3},
+    {"kind": "AlphaDropout", "p": 1.0},
+    {"kind": "ImpulseNoise", "p": 0.4, "low": -1.5, "high": 0.1},
 ]
 
 
-def element(kind: dict[str, object], x: float, u: int, digits: int) -> float:
-    """Return one element with noise."""
+def element(kind: dict[str, object], x: float, u: int, coin: int, digits: int) -> float:
+    """Return one element with noise; `coin` is its second random number."""
     rate = float(next(value for name, value in kind.items() if name in ("p", "sigma", "width")))  # type: ignore[arg-type]
     match kind["kind"]:
         case "Dropout":
@@ -158,6 +140,11 @@ def element(kind: dict[str, object], x: float, u: int, digits: int) -> float:
             return philox.gaussian_noise(x, philox.normal(u, TABLE), rate, digits)
         case "GaussianDropout":
             return philox.gaussian_dropout(x, philox.normal(u, TABLE), rate, digits)
+        case "AlphaDropout":
+            return philox.alpha_dropout(x, u, rate, digits)
+        case "ImpulseNoise":
+            low, high = float(kind["low"]), float(kind["high"])  # type: ignore[arg-type]
+            return philox.impulse_noise(x, u, coin, rate, low, high, digits)
         case _:
             return philox.uniform_noise(x, philox.uniform(u), rate, digits)
 
@@ -175,7 +162,8 @@ def kinds() -> Iterator[str]:
         values = []
         for i, index in enumerate(product(*(range(extent) for extent in shape))):
             row, offset = philox.address(shape, shared, axis, rows, index)  # type: ignore[arg-type]
-            y = element(kind, (i + 1) / 8, u32_of(place, row, offset, 7), digits)
+            u, coin = (u32_of(place, row, offset, 7, number) for number in (0, 1))
+            y = element(kind, (i + 1) / 8, u, coin, digits)
             values.append(philox.round_float(y, last).hex())
         config = {**kind, "shared_axes": list(shared)}
         arguments = {name: value for name, value in case.items() if name != "shared_axes"}
@@ -183,6 +171,7 @@ def kinds() -> Iterator[str]:
 
 
 FILES = {
+    **_vectors_of_rates.FILES,
     "keys.txt": keys,
     "lanes.txt": lanes,
     "ties.txt": ties,

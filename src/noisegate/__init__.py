@@ -9,20 +9,24 @@ are functions that return kinds, a `Stream` gives the key that says which noise,
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .core.errors import (
-    InvalidType,
-    InvalidValue,
-    MissingExtra,
-    NoisegateError,
-    RecomputationError,
-    UnmatchedRule,
-)
+from .core import errors, schedule
+from .core.draws import Field
+from .core.errors import InvalidType as InvalidType
+from .core.errors import InvalidValue as InvalidValue
+from .core.errors import MissingExtra as MissingExtra
+from .core.errors import NoisegateError as NoisegateError
+from .core.errors import RecomputationError as RecomputationError
+from .core.errors import UnmatchedRule as UnmatchedRule
 from .core.keys import Key, Stream
 from .core.kind import Kind
 from .core.kinds import (
+    AlphaDropout,
+    ConcreteDropout,
+    DropBlock,
     Dropout,
     GaussianDropout,
     GaussianNoise,
+    ImpulseNoise,
     UniformNoise,
     from_config,
 )
@@ -41,29 +45,31 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# Every error has its name here too; their list is `errors`.
 __all__ = [
+    "AlphaDropout",
+    "ConcreteDropout",
+    "DropBlock",
     "Dropout",
+    "Field",
     "GaussianDropout",
     "GaussianNoise",
-    "InvalidType",
-    "InvalidValue",
+    "ImpulseNoise",
     "Key",
     "Kind",
-    "MissingExtra",
-    "NoisegateError",
-    "RecomputationError",
     "Stream",
     "UniformNoise",
-    "UnmatchedRule",
     "drop_path",
     "dropout_channels",
     "dropout_locations",
+    "errors",
     "from_config",
     "inject",
     "locked_dropout",
     "mask",
     "noise",
     "numpy",
+    "schedule",
     "spatial_dropout",
     "study",
     "torch",

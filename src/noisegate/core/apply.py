@@ -1,7 +1,7 @@
 """The one application of noise, over any engine: ``where(keep, gain·x + shift, fill)``."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from . import checks, keys, messages
 from .draws import Draws, Field
@@ -30,7 +30,10 @@ class ArrayEngine(Engine, Protocol):
     def restore(self, values: Array, x: Array) -> Array:
         """Return computed values in x's dtype."""
 
-    def select(self, keep: Array, values: Array, fill: float) -> Array:
+    def limits(self, x: Array) -> tuple[int, int]:
+        """Return the smallest and the largest number that an array of integers can hold."""
+
+    def select(self, keep: Array, values: Array, fill: Array | float) -> Array:
         """Return values where keep, else fill, laid out in memory as values are."""
 
 
@@ -50,8 +53,8 @@ def prepare(
     """
     who = type(kind).__name__
     keys.key(who, key)
-    rate = kind.live_rate(live)
-    window = window_of(who, shape, kind.axes, rows, sample_axis, select=select)
+    rate = kind.rate_at(key.step, live)
+    window = window_of(who, shape, kind.shared, rows, sample_axis, select=select)
     if not checks.is_host(rate):
         part = local_shape(who, shape, rows, sample_axis) if select else shape
         _check_rate_shape(kind, rate, part)
@@ -70,11 +73,46 @@ def draws_of(engine: Engine, kind: Kind, key: Key, window: Window, precision: st
 
 def field_of(kind: Kind, draws: Draws, rate: Any) -> Field:
     """Return the field of a kind at a rate, which is clamped if it is live."""
-    if not checks.is_host(rate):
-        # The numbers of a rate are those that it holds in its own precision.
-        live = draws.engine.cast(draws.engine.live(rate), "float64")
-        rate = kind.clamp(draws, live)
-    return kind.field(draws, rate)
+    return kind.field(draws, rate if checks.is_host(rate) else _clamped(kind, draws, rate)[0])
+
+
+def slope(
+    engine: ArrayEngine,
+    kind: Kind,
+    factor: Array,
+    x: Array,
+    key: Key,
+    window: Window,
+    rate: Array,
+    *,
+    linear: bool = False,
+) -> Array:
+    """Return a factor times the derivative, at each element, of noise on x by its live rate.
+
+    With the gradient of the output as the factor it is what a rate's gradient is summed from;
+    with the tangent of the rate it is the tangent of the output. Of complex x it has a last
+    axis of 2, for the two parts. With `linear`, that of the linear part.
+    """
+    precision = engine.precision(x)
+    draws = draws_of(engine, kind, key, window, precision)
+    clamped, inside = _clamped(kind, draws, rate)
+    field = cast(Field, kind.slope(draws, clamped))
+    if engine.is_complex(x):
+        x, field = engine.as_real(x), _with_axis(field)
+        inside = inside[..., None] if inside.ndim else inside
+        factor = engine.as_real(factor) if engine.is_complex(factor) else factor[..., None]
+    parts = [] if field.gain is None else [engine.cast(x, precision) * field.gain]
+    parts += [] if field.shift is None or linear else [field.shift]
+    product = engine.cast(factor, precision) * sum(parts) * engine.cast(inside, precision)
+    return product if field.keep is None else engine.select(field.keep, product, 0.0)
+
+
+def _clamped(kind: Kind, draws: Draws, rate: Any) -> tuple[Array, Array]:
+    """Return a live rate in float64 within its bounds, and where it was within them."""
+    # The numbers of a rate are those that it holds in its own precision.
+    live = draws.engine.cast(draws.engine.live(rate), "float64")
+    clamped = kind.clamp(draws, live)
+    return clamped, clamped == live
 
 
 def apply(
@@ -92,13 +130,15 @@ def apply(
     The linear part, with shift and fill at 0, is the backward pass and the tangent.
     """
     precision = check_input(engine, kind, x)
-    computed = "float32" if precision == "integer" else precision
+    computed = "float64" if precision == "integer" else precision
     field = field_of(kind, draws_of(engine, kind, key, window, computed), rate)
     if linear:
         field = field._replace(shift=None, fill=0.0)
     if engine.is_complex(x):
         if field.shift is not None:
             raise InvalidType(messages.complex_shift(type(kind).__name__, x.dtype))
+        if not isinstance(field.fill, float) or field.fill != 0:
+            raise InvalidType(messages.complex_fill(type(kind).__name__, x.dtype))
         return engine.as_complex(_applied(engine, _with_axis(field), engine.as_real(x)))
     if precision == "integer":  # they are selected, never computed with
         return _applied(engine, Field(field.keep, fill=field.fill), x)
@@ -129,8 +169,13 @@ def check_input(engine: ArrayEngine, kind: Kind, x: Array) -> str:
     precision = engine.precision(x)
     if precision == "unsupported":
         raise InvalidType(messages.unsupported_dtype(who, x.dtype))
-    if precision == "integer" and getattr(kind, "rescale", True):
-        raise InvalidType(messages.integer_input(who, x.dtype, kind.REMEDY))
+    if precision == "integer":
+        if kind.integers is None:
+            raise InvalidType(messages.integer_input(who, x.dtype, kind.REMEDY))
+        low, high = engine.limits(x)
+        for value in kind.integers:
+            if not low <= value <= high:
+                raise InvalidValue(messages.integer_fill(who, x.dtype, value))
     return precision
 
 

@@ -34,21 +34,28 @@ def number(who: str, name: str, value: object) -> float:
     return float(cast(float, value))
 
 
-def probability(who: str, name: str, value: object, *, below_one: bool = False) -> float:
-    """Return a number in [0, 1], or in [0, 1) for noises that are infinite at 1."""
-    p = number(who, name, value)
-    if not 0 <= p <= 1 or (below_one and p == 1):
-        bounds = "[0, 1)" if below_one else "[0, 1]"
-        raise InvalidValue(messages.out_of_bounds(who, name, bounds, p))
-    return p + 0.0  # -0.0 becomes 0.0, so that equal kinds have equal hashes and reprs
+def bounded(who: str, name: str, value: object, bounds: tuple[float, float]) -> float:
+    """Return a number within closed bounds; an upper bound of inf means any finite number."""
+    rate, (low, high) = number(who, name, value), bounds
+    if not low <= rate <= high or rate == float("inf"):
+        raise InvalidValue(messages.out_of_bounds(who, name, bounds, rate))
+    return rate + 0.0  # -0.0 becomes 0.0, so that equal kinds have equal hashes and reprs
 
 
-def scale(who: str, name: str, value: object) -> float:
-    """Return a finite number >= 0: a standard deviation or a width."""
-    amount = number(who, name, value)
-    if not 0 <= amount < float("inf"):
-        raise InvalidValue(messages.negative(who, name, amount))
-    return amount + 0.0
+def finite(who: str, name: str, value: object) -> float:
+    """Return a finite number."""
+    result = number(who, name, value)
+    if not abs(result) < float("inf"):
+        raise InvalidValue(messages.not_finite(who, name, result))
+    return result + 0.0
+
+
+def positive(who: str, name: str, value: object) -> float:
+    """Return a finite number > 0."""
+    result = number(who, name, value)
+    if not 0 < result < float("inf"):
+        raise InvalidValue(messages.not_positive(who, name, result))
+    return result
 
 
 def whole(who: str, name: str, value: object, bits: int) -> int:
@@ -69,6 +76,17 @@ def flag(who: str, name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InvalidType(messages.not_a_flag(who, name, value))
     return value
+
+
+def one_of(*choices: str) -> Callable[[str, str, object], str]:
+    """Return the check of a word that must be one of several."""
+
+    def check(who: str, name: str, value: object) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise InvalidValue(messages.not_a_choice(who, name, value, choices))
+        return value
+
+    return check
 
 
 def keywords(who: str, given: Iterable[str], known: Sequence[str]) -> None:

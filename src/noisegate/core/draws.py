@@ -1,8 +1,9 @@
 """From random words to numbers, over any engine. Rules: `spec/kinds.md`."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from . import checks, philox
 from .blocks import Chunk, read
@@ -81,6 +82,42 @@ class Draws:
         """Return normal numbers, each a float32, in the precision of the application."""
         function = _normal_of(self.engine, number)
         return self.engine.cast(self._read("float32", function), self.dtype)
+
+    def kept_share(self, p: float | Array) -> Any:
+        """Return which share of the elements survives, (2³² − T) / 2³², in float64."""
+        if checks.is_host(p):
+            return (ALL - philox.threshold(p)) / ALL
+        return (ALL - self._live_threshold(p)) / ALL
+
+    def unit_gain(self, p: float | Array) -> Array | None:
+        """Return the gain of what is not scaled: none, or NaN where a live rate is NaN."""
+        return None if checks.is_host(p) else self.rounded(0 * p + 1)
+
+    def where(self, condition: Array, yes: float, no: float) -> Array:
+        """Return one number where a condition holds and another where not."""
+        return self.engine.where(condition, yes, no, self.dtype)
+
+    def sqrt(self, value: float | Array) -> Any:
+        """Return the square root of a number or an array >= 0."""
+        return math.sqrt(value) if checks.is_host(value) else self.engine.sqrt(value)
+
+    def log(self, value: float | Array) -> Any:
+        """Return the natural logarithm of a number or an array > 0."""
+        return math.log(value) if checks.is_host(value) else self.engine.log(value)
+
+    def exp(self, value: float | Array) -> Any:
+        """Return e to the power of a number or an array."""
+        return math.exp(value) if checks.is_host(value) else self.engine.exp(value)
+
+    def clip(self, value: float | Array, low: float, high: float) -> Any:
+        """Return a number or an array within bounds; NaN stays NaN."""
+        if checks.is_host(value):
+            return min(max(value, low), high)
+        return self.engine.clip(value, low, high)
+
+    def over(self, window: Window) -> "Draws":
+        """Return the draws of the same kind and key over another window."""
+        return replace(self, window=window)
 
     def rounded(self, value: float | Array) -> float | Array:
         """Return a host number or a live array, rounded once to the precision in use."""

@@ -48,6 +48,18 @@ class Engine(Protocol):
     def sqrt(self, values: Array) -> Array:
         """Return the square root."""
 
+    def log(self, values: Array) -> Array:
+        """Return the natural logarithm."""
+
+    def exp(self, values: Array) -> Array:
+        """Return e to the power of the values."""
+
+    def where(self, condition: Array, yes: float, no: float, dtype: str) -> Array:
+        """Return one number where the condition holds, another where not."""
+
+    def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
+        """Return how often the condition holds along axes, which stay as 1, in float64."""
+
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""
 

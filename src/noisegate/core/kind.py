@@ -1,60 +1,98 @@
 """What a kind of noise is: frozen numbers, callable on any array."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from operator import index
-from typing import Any, ClassVar, SupportsIndex, cast
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, ClassVar, cast
 
-from . import checks, messages
+from . import axes, checks, messages
+from .axes import AxisSlice, SharedAxes
 from .backends import face_of_array
 from .draws import Draws, Field
 from .engine import Array
-from .errors import InvalidType
+from .errors import InvalidType, InvalidValue
 from .keys import Key
+from .schedule import Schedule
 from .window import DEFAULT_AXIS
 
-SharedAxes = int | Iterable[int] | slice
+# What `p` may be where the noise grows without bound towards 1.
+BELOW_ONE = 1 - 2.0**-53
 
-
-@dataclass(frozen=True, slots=True)
-class AxisSlice:
-    """A slice of axes in a hashable form: slices hash only from Python 3.12."""
-
-    start: int | None
-    stop: int | None
-    step: int | None
-
-    def __repr__(self) -> str:
-        given = (self.start, self.stop) if self.step is None else _parts(self)
-        return f"slice{given!r}"
-
-
-def _parts(axes: AxisSlice | slice) -> tuple[int | None, int | None, int | None]:
-    return axes.start, axes.stop, axes.step
+# Checks a number of a kind and returns it in its stored form: (who, name, value).
+Check = Callable[[str, str, Any], object]
 
 
 class Kind(ABC):
     """A kind of noise: numbers that say what is done, and nothing that changes.
 
     A kind is called on any supported array, ``kind(x, key)``, and is a pure function of both.
+    Your own is a frozen dataclass that names its rate and turns draws into a field; from the
+    numbers and `field` follow every engine, the layer, the mask, the gradient and the config.
+
+    Attributes
+    ----------
+    RATE : str
+        Name of the one number that a call may replace, and a schedule may move.
+    BOUNDS : tuple of float
+        Lowest and highest rate; by default those of a probability. An upper bound of inf
+        means any finite number.
+    CHECKS : mapping of str to function
+        How the other numbers are checked: ``check(who, name, value)`` returns what is stored.
+    removes : bool
+        Whether it removes elements, and so has a mask.
+    takes_live : bool
+        Whether a call may give the rate as an array.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import noisegate as ng, numpy as np
+    >>> @dataclass(frozen=True)
+    ... class SignFlip(ng.Kind):
+    ...     p: float = 0.1
+    ...     RATE = "p"
+    ...     def field(self, draws, rate):
+    ...         return ng.Field(gain=draws.where(draws.keep(rate), 1.0, -1.0))
+    >>> SignFlip(0.5)(np.ones(6), ng.Stream(13).site("a").at(0))
+    array([-1., -1.,  1., -1., -1.,  1.])
     """
 
     __slots__ = ()
 
-    # The number that a call may replace by a live array.
     RATE: ClassVar[str]
-    # Whether it removes elements, and so has a mask.
+    BOUNDS: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    CHECKS: ClassVar[Mapping[str, Check]] = {}
     removes: ClassVar[bool] = False
+    takes_live: ClassVar[bool] = True
     # What is said to integer input.
     REMEDY: ClassVar[str] = "Convert it with x.astype('float32') or x.float()."
 
-    shared_axes: tuple[int, ...] | AxisSlice
+    shared_axes: Any = ()
 
     def __new__(cls, *args: object, **kwargs: object) -> "Kind":
-        """Refuse a misspelt keyword and name the nearest."""
+        """Refuse a misspelt keyword and name the nearest; and a class that is no kind yet."""
+        if not is_dataclass(cls) or getattr(cls, "RATE", None) not in cls.names():
+            raise InvalidType(messages.unfinished_kind(cls.__name__))
         checks.keywords(cls.__name__, kwargs, cls.names())
         return super().__new__(cls)
+
+    def __init_subclass__(cls) -> None:
+        """Refuse the name of a kind that exists: the name is part of where it draws."""
+        if cls.__name__ in BUILT_IN and not cls.__module__.startswith(f"{__package__}."):
+            raise InvalidValue(messages.taken_name(cls.__name__))
+
+    def __post_init__(self) -> None:
+        """Check every number and store it in its one form."""
+        who = type(self).__name__
+        for name in self.names():
+            value = getattr(self, name)
+            if name == self.RATE:
+                value = self._stored_rate(value)
+            elif name == "shared_axes":
+                value = axes.stored(who, name, value)
+            elif name in self.CHECKS:
+                value = self.CHECKS[name](who, name, value)
+            object.__setattr__(self, name, value)
 
     @classmethod
     def names(cls) -> list[str]:
@@ -62,44 +100,70 @@ class Kind(ABC):
         return [field.name for field in fields(cast(Any, cls))]
 
     @classmethod
-    @abstractmethod
     def check(cls, value: object) -> float:
         """Return the rate as a float within its bounds, or raise."""
+        return checks.bounded(cls.__name__, cls.RATE, value, cls.BOUNDS)
 
-    @abstractmethod
     def clamp(self, draws: Draws, rate: Array) -> Array:
         """Return a live rate within its bounds; NaN stays NaN."""
+        return draws.engine.clip(rate, *self.BOUNDS)
 
-    @abstractmethod
     def is_identity(self, rate: float) -> bool:
         """Return whether noise of this rate changes nothing."""
+        return rate == 0
 
     @abstractmethod
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the field for a rate: a float, or a live array within its bounds."""
 
-    @property
-    def rate(self) -> float:
-        """The number that a call may replace by a live array."""
-        return cast(float, getattr(self, self.RATE))
+    def slope(self, draws: Draws, rate: Array) -> Field | None:
+        """Return the derivative of gain and shift by a live rate, with the field's keep.
+
+        None, where there is none: then a rate that requires grad is refused.
+        """
+        return None
 
     @property
-    def axes(self) -> tuple[int, ...] | slice:
+    def differentiable(self) -> bool:
+        """Whether the field has a derivative by the rate."""
+        return type(self).slope is not Kind.slope
+
+    @property
+    def integers(self) -> tuple[float, ...] | None:
+        """What may take the place of an integer, if integers are accepted: never computed with."""
+        return None
+
+    @property
+    def rate(self) -> float | Schedule:
+        """The number that a call may replace, or the schedule that moves it."""
+        return cast("float | Schedule", getattr(self, self.RATE))
+
+    @property
+    def shared(self) -> axes.Axes:
         """The shared axes, as numbers or as a slice."""
-        shared = self.shared_axes
-        return slice(*_parts(shared)) if isinstance(shared, AxisSlice) else shared
+        return axes.given(self.shared_axes)
 
-    def live_rate(self, live: Mapping[str, object]) -> object:
-        """Return the rate of a call: its own, or the one that the call gives."""
+    def rate_at(self, step: int | None, live: Mapping[str, object]) -> Any:
+        """Return the rate of a call: what the call gives, else its own, at the step of its key.
+
+        A step of None is that of a key that nobody named: there is none, and schedules raise.
+        """
         who = type(self).__name__
         for word in live:
             if word != self.RATE:
                 checks.keywords(who, [word], [*CALL_WORDS, *self.names()])
                 raise InvalidType(messages.no_live_rate(who, word, self.RATE))
         value = live.get(self.RATE, self.rate)
+        if isinstance(value, Schedule):
+            if step is None:
+                raise InvalidValue(messages.schedule_without_step(who, self.RATE))
+            return self.check(value.at(step))
         # Text and None have no array in them; let the check say so.
-        is_array = hasattr(value, "shape") and not checks.is_number(value)
-        return value if is_array else type(self).check(value)
+        if not hasattr(value, "shape") or checks.is_number(value):
+            return self.check(value)
+        if not self.takes_live:
+            raise InvalidType(messages.host_rate(who, self.RATE))
+        return value
 
     def __call__(
         self,
@@ -123,8 +187,9 @@ class Kind(ABC):
             The axis of the samples. None means there is none; arrays of rank 0 and 1 have
             none unless it is named.
         **live
-            The rate (`p`, `sigma` or `width`) as a number, or as an array that broadcasts to
-            x. A number is checked; an array is clamped to its bounds, and NaN gives NaN.
+            The rate (`p`, `sigma` or `width`) as a number, a schedule, or an array that
+            broadcasts to x. A number is checked; an array is clamped to its bounds, and NaN
+            gives NaN.
 
         Returns
         -------
@@ -139,8 +204,8 @@ class Kind(ABC):
         config: dict[str, Any] = {"kind": type(self).__name__}
         for name in self.names():
             value = getattr(self, name)
-            if isinstance(value, AxisSlice):
-                value = {"slice": list(_parts(value))}
+            if isinstance(value, AxisSlice | Schedule):
+                value = value.config()
             config[name] = list(value) if isinstance(value, tuple) else value
         return config
 
@@ -153,26 +218,27 @@ class Kind(ABC):
         ]
         return f"{type(self).__name__}({', '.join(given)})"
 
-    def _store(self, **values: object) -> None:
-        """Store checked values and the shared axes in their hashable form."""
-        axes = _stored_axes(type(self).__name__, self.shared_axes)
-        for name, value in (*values.items(), ("shared_axes", axes)):
-            object.__setattr__(self, name, value)
+    def _stored_rate(self, value: Any) -> float | Schedule:
+        if not isinstance(value, Schedule):
+            return self.check(value)
+        for end in (value.start, value.end):
+            self.check(end)
+        return value
 
 
 CALL_WORDS = ("x", "key", "rows", "sample_axis")
 
-
-def _stored_axes(who: str, axes: Any) -> tuple[int, ...] | AxisSlice:
-    try:
-        if isinstance(axes, AxisSlice | slice):
-            return AxisSlice(*(None if part is None else index(part) for part in _parts(axes)))
-        if isinstance(axes, bool | str):
-            raise TypeError
-        given = axes if isinstance(axes, Iterable) else (cast(SupportsIndex, axes),)
-        return tuple(index(axis) for axis in given)
-    except TypeError:
-        raise InvalidType(messages.bad_axes(who, axes)) from None
+# The kinds of this package; `noisegate.core.kinds.KINDS` holds the classes.
+BUILT_IN = (
+    "AlphaDropout",
+    "ConcreteDropout",
+    "DropBlock",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "ImpulseNoise",
+    "UniformNoise",
+)
 
 
 def checked_kind(who: str, value: object) -> Kind:
@@ -180,3 +246,6 @@ def checked_kind(who: str, value: object) -> Kind:
     if not isinstance(value, Kind):
         raise InvalidType(messages.not_a_kind(who, value))
     return value
+
+
+__all__ = ["BELOW_ONE", "Kind", "SharedAxes", "checked_kind"]

@@ -150,3 +150,58 @@ def gaussian_dropout(x: float, epsilon: float, p: float, digits: int) -> float:
 def uniform_noise(x: float, number: float, width: float, digits: int) -> float:
     """Return UniformNoise of one element."""
     return gaussian_noise(x, number, width, digits)
+
+
+# Where SELU saturates: minus its scale times its alpha.
+FLOOR = -1.7580993408473766
+
+
+def alpha_dropout(x: float, u: int, p: float, digits: int) -> float:
+    """Return AlphaDropout of one element, for 0 < T."""
+    t = threshold(p)
+    kept = (2**32 - t) / 2**32
+    spread = 1 + (1 - kept) * (FLOOR * FLOOR)
+    if u < t:
+        return round_float(FLOOR * (kept / spread) ** 0.5, digits) + 0.0
+    gain = 1 / (kept * spread) ** 0.5
+    product = round_float(x * round_float(gain, digits), digits)
+    return round_float(product + round_float(-FLOOR * (1 - kept) * gain, digits), digits)
+
+
+def impulse_noise(
+    x: float, u: int, coin: int, p: float, low: float, high: float, digits: int
+) -> float:
+    """Return ImpulseNoise of one element; `coin` is its second u32."""
+    if u >= threshold(p):
+        return x
+    return round_float(low if coin < 2**31 else high, digits)
+
+
+def block_threshold(p: float, count: int) -> int:
+    """Return T of a block's seed: 2³² · (1 − (1 − p)^(1/count)), rounded half to even.
+
+    In whole numbers: T is at least t where 1 − (t − ½)/2³² is at least the root of 1 − p.
+    """
+    removed, denominator = p.as_integer_ratio()
+    numerator = denominator - removed
+
+    def side(t: int) -> int:
+        """Return the sign of the exact threshold minus (t − ½)."""
+        left: int = (2**33 - 2 * t + 1) ** count * denominator
+        right = numerator << 33 * count
+        return (left > right) - (left < right)
+
+    low, high = 0, 2**32
+    while low < high:
+        middle = (low + high + 1) // 2
+        at = side(middle)
+        if at > 0 or (at == 0 and middle % 2 == 0):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def block_scale(t: int, count: int, digits: int) -> float:
+    """Return what DropBlock's survivors are multiplied by: (1 − t/2³²)^(−count)."""
+    return round_ratio(2 ** (32 * count), (2**32 - t) ** count, digits)

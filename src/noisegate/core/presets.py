@@ -3,20 +3,24 @@
 from . import checks, messages
 from .errors import InvalidType, InvalidValue
 from .kinds import Dropout
+from .schedule import Schedule
 
 CHANNELS = {"channels_first": slice(2, None), "channels_last": slice(1, -1)}
 LOCATIONS = {"channels_first": 1, "channels_last": -1}
 
 
-def dropout_channels(p: float, data_format: str, **refused: object) -> Dropout:
+def dropout_channels(
+    p: float | Schedule, data_format: str = "channels_first", **refused: object
+) -> Dropout:
     """Return dropout of whole channels: one decision for all places of a feature map.
 
     Parameters
     ----------
-    p : float
+    p : float or Schedule
         Probability that a channel is removed, in [0, 1].
     data_format : {"channels_first", "channels_last"}
-        Where the channels are: axis 1, or the last axis. Works for every rank.
+        Where the channels are: axis 1, or the last axis. Works for every rank. Keras 1 wrote
+        ``th`` and ``tf``.
 
     References
     ----------
@@ -35,12 +39,14 @@ def dropout_channels(p: float, data_format: str, **refused: object) -> Dropout:
 spatial_dropout = dropout_channels
 
 
-def dropout_locations(p: float, data_format: str, **refused: object) -> Dropout:
+def dropout_locations(
+    p: float | Schedule, data_format: str = "channels_first", **refused: object
+) -> Dropout:
     """Return dropout of whole locations: one decision for all channels of a pixel or voxel.
 
     Parameters
     ----------
-    p : float
+    p : float or Schedule
         Probability that a location is removed, in [0, 1].
     data_format : {"channels_first", "channels_last"}
         Where the channels are: axis 1, or the last axis.
@@ -54,12 +60,12 @@ def dropout_locations(p: float, data_format: str, **refused: object) -> Dropout:
     return _by_format("dropout_locations", LOCATIONS, p, data_format, refused)
 
 
-def drop_path(p: float, **refused: object) -> Dropout:
+def drop_path(p: float | Schedule, **refused: object) -> Dropout:
     """Return dropout of whole samples, for the branch of a residual block.
 
     Parameters
     ----------
-    p : float
+    p : float or Schedule
         Probability that a sample's branch is removed, in [0, 1].
 
     References
@@ -76,12 +82,12 @@ def drop_path(p: float, **refused: object) -> Dropout:
     return Dropout(p, shared_axes=slice(1, None))
 
 
-def locked_dropout(p: float, time_axis: int, **refused: object) -> Dropout:
+def locked_dropout(p: float | Schedule, time_axis: int, **refused: object) -> Dropout:
     """Return dropout with one mask for all time steps of a sample (variational dropout).
 
     Parameters
     ----------
-    p : float
+    p : float or Schedule
         Probability of removal, in [0, 1].
     time_axis : int
         The axis of time: 1 for (samples, time, features). For time-major data it is 0, and
@@ -105,14 +111,20 @@ def locked_dropout(p: float, time_axis: int, **refused: object) -> Dropout:
 def _by_format(
     who: str,
     axes: dict[str, slice] | dict[str, int],
-    p: float,
+    p: float | Schedule,
     data_format: str,
     refused: dict[str, object],
 ) -> Dropout:
     _refuse(who, ["p", "data_format"], refused)
-    if data_format not in axes:
-        raise InvalidValue(messages.unknown_data_format(who, data_format))
-    return Dropout(p, shared_axes=axes[data_format])
+    return Dropout(p, shared_axes=axes[data_format_of(who, data_format)])
+
+
+def data_format_of(who: str, value: object) -> str:
+    """Return where the channels are; `th` and `tf` are the words of Keras 1."""
+    old = {"th": "channels_first", "tf": "channels_last"}
+    if not isinstance(value, str) or value not in (*CHANNELS, *old):
+        raise InvalidValue(messages.unknown_data_format(who, value))
+    return old.get(value, value)
 
 
 def _refuse(who: str, known: list[str], refused: dict[str, object]) -> None:

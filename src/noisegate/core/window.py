@@ -1,26 +1,26 @@
 """Which part of the global field an array holds, and its addresses: rows and offsets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from operator import index
 from typing import Any
 
+from . import axes as named
 from . import checks, messages
+from .axes import Axes
 from .errors import InvalidType, InvalidValue
 
 OFFSET_BITS, ROW_BITS = 35, 64
 
-Axes = tuple[int, ...] | slice
 
-
-class _DefaultAxis(int):
+class DefaultAxis(int):
     """The sample axis 0 that nobody named: it lapses for arrays of rank 0 and 1."""
 
     __slots__ = ()
 
 
-DEFAULT_AXIS = _DefaultAxis(0)
+DEFAULT_AXIS = DefaultAxis(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,23 @@ class Window:
         """Return the offset of the first local element of a row."""
         return sum(start * stride for start, _, stride in self.runs)
 
+    def padded(self, who: str, more: Mapping[int, int]) -> "Window":
+        """Return the window whose extents, global and local, are larger by `more` of an axis."""
+
+        def add(extents: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(extent + more.get(axis, 0) for axis, extent in enumerate(extents))
+
+        shape, extent = add(self.shape), add(self.extent)
+        return _checked(who, Window(shape, self.sample_axis, self.rows, self.start, extent))
+
+    def whole(self) -> "Window":
+        """Return the window of the same samples, each of them whole."""
+        extent = tuple(
+            local if axis == self.sample_axis else whole
+            for axis, (local, whole) in enumerate(zip(self.extent, self.shape, strict=True))
+        )
+        return Window(self.shape, self.sample_axis, self.rows, (0,) * len(extent), extent)
+
     @property
     def contiguous(self) -> bool:
         """Return whether the local offsets of a row are consecutive numbers."""
@@ -85,23 +102,9 @@ class Window:
         return last - self.first + 1 == self.count
 
 
-def resolve_axis(who: str, name: str, axis: int, shape: Sequence[int]) -> int:
-    """Return an axis as a number >= 0."""
-    if not -len(shape) <= axis < len(shape):
-        raise InvalidValue(messages.no_such_axis(who, name, axis, shape))
-    return axis % len(shape)
-
-
-def resolve_axes(who: str, axes: Axes, shape: Sequence[int]) -> frozenset[int]:
-    """Return the shared axes of an input of that shape, as numbers >= 0."""
-    if isinstance(axes, slice):
-        return frozenset(range(len(shape))[axes])
-    return frozenset(resolve_axis(who, "shared_axes", axis, shape) for axis in axes)
-
-
 def resolve_sample_axis(who: str, axis: Any, shape: Sequence[int]) -> int | None:
     """Return the sample axis; the default lapses for ranks 0 and 1."""
-    if axis is None or (isinstance(axis, _DefaultAxis) and len(shape) < 2):
+    if axis is None or (isinstance(axis, DefaultAxis) and len(shape) < 2):
         return None
     try:
         if isinstance(axis, bool):
@@ -109,7 +112,7 @@ def resolve_sample_axis(who: str, axis: Any, shape: Sequence[int]) -> int | None
         number = index(axis)
     except TypeError:
         raise InvalidType(messages.bad_sample_axis(who, axis)) from None
-    return resolve_axis(who, "sample_axis", number, shape)
+    return named.resolve(who, "sample_axis", number, shape)
 
 
 def window_of(
@@ -126,7 +129,7 @@ def window_of(
     With `select`, `shape` is that of the whole field and `rows` choose among its samples or
     replace them; without, it is the array's own and `rows` tell which sample each one is.
     """
-    shared = resolve_axes(who, shared_axes, shape)
+    shared = named.resolve_all(who, "shared_axes", shared_axes, shape)
     axis = resolve_sample_axis(who, sample_axis, shape)
     if axis is None and rows is not None:
         raise InvalidValue(messages.rows_without_samples(who, shape))
@@ -137,8 +140,12 @@ def window_of(
     if axis in shared:
         axis, ids = None, range(1)
     noise_shape = tuple(1 if i in shared else extent for i, extent in enumerate(shape))
-    window = Window(noise_shape, axis, ids, (0,) * len(shape), noise_shape)
-    total = prod(noise_shape[i] for i in window.offset_axes)
+    return _checked(who, Window(noise_shape, axis, ids, (0,) * len(shape), noise_shape))
+
+
+def _checked(who: str, window: Window) -> Window:
+    """Return a window whose samples are not too large."""
+    total = prod(window.shape[axis] for axis in window.offset_axes)
     if total > 2**OFFSET_BITS:
         raise InvalidValue(messages.too_many_offsets(who, total))
     return window

@@ -72,6 +72,23 @@ class NumpyEngine:
         """Return the square root."""
         return np.sqrt(values)
 
+    def log(self, values: Array) -> Array:
+        """Return the natural logarithm."""
+        return np.log(values)
+
+    def exp(self, values: Array) -> Array:
+        """Return e to the power of the values."""
+        return np.exp(values)
+
+    def where(self, condition: Array, yes: float, no: float, dtype: str) -> Array:
+        """Return one number where the condition holds, another where not."""
+        kind = np.dtype(dtype).type
+        return np.where(condition, kind(yes), kind(no))
+
+    def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
+        """Return how often the condition holds along axes, which stay as 1, in float64."""
+        return condition.sum(axes, dtype=np.float64, keepdims=True)
+
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""
         return np.rint(values)
@@ -106,10 +123,16 @@ class NumpyEngine:
         """Return computed values in x's dtype."""
         return values.astype(x.dtype, copy=False)
 
-    def select(self, keep: Array, values: Array, fill: float) -> Array:
+    def limits(self, x: Array) -> tuple[int, int]:
+        """Return the smallest and the largest number that an array of integers can hold."""
+        if x.dtype.kind == "b":
+            return 0, 1
+        return int(np.iinfo(x.dtype).min), int(np.iinfo(x.dtype).max)
+
+    def select(self, keep: Array, values: Array, fill: Array | float) -> Array:
         """Return values where keep, else fill."""
-        if fill != 0:
-            return np.where(keep, values, values.dtype.type(fill))
+        if not isinstance(fill, float) or fill != 0:
+            return np.where(keep, values, np.asarray(fill).astype(values.dtype))
         # `where` branches on each element, and a random mask makes every second guess wrong.
         bits = values.view(f"i{values.itemsize}")
         return (bits & np.negative(keep, dtype=bits.dtype)).view(values.dtype)

@@ -79,6 +79,23 @@ class TorchEngine:
         """Return the square root."""
         return values.sqrt()
 
+    def log(self, values: Array) -> Array:
+        """Return the natural logarithm."""
+        return values.log()
+
+    def exp(self, values: Array) -> Array:
+        """Return e to the power of the values."""
+        return values.exp()
+
+    def where(self, condition: Array, yes: float, no: float, dtype: str) -> Array:
+        """Return one number where the condition holds, another where not."""
+        like = {"dtype": getattr(torch, dtype), "device": self.device}
+        return torch.where(condition, torch.tensor(yes, **like), torch.tensor(no, **like))
+
+    def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
+        """Return how often the condition holds along axes, which stay as 1, in float64."""
+        return condition.sum(axes, dtype=torch.float64, keepdim=True)
+
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""
         return values.round()
@@ -114,15 +131,29 @@ class TorchEngine:
         """Return computed values in x's dtype."""
         return values.to(x.dtype)
 
-    def select(self, keep: Array, values: Array, fill: float) -> Array:
+    def limits(self, x: Array) -> tuple[int, int]:
+        """Return the smallest and the largest number that a tensor of integers can hold."""
+        if x.dtype is torch.bool:
+            return 0, 1
+        return torch.iinfo(x.dtype).min, torch.iinfo(x.dtype).max
+
+    def select(self, keep: Array, values: Array, fill: Array | float) -> Array:
         """Return values where keep, else fill, laid out in memory as values are."""
+        filled = not isinstance(fill, float) or fill != 0
+        if values.requires_grad and torch.is_grad_enabled():  # a rate is differentiated
+            return torch.where(keep, values, torch.as_tensor(fill, dtype=values.dtype))
         # `where` would take its result's layout from the mask.
         result = values.clone()
-        if fill != 0 or result.dtype is torch.bool:
-            return result.masked_fill_(~keep, fill)
+        if result.dtype is torch.bool:
+            result.masked_fill_(~keep, False)
+            return result | (~keep & torch.as_tensor(fill, dtype=torch.bool)) if filled else result
         # Bits, because filling by a random mask branches, and every second guess is wrong.
         bits = _BITS[result.itemsize]
-        result.view(bits).bitwise_and_(keep.to(bits).neg_())
+        kept = keep.to(bits).neg_()
+        result.view(bits).bitwise_and_(kept)
+        if filled:
+            other = torch.as_tensor(fill, dtype=result.dtype, device=result.device)
+            result.view(bits).bitwise_or_(other.view(bits) & ~kept)
         return result
 
 

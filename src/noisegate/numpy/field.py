@@ -131,7 +131,8 @@ def _field(
     precision = np.dtype(dtype).name
     if precision not in ("float32", "float64"):
         raise InvalidType(messages.noise_dtype(precision))
-    field = field_of(kind, draws_of(engine, kind, key, window, precision), rate)
+    with np.errstate(over="ignore", divide="ignore"):  # as in the application
+        field = field_of(kind, draws_of(engine, kind, key, window, precision), rate)
     part = local_shape(who, whole, rows, sample_axis)
     neutral = Field(keep=True, gain=1.0, shift=-0.0)
     values = (other if own is None else own for own, other in zip(field, neutral, strict=True))

@@ -37,7 +37,7 @@ def apply(
 
 def _apply(kind: Kind, x: Any, key: Key, window: Window, rate: Any, *, linear: bool = False) -> Any:
     # What a removed element overflows to is nobody's concern.
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         array = np.asarray(x)
         result = core.apply(ENGINE, kind, array, key, window, rate, linear=linear)
     return np.asarray(result, dtype=array.dtype)
@@ -127,7 +127,7 @@ def forward(
         raise InvalidType(messages.unsupported_array(who, x, ["numpy"]))
     checks.flag("forward", "training", training)
     dtype = np.asarray(x).dtype
-    rate = kind.live_rate(live)
+    rate = kind.rate_at(rng.step if isinstance(rng, Key) else None, live)
     if not training or core.is_identity(kind, rate):
         return x, Cache(kind, None, None, rate, x.shape, dtype)
     key = key_of(rng)

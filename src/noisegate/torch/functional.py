@@ -1,16 +1,15 @@
 """Noise as functions of tensors: forward, backward, double backward, tangents, vmap."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature
 from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from noisegate.core import apply as core
-from noisegate.core import checks, kinds, messages
+from noisegate.core import checks, layers, messages
 from noisegate.core.errors import InvalidType, InvalidValue, RecomputationError
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
@@ -29,6 +28,19 @@ def eager_only(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], torch.compiler.disable(function))
 
 
+# Metal has no float64, which thresholds of live rates and normal numbers are made with.
+WITHOUT_FLOAT64 = {"mps"}
+
+
+def device_of_noise(device: torch.device) -> torch.device:
+    """Return where the noise for tensors of a device is computed: there, or on the CPU."""
+    if device.type == "xpu":
+        exact = bool(torch.xpu.get_device_capability(device)["has_fp64"])
+    else:
+        exact = device.type not in WITHOUT_FLOAT64
+    return device if exact else torch.device("cpu")
+
+
 @dataclass(frozen=True, slots=True)
 class _Noise:
     """One application: which noise, which part of the field, and whether only its linear part."""
@@ -40,11 +52,19 @@ class _Noise:
     linear: bool = False
 
     def __call__(self, x: Tensor, live: Tensor | None) -> Tensor:
-        rate = self.rate if live is None else live
-        engine = TorchEngine(x.device)
-        result = core.apply(engine, self.kind, x, self.key, self.window, rate, linear=self.linear)
+        where = device_of_noise(x.device)
+        rate = self.rate if live is None else live.to(where)
+        given = self.kind, x.to(where), self.key, self.window, rate
+        result = core.apply(TorchEngine(where), *given, linear=self.linear).to(x.device)
         # A field of zeros and no arithmetic at all can leave x itself.
         return cast(Tensor, result.clone() if result is x else result)
+
+    def slope(self, factor: Tensor, x: Tensor, live: Tensor) -> Tensor:
+        """Return a factor times the derivative by the rate, of the shape of x."""
+        where = device_of_noise(x.device)
+        factor = factor.expand(torch.broadcast_shapes(factor.shape, x.shape)).to(where)
+        given = self.kind, factor, x.to(where), self.key, self.window, live.to(where)
+        return cast(Tensor, core.slope(TorchEngine(where), *given, linear=self.linear)).to(x.device)
 
     def derivative(self) -> "_Noise":
         return _Noise(self.kind, self.key, self.window, self.rate, linear=True)
@@ -69,20 +89,66 @@ class _Apply(torch.autograd.Function):
         ctx.noise = noise.derivative()
         ctx.save_for_backward(live)
         ctx.save_for_forward(live)
+        ctx.set_materialize_grads(False)  # so that a rate with a tangent shows
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
         (live,) = ctx.saved_tensors
-        return _apply(grad, live, ctx.noise), None, None
+        return None if grad is None else _apply(grad, live, ctx.noise), None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+    def jvp(ctx: Any, tangent: Tensor | None, live_tangent: Tensor | None, _: None) -> Any:
+        kind = ctx.noise.kind
+        if live_tangent is not None:
+            raise InvalidValue(messages.rate_needs_grad(type(kind).__name__, kind.RATE))
         (live,) = ctx.saved_tensors
-        return _apply(tangent, live, ctx.noise)
+        return None if tangent is None else _apply(tangent, live, ctx.noise)
+
+
+class _ApplyRate(torch.autograd.Function):
+    """Autograd around an application whose rate has a gradient; it keeps x and the rate.
+
+    Backward and tangents are plain operations on noise that is computed again, so that they
+    are differentiated in turn by torch itself.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, live: Tensor, noise: _Noise) -> Tensor:
+        return noise(x, live)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, live, ctx.noise = inputs
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, live)
+        ctx.save_for_forward(x, live)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        x, live = ctx.saved_tensors
+        x_grad = _apply(grad, live, ctx.noise.derivative())
+        if not ctx.needs_input_grad[1]:
+            return x_grad, None, None
+        product = ctx.noise.slope(grad, x, live)
+        if x.is_complex():
+            product = product.sum(-1)
+        return x_grad, product.sum_to_size(live.shape).to(live.dtype), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, live_tangent: Tensor, _: None) -> Tensor:
+        x, live = ctx.saved_tensors
+        moved = ctx.noise.slope(live_tangent, x, live)
+        if x.is_complex():
+            moved = torch.view_as_complex(moved)
+        along = _apply(tangent, live, ctx.noise.derivative())
+        return along.add(moved.to(tangent.dtype))
 
 
 def _apply(x: Tensor, live: Tensor | None, noise: _Noise) -> Tensor:
-    return cast(Tensor, _Apply.apply(x, live, noise))  # type: ignore[no-untyped-call]
+    with_gradient = live is not None and noise.kind.differentiable
+    function = _ApplyRate if with_gradient else _Apply
+    return cast(Tensor, function.apply(x, live, noise))  # type: ignore[no-untyped-call]
 
 
 @eager_only
@@ -105,7 +171,7 @@ def apply(
         noise, tensor = _Noise(kind, key, window, rate), None
     else:
         noise, tensor = _Noise(kind, key, window, None), torch.as_tensor(rate, device=x.device)
-        if tensor.requires_grad and torch.is_grad_enabled():
+        if tensor.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
             raise InvalidValue(messages.rate_needs_grad(who, kind.RATE))
     return noise(x, tensor) if precision == "integer" else _apply(x, tensor, noise)
 
@@ -130,87 +196,119 @@ def refuse_backward(who: str) -> None:
         raise RecomputationError(messages.in_backward(who))
 
 
-def _function(kind_class: type[Kind]) -> Callable[..., Tensor]:
-    """Return the function of a kind: x, its rate, `training`, then the rest by name."""
-    rate = kind_class.RATE
-    numbers = dict(signature(kind_class).parameters)
-    rate_parameter = numbers.pop(rate).replace(annotation=float | Tensor)
-    by_name = [
-        *numbers.values(),
-        Parameter("key", Parameter.KEYWORD_ONLY, default=None, annotation=Key | None),
-        Parameter("rows", Parameter.KEYWORD_ONLY, default=None, annotation=Any),
-        Parameter("sample_axis", Parameter.KEYWORD_ONLY, default=DEFAULT_AXIS, annotation=Any),
-    ]
-    training = Parameter("training", Parameter.POSITIONAL_OR_KEYWORD, default=True, annotation=bool)
-    x = Parameter("x", Parameter.POSITIONAL_OR_KEYWORD, annotation=Tensor)
-    call = Signature(
-        [
-            x,
-            rate_parameter,
-            training,
-            *(parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in by_name),
-        ],
-        return_annotation=Tensor,
-    )
-    name = re.sub("(?<!^)(?=[A-Z])", "_", kind_class.__name__).lower()
+def refuse_leaf(who: str, x: Tensor) -> None:
+    """Raise if x is what torch would not let be overwritten: a leaf that requires grad."""
+    if x.requires_grad and x.is_leaf and torch.is_grad_enabled():
+        raise InvalidValue(messages.inplace_on_leaf(who))
+
+
+def _function(name: str) -> Callable[..., Tensor]:
+    """Return the function of a layer: x, its rate and what else it needs, then by name."""
+    definition = layers.LAYERS[name]
+    call = _signature(definition)
 
     def function(*args: Any, **kwargs: Any) -> Tensor:
-        checks.keywords(name, kwargs, list(call.parameters))
+        checks.keywords(definition.function, kwargs, list(call.parameters))
         bound = call.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
-        kind = kind_class(**{rate: 0.0}, **{number: given[number] for number in numbers})
-        return _apply_or_pass(kind, given[rate], **{word: given[word] for word in _WORDS})
+        words = {word: given[word] for word in definition.parameters}
+        how = {word: given[word] for word in given if word not in words}
+        return _apply_or_pass(definition, words, **how)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = _DOC.format(kind=kind_class.__name__, rate=rate)
+    function.__name__ = function.__qualname__ = definition.function
+    function.__doc__ = _DOC.format(layer=name, rate=definition.rate)
     function.__signature__ = call  # type: ignore[attr-defined]
     return function
 
 
-_WORDS = ("x", "training", "key", "rows", "sample_axis")
+def _signature(definition: layers.Definition) -> Signature:
+    first, *others = definition.parameters.values()
+    needed = [p for p in others if p.default is Parameter.empty]
+    by_name = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in others if p not in needed]
+    flags = [("training", True)] + [("inplace", False)] * definition.inplace
+    keys = [("key", None), ("rows", None), ("sample_axis", DEFAULT_AXIS)]
+    return Signature(
+        [
+            Parameter("x", Parameter.POSITIONAL_OR_KEYWORD, annotation=Tensor),
+            first.replace(annotation=float | Tensor),
+            *needed,
+            *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=v) for n, v in flags),
+            *by_name,
+            *(Parameter(n, Parameter.KEYWORD_ONLY, default=v) for n, v in keys),
+        ],
+        return_annotation=Tensor,
+    )
 
-_DOC = """Return x with the noise of `noisegate.{kind}`, fresh or that of a key.
+
+_DOC = """Return x with the noise of the layer `{layer}`, fresh or that of a key.
 
     Parameters
     ----------
     x : Tensor
-        Of any shape and floating dtype; complex and integers as the kind takes them.
-    {rate} : float, or Tensor that broadcasts to x
-        The rate. A number is checked, a tensor clamped.
+        Of the layer's form and any floating dtype; complex and integers as its kind takes them.
+    {rate} : float, Schedule, or Tensor that broadcasts to x
+        The rate. A number is checked, a tensor clamped; a schedule needs a key.
     training : bool
         False returns x itself.
+    inplace : bool
+        Whether x is overwritten, where torch has that too.
     key : Key, optional
         Which noise. Without it, 64 bits are drawn from torch's CPU generator, so that
         ``torch.manual_seed`` governs.
     rows, sample_axis
-        As at a call of a kind. The other arguments are the kind's.
+        As at a call of a kind. The other arguments are the layer's.
     """
 
 
 def _apply_or_pass(
-    kind: Kind,
-    rate: Any,
+    definition: layers.Definition,
+    words: dict[str, Any],
     x: Tensor,
     training: bool,
     key: Key | None,
     rows: Any,
     sample_axis: int | None,
+    inplace: bool = False,
 ) -> Tensor:
     """Return x with noise: that of the key, or fresh noise by torch's generator."""
-    who = type(kind).__name__
+    who = definition.name
     checks.flag(who, "training", training)
+    checks.flag(who, "inplace", inplace)
     if not isinstance(x, Tensor):
         raise InvalidType(messages.unsupported_array(who, x, ["torch"]))
-    live = {kind.RATE: rate}
-    if not training or core.is_identity(kind, kind.live_rate(live)):
+    # The rate may be a tensor, which a kind does not hold; any number makes the same kind.
+    kind = definition.make(**{**words, definition.rate: 0.0})
+    live = {kind.RATE: words[definition.rate]}
+    axis = definition.sample_axis(words, tuple(x.shape), sample_axis)
+    rate = kind.rate_at(None if key is None else key.step, live)
+    if not training or core.is_identity(kind, rate):
         return x
-    if key is None:
-        key = Stream(draw_seed()).site("").at(0)
-    return apply(kind, x, key, rows, sample_axis, live)
+    if inplace:
+        refuse_leaf(who, x)
+    y = apply(kind, x, Stream(draw_seed()).site("").at(0) if key is None else key, rows, axis, live)
+    return x.copy_(y) if inplace else y
 
 
-dropout = _function(kinds.Dropout)
-gaussian_noise = _function(kinds.GaussianNoise)
-gaussian_dropout = _function(kinds.GaussianDropout)
-uniform_noise = _function(kinds.UniformNoise)
+dropout = _function("Dropout")
+dropout1d = _function("Dropout1d")
+dropout2d = _function("Dropout2d")
+dropout3d = _function("Dropout3d")
+alpha_dropout = _function("AlphaDropout")
+feature_alpha_dropout = _function("FeatureAlphaDropout")
+spatial_dropout1d = _function("SpatialDropout1D")
+spatial_dropout2d = _function("SpatialDropout2D")
+spatial_dropout3d = _function("SpatialDropout3D")
+dropout_channels = _function("DropoutChannels")
+dropout_locations = _function("DropoutLocations")
+drop_path = _function("DropPath")
+locked_dropout = _function("LockedDropout")
+concrete_dropout = _function("ConcreteDropout")
+gaussian_dropout = _function("GaussianDropout")
+gaussian_noise = _function("GaussianNoise")
+uniform_noise = _function("UniformNoise")
+impulse_noise = _function("ImpulseNoise")
+drop_block = _function("DropBlock")
+drop_block1d = _function("DropBlock1d")
+drop_block2d = _function("DropBlock2d")
+drop_block3d = _function("DropBlock3d")

@@ -1,17 +1,18 @@
 """Noise as modules: active in train(), identity in eval()."""
 
-from inspect import Parameter, Signature, signature
-from typing import Any, cast
+from inspect import Parameter, Signature
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from noisegate.core import checks, kinds, messages
+from noisegate.core import checks, layers, messages
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import SEED_BITS, STEP_BITS, Key, Stream
-from noisegate.core.kind import Kind
+from noisegate.core.kind import Kind, checked_kind
+from noisegate.core.schedule import Schedule
 from noisegate.core.window import DEFAULT_AXIS
 
-from .functional import apply, draw_seed, refuse_backward
+from .functional import apply, draw_seed, refuse_backward, refuse_leaf
 
 
 class NoiseLayer(nn.Module):
@@ -25,25 +26,37 @@ class NoiseLayer(nn.Module):
     Parameters
     ----------
     kind : Kind
-        The noise; a named layer takes the kind's numbers instead.
+        The noise; a named layer takes the arguments that make it instead.
     seed : int, optional
         In [0, 2⁶⁴); with it `site` is needed too.
     site : str, optional
         Name of this noise in the seed's stream.
     sample_axis : int or None
-        The axis of the samples, as at a call of a kind.
+        The axis of the samples, as at a call of a kind. By default the one that the layer's
+        form of input has: none for an unbatched (C, L) of `Dropout1d`.
 
     Attributes
     ----------
+    kind : Kind
+        The noise. The arguments that make it, such as `p`, are attributes too and may be
+        changed between calls.
     step : int
         The step that the next training call uses; only with a seed.
+    inplace : bool
+        Whether the input is overwritten, where torch's layer has that.
 
     Raises
     ------
     InvalidValue
-        If a seed is given without a site, or a site without a seed.
+        If a seed is given without a site, a site without a seed, or a schedule without a seed;
+        at the call, if the input's rank is not the layer's.
     RecomputationError
         If a seeded layer is called inside a backward pass, as activation checkpointing does.
+
+    Notes
+    -----
+    Noise on MPS tensors, and on XPU devices without float64, is computed on the CPU and carried
+    over.
 
     Examples
     --------
@@ -54,6 +67,9 @@ class NoiseLayer(nn.Module):
             [2., 0., 2., 2.]]), 1)
     """
 
+    definition: ClassVar[layers.Definition | None] = None
+    inplace = False
+
     def __init__(
         self,
         kind: Kind,
@@ -61,19 +77,54 @@ class NoiseLayer(nn.Module):
         site: str | None = None,
         sample_axis: int | None = DEFAULT_AXIS,
     ) -> None:
+        kind = checked_kind(type(self).__name__, kind)
+        numbers = {name: getattr(kind, name) for name in kind.names()}
+        self._begin(numbers, kind, seed, site, sample_axis)
+
+    def _begin(
+        self,
+        arguments: dict[str, Any],
+        kind: Kind,
+        seed: int | None,
+        site: str | None,
+        sample_axis: int | None,
+    ) -> None:
         super().__init__()
         who = type(self).__name__
         if seed is not None and site is None:
             raise InvalidValue(messages.seed_without_site(who))
         if site is not None and seed is None:
             raise InvalidValue(messages.site_without_seed(who))
-        self.kind = kind
         self.seed = None if seed is None else checks.whole(who, "seed", seed, SEED_BITS)
         self.site = site
         self.sample_axis = sample_axis
         self._step = 0
         if seed is not None and site is not None:
             Stream(seed).site(site)  # refuses what is no site, now and not at the first call
+        self._set(arguments, kind)
+
+    def _set(self, arguments: dict[str, Any], kind: Kind) -> None:
+        if self.seed is None and isinstance(kind.rate, Schedule):
+            raise InvalidValue(messages.schedule_without_step(type(self).__name__, kind.RATE))
+        self.kind = kind
+        self.arguments = arguments
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an argument of the kind by making another kind; anything else as usual."""
+        arguments = self.__dict__.get("arguments", {})
+        if name not in arguments:
+            super().__setattr__(name, value)
+            return
+        make = type(self.kind) if self.definition is None else self.definition.make
+        changed = {**arguments, name: value}
+        self._set(changed, make(**changed))
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an argument of the kind, in its checked form."""
+        arguments = self.__dict__.get("arguments", {})
+        if name not in arguments:
+            return super().__getattr__(name)
+        return getattr(self.kind, name) if name in self.kind.names() else arguments[name]
 
     @property
     def step(self) -> int:
@@ -91,11 +142,21 @@ class NoiseLayer(nn.Module):
 
     def forward(self, x: Tensor, rows: Any = None) -> Tensor:
         """Return x with noise in training, x itself otherwise."""
-        if not self.training:
+        axis = self.sample_axis
+        if self.definition is not None:
+            axis = self.definition.sample_axis(self.arguments, tuple(x.shape), axis)
+        if not self.training or (self.seed is None and self._is_identity()):
             return x
-        if self.seed is None and self.kind.is_identity(self.kind.rate):
-            return x
-        return apply(self.kind, x, self._key(), rows, self.sample_axis)
+        if self.inplace:
+            refuse_leaf(type(self).__name__, x)
+        y = apply(self.kind, x, self._key(), rows, axis, self._live())
+        return x.copy_(y) if self.inplace else y
+
+    def _is_identity(self) -> bool:
+        return self.kind.is_identity(cast(float, self.kind.rate))
+
+    def _live(self) -> dict[str, Any]:
+        return {}
 
     def _key(self) -> Key:
         if self.seed is None or self.site is None:
@@ -106,41 +167,113 @@ class NoiseLayer(nn.Module):
         return key
 
     def extra_repr(self) -> str:
-        """Return the kind's numbers and the seed, in torch's manner."""
-        numbers = repr(self.kind).partition("(")[2].removesuffix(")")
-        seed = "" if self.seed is None else f", seed={self.seed}, site={self.site!r}"
-        return numbers + seed
+        """Return the arguments and the seed, in torch's manner."""
+        words = [repr(self.kind)] if self.definition is None else self._words(self.definition)
+        if self.seed is not None:
+            words = [*words, f"seed={self.seed}", f"site={self.site!r}"]
+        return ", ".join(words)
+
+    def _words(self, definition: layers.Definition) -> list[str]:
+        """Return the rate, the other arguments that are not at their default, and `inplace`."""
+        words = [f"{definition.rate}={self._shown_rate()}"]
+        for name, parameter in definition.parameters.items():
+            value = getattr(self, name)
+            if name != definition.rate and value != parameter.default:
+                words.append(f"{name}={value!r}")
+        return [*words, f"inplace={self.inplace}"] if definition.inplace else words
+
+    def _shown_rate(self) -> str:
+        return repr(self.kind.rate)
 
 
-def _layer(kind_class: type[Kind]) -> type[NoiseLayer]:
-    """Return the layer of a kind: its numbers, then `seed`, `site` and `sample_axis` by name."""
-    who = kind_class.__name__
-    own = signature(kind_class).parameters
-    given = signature(NoiseLayer.__init__).parameters
-    ours = [
-        given[name].replace(kind=Parameter.KEYWORD_ONLY) for name in ("seed", "site", "sample_axis")
-    ]
-    call = Signature([*own.values(), *ours])
+def layer(
+    kind: Kind,
+    *,
+    seed: int | None = None,
+    site: str | None = None,
+    sample_axis: int | None = DEFAULT_AXIS,
+) -> NoiseLayer:
+    """Return the layer of any kind, your own included.
+
+    Parameters are those of `NoiseLayer`; a kind of noisegate gives the layer of its name.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> ng.torch.layer(ng.drop_path(0.1))
+    Dropout(p=0.1, shared_axes=slice(1, None), inplace=False)
+    """
+    kind = checked_kind("layer", kind)
+    definition = layers.LAYERS.get(type(kind).__name__)
+    if definition is None or definition.make is not type(kind):
+        return NoiseLayer(kind, seed, site, sample_axis)
+    numbers = {name: getattr(kind, name) for name in kind.names()}
+    named = cast(type[NoiseLayer], globals()[definition.name])
+    return named(**numbers, seed=seed, site=site, sample_axis=sample_axis)
+
+
+def _layer(name: str) -> type[NoiseLayer]:
+    """Return the layer of a row of the table: its rate, what torch has, the rest by name."""
+    definition = layers.LAYERS[name]
+    call = _signature(definition)
 
     def __init__(self: NoiseLayer, *args: Any, **kwargs: Any) -> None:
-        checks.keywords(who, kwargs, list(call.parameters))
-        numbers = {name: kwargs.pop(name) for name in list(kwargs) if name in own}
-        NoiseLayer.__init__(self, kind_class(*args, **numbers), **kwargs)
+        checks.keywords(name, kwargs, list(call.parameters))
+        bound = call.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        arguments = {word: given[word] for word in definition.parameters}
+        rest = (given[word] for word in ("seed", "site", "sample_axis"))
+        self._begin(arguments, definition.make(**arguments), *rest)
+        if definition.inplace:
+            self.inplace = checks.flag(name, "inplace", given["inplace"])
 
-    text = (
-        f"{who} as a layer; numbers as of `noisegate.{who}`, the rest as of `NoiseLayer`.\n\n"
-        f"    {who}{call.replace(return_annotation=Signature.empty)}\n"
-    )
     members = {
         "__init__": __init__,
-        "__doc__": text,
+        "__doc__": _DOC.format(name=name, call=call.replace(return_annotation=Signature.empty)),
         "__signature__": call,
         "__module__": __name__,
+        "definition": definition,
     }
-    return cast(type[NoiseLayer], type(who, (NoiseLayer,), members))
+    return cast(type[NoiseLayer], type(name, (NoiseLayer,), members))
 
 
-Dropout = _layer(kinds.Dropout)
-GaussianNoise = _layer(kinds.GaussianNoise)
-GaussianDropout = _layer(kinds.GaussianDropout)
-UniformNoise = _layer(kinds.UniformNoise)
+_DOC = """{name} as a layer; arguments as of its kind, the rest as of `NoiseLayer`.
+
+    {name}{call}
+"""
+
+
+def _signature(definition: layers.Definition) -> Signature:
+    """Return the arguments in torch's order where torch has the layer."""
+    own = list(definition.parameters.values())
+    if definition.inplace:
+        needed = [p for p in own if p.name == definition.rate or p.default is Parameter.empty]
+        others = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in own if p not in needed]
+        flag = Parameter("inplace", Parameter.POSITIONAL_OR_KEYWORD, default=False)
+        own = [*needed, flag, *others]
+    ours = (("seed", None), ("site", None), ("sample_axis", DEFAULT_AXIS))
+    return Signature([*own, *(Parameter(n, Parameter.KEYWORD_ONLY, default=v) for n, v in ours)])
+
+
+Dropout = _layer("Dropout")
+Dropout1d = _layer("Dropout1d")
+Dropout2d = _layer("Dropout2d")
+Dropout3d = _layer("Dropout3d")
+AlphaDropout = _layer("AlphaDropout")
+FeatureAlphaDropout = _layer("FeatureAlphaDropout")
+SpatialDropout1D = _layer("SpatialDropout1D")
+SpatialDropout2D = _layer("SpatialDropout2D")
+SpatialDropout3D = _layer("SpatialDropout3D")
+DropoutChannels = _layer("DropoutChannels")
+DropoutLocations = _layer("DropoutLocations")
+DropPath = _layer("DropPath")
+LockedDropout = _layer("LockedDropout")
+GaussianDropout = _layer("GaussianDropout")
+GaussianNoise = _layer("GaussianNoise")
+UniformNoise = _layer("UniformNoise")
+ImpulseNoise = _layer("ImpulseNoise")
+DropBlock = _layer("DropBlock")
+DropBlock1d = _layer("DropBlock1d")
+DropBlock2d = _layer("DropBlock2d")
+DropBlock3d = _layer("DropBlock3d")

@@ -1,0 +1,75 @@
+"""Axes as a user names them: numbers, or a slice that fits every rank."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import index
+from typing import Any, SupportsIndex, cast
+
+from . import checks, messages
+from .errors import InvalidType, InvalidValue
+
+SharedAxes = int | Iterable[int] | slice
+
+Axes = tuple[int, ...] | slice
+
+
+@dataclass(frozen=True, slots=True)
+class AxisSlice:
+    """A slice of axes in a hashable form: slices hash only from Python 3.12."""
+
+    start: int | None
+    stop: int | None
+    step: int | None
+
+    def config(self) -> dict[str, list[int | None]]:
+        """Return it as a dict that JSON can hold."""
+        return {"slice": [self.start, self.stop, self.step]}
+
+    def __repr__(self) -> str:
+        """Return it as it was written."""
+        given = (self.start, self.stop) if self.step is None else _parts(self)
+        return f"slice{given!r}"
+
+
+def stored(who: str, name: str, axes: Any) -> tuple[int, ...] | AxisSlice:
+    """Return axes in the form in which a kind stores them."""
+    try:
+        if isinstance(axes, AxisSlice | slice):
+            return AxisSlice(*(None if part is None else index(part) for part in _parts(axes)))
+        if isinstance(axes, bool | str):
+            raise TypeError
+        many = axes if isinstance(axes, Iterable) else (cast(SupportsIndex, axes),)
+        return tuple(index(axis) for axis in many)
+    except TypeError:
+        raise InvalidType(messages.bad_axes(who, name, axes)) from None
+
+
+def given(axes: tuple[int, ...] | AxisSlice) -> Axes:
+    """Return stored axes as numbers or as a slice."""
+    return slice(*_parts(axes)) if isinstance(axes, AxisSlice) else axes
+
+
+def resolve(who: str, name: str, axis: int, shape: Sequence[int]) -> int:
+    """Return an axis as a number >= 0."""
+    if not -len(shape) <= axis < len(shape):
+        raise InvalidValue(messages.no_such_axis(who, name, axis, shape))
+    return axis % len(shape)
+
+
+def resolve_all(who: str, name: str, axes: Axes, shape: Sequence[int]) -> frozenset[int]:
+    """Return the axes of an input of that shape, as numbers >= 0."""
+    if isinstance(axes, slice):
+        return frozenset(range(len(shape))[axes])
+    return frozenset(resolve(who, name, axis, shape) for axis in axes)
+
+
+def from_config(value: Any) -> Any:
+    """Return axes as they were before `config()`."""
+    if isinstance(value, dict) and "slice" in value:
+        checks.keywords("from_config", value, ["slice"])
+        return slice(*value["slice"])
+    return value
+
+
+def _parts(axes: AxisSlice | slice) -> tuple[int | None, int | None, int | None]:
+    return axes.start, axes.stop, axes.step

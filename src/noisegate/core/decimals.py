@@ -1,0 +1,42 @@
+"""Roots and exponentials with the same bits on every machine; a C library's may differ.
+
+Each is computed to 50 decimal digits and rounded once, so in effect correctly rounded.
+"""
+
+from decimal import Context, Decimal, localcontext
+
+_CONTEXT = Context(prec=50)
+_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097")
+
+
+def exponential(x: float) -> float:
+    """Return e to the power x."""
+    with localcontext(_CONTEXT):
+        return float(Decimal(x).exp())
+
+
+def raised_cosine(t: float) -> float:
+    """Return (1 − cos πt) / 2 for t in [0, 1], from 0 to 1."""
+    with localcontext(_CONTEXT):
+        square = (_PI * Decimal(t)) ** 2
+        term, total, order = square / 4, Decimal(0), 2
+        while abs(term) > Decimal("1e-50"):
+            total += term
+            term *= -square / ((order + 1) * (order + 2))
+            order += 2
+        return float(total)
+
+
+def any_of(p: float, count: int) -> int:
+    """Return γ · 2³², rounded half to even, where ``1 − (1 − γ)^count = p``."""
+    with localcontext(_CONTEXT):
+        if p == 1:
+            return 2**32
+        survives = (1 - Decimal(p)) ** (Decimal(1) / count)
+        return int(((1 - survives) * 2**32).to_integral_value())
+
+
+def inverse_power(t: int, count: int) -> float:
+    """Return (1 − t/2³²) to the power −count, for t < 2³²; inf where no float64 holds it."""
+    with localcontext(_CONTEXT):
+        return float((1 - Decimal(t) / 2**32) ** -count)

@@ -1,0 +1,80 @@
+"""The kinds of noise, one file each: what is done to an element. Rules: `spec/kinds.md`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .. import axes, messages, schedule
+from ..errors import InvalidType, InvalidValue
+from ..kind import Kind
+from .alpha_dropout import AlphaDropout
+from .concrete_dropout import ConcreteDropout
+from .drop_block import DropBlock
+from .dropout import Dropout
+from .gaussian_dropout import GaussianDropout
+from .gaussian_noise import GaussianNoise
+from .impulse_noise import ImpulseNoise
+from .uniform_noise import UniformNoise
+
+__all__ = [
+    "KINDS",
+    "AlphaDropout",
+    "ConcreteDropout",
+    "DropBlock",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "ImpulseNoise",
+    "UniformNoise",
+    "from_config",
+]
+
+KINDS: dict[str, type[Kind]] = {
+    kind.__name__: kind
+    for kind in (
+        Dropout,
+        AlphaDropout,
+        ConcreteDropout,
+        DropBlock,
+        GaussianDropout,
+        GaussianNoise,
+        ImpulseNoise,
+        UniformNoise,
+    )
+}
+
+
+def from_config(config: Any, kinds: Iterable[type[Kind]] = ()) -> Kind:
+    """Return the kind that a config describes; the inverse of ``kind.config()``.
+
+    Parameters
+    ----------
+    config : mapping
+        What ``kind.config()`` returned, or JSON made of it.
+    kinds : iterable of classes
+        Your own kinds, that the config may name beside noisegate's.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        If it is no dict with an entry 'kind', the kind is unknown, or a number is bad.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> ng.from_config({"kind": "Dropout", "p": 0.2, "shared_axes": {"slice": [2, None, None]}})
+    Dropout(p=0.2, shared_axes=slice(2, None))
+    """
+    values = dict(config) if isinstance(config, Mapping) else {}
+    if "kind" not in values:
+        raise InvalidType(messages.not_a_config(config))
+    known = KINDS | {kind.__name__: kind for kind in kinds}
+    name = values.pop("kind")
+    if not isinstance(name, str) or name not in known:
+        raise InvalidValue(messages.unknown_kind(name, list(known)))
+    return known[name](**{word: _value(value) for word, value in values.items()})
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Mapping) and "schedule" in value:
+        return schedule.from_config(value)
+    return axes.from_config(value)

@@ -1,0 +1,160 @@
+"""DropBlock: contiguous blocks removed. Rules: `spec/kinds.md`."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, ClassVar
+
+from .. import axes as named
+from .. import checks, decimals, messages
+from ..draws import ALL, Draws, Field
+from ..engine import Array
+from ..errors import InvalidValue
+from ..kind import Check, Kind
+from ..schedule import Schedule
+from ..window import Window
+
+# Those of channels-first data.
+SPATIAL = named.AxisSlice(2, None, None)
+
+
+def block_sizes(who: str, name: str, value: Any) -> int | tuple[int, ...]:
+    """Return one extent for all spatial axes, or one for each."""
+    many = isinstance(value, Iterable) and not isinstance(value, str)
+    sizes = tuple(checks.whole(who, name, size, 32) for size in (value if many else [value]))
+    if not sizes or min(sizes) < 1:
+        raise InvalidValue(messages.no_block(who, value))
+    return sizes if many else sizes[0]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DropBlock(Kind):
+    """Removes contiguous blocks of feature maps and scales the survivors.
+
+    Each of the ``b^d`` blocks that could cover a position is removed with probability
+    ``γ = 1 − (1 − p)^(1/b^d)``, also those that reach over an edge: so every position, corners
+    included, is removed with probability p, and the mean stays at each of them.
+
+    Parameters
+    ----------
+    p : float or Schedule
+        Share of positions that is removed, in [0, 1]; the paper's and NeuPy's keep probability
+        is one minus that. 0 returns the input itself; 1 returns zeros. No array.
+    block_size : int or sequence of int
+        Extent of a block on every spatial axis, or on each of them; at least 1, odd or even,
+        smaller or larger than the map.
+    axes : int, sequence of int, or slice
+        The spatial axes; ``slice(2, None)`` for channels-first data, ``slice(1, -1)`` for
+        channels-last. None of them may be the sample axis.
+    shared_axes : int, sequence of int, or slice
+        Axes along which one decision is shared; the channel axis for blocks through all channels.
+    normalize : {"expected", "sample"}
+        Whether survivors are divided by the expected share of them, which keeps the mean at
+        every position, or by each sample's own share, as the paper does within a batch: then
+        each sample keeps the mean of its mask, and the mean at a position is biased.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        If a number is none or out of bounds; at the call, if the input has no spatial axis,
+        or one of them is shared or the sample axis.
+
+    Notes
+    -----
+    Tier: exact. No sample depends on another, whatever `normalize` is. A sample of which nothing
+    is left is zeros.
+
+    References
+    ----------
+    Ghiasi, Lin, Le (2018), DropBlock: a regularization method for convolutional networks.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> key = ng.Stream(13).site("conv1:out").at(0)
+    >>> ng.mask(ng.DropBlock(0.3, block_size=3), (1, 1, 6, 12), key)[0, 0].astype(int)
+    array([[1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1],
+           [1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1],
+           [1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1],
+           [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+           [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+           [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]])
+    """
+
+    p: float | Schedule
+    block_size: int | tuple[int, ...]
+    axes: Any = SPATIAL
+    shared_axes: Any = ()
+    normalize: str = "expected"
+
+    RATE = "p"
+    CHECKS: ClassVar[Mapping[str, Check]] = {
+        "block_size": block_sizes,
+        "axes": named.stored,
+        "normalize": checks.one_of("expected", "sample"),
+    }
+    removes = True
+    takes_live = False
+
+    def field(self, draws: Draws, rate: Any) -> Field:
+        """Return the survivors and their scale."""
+        sizes = self._sizes(draws.window)
+        t = decimals.any_of(rate, prod(sizes.values()))
+        if self.normalize == "expected":
+            keep = self._keep(draws, t, sizes)
+            gain = decimals.inverse_power(t, prod(sizes.values())) if 0 < t < ALL else None
+            return Field(keep=keep, gain=None if gain is None else draws.rounded(gain))
+        whole = self._keep(draws.over(draws.window.whole()), t, sizes)
+        counted = tuple(axis for axis in range(whole.ndim) if axis != draws.window.sample_axis)
+        kept = draws.engine.count(whole, counted)
+        every = float(prod(whole.shape[axis] for axis in counted))
+        gain = draws.rounded(every / draws.engine.clip(kept, 1.0, float("inf")))
+        return Field(keep=_part(whole, draws.window), gain=gain)
+
+    def _keep(self, draws: Draws, t: int, sizes: Mapping[int, int]) -> Array:
+        """Return where no seed of a block is: a seed at s removes s − block + 1 … s."""
+        more = {axis: size - 1 for axis, size in sizes.items()}
+        keep = draws.over(draws.window.padded(type(self).__name__, more)).keep(t / ALL)
+        for axis, size in sizes.items():
+            keep = _all_of_next(keep, axis, size)
+        return keep
+
+    def _sizes(self, window: Window) -> dict[int, int]:
+        """Return the extent of a block on each spatial axis."""
+        who, shape = type(self).__name__, window.shape
+        spatial = sorted(named.resolve_all(who, "axes", named.given(self.axes), shape))
+        shared = named.resolve_all(who, "shared_axes", self.shared, shape)
+        if not spatial:
+            raise InvalidValue(messages.no_spatial_axis(who, self.axes, len(shape)))
+        for axis in spatial:
+            if axis in shared or axis == window.sample_axis:
+                other = "a shared axis" if axis in shared else "the sample axis"
+                raise InvalidValue(messages.spatial_and_other(who, axis, other))
+        sizes = self.block_size
+        if isinstance(sizes, int):
+            return dict.fromkeys(spatial, sizes)
+        if len(sizes) != len(spatial):
+            raise InvalidValue(messages.block_count(who, sizes, spatial))
+        return dict(zip(spatial, sizes, strict=True))
+
+
+def _all_of_next(keep: Array, axis: int, size: int) -> Array:
+    """Return where a position and the size − 1 that follow along an axis are all kept."""
+    span = 1
+    while span < size:
+        step = min(span, size - span)
+        keep = _cut(keep, axis, slice(None, -step)) & _cut(keep, axis, slice(step, None))
+        span += step
+    return keep
+
+
+def _cut(values: Array, axis: int, part: slice) -> Array:
+    return values[(slice(None),) * axis + (part,)]
+
+
+def _part(whole: Array, window: Window) -> Array:
+    """Return the part of whole samples that a window holds."""
+    for axis in window.offset_axes:
+        start, extent = window.start[axis], window.extent[axis]
+        whole = _cut(whole, axis, slice(start, start + extent))
+    return whole

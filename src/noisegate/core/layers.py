@@ -1,0 +1,186 @@
+"""What each layer is, for every face: its name, the kind it makes, the inputs it takes.
+
+A face turns each row of `LAYERS` into a layer and a function of its own.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from typing import Any
+
+from . import kinds, messages, presets
+from .errors import InvalidType, InvalidValue
+from .kind import Kind
+from .presets import data_format_of
+from .window import DEFAULT_AXIS, DefaultAxis
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A form of input: its ranks, its axes in words, and its sample axis."""
+
+    ranks: range
+    words: str
+    sample_axis: int | None = DEFAULT_AXIS
+
+
+def _of_rank(rank: int, words: str, sample_axis: int | None = 0) -> Input:
+    return Input(range(rank, rank + 1), words, sample_axis)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A layer, whatever the face.
+
+    Attributes
+    ----------
+    name : str
+        The layer's name.
+    make : callable
+        Returns the kind from the layer's arguments; one of them is the kind's rate.
+    inputs : callable, optional
+        Returns the forms of input that are taken, from the same arguments; None takes any.
+    inplace : bool
+        Whether torch, or torchvision, has the layer with `inplace`.
+    """
+
+    name: str
+    make: Callable[..., Kind]
+    inputs: Callable[..., tuple[Input, ...]] | None = None
+    inplace: bool = False
+
+    @property
+    def function(self) -> str:
+        """The name of the function: the layer's, in small letters."""
+        return re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", self.name).lower()
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The arguments of the layer, by name."""
+        given = signature(self.make).parameters
+        return {n: p for n, p in given.items() if p.kind is not Parameter.VAR_KEYWORD}
+
+    @property
+    def rate(self) -> str:
+        """The name of the argument that is the kind's rate: the first."""
+        return next(iter(self.parameters))
+
+    def sample_axis(
+        self, arguments: Mapping[str, Any], shape: tuple[int, ...], given: int | None
+    ) -> int | None:
+        """Return the sample axis of an input of this shape, or refuse its rank."""
+        if self.inputs is None:
+            return given
+        forms = self.inputs(**arguments)
+        for form in forms:
+            if len(shape) in form.ranks:
+                return form.sample_axis if isinstance(given, DefaultAxis) else given
+        raise InvalidValue(messages.wrong_rank(self.name, [form.words for form in forms], shape))
+
+
+def _inputs(*forms: Input) -> Callable[..., tuple[Input, ...]]:
+    return lambda **_: forms
+
+
+def _dropout1d(p: Any = 0.5) -> Kind:
+    return kinds.Dropout(p, shared_axes=-1)
+
+
+def _dropout2d(p: Any = 0.5) -> Kind:
+    return kinds.Dropout(p, shared_axes=slice(2, None))
+
+
+def _dropout3d(p: Any = 0.5) -> Kind:
+    return kinds.Dropout(p, shared_axes=(-3, -2, -1))
+
+
+def _feature_alpha_dropout(p: Any = 0.5) -> Kind:
+    return kinds.AlphaDropout(p, shared_axes=slice(2, None))
+
+
+def _drop_block(
+    p: Any, block_size: Any, shared_axes: Any = (), normalize: str = "expected"
+) -> Kind:
+    return kinds.DropBlock(p, block_size, shared_axes=shared_axes, normalize=normalize)
+
+
+def _spatial(name: str, default: str | None) -> Callable[..., Kind]:
+    def make(p: Any, data_format: Any = default, dim_ordering: Any = None) -> Kind:
+        return presets.dropout_channels(p, _format(name, data_format, dim_ordering, default))
+
+    return make
+
+
+def _spatial_inputs(name: str, default: str | None, places: str) -> Callable[..., Any]:
+    rank = 2 + len(places.split(", "))
+
+    def inputs(data_format: Any = default, dim_ordering: Any = None, **_: Any) -> tuple[Input]:
+        last = _format(name, data_format, dim_ordering, default) == "channels_last"
+        return (_of_rank(rank, f"(N, {places}, C)" if last else f"(N, C, {places})"),)
+
+    return inputs
+
+
+def _format(name: str, data_format: Any, dim_ordering: Any, default: str | None) -> str:
+    """Return where the channels are, by Keras' word of today or of its first version."""
+    if dim_ordering is not None:
+        if data_format != default:
+            raise InvalidType(messages.two_formats(name))
+        data_format = dim_ordering
+    if data_format is None:
+        raise InvalidType(messages.format_needed(name))
+    return data_format_of(name, data_format)
+
+
+_ANY_CHANNELS = _inputs(Input(range(2, 65), "(N, C, ...)"))
+
+LAYERS: dict[str, Definition] = {
+    definition.name: definition
+    for definition in (
+        Definition("Dropout", kinds.Dropout, inplace=True),
+        Definition(
+            "Dropout1d",
+            _dropout1d,
+            _inputs(_of_rank(3, "(N, C, L)"), _of_rank(2, "(C, L)", None)),
+            inplace=True,
+        ),
+        # torch takes rank 3 for (N, C, L) here, and not for (C, H, W).
+        Definition(
+            "Dropout2d",
+            _dropout2d,
+            _inputs(_of_rank(4, "(N, C, H, W)"), _of_rank(3, "(N, C, L)")),
+            inplace=True,
+        ),
+        Definition(
+            "Dropout3d",
+            _dropout3d,
+            _inputs(_of_rank(5, "(N, C, D, H, W)"), _of_rank(4, "(C, D, H, W)", None)),
+            inplace=True,
+        ),
+        Definition("AlphaDropout", kinds.AlphaDropout, inplace=True),
+        Definition("FeatureAlphaDropout", _feature_alpha_dropout, _ANY_CHANNELS, inplace=True),
+        *(
+            Definition(name, _spatial(name, default), _spatial_inputs(name, default, places))
+            for name, default, places in (
+                ("SpatialDropout1D", None, "L"),
+                ("SpatialDropout2D", "channels_first", "H, W"),
+                ("SpatialDropout3D", "channels_first", "D, H, W"),
+            )
+        ),
+        Definition("DropoutChannels", presets.dropout_channels, _ANY_CHANNELS),
+        Definition("DropoutLocations", presets.dropout_locations, _ANY_CHANNELS),
+        Definition("DropPath", presets.drop_path),
+        Definition("LockedDropout", presets.locked_dropout),
+        Definition("ConcreteDropout", kinds.ConcreteDropout),
+        Definition("GaussianDropout", kinds.GaussianDropout),
+        Definition("GaussianNoise", kinds.GaussianNoise),
+        Definition("UniformNoise", kinds.UniformNoise),
+        Definition("ImpulseNoise", kinds.ImpulseNoise),
+        *(
+            Definition(f"DropBlock{d}d", _drop_block, _inputs(_of_rank(2 + d, words)), inplace=True)
+            for d, words in ((1, "(N, C, L)"), (2, "(N, C, H, W)"), (3, "(N, C, D, H, W)"))
+        ),
+        Definition("DropBlock", kinds.DropBlock),
+    )
+}

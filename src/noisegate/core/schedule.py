@@ -1,0 +1,197 @@
+"""Schedules: a rate that moves with the step of the key. Rules: `spec/schedules.md`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from . import checks, messages
+from .decimals import exponential, raised_cosine
+from .errors import InvalidType, InvalidValue
+from .keys import STEP_BITS
+
+__all__ = ["Schedule", "constant", "cosine", "curriculum", "early", "late", "linear"]
+
+# How fast a curriculum nears its end: by e⁻¹⁰ of the way at `steps`, as in the paper.
+STEEPNESS = 10.0
+
+# Which part of the way from start to end is done at step/steps, for a fraction in [0, 1] …
+RISES: dict[str, Callable[[float], float]] = {
+    "constant": lambda t: 0.0,
+    "linear": lambda t: t,
+    "cosine": raised_cosine,
+    "curriculum": lambda t: 1 - exponential(-STEEPNESS * t),
+    "early": lambda t: 0.0,
+    "late": lambda t: 0.0,
+}
+# … and the names in which each is given; the other end of `value` is 0.
+WORDS = {
+    "constant": ("value",),
+    "linear": ("start", "end", "steps"),
+    "cosine": ("start", "end", "steps"),
+    "curriculum": ("value", "steps"),
+    "early": ("value", "steps"),
+    "late": ("value", "steps"),
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Schedule:
+    """A rate that moves with the step: stands wherever a kind's rate does.
+
+    The rate of a call is ``schedule.at(key.step)`` and depends on nothing else, so a resumed run
+    goes on where it was. Made by `linear`, `cosine` and the other functions of this module.
+
+    Attributes
+    ----------
+    shape : str
+        Name of the function that made it.
+    start, end : float
+        The rate at step 0, and the one from `steps` on (a curriculum only nears it).
+    steps : int
+        Length of the way, in steps, at least 1.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> ng.Dropout(ng.schedule.linear(0, 0.5, steps=1000))
+    Dropout(p=schedule.linear(0.0, 0.5, steps=1000))
+    """
+
+    shape: str
+    start: float
+    end: float
+    steps: int
+
+    def at(self, step: int) -> float:
+        """Return the rate at a step in [0, 2³²).
+
+        Examples
+        --------
+        >>> import noisegate as ng
+        >>> [ng.schedule.linear(0, 0.5, steps=4).at(step) for step in (0, 1, 4, 100)]
+        [0.0, 0.125, 0.5, 0.5]
+        """
+        return _at(self, checks.whole("Schedule.at", "step", step, STEP_BITS))
+
+    def config(self) -> dict[str, Any]:
+        """Return the schedule as a dict that JSON can hold."""
+        return {"schedule": self.shape, **self._words()}
+
+    def __repr__(self) -> str:
+        """Return the call that makes it."""
+        words = self._words()
+        steps = f", steps={words.pop('steps')}" if "steps" in words else ""
+        return f"schedule.{self.shape}({', '.join(map(repr, words.values()))}{steps})"
+
+    def _words(self) -> dict[str, Any]:
+        value = self.start if self.shape in ("constant", "early") else self.end
+        own = {"value": value, "start": self.start, "end": self.end, "steps": self.steps}
+        return {word: own[word] for word in WORDS[self.shape]}
+
+
+@lru_cache(maxsize=4096)
+def _at(schedule: Schedule, step: int) -> float:
+    if step >= schedule.steps and schedule.shape not in ("constant", "curriculum"):
+        return schedule.end
+    done = RISES[schedule.shape](step / schedule.steps)
+    # A mean of the two, so that rounding leaves neither end.
+    rate = schedule.start * (1 - done) + schedule.end * done
+    return min(max(rate, min(schedule.start, schedule.end)), max(schedule.start, schedule.end))
+
+
+@checks.known_keywords("schedule.constant")
+def constant(value: float) -> Schedule:
+    """Return the schedule of a rate that stays."""
+    return _schedule("constant", value, value, 1)
+
+
+@checks.known_keywords("schedule.linear")
+def linear(start: float, end: float, steps: int) -> Schedule:
+    """Return the straight line from `start` at step 0 to `end` at `steps`, and `end` from there.
+
+    Parameters
+    ----------
+    start, end : float
+        Rates, within the bounds of the kind that takes the schedule.
+    steps : int
+        In [1, 2³²).
+    """
+    return _schedule("linear", start, end, steps)
+
+
+@checks.known_keywords("schedule.cosine")
+def cosine(start: float, end: float, steps: int) -> Schedule:
+    """Return half a cosine wave from `start` at step 0 to `end` at `steps`, flat at both ends.
+
+    ``start + (end − start) · (1 − cos(π · step/steps)) / 2``. Parameters are those of `linear`.
+    """
+    return _schedule("cosine", start, end, steps)
+
+
+@checks.known_keywords("schedule.curriculum")
+def curriculum(value: float, steps: int) -> Schedule:
+    """Return a rate that rises from 0 towards `value`, fast at first.
+
+    ``value · (1 − exp(−10 · step/steps))``; `steps` is the length of the training.
+
+    References
+    ----------
+    Morerio, Cavazza, Volpi, Vidal, Murino (2017), Curriculum dropout.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> rate = ng.schedule.curriculum(0.5, steps=1000)
+    >>> [round(rate.at(step), 3) for step in (0, 50, 100, 500, 1000)]
+    [0.0, 0.197, 0.316, 0.497, 0.5]
+    """
+    return _schedule("curriculum", 0.0, value, steps)
+
+
+@checks.known_keywords("schedule.early")
+def early(value: float, steps: int) -> Schedule:
+    """Return `value` for the first `steps` steps, and 0 from there: against underfitting.
+
+    With a linear decrease it is ``linear(value, 0, steps)``.
+
+    References
+    ----------
+    Liu, Xu, Jin, Shen, Darrell (2023), Dropout reduces underfitting.
+    """
+    return _schedule("early", value, 0.0, steps)
+
+
+@checks.known_keywords("schedule.late")
+def late(value: float, steps: int) -> Schedule:
+    """Return 0 for the first `steps` steps, and `value` from there: against overfitting.
+
+    References
+    ----------
+    Liu, Xu, Jin, Shen, Darrell (2023), Dropout reduces underfitting.
+    """
+    return _schedule("late", 0.0, value, steps)
+
+
+def from_config(config: Mapping[str, Any]) -> Schedule:
+    """Return the schedule that a config describes; the inverse of ``schedule.config()``."""
+    words = dict(config)
+    shape = words.pop("schedule", None)
+    if shape not in WORDS:
+        raise InvalidValue(messages.unknown_schedule(shape, list(WORDS)))
+    checks.keywords(f"schedule.{shape}", words, WORDS[shape])
+    missing = [word for word in WORDS[shape] if word not in words]
+    if missing:
+        raise InvalidType(messages.missing_word(f"schedule.{shape}", missing[0]))
+    made: Schedule = globals()[shape](**words)
+    return made
+
+
+def _schedule(shape: str, start: object, end: object, steps: object) -> Schedule:
+    who = f"schedule.{shape}"
+    first, last = WORDS[shape][0], "end" if "end" in WORDS[shape] else "value"
+    rates = checks.finite(who, first, start), checks.finite(who, last, end)
+    length = checks.whole(who, "steps", steps, STEP_BITS)
+    if length < 1:
+        raise InvalidValue(messages.no_steps(who))
+    return Schedule(shape, *rates, length)

@@ -1,0 +1,141 @@
+"""Concrete dropout as a layer that learns its rate."""
+
+from math import log
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noisegate.core import checks, layers, messages
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.kinds import ConcreteDropout as Kind
+from noisegate.core.schedule import Schedule
+from noisegate.core.window import DEFAULT_AXIS
+
+from .layers import NoiseLayer
+
+
+class ConcreteDropout(NoiseLayer):
+    """Dropout that learns its rate, in front of the layer whose inputs it noises.
+
+    ``p = sigmoid(p_logit)`` is a parameter: give it to the optimizer, and add `regularization`
+    to the loss, without which p would only fall.
+
+    Parameters
+    ----------
+    p : float
+        The rate to begin with, in (0, 1).
+    temperature, shared_axes
+        As of `noisegate.ConcreteDropout`; ``shared_axes=slice(2, None)`` for feature maps.
+    seed, site, sample_axis
+        As of `NoiseLayer`.
+
+    Attributes
+    ----------
+    p_logit : Parameter
+        Of shape (), in ``state_dict()``.
+    p : Tensor
+        The rate now, with its gradient; a number may be assigned.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        If p is no number in (0, 1); a rate that is learned follows no schedule.
+
+    References
+    ----------
+    Gal, Hron, Kendall (2017), Concrete dropout.
+
+    Examples
+    --------
+    >>> import noisegate as ng, torch
+    >>> noise, linear = ng.torch.ConcreteDropout(0.1), torch.nn.Linear(8, 4)
+    >>> loss = linear(noise(torch.ones(2, 8))).square().mean() + noise.regularization(linear)
+    >>> loss.backward()
+    >>> noise.p_logit.grad is not None
+    True
+    """
+
+    definition = layers.LAYERS["ConcreteDropout"]
+
+    def __init__(
+        self,
+        p: float = 0.1,
+        temperature: float = 0.1,
+        shared_axes: Any = (),
+        *,
+        seed: int | None = None,
+        site: str | None = None,
+        sample_axis: int | None = DEFAULT_AXIS,
+    ) -> None:
+        start = _inside(p)
+        arguments = {"p": start, "temperature": temperature, "shared_axes": shared_axes}
+        self._begin(arguments, Kind(**arguments), seed, site, sample_axis)
+        self.p_logit = nn.Parameter(torch.tensor(log(start / (1 - start))))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set the rate by its logit; anything else as in any layer."""
+        if name == "p":
+            rate = _inside(value)
+            with torch.no_grad():
+                self.p_logit.fill_(log(rate / (1 - rate)))
+            return
+        super().__setattr__(name, value)
+
+    @property
+    def p(self) -> Tensor:
+        """The rate now, with its gradient."""
+        return self.p_logit.sigmoid()
+
+    def regularization(
+        self,
+        module: nn.Module,
+        weight_regularizer: float = 1e-6,
+        dropout_regularizer: float = 1e-5,
+    ) -> Tensor:
+        """Return the term that the loss needs: the prior's pull on the weights and on p.
+
+        ``weight_regularizer · ‖W‖² / (1 − p) + dropout_regularizer · K · (p log p + (1 − p)
+        log(1 − p))`` with K the number of inputs of `module`.
+
+        Parameters
+        ----------
+        module : Module
+            The layer that the noise feeds, with a `weight` of shape (outputs, inputs, ...).
+        weight_regularizer : float
+            l²/N with the prior length scale l and N training samples, at least 0; for
+            regression l²/(τN) with the precision τ of the model.
+        dropout_regularizer : float
+            2/N, or 2/(τN) for regression, at least 0.
+        """
+        who = "ConcreteDropout.regularization"
+        weight = getattr(module, "weight", None)
+        if not isinstance(weight, Tensor) or weight.ndim < 2:
+            raise InvalidType(messages.no_weight(who, module))
+        bounds = (0.0, float("inf"))
+        pull = checks.bounded(who, "weight_regularizer", weight_regularizer, bounds)
+        push = checks.bounded(who, "dropout_regularizer", dropout_regularizer, bounds)
+        inputs = weight.shape[1] * getattr(module, "groups", 1)
+        p, kept = self.p, (-self.p_logit).sigmoid()  # 1 − p without cancellation
+        log_p = nn.functional.logsigmoid(self.p_logit)
+        log_kept = nn.functional.logsigmoid(-self.p_logit)
+        negative_entropy = p * log_p + kept * log_kept
+        return pull * weight.square().sum() / kept + push * inputs * negative_entropy
+
+    def _is_identity(self) -> bool:
+        return False
+
+    def _live(self) -> dict[str, Any]:
+        return {"p": self.p}
+
+    def _shown_rate(self) -> str:
+        return f"{self.p.item():.4g}"
+
+
+def _inside(p: Any) -> float:
+    if isinstance(p, Schedule):
+        raise InvalidType(messages.learned_rate("ConcreteDropout"))
+    rate = checks.bounded("ConcreteDropout", "p", p, Kind.BOUNDS)
+    if rate == 0:
+        raise InvalidValue(messages.learned_zero("ConcreteDropout"))
+    return rate
