@@ -12,7 +12,7 @@ TREES := src tests $(wildcard tools bench)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow check lint format types bench vectors same-vectors clean
+.PHONY: help demo test test-slow check lint format types bench vectors pictures same-vectors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ bench: $(VENV)/.study ## time noise against torch's own dropout, a NumPy mask an
 vectors: $(VENV)/.study ## make the tables and vectors in spec/ anew
 	$(BIN)/python tools/make_normal_table.py
 	$(BIN)/python tools/make_vectors.py
+
+pictures: $(VENV)/.study ## make the pictures of docs/kinds anew
+	$(BIN)/python tools/make_pictures.py
 
 same-vectors: $(VENV)/.study ## say whether making them anew would change a bit
 	$(BIN)/python tools/make_normal_table.py --check

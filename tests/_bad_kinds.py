@@ -8,6 +8,7 @@ from torch import nn
 
 import noisegate as ng
 from _bad_numbers import KEY, Case, T, Type, Value, X
+from noisegate.core.expression import parse
 
 RISE = ng.schedule.linear(0, 0.5, steps=10)
 MAPS = np.ones((2, 3, 4, 4), np.float32)
@@ -152,6 +153,38 @@ CASES: list[Case] = [
         Value,
         "DropBlock: a kind of noisegate has this name, and the name is part of where noise is "
         "drawn. Give your class another name.",
+    ),
+    # Kinds as text, and pictures of them
+    (
+        lambda: parse("dropout(0.5"),
+        Value,
+        "got 'dropout(0.5', which is no noise. "
+        "Write for example dropout(0.5) or gaussian_noise(0.1).",
+    ),
+    (
+        lambda: parse("gauss_noise(0.1)"),
+        Value,
+        "there is no noise called `gauss_noise`. Did you mean `gaussian_noise`?",
+    ),
+    (
+        lambda: parse("zzz(0.1)"),
+        Value,
+        "there is no noise called `zzz`. Write for example dropout(0.5) or gaussian_noise(0.1).",
+    ),
+    (
+        lambda: parse("locked_dropout(0.1)"),
+        Type,
+        "locked_dropout: missing 1 required positional argument: 'time_axis'.",
+    ),
+    (
+        lambda: ng.pictures.draw(ng.Dropout(0.5), (3, 0)),
+        Value,
+        "draw: an input of shape (3, 0) has no elements to draw.",
+    ),
+    (
+        lambda: ng.pictures.draw(ng.Dropout(0.5), (3, 3), steps=17),
+        Value,
+        "draw: `steps` must be 1 to 16 steps; got 17.",
     ),
     # Schedules
     (

@@ -136,7 +136,7 @@ VIOLATIONS = {
     ),
     "drawing in the wrong place": (
         ("cli/__init__.py", "from matplotlib import pyplot\n"),
-        "`cli/__init__.py` (floor 6) imports `matplotlib` (only `study/` draws)",
+        "`cli/__init__.py` (floor 6) imports `matplotlib` (only `study/` and `pictures.py` draw)",
     ),
     "the command line in the study": (
         ("study/tables.py", "from noisegate.cli import main\n"),

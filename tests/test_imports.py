@@ -36,6 +36,7 @@ NAMES = {
     "mask",
     "noise",
     "numpy",
+    "pictures",
     "schedule",
     "spatial_dropout",
     "study",

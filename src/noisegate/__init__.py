@@ -39,7 +39,7 @@ from .core.presets import (
 )
 
 if TYPE_CHECKING:
-    from . import numpy, study, torch
+    from . import numpy, pictures, study, torch
     from .injection import inject
     from .numpy import mask, noise
 
@@ -69,6 +69,7 @@ __all__ = [
     "mask",
     "noise",
     "numpy",
+    "pictures",
     "schedule",
     "spatial_dropout",
     "study",
@@ -81,6 +82,7 @@ _LAZY = {
     "mask": ("numpy", "mask"),
     "noise": ("numpy", "noise"),
     "numpy": ("numpy", None),
+    "pictures": ("pictures", None),
     "torch": ("torch", None),
     "study": ("study", None),
 }

@@ -120,11 +120,12 @@ def inject(model: Any, rules: Mapping[str, Any], seed: int | None = None) -> Inj
     ----------
     model : torch.nn.Module
         Any model. Its ``state_dict()`` stays key for key what it was.
-    rules : mapping of str to float or Kind
-        Pattern ``path:port`` to noise; a number p means ``Dropout(p)``. The path is a module's,
-        the port its `in` or its `out`; ``:in`` and ``:out`` are the model's own, and so are
-        ``in:out`` and ``out:out`` unless a module is called `in` or `out`. Patterns are shell
-        globs in which ``*`` crosses dots. Every rule that matches acts, with its own mask.
+    rules : mapping of str to float, Schedule or Kind
+        Pattern ``path:port`` to noise; a number p, or a schedule of it, means ``Dropout(p)``.
+        The path is a module's, the port its `in` or its `out`; ``:in`` and ``:out`` are the
+        model's own, and so are ``in:out`` and ``out:out`` unless a module is called `in` or
+        `out`. Patterns are shell globs in which ``*`` crosses dots. Every rule that matches
+        acts, with its own mask.
     seed : int, optional
         In [0, 2⁶⁴). None draws one from torch's CPU generator.
 

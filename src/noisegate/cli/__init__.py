@@ -8,11 +8,11 @@ from io import TextIOWrapper
 from noisegate import __version__
 from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError
 
-from . import study
+from . import show, study
 
 __all__ = ["main", "parser"]
 
-SUBCOMMANDS = (study,)
+SUBCOMMANDS = (study, show)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from . import checks, messages, patterns
 from .errors import InvalidType, InvalidValue, UnmatchedRule
 from .kind import Kind
 from .kinds import Dropout
+from .schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,9 @@ def make_plan(
 
     Parameters
     ----------
-    rules : mapping of pattern to number or Kind
-        A number p means ``Dropout(p)``. Every rule that matches a site acts there.
+    rules : mapping of pattern to number, Schedule or Kind
+        A number p, or a schedule of it, means ``Dropout(p)``. Every rule that matches a site
+        acts there.
     sites : sequence of str
         The model's sites, ``path:port``.
     taken : set of (site, kind, slot)
@@ -93,7 +95,7 @@ def make_plan(
 def _kind(pattern: str, value: object) -> Kind:
     if isinstance(value, Kind):
         return value
-    if checks.is_number(value):
+    if isinstance(value, Schedule) or checks.is_number(value):
         return Dropout(value)  # type: ignore[arg-type]
     raise InvalidType(messages.bad_value(pattern, value))
 

@@ -81,3 +81,19 @@ def format_needed(who: str) -> str:
 
 def two_formats(who: str) -> str:
     return f"{who}: `dim_ordering` is Keras 1's word for `data_format`; give one of them."
+
+
+def not_an_expression(text: str) -> str:
+    return (
+        f"{_got(text)}, which is no noise. Write for example dropout(0.5) or gaussian_noise(0.1)."
+    )
+
+
+def unknown_call(name: str, known: Sequence[str]) -> str:
+    near = _near(name, known) or " Write for example dropout(0.5) or gaussian_noise(0.1)."
+    return f"there is no noise called `{name}`.{near}"
+
+
+def bad_call(name: str, error: object) -> str:
+    said = str(error).rpartition(".")[2].partition("() ")[2] or str(error)
+    return f"{name}: {said}."

@@ -90,3 +90,11 @@ def too_many_offsets(who: str, count: int) -> str:
 
 def wrong_rank(who: str, words: Sequence[str], shape: Sequence[int]) -> str:
     return f"{who}: the input must have the shape {' or '.join(words)}; got {tuple(shape)}."
+
+
+def nothing_to_draw(who: str, shape: Sequence[int]) -> str:
+    return f"{who}: an input of shape {tuple(shape)} has no elements to draw."
+
+
+def steps_to_draw(who: str, count: int, most: int) -> str:
+    return f"{who}: `steps` must be 1 to {most} steps; got {count}."

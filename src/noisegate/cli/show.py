@@ -1,0 +1,95 @@
+"""`noisegate show`: draw what a noise does to an input."""
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add"]
+
+DESCRIPTION = """\
+Draw the field of a noise: masks in two colours, continuous noise on a scale, several
+steps side by side. The noise is a call of any kind, preset or layer, or a number.
+"""
+
+EPILOG = """\
+Examples:
+  noisegate show 'spatial_dropout(0.3)' --shape 4,3,16,16 -o masks.png
+  noisegate show 'drop_block(0.2, 5)' --shape 2,4,28,28 --steps 3
+  noisegate show 'dropout(schedule.linear(0, 0.5, steps=4))' --shape 16,32 --steps 5
+"""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to the command's parser."""
+    parser = subparsers.add_parser(
+        "show",
+        help="draw what a noise does to an input",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("noise", metavar="NOISE", help="for example 'spatial_dropout(0.3)'")
+    parser.add_argument(
+        "--shape",
+        type=_numbers,
+        required=True,
+        metavar="N,C,H,W",
+        help="shape of the input, with commas",
+    )
+    parser.add_argument(
+        "--steps",
+        type=_numbers,
+        default=(1,),
+        metavar="COUNT",
+        help="how many steps from 0 on, or which, with commas; default: 1",
+    )
+    parser.add_argument("--seed", type=int, default=13, help="default: %(default)s")
+    parser.add_argument("--site", default="", help="name of the place; default: empty")
+    parser.add_argument(
+        "--sample-axis", type=_axis, default=0, metavar="AXIS", help="an axis, or none; default: 0"
+    )
+    parser.add_argument(
+        "--data-format",
+        choices=("channels_first", "channels_last"),
+        default="channels_first",
+        help="where the channels of the shape are; default: %(default)s",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("noise.png"),
+        metavar="FILE",
+        help="the picture: .png, .svg or .pdf; default: %(default)s",
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Draw the picture and say where it is."""
+    from noisegate import pictures
+    from noisegate.core.expression import parse
+    from noisegate.core.window import DEFAULT_AXIS
+
+    kind = parse(arguments.noise)
+    steps = arguments.steps
+    out: Path = arguments.out
+    picture = pictures.draw(
+        kind,
+        arguments.shape,
+        seed=arguments.seed,
+        site=arguments.site,
+        steps=steps[0] if len(steps) == 1 else steps,
+        sample_axis=DEFAULT_AXIS if arguments.sample_axis == 0 else arguments.sample_axis,
+        data_format=arguments.data_format,
+        format=out.suffix[1:].lower(),
+    )
+    out.write_bytes(picture)
+    print(f"{kind!r}: {out}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(",") if part.strip())
+
+
+def _axis(text: str) -> int | None:
+    return None if text.lower() == "none" else int(text)

@@ -1,0 +1,252 @@
+"""Pictures of noise: the field of any kind, step by step. Needs matplotlib."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from noisegate.core import checks, messages
+from noisegate.core.errors import InvalidValue, MissingExtra
+from noisegate.core.keys import Key, Site, Stream
+from noisegate.core.kind import Kind, checked_kind
+from noisegate.core.window import DEFAULT_AXIS
+from noisegate.numpy import noise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw"]
+
+# How many tiles there are at most beside and below each other, and steps.
+TILES, STEPS = 8, 16
+# Of Okabe and Ito, told apart by colour-blind readers: what stays is pale, what goes is not.
+KEPT, GONE = "#ededed", ("#0072b2", "#d55e00")
+WITHOUT = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is drawn of a field: a name, and for each step values in the input's shape.
+
+    `classes` are the meanings of the values 0, 1 …; without them values are continuous,
+    around `middle`.
+    """
+
+    name: str
+    steps: list[np.ndarray]
+    classes: tuple[str, ...] = ()
+    middle: float = 0.0
+
+
+def draw(
+    kind: Kind,
+    shape: int | tuple[int, ...],
+    *,
+    seed: int = 13,
+    site: str = "",
+    steps: Sequence[int] | int = 1,
+    sample_axis: int | None = DEFAULT_AXIS,
+    data_format: str = "channels_first",
+    format: str = "png",
+) -> bytes:
+    r"""Return a picture of what a kind does to an input of a shape.
+
+    Masks are drawn in two colours, replaced values in one each, gains and shifts on a scale.
+    The last two axes make a tile; samples lie below each other, channels side by side.
+
+    Parameters
+    ----------
+    kind : Kind
+        Any kind of noise, your own included.
+    shape : int or tuple of int
+        Shape of the input; of a long axis the first eight tiles are shown, and the title says so.
+    seed, site
+        Of the stream that is read.
+    steps : int or sequence of int
+        How many steps from 0 on, or which, side by side; at most 16.
+    sample_axis : int or None
+        As at a call of the kind.
+    data_format : {"channels_first", "channels_last"}
+        Where the channels are: axis 1, or the last axis.
+    format : {"png", "svg", "pdf"}
+        Of the picture.
+
+    Raises
+    ------
+    MissingExtra
+        If matplotlib is not installed.
+    InvalidType, InvalidValue
+        If an argument is of the wrong type or out of bounds, or there is nothing to see.
+
+    Examples
+    --------
+    >>> import noisegate as ng
+    >>> picture = ng.pictures.draw(ng.spatial_dropout(0.3), (4, 3, 16, 16), steps=2)
+    >>> picture[:4]
+    b'\x89PNG'
+    """
+    who = "draw"
+    if find_spec("matplotlib") is None:
+        raise MissingExtra(messages.missing_extra("noisegate.pictures", "matplotlib", "study"))
+    checked_kind(who, kind)
+    whole = checks.shape(who, shape)
+    checks.one_of(*WITHOUT)(who, "format", format)
+    checks.one_of("channels_first", "channels_last")(who, "data_format", data_format)
+    if 0 in whole:
+        raise InvalidValue(messages.nothing_to_draw(who, whole))
+    place = Stream(seed).site(site)
+    at = range(checks.whole(who, "steps", steps, 32)) if isinstance(steps, int) else steps
+    keys = [place.at(step) for step in at]
+    if not 1 <= len(keys) <= STEPS:
+        raise InvalidValue(messages.steps_to_draw(who, len(keys), STEPS))
+    parts = list(_parts(kind, whole, keys, sample_axis, data_format))
+    return _picture(kind, whole, place, [key.step for key in keys], parts, format)
+
+
+def _parts(
+    kind: Kind, shape: tuple[int, ...], keys: list[Key], sample_axis: int | None, data_format: str
+) -> Iterable[_Part]:
+    """Yield what a field does beside nothing."""
+    fields = [noise(kind, shape, key, sample_axis=sample_axis) for key in keys]
+
+    def values(name: str) -> list[np.ndarray]:
+        arrays = [np.asarray(getattr(field, name)) for field in fields]
+        last = data_format == "channels_last" and len(shape) > 2
+        return [np.moveaxis(array, -1, 1) if last else array for array in arrays]
+
+    keep, fill = values("keep"), values("fill")
+    if kind.removes:
+        gone = [f[~k] for k, f in zip(keep, fill, strict=True)]
+        others = [float(value) for value in np.unique(np.concatenate(gone))]
+        if len(others) <= len(GONE):
+            found = [np.searchsorted(others, f) + 1 for f in fill]
+            drawn = [np.where(k, 0, f) for k, f in zip(keep, found, strict=True)]
+            said = [f"becomes {value:.3g}" if value else "removed" for value in others]
+            yield _Part("mask", drawn, ("kept", *said))
+        else:
+            yield _Part("mask", [(~k).astype(int) for k in keep], ("kept", "replaced"))
+            yield _Part("fill", fill)
+    for name, neutral in (("gain", 1.0), ("shift", 0.0)):
+        drawn = values(name)
+        # One number for all survivors, as a scale is, is said by no picture.
+        if any(np.ptp(d[k]) > 0 for d, k in zip(drawn, keep, strict=True) if k.any()):
+            yield _Part(name, drawn, middle=neutral)
+
+
+def _picture(
+    kind: Kind,
+    shape: tuple[int, ...],
+    place: Site,
+    steps: list[int],
+    parts: list[_Part],
+    format: str,
+) -> bytes:
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not parts:  # a rate of 0
+        parts = [_Part("mask", [np.zeros(shape, int) for _ in steps], ("kept", "removed"))]
+    first = _mosaic(parts[0].steps[0])
+    height, width = first.shape
+    wide = min(max(2.2, 0.05 * width), 9.0) if len(steps) == 1 else 2.4
+    tall = min(max(wide * height / width, 0.35), 9.0)
+    size = (max(4.8, wide * len(steps) + 1.4), (tall + 0.5) * len(parts) + 0.5)
+    with rc_context({"font.size": 8, "svg.hashsalt": "noisegate", "svg.fonttype": "path"}):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)  # pyplot would look for a display
+        figure.suptitle(_title(kind, shape, place), fontsize=9)
+        grid = figure.subplots(len(parts), len(steps), squeeze=False)
+        for part, row in zip(parts, grid, strict=True):
+            _row(figure, list(row), part, kind, steps)
+        buffer = BytesIO()
+        # Nothing of the day or of the program, so that equal noise gives equal bytes.
+        metadata: Any = {WITHOUT[format]: None}
+        figure.savefig(
+            buffer, format=format, dpi=110, metadata=metadata, bbox_inches="tight", pad_inches=0.1
+        )
+    return buffer.getvalue()
+
+
+def _row(figure: "Figure", row: "list[Axes]", part: _Part, kind: Kind, steps: list[int]) -> None:
+    """Draw one part of the field at every step."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    for axes, values, step in zip(row, part.steps, steps, strict=True):
+        drawn = _mosaic(values.astype(float))
+        if part.classes:
+            colours = ListedColormap([KEPT, *GONE[: len(part.classes) - 1]])
+            image = axes.imshow(drawn, colours, vmin=0, vmax=len(part.classes) - 1)
+        else:
+            reach = max(float(np.abs(v - part.middle).max()) for v in part.steps)
+            low, high = part.middle - reach, part.middle + reach
+            image = axes.imshow(drawn, "RdBu_r", vmin=low, vmax=high)
+        image.set_interpolation("nearest")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        axes.set_title(_heading(part, values, kind, step), fontsize=8)
+    below, beside = _labels(part.steps[0].ndim)
+    row[0].set_ylabel(below)
+    row[0].set_xlabel(beside)
+    if part.classes:
+        patches = [
+            Patch(facecolor=colour, edgecolor="#999999", label=name)
+            for colour, name in zip((KEPT, *GONE), part.classes, strict=False)
+        ]
+        row[-1].legend(handles=patches, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    else:
+        figure.colorbar(image, ax=row, shrink=0.8, label=part.name)
+
+
+def _heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> str:
+    said = f"step {step}"
+    if not isinstance(kind.rate, float):
+        said += f", {kind.RATE} = {kind.rate_at(step, {}):.3g}"
+    if part.classes:
+        done = "removed" if part.classes[1:] == ("removed",) else "replaced"
+        said += f": {100 * float((values > 0).mean()):.1f} % {done}"
+    return said
+
+
+def _title(kind: Kind, shape: tuple[int, ...], place: Site) -> str:
+    rows, columns = _counts(shape)
+    said = f"{kind!r}\non {shape}, seed {place.seed}, site {place.name!r}"
+    cut = [
+        f"{TILES} of {count} {what}"
+        for count, what in ((rows, "rows"), (columns, "columns"))
+        if count > TILES
+    ]
+    return said + (f"; {' and '.join(cut)} of tiles shown" if cut else "")
+
+
+def _labels(rank: int) -> tuple[str, str]:
+    """Return what lies below each other and what side by side."""
+    if rank < 4:
+        return (("", ""), ("", "axis 0"), ("axis 0", "axis 1"), ("axis 0; tiles: 1 × 2", ""))[rank]
+    rows = "axis 0" if rank == 4 else f"axes 0 to {rank - 4}"
+    return rows, f"axis {rank - 3}; tiles: {rank - 2} × {rank - 1}"
+
+
+def _counts(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many tiles lie below each other and side by side."""
+    columns = shape[-3] if len(shape) > 3 else 1
+    return int(np.prod(shape[: -3 if len(shape) > 3 else -2], dtype=int)), columns
+
+
+def _mosaic(values: np.ndarray) -> np.ndarray:
+    """Return the tiles of an array as one image, NaN between them."""
+    rows, columns = _counts(values.shape)
+    height, width = (1, 1, *values.shape)[-2:]
+    tiles = values.reshape(rows, columns, height, width)[:TILES, :TILES].astype(float)
+    gap = 1 if min(height, width) < 40 else 3
+    padded = np.pad(tiles, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
+    below, beside = padded.shape[:2]
+    image = padded.transpose(0, 2, 1, 3).reshape(below * (height + gap), beside * (width + gap))
+    return image[:-gap, :-gap]

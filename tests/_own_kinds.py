@@ -1,0 +1,65 @@
+"""Kinds written outside of the package, as a user would."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import noisegate as ng
+
+
+@dataclass(frozen=True)
+class SignFlip(ng.Kind):
+    """A gain of two values."""
+
+    p: float = 0.1
+    shared_axes: Any = ()
+    RATE = "p"
+
+    def field(self, draws: Any, rate: Any) -> ng.Field:
+        return ng.Field(gain=draws.where(draws.keep(rate), 1.0, -1.0))
+
+
+@dataclass(frozen=True)
+class LaplaceNoise(ng.Kind):
+    """A shift with a gradient, made of a logarithm."""
+
+    scale: float = 0.1
+    shared_axes: Any = ()
+    RATE = "scale"
+    BOUNDS = (0.0, float("inf"))
+
+    def field(self, draws: Any, rate: Any) -> ng.Field:
+        return ng.Field(shift=self._unit(draws) * draws.rounded(rate))
+
+    def slope(self, draws: Any, rate: Any) -> ng.Field:
+        return ng.Field(shift=self._unit(draws))
+
+    def _unit(self, draws: Any) -> Any:
+        u = draws.uniform(0)
+        return draws.log(abs(u)) * draws.where(u > 0, 1.0, -1.0)
+
+
+@dataclass(frozen=True)
+class NoisyGate(ng.Kind):
+    """All four: a gate that shuts to a value, and what passes is scaled and jittered."""
+
+    sigma: float = 0.1
+    shut: float = 0.25
+    value: float = -1.0
+    RATE = "sigma"
+    BOUNDS = (0.0, 3.0)
+    removes = True
+
+    def field(self, draws: Any, rate: Any) -> ng.Field:
+        return ng.Field(
+            keep=draws.keep(self.shut, number=2),
+            gain=1.0 + draws.normal(0) * draws.rounded(rate),
+            shift=draws.uniform(1) * draws.rounded(rate),
+            fill=self.value,
+        )
+
+    def slope(self, draws: Any, rate: Any) -> ng.Field:
+        keep = draws.keep(self.shut, number=2)
+        return ng.Field(keep, draws.normal(0), draws.uniform(1))
+
+
+OWN = (SignFlip, LaplaceNoise, NoisyGate)

@@ -1,0 +1,279 @@
+"""Pictures of noise: colours that are counted, parts that are told, text that is read."""
+
+import io
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
+
+import noisegate as ng
+from _own_kinds import NoisyGate
+from noisegate import cli, pictures
+from noisegate.core.expression import parse
+
+PALE, BLUE, ORANGE = (to_rgb(colour) for colour in (pictures.KEPT, *pictures.GONE))
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "kinds"
+
+
+def pixels(picture: bytes, *colours: tuple[float, ...]) -> list[int]:
+    """Return how many pixels of a PNG have each colour, in the picture and not in its legend."""
+    image = imread(io.BytesIO(picture), format="png")[..., :3]
+    image = image[:, : int(image.shape[1] * 0.8)]
+    return [int((np.abs(image - colour).max(-1) < 0.004).sum()) for colour in colours]
+
+
+@pytest.mark.parametrize("shape", [(40,), (32, 48), (2, 16, 24), (2, 3, 16, 24), (2, 1, 3, 16, 16)])
+def test_the_colours_are_the_mask(shape: tuple[int, ...]) -> None:
+    kind = ng.Dropout(0.3)
+    pale, blue = pixels(ng.pictures.draw(kind, shape, seed=7, site="a"), PALE, BLUE)
+    mask = ng.mask(kind, shape, ng.Stream(7).site("a").at(0))
+    assert pale + blue > 2000
+    assert blue / (pale + blue) == pytest.approx(1 - mask.mean(), abs=0.02)
+
+
+def test_steps_seeds_and_sites_are_those_asked_for() -> None:
+    kind = ng.Dropout(ng.schedule.late(1.0, 4))
+    legend = 400  # at most: its patches may be among the pixels
+    pale, blue = pixels(ng.pictures.draw(kind, (8, 8), steps=[3]), PALE, BLUE)
+    assert pale > 2000 > legend > blue
+    pale, blue = pixels(ng.pictures.draw(kind, (8, 8), steps=[4]), PALE, BLUE)
+    assert blue > 2000 > legend > pale
+    assert min(pixels(ng.pictures.draw(kind, (8, 8), steps=[3, 4]), PALE, BLUE)) > 2000
+    draw = ng.pictures.draw
+    first = draw(ng.Dropout(0.3), (8, 8))
+    assert draw(ng.Dropout(0.3), (8, 8)) == first  # no date, no program: equal bytes
+    for other in ({"seed": 14}, {"site": "b"}, {"steps": [1]}, {"sample_axis": None}):
+        assert draw(ng.Dropout(0.3), (8, 8), **other) != first
+
+
+def test_replaced_values_have_a_colour_each() -> None:
+    kind = ng.ImpulseNoise(0.4, 0, 1)
+    pale, blue, orange = pixels(ng.pictures.draw(kind, (64, 64)), PALE, BLUE, ORANGE)
+    field = ng.noise(kind, (64, 64), ng.Stream(13).site("").at(0))
+    low, high = (float((~field.keep & (field.fill == value)).mean()) for value in (0, 1))
+    total = pale + blue + orange
+    assert blue / total == pytest.approx(low, abs=0.02)
+    assert orange / total == pytest.approx(high, abs=0.02)
+
+
+def parts(kind: ng.Kind, shape: tuple[int, ...] = (4, 5)) -> dict[str, Any]:
+    keys = [ng.Stream(13).site("").at(0)]
+    found = pictures._parts(kind, shape, keys, 0, "channels_first")
+    return {part.name: (part.classes, part.middle) for part in found}
+
+
+def test_what_is_drawn_of_each_kind() -> None:
+    mask = (("kept", "removed"), 0.0)
+    assert parts(ng.Dropout(0.5)) == {"mask": mask}
+    assert parts(ng.DropBlock(0.5, 2), (2, 2, 5, 5)) == {"mask": mask}
+    assert parts(ng.AlphaDropout(0.5)) == {"mask": (("kept", "becomes -0.779"), 0.0)}
+    assert parts(ng.GaussianNoise(0.5)) == {"shift": ((), 0.0)}
+    assert parts(ng.UniformNoise(0.5)) == {"shift": ((), 0.0)}
+    assert parts(ng.GaussianDropout(0.5)) == {"gain": ((), 1.0)}
+    assert parts(ng.ConcreteDropout(0.5)) == {"gain": ((), 1.0)}
+    assert list(parts(NoisyGate(0.5))) == ["mask", "gain", "shift"]
+    assert parts(ng.GaussianNoise(0)) == {}
+    low, high = parts(ng.ImpulseNoise(0.9, -1, 2), (50, 5))["mask"][0][1:]
+    assert (low, high) == ("becomes -1", "becomes 2")
+
+
+@dataclass(frozen=True)
+class ManyValues(ng.Kind):
+    """Replaces by a number of a whole range."""
+
+    p: float = 0.5
+    RATE = "p"
+    removes = True
+
+    def field(self, draws: Any, rate: Any) -> ng.Field:
+        return ng.Field(keep=draws.keep(rate), fill=draws.uniform(1))
+
+
+def test_values_of_a_range_are_on_a_scale() -> None:
+    assert list(parts(ManyValues())) == ["mask", "fill"]
+    assert ng.pictures.draw(ManyValues(), (16, 16))[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("kind", [ng.Dropout(0.3), ng.GaussianNoise(0.1), NoisyGate(0.2)])
+@pytest.mark.parametrize("shape", [(), (7,), (3, 4), (2, 9, 9), (20, 70, 4, 4), (1, 2, 3, 4, 5, 6)])
+def test_every_rank_and_format(kind: ng.Kind, shape: tuple[int, ...]) -> None:
+    svg = ng.pictures.draw(kind, shape, format="svg", steps=2)
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert ng.pictures.draw(kind, shape, format="pdf")[:4] == b"%PDF"
+
+
+def test_long_axes_are_cut_and_the_title_says_so() -> None:
+    place = ng.Stream(13).site("a")
+    title = pictures._title(ng.Dropout(0.5), (20, 70, 4, 4), place)
+    assert title == (
+        "Dropout(p=0.5)\non (20, 70, 4, 4), seed 13, site 'a'; 8 of 20 rows and 8 of 70 columns "
+        "of tiles shown"
+    )
+    assert "shown" not in pictures._title(ng.Dropout(0.5), (8, 8, 4, 4), place)
+    tiles = np.arange(20 * 70 * 4).reshape(20, 70, 2, 2)
+    mosaic = pictures._mosaic(tiles)
+    assert mosaic.shape == (8 * 3 - 1, 8 * 3 - 1)
+    np.testing.assert_array_equal(mosaic[3:5, 6:8], tiles[1, 2])
+    assert np.isnan(mosaic[2]).all()
+
+
+def test_channels_last_are_tiles_of_places() -> None:
+    kind = ng.spatial_dropout(0.5, "channels_last")
+    picture = ng.pictures.draw(kind, (4, 9, 7, 3), data_format="channels_last")
+    same = ng.spatial_dropout(0.5, "channels_first")
+    other = ng.pictures.draw(same, (4, 3, 9, 7))
+    assert pixels(picture, BLUE)[0] == pytest.approx(pixels(other, BLUE)[0], rel=0.05)
+
+
+# Text ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("0.5", ng.Dropout(0.5)),
+        ("dropout(0.3)", ng.Dropout(0.3)),
+        ("Dropout(p=0.3, shared_axes=(2, 3))", ng.Dropout(0.3, shared_axes=(2, 3))),
+        ("dropout(0.3, shared_axes=slice(2, None))", ng.Dropout(0.3, shared_axes=slice(2, None))),
+        (" spatial_dropout(0.3) ", ng.spatial_dropout(0.3)),
+        ("spatial_dropout(0.3, 'channels_last')", ng.spatial_dropout(0.3, "channels_last")),
+        ("SpatialDropout2D(0.3, dim_ordering='tf')", ng.spatial_dropout(0.3, "channels_last")),
+        ("gaussian(0.1)", ng.GaussianNoise(0.1)),
+        ("gaussian_noise(sigma=1)", ng.GaussianNoise(1)),
+        ("drop_block2d(0.2, [3, 5])", ng.DropBlock(0.2, (3, 5))),
+        ("impulse_noise(0.2, -1, 1)", ng.ImpulseNoise(0.2, -1, 1)),
+        ("locked_dropout(0.2, time_axis=1)", ng.locked_dropout(0.2, 1)),
+        ("schedule.early(0.5, steps=3)", ng.Dropout(ng.schedule.early(0.5, 3))),
+        (
+            "alpha_dropout(schedule.cosine(0, .5, steps=9))",
+            ng.AlphaDropout(ng.schedule.cosine(0, 0.5, 9)),
+        ),
+    ],
+)
+def test_noise_is_read_from_text(text: str, kind: ng.Kind) -> None:
+    assert parse(text) == kind
+
+
+@pytest.mark.parametrize(
+    "kind", [ng.Dropout(0.3, False, slice(1, None)), ng.DropBlock(0.2, (2, 3))]
+)
+def test_a_repr_reads_back(kind: ng.Kind) -> None:
+    assert parse(repr(kind)) == kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["__import__('os')", "dropout(open('x'))", "dropout.__class__", "(lambda: 1)()", "dropout(p)"],
+)
+def test_nothing_else_is_executed(text: str) -> None:
+    with pytest.raises(ng.InvalidValue):
+        parse(text)
+
+
+# The command ---------------------------------------------------------------------------------
+
+
+def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "masks.png"
+    words = ["show", "spatial_dropout(0.3)", "--shape", "4,3,16,16", "-o", str(out)]
+    assert cli.main(words) == 0
+    assert out.read_bytes() == ng.pictures.draw(ng.spatial_dropout(0.3), (4, 3, 16, 16))
+    said = f"Dropout(p=0.3, shared_axes=slice(2, None)): {out}\n"
+    assert capsys.readouterr().out == said
+    svg = tmp_path / "masks.svg"
+    words = ["show", "0.3", "--shape", "6,5", "--steps", "2,5", "--seed", "3", "--site", "a"]
+    assert cli.main([*words, "--sample-axis", "none", "-o", str(svg)]) == 0
+    expected = ng.pictures.draw(
+        ng.Dropout(0.3), (6, 5), seed=3, site="a", steps=(2, 5), sample_axis=None, format="svg"
+    )
+    assert svg.read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (
+            ["dropuot(0.5)", "--shape", "4,4"],
+            2,
+            "there is no noise called `dropuot`. Did you mean `dropout`?",
+        ),
+        (
+            ["dropout(1.5)", "--shape", "4,4"],
+            2,
+            "Dropout: `p` must be in [0, 1]; got 1.5. Did you mean 0.15?",
+        ),
+        (
+            ["dropout(0.5)", "--shape", "4,4", "-o", "mask.jpg"],
+            2,
+            "draw: `format` must be 'png' or 'svg' or 'pdf'; got 'jpg'. Did you mean 'png'?",
+        ),
+        (
+            ["dropout(0.5)", "--shape", "4,0"],
+            2,
+            "draw: an input of shape (4, 0) has no elements to draw.",
+        ),
+        (
+            ["drop_block(0.5, 3)", "--shape", "4,4"],
+            2,
+            "DropBlock: `axes` must name at least one spatial axis; slice(2, None) names none of "
+            "an input of rank 2. Images are (samples, channels, height, width).",
+        ),
+    ],
+)
+def test_a_bad_command_is_answered_in_a_sentence(
+    words: list[str], code: int, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["show", *words]) == code
+    assert capsys.readouterr().err == f"noisegate: {sentence}\n"
+
+
+def test_a_folder_that_is_not_there_ends_in_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "none" / "a.png"
+    assert cli.main(["show", "0.5", "--shape", "4,4", "-o", str(out)]) == 1
+    assert str(out) in capsys.readouterr().err
+
+
+def test_without_matplotlib_it_is_a_sentence() -> None:
+    code = (
+        "import sys\nimport importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name: None if name == 'matplotlib' else find(name)\n"
+        "import noisegate as ng\n"
+        "try:\n    ng.pictures.draw(ng.Dropout(), (4, 4))\n"
+        "except ng.MissingExtra as error:\n    print(error)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        'noisegate.pictures needs matplotlib. Install it with: pip install "noisegate[study]"',
+        "False",
+    ], done.stderr
+
+
+# The gallery ---------------------------------------------------------------------------------
+
+
+def test_every_kind_has_its_page_and_its_picture() -> None:
+    from noisegate.core.kinds import KINDS
+    from noisegate.core.layers import LAYERS
+
+    index = (DOCS / "README.md").read_text("utf-8")
+    for name in KINDS:
+        page = LAYERS[name].function
+        text = (DOCS / f"{page}.md").read_text("utf-8")
+        assert text.startswith(f"# {name}\n")
+        assert f"](images/{page}.png)" in text
+        assert f"-o images/{page}.png" in text
+        assert "```python" in text
+        assert f"[{name}]({page}.md)" in index
+        assert (DOCS / "images" / f"{page}.png").read_bytes()[:4] == b"\x89PNG"
+    for name in LAYERS:
+        assert f"`{name}" in index
