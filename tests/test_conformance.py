@@ -243,6 +243,17 @@ def test_the_close_tier_bounds_a_contracted_product(dtype: Any) -> None:
     assert_ulps(gain, contracted, 1, larger=np.maximum(1, np.abs(gain)))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_close_tier_bounds_a_contracted_product_of_alpha_dropout(dtype: Any) -> None:
+    x = sample((200, 300), dtype)
+    exact = np.longdouble
+    keep, gain, shift, fill = ng.noise(ng.AlphaDropout(0.3), x.shape, KEY, dtype=dtype)
+    term = gain.astype(exact) * x
+    contracted = np.where(keep, (term + shift).astype(dtype), fill)
+    larger = np.maximum(np.abs(term), np.abs(shift)).astype(dtype)
+    assert_ulps(ng.AlphaDropout(0.3)(x, KEY), contracted, 1, larger=larger)
+
+
 def test_a_scale_from_a_live_rate_is_within_1_ulp() -> None:
     for p in (1e-6, 0.1, 1 / 3, 0.5, 0.7, 0.999):
         for dtype in ("float32", "float64"):

@@ -19,6 +19,7 @@ from noisegate.core import backends, decimals, normal_table, philox
 from noisegate.core.blocks import BIAS, read
 from noisegate.core.draws import Draws
 from noisegate.core.keys import Key, site_hash
+from noisegate.core.layers import LAYERS
 from noisegate.core.window import Window, window_of
 
 SPEC = Path(__file__).parent.parent / "spec"
@@ -202,13 +203,27 @@ def kind_cases() -> Iterator[tuple[ng.Kind, str, dict[str, Any], np.ndarray]]:
         yield ng.from_config(json.loads(config)), dtype, case, expected
 
 
+def through_faces(
+    backend: Backend, kind: ng.Kind, x: np.ndarray, place: Key, arguments: dict[str, Any]
+) -> Iterator[Any]:
+    """Yield the noised array by the kind itself and by the function of its face."""
+    yield kind(backend.array(x), place, **arguments)
+    if backend.name == "numpy":
+        yield ng.numpy.forward(kind, x, rng=place, **arguments)[0]
+    else:
+        function = getattr(ng.torch, LAYERS[type(kind).__name__].function)
+        numbers = {name: getattr(kind, name) for name in kind.names()}
+        yield function(backend.array(x), **numbers, key=place, **arguments)
+
+
 @each_backend
 def test_every_kind(backend: Backend) -> None:
     seen = set()
     for kind, dtype, arguments, expected in kind_cases():
         x = (np.arange(1, expected.size + 1) / 8).astype(DTYPES[dtype]).reshape(expected.shape)
-        got = kind(backend.array(x), key(call=2, step=7), **arguments)
-        assert_same_bits(numpy_of(got), expected)
+        place = key(call=2, step=7)
+        for got in through_faces(backend, kind, x, place, arguments):
+            assert_same_bits(numpy_of(got), expected)
         seen.add((type(kind).__name__, dtype))
     assert len(seen) == 6 * len(DTYPES)
 
@@ -220,8 +235,9 @@ def test_blocks(backend: Backend) -> None:
         shape = tuple(case.pop("shape"))
         numbers = np.array([float.fromhex(value) for value in values.split()])
         x = (np.arange(1, numbers.size + 1) / 8).astype(DTYPES[dtype]).reshape(shape)
-        got = kind(backend.array(x), key(call=2, step=7), **case)
-        assert_same_bits(numpy_of(got), numbers.astype(DTYPES[dtype]).reshape(shape))
+        expected = numbers.astype(DTYPES[dtype]).reshape(shape)
+        for got in through_faces(backend, kind, x, key(call=2, step=7), case):
+            assert_same_bits(numpy_of(got), expected)
 
 
 def test_thresholds_of_blocks() -> None:

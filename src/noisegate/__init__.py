@@ -1,9 +1,10 @@
 """Noise for neural networks: dropout and its family, for any model, with the same bits everywhere.
 
-Kinds say what noise is (`Dropout`, `GaussianNoise`, `GaussianDropout`, `UniformNoise`), presets
-are functions that return kinds, a `Stream` gives the key that says which noise, `mask` and
-`noise` show it without a model, and `inject` puts it into one. `noisegate.numpy` and
-`noisegate.torch` are the faces for each library, imported when they are first used.
+Kinds say what noise is (`Dropout`, `GaussianNoise`, `DropBlock` and others), presets are functions
+that return kinds, `schedule` makes rates that move with the step, a `Stream` gives the key that
+says which noise, `mask` and `noise` show it without a model, and `inject` puts it into one.
+`noisegate.numpy` and `noisegate.torch` are the faces for each library, imported when they are
+first used.
 """
 
 from importlib import import_module

@@ -4,6 +4,7 @@ Each is computed to 50 decimal digits and rounded once, so in effect correctly r
 """
 
 from decimal import Context, Decimal, localcontext
+from functools import lru_cache
 
 _CONTEXT = Context(prec=50)
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582097")
@@ -27,6 +28,7 @@ def raised_cosine(t: float) -> float:
         return float(total)
 
 
+@lru_cache(maxsize=4096)
 def any_of(p: float, count: int) -> int:
     """Return γ · 2³², rounded half to even, where ``1 − (1 − γ)^count = p``."""
     with localcontext(_CONTEXT):
@@ -36,6 +38,7 @@ def any_of(p: float, count: int) -> int:
         return int(((1 - survives) * 2**32).to_integral_value())
 
 
+@lru_cache(maxsize=4096)
 def inverse_power(t: int, count: int) -> float:
     """Return (1 − t/2³²) to the power −count, for t < 2³²; inf where no float64 holds it."""
     with localcontext(_CONTEXT):
