@@ -33,8 +33,14 @@ class ArrayEngine(Engine, Protocol):
     def limits(self, x: Array) -> tuple[int, int]:
         """Return the smallest and the largest number that an array of integers can hold."""
 
-    def select(self, keep: Array, values: Array, fill: Array | float) -> Array:
-        """Return values where keep, else fill, laid out in memory as values are."""
+    def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
+        """Return values where keep, else fill, laid out in memory as values are.
+
+        What is `own` may be overwritten. No derivative is taken of this.
+        """
+
+    def masked(self, keep: Array, values: Array) -> Array:
+        """Return values where keep, else 0, by an operation that the library differentiates."""
 
 
 def prepare(
@@ -104,7 +110,7 @@ def slope(
     parts = [] if field.gain is None else [engine.cast(x, precision) * field.gain]
     parts += [] if field.shift is None or linear else [field.shift]
     product = engine.cast(factor, precision) * sum(parts) * engine.cast(inside, precision)
-    return product if field.keep is None else engine.select(field.keep, product, 0.0)
+    return product if field.keep is None else engine.masked(field.keep, product)
 
 
 def _clamped(kind: Kind, draws: Draws, rate: Any) -> tuple[Array, Array]:
@@ -141,16 +147,17 @@ def apply(
             raise InvalidType(messages.complex_fill(type(kind).__name__, x.dtype))
         return engine.as_complex(_applied(engine, _with_axis(field), engine.as_real(x)))
     if precision == "integer":  # they are selected, never computed with
-        return _applied(engine, Field(field.keep, fill=field.fill), x)
+        return engine.select(field.keep, x, field.fill, own=False)
     return engine.restore(_applied(engine, field, engine.cast(x, precision)), x)
 
 
-def _applied(engine: ArrayEngine, field: Field, values: Array) -> Array:
-    if field.gain is not None:
-        values = values * field.gain
+def _applied(engine: ArrayEngine, field: Field, x: Array) -> Array:
+    values = x if field.gain is None else x * field.gain
     if field.shift is not None:
         values = values + field.shift
-    return values if field.keep is None else engine.select(field.keep, values, field.fill)
+    if field.keep is None:
+        return values
+    return engine.select(field.keep, values, field.fill, own=values is not x)
 
 
 def _with_axis(field: Field) -> Field:

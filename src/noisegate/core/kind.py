@@ -78,7 +78,11 @@ class Kind(ABC):
 
     def __init_subclass__(cls) -> None:
         """Refuse the name of a kind that exists: the name is part of where it draws."""
-        if cls.__name__ in BUILT_IN and not cls.__module__.startswith(f"{__package__}."):
+        ours = f"{__package__}."
+        taken = {
+            kind.__name__ for kind in Kind.__subclasses__() if kind.__module__.startswith(ours)
+        }
+        if cls.__name__ in taken and not cls.__module__.startswith(ours):
             raise InvalidValue(messages.taken_name(cls.__name__))
 
     def __post_init__(self) -> None:
@@ -227,18 +231,6 @@ class Kind(ABC):
 
 
 CALL_WORDS = ("x", "key", "rows", "sample_axis")
-
-# The kinds of this package; `noisegate.core.kinds.KINDS` holds the classes.
-BUILT_IN = (
-    "AlphaDropout",
-    "ConcreteDropout",
-    "DropBlock",
-    "Dropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "ImpulseNoise",
-    "UniformNoise",
-)
 
 
 def checked_kind(who: str, value: object) -> Kind:

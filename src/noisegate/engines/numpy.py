@@ -129,13 +129,20 @@ class NumpyEngine:
             return 0, 1
         return int(np.iinfo(x.dtype).min), int(np.iinfo(x.dtype).max)
 
-    def select(self, keep: Array, values: Array, fill: Array | float) -> Array:
+    def masked(self, keep: Array, values: Array) -> Array:
+        """Return values where keep, else 0."""
+        return np.where(keep, values, values.dtype.type(0))
+
+    def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
         """Return values where keep, else fill."""
         if not isinstance(fill, float) or fill != 0:
             return np.where(keep, values, np.asarray(fill).astype(values.dtype))
         # `where` branches on each element, and a random mask makes every second guess wrong.
         bits = values.view(f"i{values.itemsize}")
-        return (bits & np.negative(keep, dtype=bits.dtype)).view(values.dtype)
+        kept = np.negative(keep, dtype=bits.dtype)
+        return np.bitwise_and(bits, kept, out=bits if own and bits.ndim else None).view(
+            values.dtype
+        )
 
 
 _PRECISION = {

@@ -137,13 +137,15 @@ class TorchEngine:
             return 0, 1
         return torch.iinfo(x.dtype).min, torch.iinfo(x.dtype).max
 
-    def select(self, keep: Array, values: Array, fill: Array | float) -> Array:
+    def masked(self, keep: Array, values: Array) -> Array:
+        """Return values where keep, else 0, by an operation that torch differentiates."""
+        return torch.where(keep, values, torch.zeros((), dtype=values.dtype, device=self.device))
+
+    def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
         """Return values where keep, else fill, laid out in memory as values are."""
         filled = not isinstance(fill, float) or fill != 0
-        if values.requires_grad and torch.is_grad_enabled():  # a rate is differentiated
-            return torch.where(keep, values, torch.as_tensor(fill, dtype=values.dtype))
         # `where` would take its result's layout from the mask.
-        result = values.clone()
+        result = values if own else values.clone()
         if result.dtype is torch.bool:
             result.masked_fill_(~keep, False)
             return result | (~keep & torch.as_tensor(fill, dtype=torch.bool)) if filled else result
