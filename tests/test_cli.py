@@ -33,11 +33,11 @@ def test_version(capsys):
     assert called(["--version"], capsys) == (0, f"noisegate {ng.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["show", "--help"]])
 def test_the_examples_of_the_help_can_be_pasted(arguments, capsys):
     code, out, err = called(arguments, capsys)
     assert (code, err) == (0, "")
-    examples = re.findall(r"^  noisegate (study.*)$", out, re.MULTILINE)
+    examples = re.findall(r"^  noisegate ((?:study|show).*)$", out, re.MULTILINE)
     assert examples
     for example in examples:
         assert cli.parser().parse_args(shlex.split(example)).execute

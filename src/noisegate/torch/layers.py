@@ -208,17 +208,19 @@ def layer(
     if definition is None or definition.make is not type(kind):
         return NoiseLayer(kind, seed, site, sample_axis)
     numbers = {name: getattr(kind, name) for name in kind.names()}
-    named = cast(type[NoiseLayer], globals()[definition.name])
+    named = cast(type[NamedLayer], globals()[definition.name])
     return named(**numbers, seed=seed, site=site, sample_axis=sample_axis)
 
 
-def _layer(name: str) -> type[NoiseLayer]:
-    """Return the layer of a row of the table: its rate, what torch has, the rest by name."""
-    definition = layers.LAYERS[name]
-    call = _signature(definition)
+class NamedLayer(NoiseLayer):
+    """A layer that is a row of `noisegate.core.layers.LAYERS`, which names its arguments."""
 
-    def __init__(self: NoiseLayer, *args: Any, **kwargs: Any) -> None:
-        checks.keywords(name, kwargs, list(call.parameters))
+    definition: ClassVar[layers.Definition]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        definition = self.definition
+        call = _signature(definition)
+        checks.keywords(definition.name, kwargs, list(call.parameters))
         bound = call.bind(*args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
@@ -226,16 +228,20 @@ def _layer(name: str) -> type[NoiseLayer]:
         rest = (given[word] for word in ("seed", "site", "sample_axis"))
         self._begin(arguments, definition.make(**arguments), *rest)
         if definition.inplace:
-            self.inplace = checks.flag(name, "inplace", given["inplace"])
+            self.inplace = checks.flag(definition.name, "inplace", given["inplace"])
 
+
+def _layer(name: str) -> type[NamedLayer]:
+    """Return the layer of a row of the table."""
+    definition = layers.LAYERS[name]
+    call = _signature(definition)
     members = {
-        "__init__": __init__,
-        "__doc__": _DOC.format(name=name, call=call.replace(return_annotation=Signature.empty)),
+        "__doc__": _DOC.format(name=name, call=call),
         "__signature__": call,
         "__module__": __name__,
         "definition": definition,
     }
-    return cast(type[NoiseLayer], type(name, (NoiseLayer,), members))
+    return cast(type[NamedLayer], type(name, (NamedLayer,), members))
 
 
 _DOC = """{name} as a layer; arguments as of its kind, the rest as of `NoiseLayer`.
@@ -245,7 +251,7 @@ _DOC = """{name} as a layer; arguments as of its kind, the rest as of `NoiseLaye
 
 
 def _signature(definition: layers.Definition) -> Signature:
-    """Return the arguments in torch's order where torch has the layer."""
+    """Return the rate, what torch has, in torch's order, and the rest by name."""
     own = list(definition.parameters.values())
     if definition.inplace:
         needed = [p for p in own if p.name == definition.rate or p.default is Parameter.empty]
