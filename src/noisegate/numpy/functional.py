@@ -122,6 +122,8 @@ def forward(
     array([1., 1., 1.])
     """
     checked_kind("forward", kind)
+    known = ["kind", "x", "training", "rng", "rows", "sample_axis", *kind.names()]
+    checks.keywords("forward", live, known)
     if not isinstance(x, np.ndarray | np.generic):
         who = type(kind).__name__
         raise InvalidType(messages.unsupported_array(who, x, ["numpy"]))
