@@ -254,6 +254,18 @@ CASES: list[Case] = [
     ),
     # Layers
     (
+        lambda: ng.torch.DropBlock2d(0.5),
+        Type,
+        "DropBlock2d: `block_size` is missing.",
+    ),
+    (
+        lambda: ng.torch.Dropout(0.5, True, False),
+        Type,
+        "Dropout: at most 2 arguments go by place (`p`, `inplace`); got 3. Give the others by "
+        "name.",
+    ),
+    (lambda: ng.torch.locked_dropout(T, 0.5), Type, "locked_dropout: `time_axis` is missing."),
+    (
         lambda: ng.torch.Dropout2d()(T),
         Value,
         "Dropout2d: the input must have the shape (N, C, H, W) or (N, C, L); got (3, 4).",

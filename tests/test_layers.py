@@ -188,6 +188,8 @@ def test_other_arguments_may_be_changed_too() -> None:
     block = ng.torch.DropBlock2d(0.3, 2)
     block.block_size = 5
     assert block.kind == ng.DropBlock(0.3, 5)
+    with pytest.raises(AttributeError, match="no setter"):
+        block.kind = ng.Dropout(0.5)
     with pytest.raises(AttributeError, match="keep_prob"):
         block.keep_prob  # noqa: B018
 

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any, ParamSpec, SupportsIndex, TypeGuard, TypeVar, cast
 
@@ -94,6 +94,24 @@ def keywords(who: str, given: Iterable[str], known: Sequence[str]) -> None:
     for word in given:
         if word not in known:
             raise InvalidType(messages.unknown_keyword(who, word, known))
+
+
+def arguments(
+    who: str, call: inspect.Signature, args: Sequence[object], kwargs: Mapping[str, object]
+) -> dict[str, Any]:
+    """Return the arguments of a call by name, defaults included; or say which is wrong."""
+    parameters = call.parameters.values()
+    keywords(who, kwargs, list(call.parameters))
+    by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    if len(args) > len(by_place):
+        raise InvalidType(messages.too_many(who, by_place, len(args)))
+    given = {*by_place[: len(args)], *kwargs}
+    for parameter in parameters:
+        if parameter.default is inspect.Parameter.empty and parameter.name not in given:
+            raise InvalidType(messages.missing_word(who, parameter.name))
+    bound = call.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def known_keywords(who: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -208,10 +208,7 @@ def _function(name: str) -> Callable[..., Tensor]:
     call = _signature(definition)
 
     def function(*args: Any, **kwargs: Any) -> Tensor:
-        checks.keywords(definition.function, kwargs, list(call.parameters))
-        bound = call.bind(*args, **kwargs)
-        bound.apply_defaults()
-        given = bound.arguments
+        given = checks.arguments(definition.function, call, args, kwargs)
         words = {word: given[word] for word in definition.parameters}
         how = {word: given[word] for word in given if word not in words}
         return _apply_or_pass(definition, words, **how)

@@ -38,8 +38,8 @@ class NoiseLayer(nn.Module):
     Attributes
     ----------
     kind : Kind
-        The noise. The arguments that make it, such as `p`, are attributes too and may be
-        changed between calls.
+        The noise, which cannot be set. The arguments that make it, such as `p`, are attributes
+        too and may be changed between calls.
     step : int
         The step that the next training call uses; only with a seed.
     inplace : bool
@@ -106,8 +106,12 @@ class NoiseLayer(nn.Module):
     def _set(self, arguments: dict[str, Any], kind: Kind) -> None:
         if self.seed is None and isinstance(kind.rate, Schedule):
             raise InvalidValue(messages.schedule_without_step(type(self).__name__, kind.RATE))
-        self.kind = kind
-        self.arguments = arguments
+        self._kind, self.arguments = kind, arguments
+
+    @property
+    def kind(self) -> Kind:
+        """The noise, as the arguments make it."""
+        return self._kind
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an argument of the kind by making another kind; anything else as usual."""
@@ -220,10 +224,7 @@ class NamedLayer(NoiseLayer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         definition = self.definition
         call = _signature(definition)
-        checks.keywords(definition.name, kwargs, list(call.parameters))
-        bound = call.bind(*args, **kwargs)
-        bound.apply_defaults()
-        given = bound.arguments
+        given = checks.arguments(definition.name, call, args, kwargs)
         arguments = {word: given[word] for word in definition.parameters}
         rest = (given[word] for word in ("seed", "site", "sample_axis"))
         self._begin(arguments, definition.make(**arguments), *rest)

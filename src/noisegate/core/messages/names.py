@@ -9,6 +9,13 @@ def unknown_keyword(who: str, word: str, known: Sequence[str]) -> str:
     return f"{who}: unknown keyword `{word}`; known are {_names(known)}.{_near(word, known)}"
 
 
+def too_many(who: str, known: Sequence[str], count: int) -> str:
+    return (
+        f"{who}: at most {len(known)} arguments go by place ({_names(known)}); got {count}. "
+        "Give the others by name."
+    )
+
+
 def no_live_rate(who: str, word: str, rate: str) -> str:
     return (
         f"{who}: `{word}` cannot be given at the call; only the rate `{rate}` can. "
