@@ -87,6 +87,9 @@ def test_shared_axes(kind: ng.Kind, axes: Any) -> None:
 def test_large_enough_for_several_passes(kind: ng.Kind) -> None:
     both(kind, sample((3, 300_001)))
     both(kind, sample((40_000, 9)))
+    # And for selecting in parts, the last of them short.
+    y = both(kind, sample((1031, 1025)))
+    assert_same_bits(y[1029:], kind(sample((1031, 1025))[1029:], KEY, rows=[1029, 1030]))
 
 
 @each_kind

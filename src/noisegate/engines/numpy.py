@@ -139,11 +139,18 @@ class NumpyEngine:
             return np.where(keep, values, np.asarray(fill).astype(values.dtype))
         # `where` branches on each element, and a random mask makes every second guess wrong.
         bits = values.view(f"i{values.itemsize}")
-        kept = np.negative(keep, dtype=bits.dtype)
-        return np.bitwise_and(bits, kept, out=bits if own and bits.ndim else None).view(
-            values.dtype
-        )
+        flat = keep.shape == bits.shape and keep.flags.c_contiguous and bits.flags.c_contiguous
+        if not own or not flat or bits.size <= _CHUNK:
+            return (bits & np.negative(keep, dtype=bits.dtype)).view(values.dtype)
+        whole, kept = bits.reshape(-1), keep.reshape(-1)
+        for start in range(0, bits.size, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            whole[part] &= np.negative(kept[part], dtype=bits.dtype)
+        return values
 
+
+# Elements selected at a time: what is widened for it stays in the cache.
+_CHUNK = 1 << 20
 
 _PRECISION = {
     "float16": "float32",

@@ -1,6 +1,6 @@
 """The torch engine: plain operations, on any device that has 64-bit integers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -150,14 +150,27 @@ class TorchEngine:
             result.masked_fill_(~keep, False)
             return result | (~keep & torch.as_tensor(fill, dtype=torch.bool)) if filled else result
         # Bits, because filling by a random mask branches, and every second guess is wrong.
-        bits = _BITS[result.itemsize]
-        kept = keep.to(bits).neg_()
-        result.view(bits).bitwise_and_(kept)
-        if filled:
-            other = torch.as_tensor(fill, dtype=result.dtype, device=result.device)
-            result.view(bits).bitwise_or_(other.view(bits) & ~kept)
+        bits = result.view(_BITS[result.itemsize])
+        if not filled:
+            for part, kept in self._parts(bits, keep):
+                part.bitwise_and_(kept.to(bits.dtype).neg_())
+            return result
+        kept = keep.to(bits.dtype).neg_()
+        bits.bitwise_and_(kept)
+        other = torch.as_tensor(fill, dtype=result.dtype, device=result.device)
+        bits.bitwise_or_(other.view(bits.dtype) & ~kept)
         return result
 
+    def _parts(self, bits: Array, keep: Array) -> Iterable[tuple[Array, Array]]:
+        """Return two tensors side by side in parts that the cache holds, where that can be."""
+        large = bits.numel() > _CHUNK and self.device.type == "cpu" and keep.shape == bits.shape
+        if not (large and bits.is_contiguous() and keep.is_contiguous()):
+            return [(bits, keep)]
+        return zip(bits.view(-1).split(_CHUNK), keep.view(-1).split(_CHUNK), strict=True)
+
+
+# Elements selected at a time: what is widened for it stays in the cache.
+_CHUNK = 1 << 20
 
 _PRECISION = {
     torch.float16: "float32",
