@@ -350,6 +350,12 @@ def test_concrete_dropout_is_its_kind_at_the_rate_it_has() -> None:
     rate = noise.p_logit.sigmoid().detach()
     assert_same_bits(noise(x).detach(), ng.ConcreteDropout(0.1, 0.3)(x, KEY, p=rate))
     assert noise.eval()(x) is x
+    function = ng.torch.concrete_dropout(x, rate, temperature=0.3, key=KEY)
+    assert_same_bits(function, ng.ConcreteDropout(0.1, 0.3)(x, KEY, p=rate))
+    out, cache = ng.numpy.forward(ng.ConcreteDropout(0.2, 0.3), x.numpy(), rng=KEY)
+    gain = ng.noise(ng.ConcreteDropout(0.2, 0.3), x.shape, KEY).gain
+    assert_same_bits(out, x.numpy() * gain)
+    assert_same_bits(ng.numpy.backward(np.ones_like(out), cache), gain)
     noise.p = 0.6
     assert repr(noise) == "ConcreteDropout(p=0.6, temperature=0.3, seed=13, site='a')"
     noise.temperature = 0.5

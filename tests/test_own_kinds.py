@@ -130,6 +130,11 @@ def test_without_a_slope_a_rate_that_requires_grad_is_refused() -> None:
         SignFlip()(torch.ones(3), KEY, p=torch.tensor(0.3, requires_grad=True))
 
 
+def test_reprs_leave_out_what_is_at_its_default() -> None:
+    assert repr(SignFlip(0.3)) == "SignFlip(p=0.3)"
+    assert repr(NoisyGate(0.2, value=3.0)) == "NoisyGate(sigma=0.2, value=3.0)"
+
+
 def test_bounds_are_checked_and_clamped() -> None:
     with pytest.raises(ng.InvalidValue, match=r"NoisyGate: `sigma` must be in \[0, 3\]; got 4.0"):
         NoisyGate(4.0)

@@ -146,6 +146,7 @@ def test_channels_last_are_tiles_of_places() -> None:
         ("spatial_dropout(0.3, 'channels_last')", ng.spatial_dropout(0.3, "channels_last")),
         ("SpatialDropout2D(0.3, dim_ordering='tf')", ng.spatial_dropout(0.3, "channels_last")),
         ("gaussian(0.1)", ng.GaussianNoise(0.1)),
+        ("dropout", ng.Dropout()),
         ("gaussian_noise(sigma=1)", ng.GaussianNoise(1)),
         ("drop_block2d(0.2, [3, 5])", ng.DropBlock(0.2, (3, 5))),
         ("impulse_noise(0.2, -1, 1)", ng.ImpulseNoise(0.2, -1, 1)),
@@ -232,6 +233,31 @@ def test_a_bad_command_is_answered_in_a_sentence(
 ) -> None:
     assert cli.main(["show", *words]) == code
     assert capsys.readouterr().err == f"noisegate: {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--shape", "4,x"], "--shape: whole numbers with commas are needed, as 4,3,16,16; got"),
+        (["--shape", "4,4", "--sample-axis", "0,1"], "--sample-axis: one axis or none is needed"),
+        (["--shape", "4,4", "--steps", "1;2"], "--steps: whole numbers with commas are needed"),
+        ([], "the following arguments are required: --shape"),
+    ],
+)
+def test_bad_options_are_answered_by_argparse(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["show", "dropout(0.5)", *words])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_one_step_by_its_number(tmp_path: Path) -> None:
+    for words, steps in (("7,", [7]), ("7", 7), ("2,5", [2, 5])):
+        out = tmp_path / "a.png"
+        assert cli.main(["show", "0.5", "--shape", "4,4", "--steps", words, "-o", str(out)]) == 0
+        assert out.read_bytes() == ng.pictures.draw(ng.Dropout(0.5), (4, 4), steps=steps)
 
 
 def test_a_folder_that_is_not_there_ends_in_1(

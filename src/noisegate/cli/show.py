@@ -37,10 +37,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     parser.add_argument(
         "--steps",
-        type=_numbers,
-        default=(1,),
+        type=_steps,
+        default=1,
         metavar="COUNT",
-        help="how many steps from 0 on, or which, with commas; default: 1",
+        help="how many steps from 0 on; or which, with commas (7, is step 7); default: 1",
     )
     parser.add_argument("--seed", type=int, default=13, help="default: %(default)s")
     parser.add_argument("--site", default="", help="name of the place; default: empty")
@@ -71,14 +71,13 @@ def execute(arguments: argparse.Namespace) -> None:
     from noisegate.core.window import DEFAULT_AXIS
 
     kind = parse(arguments.noise)
-    steps = arguments.steps
     out: Path = arguments.out
     picture = pictures.draw(
         kind,
         arguments.shape,
         seed=arguments.seed,
         site=arguments.site,
-        steps=steps[0] if len(steps) == 1 else steps,
+        steps=arguments.steps,
         sample_axis=DEFAULT_AXIS if arguments.sample_axis == 0 else arguments.sample_axis,
         data_format=arguments.data_format,
         format=out.suffix[1:].lower(),
@@ -88,8 +87,20 @@ def execute(arguments: argparse.Namespace) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(",") if part.strip())
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        sentence = f"whole numbers with commas are needed, as 4,3,16,16; got {text!r}"
+        raise argparse.ArgumentTypeError(sentence) from None
+
+
+def _steps(text: str) -> int | tuple[int, ...]:
+    numbers = _numbers(text)
+    return numbers if "," in text or len(numbers) != 1 else numbers[0]
 
 
 def _axis(text: str) -> int | None:
-    return None if text.lower() == "none" else int(text)
+    numbers = () if text.lower() == "none" else _numbers(text)
+    if len(numbers) > 1:
+        raise argparse.ArgumentTypeError(f"one axis or none is needed; got {text!r}")
+    return numbers[0] if numbers else None

@@ -26,7 +26,8 @@ def parse(text: str) -> Kind:
     ----------
     text : str
         A call of a kind, a preset or a layer by its name, with numbers, words, tuples, slices
-        and schedules as arguments; or a number p, which means ``dropout(p)``.
+        and schedules as arguments, or its name alone; or a number p, which means
+        ``dropout(p)``.
 
     Raises
     ------
@@ -37,6 +38,8 @@ def parse(text: str) -> Kind:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError):
         raise InvalidValue(messages.not_an_expression(text)) from None
+    if isinstance(tree, ast.Name):  # with its defaults
+        tree = ast.Call(tree, [], [])
     value = _value(tree, text)
     if isinstance(value, schedule.Schedule) or type(value) in (int, float):
         return kinds.Dropout(value)

@@ -84,6 +84,8 @@ class Kind(ABC):
         }
         if cls.__name__ in taken and not cls.__module__.startswith(ours):
             raise InvalidValue(messages.taken_name(cls.__name__))
+        if "__repr__" not in vars(cls):  # a dataclass would write its own, with every default
+            cls.__repr__ = Kind.__repr__  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         """Check every number and store it in its one form."""

@@ -12,7 +12,7 @@ from ..schedule import Schedule
 FLOOR = -1.7580993408473766
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class AlphaDropout(Kind):
     """Sets elements to SELU's floor at random, so that mean 0 and variance 1 stay.
 

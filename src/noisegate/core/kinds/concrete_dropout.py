@@ -11,7 +11,7 @@ from ..kind import BELOW_ONE, Check, Kind
 from ..schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class ConcreteDropout(Kind):
     """Multiplies by a smooth stand-in for dropout's mask, so that p can be learned.
 

@@ -27,7 +27,7 @@ def block_sizes(who: str, name: str, value: Any) -> int | tuple[int, ...]:
     return sizes if many else sizes[0]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class DropBlock(Kind):
     """Removes contiguous blocks of feature maps and scales the survivors.
 

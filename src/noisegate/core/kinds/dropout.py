@@ -11,7 +11,7 @@ from ..philox import threshold
 from ..schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Dropout(Kind):
     """Removes elements at random and scales the survivors, so that the mean stays.
 

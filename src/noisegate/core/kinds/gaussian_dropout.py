@@ -9,7 +9,7 @@ from ..kind import BELOW_ONE, Kind
 from ..schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class GaussianDropout(Kind):
     """Multiplies by normal noise of mean 1: ``y = x · (1 + σ·ε)`` with ``σ = √(p/(1−p))``.
 

@@ -9,7 +9,7 @@ from ..kind import Kind
 from ..schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class GaussianNoise(Kind):
     """Adds normal noise: ``y = x + sigma · ε`` with ε ~ N(0, 1).
 

@@ -11,7 +11,7 @@ from ..philox import threshold
 from ..schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class ImpulseNoise(Kind):
     """Replaces elements at random by one of two values: salt-and-pepper noise.
 

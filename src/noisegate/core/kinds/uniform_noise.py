@@ -9,7 +9,7 @@ from ..kind import Kind
 from ..schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class UniformNoise(Kind):
     """Adds uniform noise: ``y = x + width · u`` with u in (−1, 1).
 
