@@ -133,7 +133,7 @@ class _ApplyRate(torch.autograd.Function):
         product = ctx.noise.slope(grad, x, live)
         if x.is_complex():
             product = product.sum(-1)
-        return x_grad, product.sum_to_size(live.shape).to(live.dtype), None
+        return x_grad, product.sum_to_size(live.shape).to(live), None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, live_tangent: Tensor, _: None) -> Tensor:
@@ -170,7 +170,9 @@ def apply(
     if checks.is_host(rate):
         noise, tensor = _Noise(kind, key, window, rate), None
     else:
-        noise, tensor = _Noise(kind, key, window, None), torch.as_tensor(rate, device=x.device)
+        # A float64 of NumPy's has no place on a device without it.
+        tensor = torch.as_tensor(rate, device=device_of_noise(x.device))
+        noise = _Noise(kind, key, window, None)
         if tensor.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
             raise InvalidValue(messages.rate_needs_grad(who, kind.RATE))
     return noise(x, tensor) if precision == "integer" else _apply(x, tensor, noise)
