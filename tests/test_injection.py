@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
@@ -291,29 +290,6 @@ def test_a_site_without_floats_is_refused_in_a_sentence() -> None:
         "module.",
     ):
         model(torch.arange(3))
-
-
-@pytest.mark.parametrize("reentrant", [True, False])
-def test_noise_inside_a_backward_pass_raises(reentrant: bool) -> None:
-    class Checkpointed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = nn.Linear(6, 6)
-
-        def forward(self, x: Tensor) -> Any:
-            return checkpoint(lambda x: self.inner(x).sin(), x, use_reentrant=reentrant)
-
-    model = Checkpointed()
-    ng.inject(model, {"inner:out": 0.5}, seed=1)
-    loss = model(X.clone().requires_grad_()).sum()
-    with assert_sentence(
-        ng.RecomputationError,
-        "inject ('inner:out'): a seeded noise was called inside a backward pass (activation "
-        "checkpointing), where its step is not known, and another mask would make the gradient "
-        "wrong. Leave it out of the checkpointed part, or call a kind there with a key of your "
-        "own.",
-    ):
-        loss.backward()
 
 
 def test_a_compiled_model_has_the_noise_of_each_step() -> None:

@@ -40,6 +40,8 @@ class Injection:
         self._next = self._now = 0
         self._silent = 0
         self._noises = [_SiteNoise(self, placement) for placement in self._plan.placements]
+        self._register = face.register
+        self._register(self)
         self._detach: list[Callable[[], None]] = [face.on_forward(model, self._begin)]
         for noise in self._noises:
             self._detach.append(face.attach(model, noise.placement.site, noise))
@@ -82,6 +84,21 @@ class Injection:
     def __repr__(self) -> str:
         """Return the seed, the step and the number of sites."""
         return f"<noise at {len(self.sites)} sites, seed {self.seed}, step {self.step}>"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copied model's noise, which counts on its own."""
+        self.__dict__.update(state)
+        self._register(self)
+
+    def snapshot(self) -> Any:
+        """Return what the next noise depends on."""
+        return self._now, self._next, self._silent, [noise.calls for noise in self._noises]
+
+    def restore(self, state: Any) -> None:
+        """Return to what a snapshot says."""
+        self._now, self._next, self._silent, calls = state
+        for noise, count in zip(self._noises, calls, strict=True):
+            noise.calls = count
 
     def _begin(self, training: bool) -> None:
         if self._silent:

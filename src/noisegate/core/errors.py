@@ -27,7 +27,7 @@ class UnmatchedRule(InvalidValue):
 
 
 class RecomputationError(NoisegateError, RuntimeError):
-    """A counting noise was called inside a backward pass, where its step is unknown."""
+    """A noise that counts was called inside a backward pass, where its step is unknown."""
 
 
 class MissingExtra(NoisegateError, ImportError):

@@ -32,7 +32,6 @@ from .functional import (
     gaussian_noise,
     impulse_noise,
     locked_dropout,
-    refuse_backward,
     spatial_dropout1d,
     spatial_dropout2d,
     spatial_dropout3d,
@@ -64,6 +63,7 @@ from .layers import (
     UniformNoise,
     layer,
 )
+from .replay import refuse_backward, register
 
 __all__ = [
     "AlphaDropout",
@@ -113,6 +113,7 @@ __all__ = [
     "locked_dropout",
     "on_forward",
     "refuse_backward",
+    "register",
     "sites",
     "spatial_dropout1d",
     "spatial_dropout2d",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from noisegate.core import apply as core
 from noisegate.core import checks, layers, messages
-from noisegate.core.errors import InvalidType, InvalidValue, RecomputationError
+from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, Window
@@ -189,13 +189,6 @@ def draw_seed() -> int:
     """Return 64 bits from torch's CPU generator, so that `torch.manual_seed` governs them."""
     drawn = torch.empty((), dtype=torch.int64).random_(-(2**63), None)
     return int(drawn.item()) % 2**64
-
-
-def refuse_backward(who: str) -> None:
-    """Raise if this runs inside a backward pass, where a counted step is not known."""
-    # torch's own checkpointing asks the same private question; -1 is outside.
-    if torch._C._current_graph_task_id() != -1:
-        raise RecomputationError(messages.in_backward(who))
 
 
 def refuse_leaf(who: str, x: Tensor) -> None:

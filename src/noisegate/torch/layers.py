@@ -12,7 +12,8 @@ from noisegate.core.kind import Kind, checked_kind
 from noisegate.core.schedule import Schedule
 from noisegate.core.window import DEFAULT_AXIS
 
-from .functional import apply, draw_seed, refuse_backward, refuse_leaf
+from .functional import apply, draw_seed, refuse_leaf
+from .replay import refuse_backward, register
 
 
 class NoiseLayer(nn.Module):
@@ -51,7 +52,8 @@ class NoiseLayer(nn.Module):
         If a seed is given without a site, a site without a seed, or a schedule without a seed;
         at the call, if the input's rank is not the layer's.
     RecomputationError
-        If a seeded layer is called inside a backward pass, as activation checkpointing does.
+        If a seeded layer is called inside a backward pass by another checkpointing than torch's,
+        where its step is not known.
 
     Notes
     -----
@@ -102,6 +104,20 @@ class NoiseLayer(nn.Module):
         if seed is not None and site is not None:
             Stream(seed).site(site)  # refuses what is no site, now and not at the first call
         self._set(arguments, kind)
+        register(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy, which counts on its own."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        register(self)
+
+    def snapshot(self) -> Any:
+        """Return what the next noise depends on."""
+        return self._step, self._kind, self.arguments
+
+    def restore(self, state: Any) -> None:
+        """Return to what a snapshot says."""
+        self._step, self._kind, self.arguments = state
 
     def _set(self, arguments: dict[str, Any], kind: Kind) -> None:
         if self.seed is None and isinstance(kind.rate, Schedule):
@@ -111,7 +127,7 @@ class NoiseLayer(nn.Module):
     @property
     def kind(self) -> Kind:
         """The noise, as the arguments make it."""
-        return self._kind
+        return cast(Kind, self._kind)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an argument of the kind by making another kind; anything else as usual."""

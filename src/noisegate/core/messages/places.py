@@ -29,9 +29,10 @@ def no_step(who: str) -> str:
 
 def in_backward(who: str) -> str:
     return (
-        f"{who}: a seeded noise was called inside a backward pass (activation checkpointing), "
-        "where its step is not known, and another mask would make the gradient wrong. Leave it "
-        "out of the checkpointed part, or call a kind there with a key of your own."
+        f"{who}: a seeded noise was called inside a backward pass that torch.utils.checkpoint "
+        "does not know, where its step is unknown, and another mask would make the gradient "
+        "wrong. Use torch.utils.checkpoint, leave the noise out of that part, or call a kind "
+        "there with a key of your own."
     )
 
 
