@@ -133,7 +133,8 @@ CASES: list[Case] = [
     (
         lambda: ng.inject(net(), {":out": 0.5}, sede=1),  # type: ignore[call-arg]
         Type,
-        "inject: unknown keyword `sede`; known are `model`, `rules`, `seed`. Did you mean `seed`?",
+        "inject: unknown keyword `sede`; known are `model`, `rules`, `seed`, `sample_axis`. "
+        "Did you mean `seed`?",
     ),
     (
         lambda: ng.numpy.dropout_forward(X, 0.5, trainning=True),  # type: ignore[call-arg]

@@ -15,6 +15,22 @@ class Unknown:
 
 
 CASES: list[Case] = [
+    # Rules
+    (
+        lambda: ng.inject(net(), {"hid1:out": []}, seed=1),
+        Value,
+        "inject: the list of 'hid1:out' is empty, so no noise would act. Leave out the rule.",
+    ),
+    (
+        lambda: ng.inject(net(), {"hid1:out": 0.5}, seed=1, sample_axis={"hid2:out": 1}),
+        Value,
+        "inject: `sample_axis` names 'hid2:out', which is none of the rules 'hid1:out'.",
+    ),
+    (
+        lambda: ng.inject(net(), {"hid1:out": 0.5}, seed=1, sample_axis="1"),  # type: ignore[arg-type]
+        Type,
+        "inject: `sample_axis` must be a whole number or None; got '1'.",
+    ),
     # Seeds, sites, keys
     (lambda: ng.Stream(-1), Value, "Stream: `seed` must be in [0, 2**64); got -1."),
     (

@@ -31,6 +31,7 @@ NAMES = {
     "dropout_locations",
     "errors",
     "from_config",
+    "handles",
     "inject",
     "locked_dropout",
     "mask",

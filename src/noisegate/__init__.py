@@ -41,7 +41,7 @@ from .core.presets import (
 
 if TYPE_CHECKING:
     from . import numpy, pictures, study, torch
-    from .injection import inject
+    from .injection import handles, inject
     from .numpy import mask, noise
 
 __version__ = "0.1.0"
@@ -65,6 +65,7 @@ __all__ = [
     "dropout_locations",
     "errors",
     "from_config",
+    "handles",
     "inject",
     "locked_dropout",
     "mask",
@@ -79,6 +80,7 @@ __all__ = [
 
 # Name: (module, what of it; None is the module itself). A module whose extra is missing says so.
 _LAZY = {
+    "handles": ("injection", "handles"),
     "inject": ("injection", "inject"),
     "mask": ("numpy", "mask"),
     "noise": ("numpy", "noise"),

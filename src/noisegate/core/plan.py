@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 from . import checks, messages, patterns
 from .errors import InvalidType, InvalidValue, UnmatchedRule
@@ -19,6 +21,7 @@ class Placement:
     kind: Kind
     slot: int
     rule: str
+    sample_axis: int | None = 0
 
     @property
     def name(self) -> tuple[str, str, int]:
@@ -51,19 +54,24 @@ class Plan:
 
 
 def make_plan(
-    rules: Mapping[str, object], sites: Sequence[str], taken: AbstractSet[tuple[str, str, int]]
+    rules: Mapping[str, object],
+    sites: Sequence[str],
+    taken: AbstractSet[tuple[str, str, int]],
+    sample_axis: Any = 0,
 ) -> Plan:
     """Return the plan of rules over a model's sites.
 
     Parameters
     ----------
-    rules : mapping of pattern to number, Schedule or Kind
+    rules : mapping of pattern to number, Schedule, Kind, or a list of them
         A number p, or a schedule of it, means ``Dropout(p)``. Every rule that matches a site
         acts there.
     sites : sequence of str
         The model's sites, ``path:port``.
     taken : set of (site, kind, slot)
         Slots that other noises of the same seed hold on this model.
+    sample_axis : int, None, or mapping of rule to int or None
+        The axis of the samples, of all rules or of some.
 
     Raises
     ------
@@ -79,17 +87,38 @@ def make_plan(
     used = set(taken)
     placements: list[Placement] = []
     notes: list[str] = []
+    axes = _axes(rules, sample_axis)
     for pattern, value in rules.items():
-        rule, kind = patterns.checked(pattern), _kind(pattern, value)
+        rule, kinds = patterns.checked(pattern), _kinds(pattern, value)
         matched = patterns.matches(rule, sites)
         if not matched:
             raise UnmatchedRule(messages.unmatched(rule, sites))
-        for site in matched:
-            placement = Placement(site, kind, _free_slot(site, kind, used), rule)
+        for site, kind in product(matched, kinds):
+            slot = _free_slot(site, kind, used)
+            placement = Placement(site, kind, slot, rule, axes[rule])
             used.add(placement.name)
             placements.append(placement)
         notes += _notes(rule, matched)
     return Plan(tuple(placements), tuple(notes))
+
+
+def _axes(rules: Mapping[str, object], sample_axis: Any) -> dict[str, int | None]:
+    """Return the sample axis of each rule."""
+    given = sample_axis if isinstance(sample_axis, Mapping) else dict.fromkeys(rules, sample_axis)
+    for rule, axis in given.items():
+        if rule not in rules:
+            raise InvalidValue(messages.axis_of_no_rule(rule, list(rules)))
+        if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
+            raise InvalidType(messages.bad_sample_axis("inject", axis))
+    return {rule: given.get(rule, 0) for rule in rules}
+
+
+def _kinds(pattern: str, value: object) -> list[Kind]:
+    if isinstance(value, list | tuple):
+        if not value:
+            raise InvalidValue(messages.empty_list(pattern))
+        return [_kind(pattern, part) for part in value]
+    return [_kind(pattern, value)]
 
 
 def _kind(pattern: str, value: object) -> Kind:

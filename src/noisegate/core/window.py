@@ -170,7 +170,7 @@ def _rows(who: str, rows: Any, extent: int) -> range | tuple[int, ...]:
         if step < 1 or stop < 0:
             raise InvalidValue(messages.open_slice(who, rows))
         rows = range(start, stop, step)
-    ids = _ids(who, rows)
+    ids = rows_of(who, rows)
     if len(ids) != extent:
         raise InvalidValue(messages.rows_count(who, len(ids), extent))
     return ids
@@ -182,10 +182,11 @@ def _select_rows(who: str, rows: Any, extent: int) -> range | tuple[int, ...]:
         return range(extent)
     if isinstance(rows, slice):
         return range(extent)[rows]
-    return _ids(who, rows)
+    return rows_of(who, rows)
 
 
-def _ids(who: str, rows: Any) -> range | tuple[int, ...]:
+def rows_of(who: str, rows: Any) -> range | tuple[int, ...]:
+    """Return ids of samples as whole numbers in [0, 2⁶⁴)."""
     if isinstance(rows, range):
         ends = (rows[0], rows[-1]) if len(rows) else ()
         for row in ends:

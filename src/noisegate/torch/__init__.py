@@ -37,7 +37,7 @@ from .functional import (
     spatial_dropout3d,
     uniform_noise,
 )
-from .hooks import attach, on_forward, sites
+from .hooks import attach, handles, on_forward, sites
 from .layers import (
     AlphaDropout,
     DropBlock,
@@ -108,6 +108,7 @@ __all__ = [
     "feature_alpha_dropout",
     "gaussian_dropout",
     "gaussian_noise",
+    "handles",
     "impulse_noise",
     "layer",
     "locked_dropout",

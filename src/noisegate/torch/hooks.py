@@ -1,6 +1,6 @@
 """What injection needs of PyTorch: a model's sites, hooks at them, and its forward passes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,21 +28,67 @@ def attach(model: nn.Module, site: str, function: Function) -> Callable[[], None
     return module.register_forward_hook(_After(site, function)).remove
 
 
-def on_forward(model: nn.Module, function: Callable[[bool], None]) -> Callable[[], None]:
-    """Call a function with the model's mode before each forward; return how to undo it."""
-    return model.register_forward_pre_hook(_Begin(function), prepend=True).remove
+def on_forward(
+    model: nn.Module, begin: Callable[[bool, int | None], None], end: Callable[[], None]
+) -> Callable[[], None]:
+    """Call `begin` with the model's mode and batch before each forward, and `end` after it.
+
+    `end` is called after a failed forward too. Returns how to undo both.
+    """
+    before = model.register_forward_pre_hook(_Begin(begin), prepend=True, with_kwargs=True)
+    after = model.register_forward_hook(_End(end), always_call=True)
+    return _Undo(before.remove, after.remove)
+
+
+def handles(model: nn.Module) -> list[Any]:
+    """Return what was given to `on_forward`, in the order in which it was put in."""
+    hooks = model._forward_hooks.values()
+    ends = [hook.function for hook in hooks if isinstance(hook, _End)]
+    return [getattr(end, "__self__", end) for end in ends]
+
+
+class _Undo:
+    """Several removals as one, which a copied model copies."""
+
+    def __init__(self, *removals: Callable[[], None]) -> None:
+        self.removals = removals
+
+    def __call__(self) -> None:
+        for remove in self.removals:
+            remove()
 
 
 # Hooks run outside of a compiled graph: a step is a Python number, and would be compiled in.
 
 
 class _Begin:
-    def __init__(self, function: Callable[[bool], None]) -> None:
+    def __init__(self, function: Callable[[bool, int | None], None]) -> None:
         self.function = function
 
     @eager_only
-    def __call__(self, module: nn.Module, args: Any) -> None:
-        self.function(module.training)
+    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        self.function(module.training, _batch([*args, *kwargs.values()]))
+
+
+class _End:
+    def __init__(self, function: Callable[[], None]) -> None:
+        self.function = function
+
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.function()
+
+
+def _batch(values: list[Any]) -> int | None:
+    """Return the extent of the first axis of the first tensor, also within what is given."""
+    for value in values:
+        if isinstance(value, Tensor) and value.ndim:
+            return int(value.shape[0])
+        if isinstance(value, Mapping | list | tuple):
+            within = _batch(list(value.values() if isinstance(value, Mapping) else value))
+            if within is not None:
+                return within
+    return None
 
 
 class _Before:

@@ -130,3 +130,36 @@ def learned_rate(who: str) -> str:
 
 def learned_zero(who: str) -> str:
     return f"{who}: `p` must be in (0, 1), since it is learned by its logit; got 0.0."
+
+
+def empty_list(pattern: str) -> str:
+    return f"inject: the list of '{pattern}' is empty, so no noise would act. Leave out the rule."
+
+
+def axis_of_no_rule(rule: object, rules: Sequence[str]) -> str:
+    return (
+        f"inject: `sample_axis` names {rule!r}, which is none of the rules "
+        f"{', '.join(map(repr, rules))}."
+    )
+
+
+def other_extent(site: str, extent: int, batch: object) -> str:
+    return (
+        f"inject: the site '{site}' sees {extent} samples, and the model's forward has {batch}, so "
+        "their rows are not known. Give the rule a sample_axis, or leave the site out."
+    )
+
+
+def without_root(site: str) -> str:
+    return (
+        f"noisegate: '{site}' is used without its model, which alone knows the step. It has fresh "
+        "noise, that no mask can be rebuilt of by its step."
+    )
+
+
+def passed_on(rule: str, site: str, inner: str) -> str:
+    return f"'{site}' passes on the tensor of '{inner}', where '{rule}' has acted; it acts once."
+
+
+def other_state(name: str, got: object, mine: object) -> str:
+    return f"load_state: the state's `{name}` is another; got {got!r}, and this noise has {mine!r}."
