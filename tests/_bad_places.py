@@ -242,7 +242,8 @@ CASES: list[Case] = [
     (
         lambda: ng.inject(net(), {}),
         Value,
-        "inject: `rules` is empty, so no noise would act. Write for example {'hid*:out': 0.5}.",
+        "inject: no rule is given, so no noise would act. Write for example {'hid*:out': 0.5}, or "
+        "existing=True for the model's own dropouts.",
     ),
     (
         lambda: ng.inject(net(), {"hid1": 0.5}),
@@ -251,15 +252,36 @@ CASES: list[Case] = [
         "Write for example 'hid1:out'.",
     ),
     (
-        lambda: ng.inject(net(), {"hid1:weight": 0.5}),
+        lambda: ng.inject(net(), {"hid1:wieght": 0.5}),
         Value,
-        "inject: the port of a rule must be `in` or `out`; got `weight` in 'hid1:weight'. "
-        "Write for example 'hid1:out'.",
+        "inject: the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
+        "parameter's name; got `wieght` in 'hid1:wieght'. Write for example 'hid1:out'.",
     ),
     (
         lambda: ng.inject(net(), {"hid1:out": "0.5"}),
         Type,
         "inject: the noise of 'hid1:out' must be a number or a kind; got '0.5'. "
         "Write for example 0.5 or noisegate.GaussianNoise(0.1).",
+    ),
+    (
+        lambda: ng.inject(net(), {":out": 0.5}, unreached="ignore"),
+        Value,
+        "inject: `unreached` must be 'raise' or 'keep'; got 'ignore'.",
+    ),
+    (
+        lambda: ng.inject(net(), {":out": 0.5}, existing="yes"),  # type: ignore[arg-type]
+        Type,
+        "inject: `existing` must be True or False; got 'yes'.",
+    ),
+    (
+        lambda: ng.inject(net(), {":out": 0.5}, seed=1).mask("hid1:out"),
+        Value,
+        "mask: 'hid1:out' has no noise. The nearest that have are ':out'.",
+    ),
+    (
+        lambda: ng.inject(net(), {":out": 0.5}, seed=1).mask(":out"),
+        Value,
+        "mask: the shape at ':out' is not known before a forward with noise there. Run the model "
+        "once in training.",
     ),
 ]

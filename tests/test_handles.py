@@ -141,7 +141,7 @@ def test_a_list_acts_one_after_the_other() -> None:
     expected = ng.GaussianNoise(0.1)(ng.Dropout(0.5)(X, site.at(0)), site.at(0))
     second = ng.Stream(13).site("0:out", slot=1).at(0)
     assert_same_bits(net(X), ng.Dropout(0.2)(expected, second))
-    assert [line.split()[-1] for line in noise.report().splitlines()[1:]] == ["0:out"] * 3
+    assert [row[3] for row in noise.report().rows] == ["0:out"] * 3
 
 
 def test_where_nested_modules_pass_on_a_tensor_a_rule_acts_once_innermost() -> None:

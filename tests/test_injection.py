@@ -119,9 +119,9 @@ def test_every_rule_that_matches_acts_with_its_own_mask() -> None:
     assert (first != second).any()
     dropped = np.where(first & second, np.float32(4), np.float32(0))
     assert_same_bits(values[0].detach().numpy(), ng.GaussianNoise(1.0)(dropped, site.at(0)))
-    assert noise.report().splitlines()[1:3] == [
-        "hid1:out  Dropout(p=0.5)            0     hid1:out",
-        "hid1:out  Dropout(p=0.5)            1     hid*:out",
+    assert [row[:4] for row in noise.report().rows[:2]] == [
+        ("hid1:out", "Dropout(p=0.5)", "0", "hid1:out"),
+        ("hid1:out", "Dropout(p=0.5)", "1", "hid*:out"),
     ]
 
 
@@ -282,12 +282,12 @@ def test_tuples_lists_and_keyword_arguments() -> None:
 
 def test_a_site_without_floats_is_refused_in_a_sentence() -> None:
     model = nn.Sequential(nn.Embedding(9, 4))
-    ng.inject(model, {"in:out": 0.5}, seed=1)
+    ng.inject(model, {"0:in": 0.5}, seed=1)
     with assert_sentence(
         ng.InvalidType,
-        "inject: the site ':in' must see a floating-point tensor, or a tuple or list that holds "
-        "one; got a tensor of torch.int64. Name a site after the embedding or the tensor's own "
-        "module.",
+        "inject: the site '0:in' must see a floating-point tensor, or a tuple, list or dict that "
+        "holds one; got a tensor of torch.int64. Name a site after the embedding or the tensor's "
+        "own module.",
     ):
         model(torch.arange(3))
 

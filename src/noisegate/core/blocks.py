@@ -4,9 +4,8 @@ Written once over the engine's arrays. Words live in int64 with 32 clean bits; a
 overflows wraps, which leaves its low 64 bits, and every shift is followed by a mask.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from .engine import Array, Engine
 from .keys import Key
@@ -103,7 +102,7 @@ def read(
     function: Callable[[Chunk], Array],
 ) -> Array:
     """Return `function` of every chunk of a window, put together in the local noise shape."""
-    blocks, columns = _addresses(engine, window)
+    blocks, pick = _addresses(engine, window)
     rows = window.rows
     passes = list(_passes(len(rows), len(blocks), engine.blocks_per_pass))
     parts = (_chunk(engine, key, kind, rows[r], blocks[b]) for r, b in passes)
@@ -113,7 +112,7 @@ def read(
         result = engine.empty((len(rows), 8 * len(blocks)), dtype)
         for (r, b), chunk in zip(passes, parts, strict=True):
             result[r, 8 * b.start : 8 * b.stop] = function(chunk)
-    return _shape_as(engine, window, result[:, columns])
+    return _shape_as(engine, window, pick(result))
 
 
 def _chunk(
@@ -132,19 +131,38 @@ def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
     return engine.integers(words).reshape(-1, 1)
 
 
-def _addresses(engine: Engine, window: Window) -> tuple[Array, Any]:
-    """Return the blocks that a row of the window touches and its columns among their lanes."""
-    first, count = window.first, window.count
+def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the blocks that a row of the window touches, and what picks its lanes from theirs."""
+    first, count, runs = window.first, window.count, window.runs
     if window.contiguous:
         start = first >> 3
         stop = (first + count + 7) >> 3 if count else start
-        return engine.integers(range(start, stop)), slice(first & 7, (first & 7) + count)
-    offsets = engine.integers((0,))
-    for start, extent, stride in window.runs:
-        along = engine.integers(range(start * stride, (start + extent) * stride, stride))
-        offsets = (offsets.reshape(-1, 1) + along).reshape(-1)
+        part = slice(first & 7, (first & 7) + count)
+        return engine.integers(range(start, stop)), lambda lanes: lanes[:, part]
+    *outer, (begin, extent, step) = runs
+    if step == 1 and not any(stride & 7 for _, _, stride in outer):
+        # Every run along the last axis starts a block, as every query of attention does.
+        start, stop = begin >> 3, (begin + extent + 7) >> 3
+        width, part = 8 * (stop - start), slice(begin & 7, (begin & 7) + extent)
+        blocks = _grid(engine, [*((i, n, s >> 3) for i, n, s in outer), (start, stop - start, 1)])
+
+        def pick(lanes: Array) -> Array:
+            return lanes.reshape(len(lanes), -1, width)[:, :, part].reshape(len(lanes), -1)
+
+        return blocks, pick
+    offsets = _grid(engine, runs)
     blocks, position = engine.unique(offsets >> 3)
-    return blocks, (position << 3) + (offsets & 7)
+    columns = (position << 3) + (offsets & 7)
+    return blocks, lambda lanes: lanes[:, columns]
+
+
+def _grid(engine: Engine, runs: Iterable[tuple[int, int, int]]) -> Array:
+    """Return the sums of all (start + i) · stride, i below the extent, one of each run."""
+    sums = engine.integers((0,))
+    for start, extent, stride in runs:
+        along = engine.integers(range(start * stride, (start + extent) * stride, stride))
+        sums = (sums.reshape(-1, 1) + along).reshape(-1)
+    return sums
 
 
 def _passes(rows: int, blocks: int, size: int) -> Iterator[tuple[slice, slice]]:
@@ -163,6 +181,8 @@ def _passes(rows: int, blocks: int, size: int) -> Iterator[tuple[slice, slice]]:
 
 def _shape_as(engine: Engine, window: Window, field: Array) -> Array:
     """Return a field of shape (rows, offsets) in the local noise shape."""
+    if window.form is not None:
+        return field.reshape(window.form)
     others = tuple(window.extent[axis] for axis in window.offset_axes)
     if window.sample_axis is None:
         return field.reshape(others)

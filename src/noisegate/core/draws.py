@@ -55,7 +55,7 @@ class Draws:
             return ~(self.u32(number) < self._live_threshold(p))
         t = philox.threshold(p)
         if t in (0, ALL):
-            everywhere = self.engine.empty(self.window.extent, "bool")
+            everywhere = self.engine.empty(self.window.form or self.window.extent, "bool")
             everywhere[...] = t == 0
             return everywhere
         return ~self._read("bool", lambda chunk: chunk.below(number, t))

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, ClassVar, cast
 
 from . import axes, checks, messages
@@ -13,7 +13,7 @@ from .engine import Array
 from .errors import InvalidType, InvalidValue
 from .keys import Key
 from .schedule import Schedule
-from .window import DEFAULT_AXIS
+from .window import DEFAULT_AXIS, SampleAxis
 
 # What `p` may be where the noise grows without bound towards 1.
 BELOW_ONE = 1 - 2.0**-53
@@ -176,7 +176,7 @@ class Kind(ABC):
         x: Any,
         key: Key,
         rows: Any = None,
-        sample_axis: int | None = DEFAULT_AXIS,
+        sample_axis: SampleAxis = DEFAULT_AXIS,
         **live: Any,
     ) -> Any:
         """Return x with the noise of this key on it.
@@ -189,9 +189,10 @@ class Kind(ABC):
             ``Stream(seed).site(name).at(step)``.
         rows : slice or sequence of int, optional
             Which sample each of x's samples is, in [0, 2⁶⁴); by default 0, 1, 2 ….
-        sample_axis : int or None
+        sample_axis : int, None or "attention"
             The axis of the samples. None means there is none; arrays of rank 0 and 1 have
-            none unless it is named.
+            none unless it is named. "attention" is for probabilities (batch, head, query, key),
+            or with the first two as one: neither padding nor merging then changes the noise.
         **live
             The rate (`p`, `sigma` or `width`) as a number, a schedule, or an array that
             broadcasts to x. A number is checked; an array is clamped to its bounds, and NaN
@@ -204,6 +205,10 @@ class Kind(ABC):
         """
         face = face_of_array(type(self).__name__, x)
         return face.apply(self, x, key, rows, sample_axis, live)
+
+    def at_rate(self, rate: object) -> "Kind":
+        """Return this kind with another rate."""
+        return cast(Kind, replace(cast(Any, self), **{self.RATE: rate}))
 
     def config(self) -> dict[str, Any]:
         """Return the kind as a dict that JSON can hold; `noisegate.from_config` reads it."""

@@ -1,30 +1,108 @@
-"""Patterns of sites: shell globs over ``path:port``, where ``*`` crosses dots."""
+"""The grammar of sites, ``path:port``, and of the patterns that name them.
 
-from collections.abc import Sequence
+Patterns are shell globs over paths, in which ``*`` crosses dots. Of a port nothing is a glob:
+`dropout`, `noise` and `probs` mean all calls of that module, ``dropout.0``, ``dropout.1`` … one of
+them, and ``out.logits`` or ``out.1`` one part of what a module returns.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from . import messages
 from .errors import InvalidType, InvalidValue
 
-PORTS = ("in", "out")
+# Where a module has a tensor that a hook sees; where its own noise is; a parameter's name.
+HOOKED, PRE, COUNTED = ("in", "out"), "pre", ("dropout", "noise", "probs")
+_PORT = re.compile(
+    rf"(?P<hooked>{'|'.join(HOOKED)})(\.(?P<part>[^.:*?\[\]]+))?"
+    rf"|(?P<counted>{'|'.join(COUNTED)})(\.(?P<number>\d+))?"
+    rf"|{PRE}|(?P<parameter>[A-Za-z_]\w*)"
+)
 
 # theanets' names for a model's own input and output, unless a module bears the name.
 ALIASES = {"in:out": ":in", "out:out": ":out"}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """What follows the colon.
+
+    Attributes
+    ----------
+    name : str
+        `in`, `out`, `pre`, `dropout`, `noise`, `probs`, or a parameter's name.
+    part : str or None
+        Which of the values that a module takes or returns, by name or number.
+    number : int or None
+        Which of the module's own calls.
+    """
+
+    name: str
+    part: str | None = None
+    number: int | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a noise that the module makes itself."""
+        return self.name in COUNTED
+
+    @property
+    def parameter(self) -> bool:
+        """Whether it is none of the known words, and so a parameter's name."""
+        return self.name not in (*HOOKED, PRE, *COUNTED)
+
+
+def split(site: str) -> tuple[str, str]:
+    """Return the path and the port of a site or a pattern."""
+    path, _, port = site.rpartition(":")
+    return path, port
+
+
+def port_of(site: str) -> Port:
+    """Return the port of a well-formed site or pattern."""
+    word = split(site)[1]
+    match = _PORT.fullmatch(word)
+    if match is None:
+        raise InvalidValue(messages.no_port(site, word))
+    number = None if match["number"] is None else int(match["number"])
+    return Port(match["hooked"] or match["counted"] or word, match["part"], number)
+
+
+def own_site(path: str, port: str, number: int) -> str:
+    """Return the site of one of the noises that a module makes itself, counted from 0."""
+    return f"{path}:{port}.{number}" if number else f"{path}:{port}"
 
 
 def checked(pattern: object) -> str:
     """Return a pattern if it is well formed, or raise."""
     if not isinstance(pattern, str) or ":" not in pattern:
         raise InvalidType(messages.bad_pattern(pattern))
-    port = pattern.rpartition(":")[2]
-    if port not in PORTS:
-        raise InvalidValue(messages.no_port(pattern, port))
+    port_of(pattern)
     return pattern
 
 
 def matches(pattern: str, sites: Sequence[str]) -> list[str]:
-    """Return the sites that a pattern names, in their order."""
+    """Return the sites that a pattern names, in their order; with the part that it names."""
     alias = ALIASES.get(pattern)
     if alias is not None and pattern not in sites:
-        return [alias]
-    return [site for site in sites if fnmatchcase(site, pattern)]
+        return [alias] if alias in sites else []
+    glob, port = split(pattern)[0], port_of(pattern)
+    suffix = "" if port.part is None else f".{port.part}"
+    return [
+        site + suffix for site in sites if fnmatchcase(split(site)[0], glob) and _is(port, site)
+    ]
+
+
+def _is(port: Port, site: str) -> bool:
+    other = port_of(site)
+    if port.own:
+        return port.name == other.name and port.number in (None, other.number or 0)
+    return port.name == other.name
+
+
+def nearest_first(sites: Iterable[str]) -> list[str]:
+    """Return sites with those that are read most often first: outputs, inputs, the others."""
+    order = {"out": 0, "in": 1}
+    return sorted(sites, key=lambda site: order.get(port_of(site).name, 2))

@@ -1,27 +1,43 @@
-"""Rules and a list of sites make a plan: who gets which noise, in which order, and why."""
+"""Rules and a model's sites make a plan: who gets which noise, in which order, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import checks, messages, patterns
 from .errors import InvalidType, InvalidValue, UnmatchedRule
 from .kind import Kind
-from .kinds import Dropout
+from .kinds import Dropout, GaussianNoise
 from .schedule import Schedule
+from .sites import Call, Sites
+
+# What the report calls the rule by which a model's own noise is taken over.
+EXISTING = "existing"
+
+# theanets' words: where, and what a number means there.
+SHORTHANDS: dict[str, tuple[str, Callable[[Any], Kind]]] = {
+    f"{role}_{word}": (role, kind)
+    for word, kind in (("dropout", Dropout), ("noise", GaussianNoise))
+    for role in ("input", "hidden", "output")
+}
+
+Taken = AbstractSet[tuple[str, str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One noise at one site, by one rule."""
+    """One noise at one site, by one rule.
+
+    `own` says that it is a noise of the model's own, with the rate that the model gives it.
+    """
 
     site: str
     kind: Kind
     slot: int
     rule: str
     sample_axis: int | None = 0
+    own: bool = False
 
     @property
     def name(self) -> tuple[str, str, int]:
@@ -30,87 +46,203 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Every placement of an injection, in the order of the rules, and what is worth saying."""
+class Rule:
+    """A rule, checked: its pattern or shorthand, its noises, its sample axis."""
 
-    placements: tuple[Placement, ...]
-    notes: tuple[str, ...]
+    text: str
+    kinds: tuple[Kind, ...]
+    sample_axis: int | None
 
     @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites that get noise, each once, in the order of the rules."""
-        return tuple(dict.fromkeys(placement.site for placement in self.placements))
-
-    def report(self) -> str:
-        """Return the plan as a table in plain text."""
-        rows = [("site", "noise", "slot", "rule")]
-        rows += [(p.site, repr(p.kind), str(p.slot), p.rule) for p in self.placements]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+    def waits(self) -> bool:
+        """Whether sites that it names may show in a forward only."""
+        return self.text not in SHORTHANDS and patterns.port_of(self.text).own
 
 
-def make_plan(
-    rules: Mapping[str, object],
-    sites: Sequence[str],
-    taken: AbstractSet[tuple[str, str, int]],
-    sample_axis: Any = 0,
-) -> Plan:
-    """Return the plan of rules over a model's sites.
+class Plan:
+    """Every placement of an injection, in the order of the rules, and what is worth saying.
 
     Parameters
     ----------
     rules : mapping of pattern to number, Schedule, Kind, or a list of them
         A number p, or a schedule of it, means ``Dropout(p)``. Every rule that matches a site
         acts there.
-    sites : sequence of str
-        The model's sites, ``path:port``.
-    taken : set of (site, kind, slot)
-        Slots that other noises of the same seed hold on this model.
+    sites : Sites
+        The model's sites.
+    taken : callable
+        Returns the (site, kind, slot) that other noises of the same seed hold on this model.
     sample_axis : int, None, or mapping of rule to int or None
         The axis of the samples, of all rules or of some.
+    existing : bool
+        Whether the model's own noises are taken over where no rule names them.
+    keep : bool
+        Whether those that cannot be taken over are left to the model, and not refused.
 
     Raises
     ------
     UnmatchedRule
-        If a rule matches no site; the message names the nearest.
+        If a rule matches no site, and none can show later; the message names the nearest.
     InvalidType, InvalidValue
-        If a pattern or a noise is malformed.
+        If a pattern or a noise is malformed, or a noise of the model's own cannot be reached.
     """
+
+    def __init__(
+        self,
+        rules: Mapping[str, object],
+        sites: Sites,
+        taken: Callable[[], Taken],
+        sample_axis: Any = 0,
+        existing: bool = False,
+        keep: bool = False,
+    ) -> None:
+        self._sites, self._taken, self._existing, self._keep = sites, taken, existing, keep
+        self.rules = _checked_rules(rules, sample_axis)
+        by_rule = isinstance(sample_axis, Mapping)
+        self._axis = _checked_axis(sample_axis.get(EXISTING, 0) if by_rule else sample_axis)
+        if not self.rules and not existing:
+            raise InvalidValue(messages.no_rules())
+        self.placements: list[Placement] = []
+        self.notes: list[str] = []
+        self._unreached: dict[str, str] = {}
+        self._left: set[str] = set()
+        for rule in self.rules:
+            self._place_rule(rule)
+        for site, call in sites.own.items():
+            self._place_own(site, call)
+        for site, words in sites.unreached.items() if existing else ():
+            self.unreached(site, words)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that have noise, each once, in the order in which they were found."""
+        return tuple(dict.fromkeys(placement.site for placement in self.placements))
+
+    @property
+    def looks(self) -> bool:
+        """Whether a forward has to be looked at for noises that functions make."""
+        return self._existing or any(rule.waits for rule in self.rules)
+
+    def found(self, site: str, call: Call) -> list[Placement]:
+        """Return what is placed at a site that showed in a forward."""
+        count = len(self.placements)
+        for rule in self.rules:
+            if rule.waits and patterns.matches(rule.text, [site]):
+                self._place(rule, [site])
+        self._place_own(site, call)
+        return self.placements[count:]
+
+    def unreached(self, site: str, words: str) -> None:
+        """Note a noise of the model's own that cannot be taken over, or refuse it."""
+        if not self._existing or site in self._unreached:
+            return
+        if not self._keep:
+            raise InvalidValue(messages.unreached({**self._unreached, site: words}))
+        self._unreached[site] = words
+        self.note(messages.left_to_model(site, words))
+
+    def note(self, sentence: str) -> None:
+        """Say something in the report, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def replace(self, old: Placement, **changes: Any) -> Placement:
+        """Return a placement with something changed; at another site it gets a slot there."""
+        new = replace(old, **changes)
+        if new.site != old.site:
+            new = replace(new, slot=self._free_slot(new.site, new.kind))
+        self.placements[self.placements.index(old)] = new
+        return new
+
+    def check_all_matched(self) -> None:
+        """Raise if a rule has matched nothing, now that a forward has shown every site."""
+        matched = {placement.rule for placement in self.placements}
+        names = [*self._sites.names, *self.sites]
+        for rule in self.rules:
+            if rule.text not in matched | self._left:
+                raise UnmatchedRule(messages.unmatched(rule.text, names))
+        if not self.placements:
+            raise InvalidValue(messages.nothing_existing())
+
+    def _place_rule(self, rule: Rule) -> None:
+        if rule.text in SHORTHANDS:
+            role = SHORTHANDS[rule.text][0]
+            matched = list(self._sites.roles.get(role, ()))
+            if not matched:
+                raise UnmatchedRule(messages.no_role(rule.text, role))
+            self._place(rule, matched)
+            sites = dict.fromkeys(p.site for p in self.placements if p.rule == rule.text)
+            self.note(messages.meaning(rule.text, list(sites)))
+            return
+        matched = patterns.matches(rule.text, self._sites.names)
+        left = self._leave_reserved(rule, matched)
+        if not matched and not rule.waits and not left:
+            if patterns.port_of(rule.text).parameter:
+                raise InvalidValue(messages.no_port(rule.text, patterns.split(rule.text)[1]))
+            raise UnmatchedRule(messages.unmatched(rule.text, self._sites.names))
+        self._place(rule, matched)
+        self.notes += _notes(rule.text, matched)
+
+    def _leave_reserved(self, rule: Rule, matched: Sequence[str]) -> bool:
+        """Refuse a rule that names what a later version will have; or leave that, and say so."""
+        text, reserved = rule.text, self._sites.reserved
+        asked = patterns.port_of(text).name == "probs" or not (matched or rule.waits)
+        for site in patterns.matches(text, list(reserved)):
+            if not (asked or site == text or site in self._sites.unreached):
+                continue
+            if not self._keep:
+                raise InvalidValue(messages.reserved(text, site, reserved[site]))
+            self.note(messages.left_to_model(site, reserved[site]))
+            self._left.add(text)
+        return text in self._left
+
+    def _place(self, rule: Rule, sites: Sequence[str]) -> None:
+        for site in sites:
+            if site == ":in" and self._sites.takes_tokens and self._sites.tokens:
+                self.note(messages.tokens(rule.text, self._sites.tokens))
+                site = self._sites.tokens
+            for kind in rule.kinds:
+                slot = self._free_slot(site, kind)
+                placement = Placement(site, kind, slot, rule.text, rule.sample_axis)
+                self.placements.append(placement)
+
+    def _place_own(self, site: str, call: Call) -> None:
+        if self._existing and site not in self.sites:
+            slot = self._free_slot(site, call.kind)
+            self.placements.append(Placement(site, call.kind, slot, EXISTING, self._axis, own=True))
+
+    def _free_slot(self, site: str, kind: Kind) -> int:
+        used = {placement.name for placement in self.placements} | self._taken()
+        slot = 0
+        while (site, type(kind).__name__, slot) in used:
+            slot += 1
+        return slot
+
+
+def _checked_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
     if not isinstance(rules, Mapping):
         raise InvalidType(messages.bad_rules(rules))
-    if not rules:
-        raise InvalidValue(messages.no_rules())
-    used = set(taken)
-    placements: list[Placement] = []
-    notes: list[str] = []
-    axes = _axes(rules, sample_axis)
-    for pattern, value in rules.items():
-        rule, kinds = patterns.checked(pattern), _kinds(pattern, value)
-        matched = patterns.matches(rule, sites)
-        if not matched:
-            raise UnmatchedRule(messages.unmatched(rule, sites))
-        for site, kind in product(matched, kinds):
-            slot = _free_slot(site, kind, used)
-            placement = Placement(site, kind, slot, rule, axes[rule])
-            used.add(placement.name)
-            placements.append(placement)
-        notes += _notes(rule, matched)
-    return Plan(tuple(placements), tuple(notes))
-
-
-def _axes(rules: Mapping[str, object], sample_axis: Any) -> dict[str, int | None]:
-    """Return the sample axis of each rule."""
     given = sample_axis if isinstance(sample_axis, Mapping) else dict.fromkeys(rules, sample_axis)
     for rule, axis in given.items():
-        if rule not in rules:
+        if rule not in rules and rule != EXISTING:
             raise InvalidValue(messages.axis_of_no_rule(rule, list(rules)))
-        if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
-            raise InvalidType(messages.bad_sample_axis("inject", axis))
-    return {rule: given.get(rule, 0) for rule in rules}
+        _checked_axis(axis)
+    return tuple(
+        Rule(text, tuple(_kinds(text, value)), given.get(text, 0))
+        for text, value in ((_text(pattern), value) for pattern, value in rules.items())
+    )
+
+
+def _checked_axis(axis: Any) -> int | None:
+    """Return a sample axis, or refuse it."""
+    if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
+        raise InvalidType(messages.bad_sample_axis("inject", axis))
+    return axis
+
+
+def _text(pattern: object) -> str:
+    return (
+        pattern if isinstance(pattern, str) and pattern in SHORTHANDS else patterns.checked(pattern)
+    )
 
 
 def _kinds(pattern: str, value: object) -> list[Kind]:
@@ -125,15 +257,8 @@ def _kind(pattern: str, value: object) -> Kind:
     if isinstance(value, Kind):
         return value
     if isinstance(value, Schedule) or checks.is_number(value):
-        return Dropout(value)  # type: ignore[arg-type]
+        return SHORTHANDS.get(pattern, ("", Dropout))[1](value)
     raise InvalidType(messages.bad_value(pattern, value))
-
-
-def _free_slot(site: str, kind: Kind, used: AbstractSet[tuple[str, str, int]]) -> int:
-    slot = 0
-    while (site, type(kind).__name__, slot) in used:
-        slot += 1
-    return slot
 
 
 def _notes(rule: str, matched: Sequence[str]) -> list[str]:

@@ -1,10 +1,10 @@
 """Which part of the global field an array holds, and its addresses: rows and offsets."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from math import prod
 from operator import index
-from typing import Any
+from typing import Any, Literal
 
 from . import axes as named
 from . import checks, messages
@@ -12,6 +12,13 @@ from .axes import Axes
 from .errors import InvalidType, InvalidValue
 
 OFFSET_BITS, ROW_BITS = 35, 64
+
+# Attention probabilities (batch, head, query, key) have an address of their own, in which nothing
+# moves when queries or keys are added at the end: a query takes 2**KEY_BITS offsets.
+ATTENTION: Literal["attention"] = "attention"
+QUERY_BITS, KEY_BITS = 18, 17
+
+SampleAxis = int | Literal["attention"] | None
 
 
 class DefaultAxis(int):
@@ -39,6 +46,8 @@ class Window:
         First global index on each axis; 0 on the sample axis, where `rows` rule.
     extent : tuple of int
         Local noise shape.
+    form : tuple of int, optional
+        Local noise shape as the array has it, where several of its axes make the sample axis.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +55,7 @@ class Window:
     rows: range | tuple[int, ...]
     start: tuple[int, ...]
     extent: tuple[int, ...]
+    form: tuple[int, ...] | None = None
 
     @property
     def offset_axes(self) -> tuple[int, ...]:
@@ -130,6 +140,8 @@ def window_of(
     replace them; without, it is the array's own and `rows` tell which sample each one is.
     """
     shared = named.resolve_all(who, "shared_axes", shared_axes, shape)
+    if sample_axis == ATTENTION:
+        return _attention(who, shape, shared, rows, select)
     axis = resolve_sample_axis(who, sample_axis, shape)
     if axis is None and rows is not None:
         raise InvalidValue(messages.rows_without_samples(who, shape))
@@ -143,6 +155,35 @@ def window_of(
     return _checked(who, Window(noise_shape, axis, ids, (0,) * len(shape), noise_shape))
 
 
+def _attention(
+    who: str, shape: tuple[int, ...], shared: frozenset[int], rows: Any, select: bool
+) -> Window:
+    """Return the window of attention probabilities, with all axes but the last two as one."""
+    if len(shape) < 3 or shape[-2] > 2**QUERY_BITS or shape[-1] > 2**KEY_BITS:
+        raise InvalidValue(messages.no_attention(who, shape, 2**QUERY_BITS, 2**KEY_BITS))
+    if select:
+        ids = _select_rows(who, rows, shape[0])
+        shape, heads = (len(ids), *shape[1:]), shape[1:-2]
+    else:
+        # Where heads are merged with the batch, there are as many as the ids leave.
+        count = len(rows) if len(shape) == 3 and isinstance(rows, Sized) else 0
+        split = (count, shape[0] // count) if count and shape[0] % count == 0 else shape[:-2]
+        ids, heads = _rows(who, rows, split[0]), split[1:]
+    form = tuple(1 if axis in shared else extent for axis, extent in enumerate(shape))
+    heads = form[1:-2] if len(shape) > 3 or 0 in shared else heads
+    numbers = rows_of(who, _times(range(1) if 0 in shared else ids, prod(heads)))
+    whole = (len(numbers), 1 << QUERY_BITS, 1 << KEY_BITS)
+    extent = (len(numbers), *form[-2:])
+    return _checked(who, Window(whole, 0, numbers, (0, 0, 0), extent, form))
+
+
+def _times(samples: range | tuple[int, ...], heads: int) -> range | tuple[int, ...]:
+    """Return the row of every head of every sample."""
+    if isinstance(samples, range) and samples.step == 1:
+        return range(samples.start * heads, samples.stop * heads)
+    return tuple(row * heads + head for row in samples for head in range(heads))
+
+
 def _checked(who: str, window: Window) -> Window:
     """Return a window whose samples are not too large."""
     total = prod(window.shape[axis] for axis in window.offset_axes)
@@ -153,7 +194,7 @@ def _checked(who: str, window: Window) -> Window:
 
 def local_shape(who: str, shape: tuple[int, ...], rows: Any, sample_axis: Any) -> tuple[int, ...]:
     """Return the shape of the part of a field that `rows` select."""
-    axis = resolve_sample_axis(who, sample_axis, shape)
+    axis = 0 if sample_axis == ATTENTION else resolve_sample_axis(who, sample_axis, shape)
     if axis is None:
         return shape
     return (*shape[:axis], len(_select_rows(who, rows, shape[axis])), *shape[axis + 1 :])

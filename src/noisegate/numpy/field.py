@@ -11,7 +11,7 @@ from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind, checked_kind
-from noisegate.core.window import DEFAULT_AXIS, local_shape
+from noisegate.core.window import DEFAULT_AXIS, SampleAxis, local_shape
 from noisegate.engines.numpy import NumpyEngine
 
 Shape = int | tuple[int, ...]
@@ -22,7 +22,7 @@ def noise(
     shape: Shape,
     key: Key,
     rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
+    sample_axis: SampleAxis = DEFAULT_AXIS,
     *,
     dtype: Any = "float32",
     **live: Any,
@@ -81,7 +81,7 @@ def mask(
     shape: Shape,
     key: Key,
     rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
+    sample_axis: SampleAxis = DEFAULT_AXIS,
     **live: Any,
 ) -> np.ndarray:
     """Return where a kind that removes keeps an element: True is kept.
@@ -120,7 +120,7 @@ def _field(
     shape: Shape,
     key: Key,
     rows: Any,
-    sample_axis: int | None,
+    sample_axis: SampleAxis,
     dtype: Any,
     live: Mapping[str, Any],
 ) -> Field:

@@ -11,7 +11,7 @@ from noisegate.core import checks, keys, kinds, messages
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind, checked_kind
-from noisegate.core.window import DEFAULT_AXIS, Window
+from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
 from noisegate.engines.numpy import NumpyEngine
 
 Rng = int | np.random.Generator | Key | None
@@ -24,7 +24,7 @@ def apply(
     x: Any,
     key: Key,
     rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
+    sample_axis: SampleAxis = DEFAULT_AXIS,
     live: Mapping[str, Any] | None = None,
 ) -> Any:
     """Return x with the noise of a key on it; what ``kind(x, key)`` calls for NumPy arrays."""
@@ -88,7 +88,7 @@ def forward(
     training: bool = True,
     rng: Rng = None,
     rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
+    sample_axis: SampleAxis = DEFAULT_AXIS,
     **live: Any,
 ) -> tuple[np.ndarray, Cache]:
     """Return the output of a noise, and what its backward needs.

@@ -15,7 +15,6 @@ from .functional import (
     alpha_dropout,
     apply,
     concrete_dropout,
-    draw_seed,
     drop_block,
     drop_block1d,
     drop_block2d,
@@ -37,7 +36,8 @@ from .functional import (
     spatial_dropout3d,
     uniform_noise,
 )
-from .hooks import attach, handles, on_forward, sites
+from .hooks import handles
+from .host import Host
 from .layers import (
     AlphaDropout,
     DropBlock,
@@ -63,7 +63,6 @@ from .layers import (
     UniformNoise,
     layer,
 )
-from .replay import refuse_backward, register
 
 __all__ = [
     "AlphaDropout",
@@ -82,6 +81,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "GaussianDropout",
     "GaussianNoise",
+    "Host",
     "ImpulseNoise",
     "LockedDropout",
     "NoiseLayer",
@@ -91,9 +91,7 @@ __all__ = [
     "UniformNoise",
     "alpha_dropout",
     "apply",
-    "attach",
     "concrete_dropout",
-    "draw_seed",
     "drop_block",
     "drop_block1d",
     "drop_block2d",
@@ -112,10 +110,6 @@ __all__ = [
     "impulse_noise",
     "layer",
     "locked_dropout",
-    "on_forward",
-    "refuse_backward",
-    "register",
-    "sites",
     "spatial_dropout1d",
     "spatial_dropout2d",
     "spatial_dropout3d",

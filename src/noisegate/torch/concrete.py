@@ -125,7 +125,8 @@ class ConcreteDropout(NoiseLayer):
     def _is_identity(self) -> bool:
         return False
 
-    def _live(self) -> dict[str, Any]:
+    def live(self) -> dict[str, Any]:
+        """Return the rate now, with its gradient."""
         return {"p": self.p}
 
     def _shown_rate(self) -> str:

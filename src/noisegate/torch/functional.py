@@ -13,7 +13,7 @@ from noisegate.core import checks, layers, messages
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
-from noisegate.core.window import DEFAULT_AXIS, Window
+from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
 from noisegate.engines.torch import TorchEngine
 
 P = ParamSpec("P")
@@ -157,7 +157,7 @@ def apply(
     x: Tensor,
     key: Key,
     rows: Any = None,
-    sample_axis: int | None = DEFAULT_AXIS,
+    sample_axis: SampleAxis = DEFAULT_AXIS,
     live: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Return x with the noise of a key on it; what ``kind(x, key)`` calls for tensors."""

@@ -1,39 +1,36 @@
-"""What injection needs of PyTorch: a model's sites, hooks at them, and its forward passes."""
+"""Functions put where a module's tensors go in and come out, and where a model's forward begins."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from noisegate.core import messages
-from noisegate.core.errors import InvalidType
+from noisegate.core.errors import InvalidType, InvalidValue
 
 from .functional import eager_only
-
-Function = Callable[[Any], Any]
-
-
-def sites(model: nn.Module) -> list[str]:
-    """Return the sites of a model: the input and the output of every module, by its path."""
-    return [f"{path}:{port}" for path, _ in model.named_modules() for port in ("in", "out")]
+from .own import SiteFunction
 
 
-def attach(model: nn.Module, site: str, function: Function) -> Callable[[], None]:
-    """Put a function of one tensor at a site, while its module trains; return how to undo it."""
-    path, _, port = site.rpartition(":")
-    module = model.get_submodule(path)
-    if port == "in":
-        before = _Before(site, function)
-        return module.register_forward_pre_hook(before, with_kwargs=True).remove
-    return module.register_forward_hook(_After(site, function)).remove
+def at_input(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Any:
+    """Put a function at what enters a module; return the hook's handle."""
+    before = _Before(site, part, function)
+    return module.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def at_output(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Any:
+    """Put a function at what a module returns; return the hook's handle."""
+    return module.register_forward_hook(_After(site, part, function))
 
 
 def on_forward(
-    model: nn.Module, begin: Callable[[bool, int | None], None], end: Callable[[], None]
+    model: nn.Module, begin: Callable[[bool, int | None, bool], None], end: Callable[[bool], None]
 ) -> Callable[[], None]:
-    """Call `begin` with the model's mode and batch before each forward, and `end` after it.
+    """Call `begin` before each forward of a model, and `end` after it.
 
-    `end` is called after a failed forward too. Returns how to undo both.
+    `begin` gets the model's mode, its batch, and whether only whole numbers enter; `end`, which is
+    called after a failed forward too, whether it succeeded. Returns how to undo both.
     """
     before = model.register_forward_pre_hook(_Begin(begin), prepend=True, with_kwargs=True)
     after = model.register_forward_hook(_End(end), always_call=True)
@@ -62,72 +59,137 @@ class _Undo:
 
 
 class _Begin:
-    def __init__(self, function: Callable[[bool, int | None], None]) -> None:
+    def __init__(self, function: Callable[[bool, int | None, bool], None]) -> None:
         self.function = function
 
     @eager_only
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        self.function(module.training, _batch([*args, *kwargs.values()]))
+        values = [*args, *kwargs.values()]
+        self.function(module.training, batch_of(values), _only_tokens(values))
 
 
 class _End:
-    def __init__(self, function: Callable[[], None]) -> None:
+    def __init__(self, function: Callable[[bool], None]) -> None:
         self.function = function
 
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.function()
+        self.function(output is not None)
 
 
-def _batch(values: list[Any]) -> int | None:
-    """Return the extent of the first axis of the first tensor, also within what is given."""
-    for value in values:
-        if isinstance(value, Tensor) and value.ndim:
-            return int(value.shape[0])
-        if isinstance(value, Mapping | list | tuple):
-            within = _batch(list(value.values() if isinstance(value, Mapping) else value))
-            if within is not None:
-                return within
-    return None
+def tensors(values: Any) -> list[Tensor]:
+    """Return every tensor in nested tuples, lists and mappings, in their order."""
+    if isinstance(values, Tensor):
+        return [values]
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        return [tensor for value in values for tensor in tensors(value)]
+    return []
 
 
-class _Before:
-    def __init__(self, site: str, function: Function) -> None:
-        self.site, self.function = site, function
+def batch_of(values: Any) -> int | None:
+    """Return the extent of the first axis of the first tensor in what is given."""
+    return next((int(x.shape[0]) for x in tensors(values) if x.ndim), None)
 
+
+def is_floating(value: Any) -> bool:
+    """Return whether a value is a tensor that noise can be put on."""
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+
+
+def _only_tokens(values: Any) -> bool:
+    found = tensors(values)
+    return bool(found) and not any(is_floating(x) for x in found)
+
+
+class _At:
+    def __init__(self, site: str, part: str | None, function: SiteFunction) -> None:
+        self.site, self.part, self.function = site, part, function
+
+    def noised(self, value: Any) -> Any:
+        """Return what a module takes or returns, with noise on a tensor in it."""
+        if isinstance(value, Tensor) and self.part is None and is_floating(value):
+            return self.function(value)
+        if self.part is not None:
+            return self._by_name(value, self.part)
+        changed, done = _deep(value, self.function)
+        if not done:
+            raise InvalidType(messages.no_tensor(self.site, _described(value)))
+        return changed
+
+    def _by_name(self, value: Any, part: str) -> Any:
+        parts = _parts(value)
+        if not is_floating(parts.get(part)):
+            known = [name for name, inner in parts.items() if is_floating(inner)]
+            raise InvalidValue(messages.no_part(self.site, part, known))
+        return _with(value, part, self.function(parts[part]))
+
+
+class _Before(_At):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
-        if not module.training:
+        if not self.function.acts(module.training):
             return None
-        given = [*args, *kwargs.values()]
-        changed = _on_first_tensor(self.site, given, self.function)
+        given = {str(i): value for i, value in enumerate(args)} | kwargs
+        changed = list(self.noised(given).values())
         count = len(args)
         return tuple(changed[:count]), dict(zip(kwargs, changed[count:], strict=True))
 
 
-class _After:
-    def __init__(self, site: str, function: Function) -> None:
-        self.site, self.function = site, function
-
+class _After(_At):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
-        if not module.training:
-            return None
-        if isinstance(output, Tensor):
-            return _on_first_tensor(self.site, [output], self.function)[0]
-        if type(output) in (tuple, list):
-            return type(output)(_on_first_tensor(self.site, list(output), self.function))
-        raise InvalidType(messages.no_tensor(self.site, type(output).__name__))
+        return self.noised(output) if self.function.acts(module.training) else None
 
 
-def _on_first_tensor(site: str, values: list[Any], function: Function) -> list[Any]:
-    """Return the values with the first floating-point tensor replaced by its image."""
-    for i, value in enumerate(values):
-        if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex()):
-            return [*values[:i], function(value), *values[i + 1 :]]
-    seen = ", ".join(_described(value) for value in values) or "nothing"
-    raise InvalidType(messages.no_tensor(site, seen))
+def _parts(value: Any) -> dict[str, Any]:
+    """Return what a module takes or returns by name, or by number."""
+    if isinstance(value, Mapping):
+        return {str(name): inner for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        named = getattr(value, "_fields", ())
+        numbered = {str(i): inner for i, inner in enumerate(value)}
+        return numbered | {name: getattr(value, name) for name in named}
+    return {"0": value}
+
+
+def _with(value: Any, part: str, inner: Any) -> Any:
+    """Return a copy of what a module takes or returns, with another value at a name."""
+    if isinstance(value, Mapping):
+        changed: Any = copy.copy(value)
+        name = next(key for key in value if str(key) == part)
+        changed[name] = inner
+        return changed
+    if not isinstance(value, list | tuple):
+        return inner
+    fields = list(getattr(value, "_fields", ()))
+    place = fields.index(part) if part in fields else int(part)
+    items = [*value[:place], inner, *value[place + 1 :]]
+    return type(value)(*items) if fields else type(value)(items)
+
+
+def _deep(value: Any, function: SiteFunction) -> tuple[Any, bool]:
+    """Return a copy with noise on floating tensors, the first or all; and whether one is there."""
+    if is_floating(value):
+        return function(value), True
+    if not isinstance(value, Mapping | list | tuple):
+        return value, False
+    done = False
+    names = list(value) if isinstance(value, Mapping) else range(len(value))
+    for name in names:
+        inner, found = _deep(value[name], function)
+        if found:
+            value, done = _with(value, str(name), inner), True
+            if not function.every:
+                break
+    return value, done
 
 
 def _described(value: Any) -> str:
-    return f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    if isinstance(value, Tensor):
+        return f"a tensor of {value.dtype}"
+    if isinstance(value, Mapping | list | tuple):
+        inner = value.values() if isinstance(value, Mapping) else value
+        return ", ".join(_described(part) for part in inner) or "nothing"
+    return type(value).__name__

@@ -169,13 +169,14 @@ class NoiseLayer(nn.Module):
             return x
         if self.inplace:
             refuse_leaf(type(self).__name__, x)
-        y = apply(self.kind, x, self._key(), rows, axis, self._live())
+        y = apply(self.kind, x, self._key(), rows, axis, self.live())
         return x.copy_(y) if self.inplace else y
 
     def _is_identity(self) -> bool:
         return self.kind.is_identity(cast(float, self.kind.rate))
 
-    def _live(self) -> dict[str, Any]:
+    def live(self) -> dict[str, Any]:
+        """Return the rate where it is a tensor, for a call of the kind."""
         return {}
 
     def _key(self) -> Key:

@@ -122,6 +122,8 @@ class DropBlock(Kind):
     def _sizes(self, window: Window) -> dict[int, int]:
         """Return the extent of a block on each spatial axis."""
         who, shape = type(self).__name__, window.shape
+        if window.form is not None:
+            raise InvalidValue(messages.blocks_of_attention(who))
         spatial = sorted(named.resolve_all(who, "axes", named.given(self.axes), shape))
         shared = named.resolve_all(who, "shared_axes", self.shared, shape)
         if not spatial:

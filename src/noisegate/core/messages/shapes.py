@@ -98,3 +98,14 @@ def nothing_to_draw(who: str, shape: Sequence[int]) -> str:
 
 def steps_to_draw(who: str, count: int, most: int) -> str:
     return f"{who}: `steps` must be 1 to {most} steps; got {count}."
+
+
+def no_attention(who: str, shape: Sequence[int], queries: int, keys: int) -> str:
+    return (
+        f"{who}: attention probabilities must have shape (batch, head, query, key), or the first "
+        f"two as one, of at most {queries} queries and {keys} keys; got {tuple(shape)}."
+    )
+
+
+def blocks_of_attention(who: str) -> str:
+    return f"{who}: attention probabilities have no spatial axes. Use noisegate.Dropout there."

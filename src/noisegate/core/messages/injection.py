@@ -1,0 +1,201 @@
+"""Sentences of injection and prediction: models, rules, sites, forwards."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+from ._words import _got
+
+
+def unsupported_model(value: object) -> str:
+    return (
+        "inject: `model` must be a torch.nn.Module; got "
+        f"{type(value).__module__}.{type(value).__qualname__}."
+    )
+
+
+def bad_rules(value: object) -> str:
+    return (
+        "inject: `rules` must be a dict of patterns and noises; "
+        f"{_got(value)}. Write for example {{'hid*:out': 0.5}}."
+    )
+
+
+def bad_pattern(value: object) -> str:
+    return (
+        f"inject: a pattern must be text of the form `path:port`; {_got(value)}. "
+        "Write for example 'hid1:out'."
+    )
+
+
+def bad_value(pattern: str, value: object) -> str:
+    return (
+        f"inject: the noise of '{pattern}' must be a number or a kind; {_got(value)}. "
+        "Write for example 0.5 or noisegate.GaussianNoise(0.1)."
+    )
+
+
+def no_port(pattern: str, port: str) -> str:
+    return (
+        "inject: the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
+        f"parameter's name; got `{port}` in '{pattern}'. Write for example 'hid1:out'."
+    )
+
+
+def unmatched(pattern: str, sites: Sequence[str]) -> str:
+    near = get_close_matches(pattern, sites, n=3, cutoff=0.0)
+    nearest = ", ".join(f"'{site}'" for site in near)
+    return f"inject: the rule '{pattern}' matches no site. The nearest sites are {nearest}."
+
+
+def no_rules() -> str:
+    return (
+        "inject: no rule is given, so no noise would act. Write for example {'hid*:out': 0.5}, or "
+        "existing=True for the model's own dropouts."
+    )
+
+
+def no_tensor(site: str, value: object) -> str:
+    return (
+        f"inject: the site '{site}' must see a floating-point tensor, or a tuple, list or dict "
+        f"that holds one; got {value}. Name a site after the embedding or the tensor's own module."
+    )
+
+
+def empty_list(pattern: str) -> str:
+    return f"inject: the list of '{pattern}' is empty, so no noise would act. Leave out the rule."
+
+
+def axis_of_no_rule(rule: object, rules: Sequence[str]) -> str:
+    return (
+        f"inject: `sample_axis` names {rule!r}, which is none of the rules "
+        f"{', '.join(map(repr, rules))}."
+    )
+
+
+def other_extent(site: str, extent: int, batch: object) -> str:
+    return (
+        f"inject: the site '{site}' sees {extent} samples, and the model's forward has {batch}, so "
+        "their rows are not known. Give the rule a sample_axis, or leave the site out."
+    )
+
+
+def without_root(site: str) -> str:
+    return (
+        f"noisegate: '{site}' is used without its model, which alone knows the step. It has fresh "
+        "noise, that no mask can be rebuilt of by its step."
+    )
+
+
+def passed_on(rule: str, site: str, inner: str) -> str:
+    return f"'{site}' passes on the tensor of '{inner}', where '{rule}' has acted; it acts once."
+
+
+def other_state(name: str, got: object, mine: object) -> str:
+    return f"load_state: the state's `{name}` is another; got {got!r}, and this noise has {mine!r}."
+
+
+def no_role(rule: str, role: str) -> str:
+    return (
+        f"inject: `{rule}` finds no {role} sites in this model: it has no activation modules and "
+        "no two layers with weights. Write a rule, for example {'hid*:out': 0.5}."
+    )
+
+
+def meaning(rule: str, sites: Sequence[str]) -> str:
+    return f"'{rule}' means {_quoted(sites)}."
+
+
+def tokens(rule: str, site: str) -> str:
+    return f"'{rule}' means '{site}', the embedding's output: the model's input is whole numbers."
+
+
+def collision(site: str, first: str, second: str) -> str:
+    return (
+        f"inject: the modules '{first}' and '{second}' would both be '{site}', since names of "
+        "wrappers are left out. Rename one of them."
+    )
+
+
+def reserved(rule: str, site: str, what: str) -> str:
+    return (
+        f"inject: the rule '{rule}' names '{site}', {what}, which a later version will have. "
+        "Leave it out, or pass unreached='keep' to leave it to the model."
+    )
+
+
+def unreached(sites: Mapping[str, str]) -> str:
+    named = ", ".join(f"'{site}' ({words})" for site, words in sites.items())
+    return (
+        f"inject: existing=True cannot reach {named}. Set its rate to 0 and put noise in by a "
+        "rule, or pass unreached='keep' to leave it to the model."
+    )
+
+
+def left_to_model(site: str, words: str) -> str:
+    return f"'{site}' ({words}) is left to the model."
+
+
+def own_random(path: str, words: str) -> str:
+    return f"'{path}' draws random numbers of its own: {words}, for no dropout that is known."
+
+
+def nothing_existing() -> str:
+    return (
+        "inject: existing=True found no dropout of the model's own. "
+        "Write a rule, for example {'hid*:out': 0.5}."
+    )
+
+
+def taken_over(site: str) -> str:
+    return (
+        f"inject: existing=True, and the model's own '{site}' is taken over by another handle "
+        "already. Remove that one first; noisegate.handles(model) has it."
+    )
+
+
+def not_a_word(name: str, value: object, choices: Sequence[str]) -> str:
+    return f"inject: `{name}` must be {' or '.join(map(repr, choices))}; {_got(value)}."
+
+
+def compiled(name: str) -> str:
+    return (
+        f"inject: code compiled of {name} has already run, and would go on without the noise, "
+        "silently. Inject before the first call, or call torch.compiler.reset() first."
+    )
+
+
+def compiled_another(name: str) -> str:
+    return (
+        f"noisegate: code compiled of another {name} has already run. If this one is compiled too, "
+        "it would be used without the noise; call torch.compiler.reset() before that."
+    )
+
+
+def acted_nowhere(rules: Iterable[str]) -> str:
+    return (
+        f"noisegate: {_quoted(rules)} acted nowhere in this forward: the modules that it names "
+        "were not called."
+    )
+
+
+def no_part(site: str, part: str, known: Sequence[str]) -> str:
+    return (
+        f"inject: the site '{site}' sees no floating-point tensor called '{part}'; it sees "
+        f"{', '.join(known) or 'none'}."
+    )
+
+
+def no_such_site(who: str, site: object, sites: Sequence[str]) -> str:
+    near = get_close_matches(str(site), sites, n=3, cutoff=0.0)
+    return f"{who}: '{site}' has no noise. The nearest that have are {_quoted(near)}."
+
+
+def not_seen(who: str, site: str) -> str:
+    return (
+        f"{who}: the shape at '{site}' is not known before a forward with noise there. "
+        "Run the model once in training."
+    )
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)

@@ -1,0 +1,61 @@
+"""What a face tells of a model's sites, and of the noises that the model makes itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .kind import Kind
+from .window import DEFAULT_AXIS, SampleAxis
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a noise that a model makes itself: a dropout of its own.
+
+    Attributes
+    ----------
+    kind : Kind
+        What the model does there.
+    words : str
+        How the model's code says it.
+    live : mapping
+        The rate where it is an array, for a call of the kind.
+    sample_axis : int, None or "attention"
+        None if the input has no samples, else that of the rule, or the address of attention.
+    """
+
+    kind: Kind
+    words: str
+    live: Mapping[str, Any] = field(default_factory=dict)
+    sample_axis: SampleAxis = DEFAULT_AXIS
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The sites of a model, before it runs.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Every site that noise can be put at. What functions do shows in a forward only.
+    own : mapping of site to Call
+        The noises that modules make themselves.
+    reserved : mapping of site to str
+        Sites that a later version will have, and what is there.
+    unreached : mapping of site to str
+        Noises of the model's own that cannot be taken over, and how its code says them.
+    roles : mapping of str to tuple of str
+        The sites that `input`, `hidden` and `output` mean.
+    tokens : str or None
+        Where whole numbers that enter the model become vectors.
+    takes_tokens : bool
+        Whether the model looks like one whose input is whole numbers.
+    """
+
+    names: tuple[str, ...]
+    own: Mapping[str, Call] = field(default_factory=dict)
+    reserved: Mapping[str, str] = field(default_factory=dict)
+    unreached: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tokens: str | None = None
+    takes_tokens: bool = False

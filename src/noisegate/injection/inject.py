@@ -1,0 +1,148 @@
+"""The functions by which noise is put into a model and found there again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from noisegate.core import checks, messages
+from noisegate.core.backends import face_of_model
+from noisegate.core.errors import InvalidType
+
+from .handle import Injection
+
+
+def handles(model: Any) -> tuple[Injection, ...]:
+    """Return the handles of the noise that a model has, also of one that was copied or loaded.
+
+    Examples
+    --------
+    >>> import copy
+    >>> import noisegate as ng, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8))
+    >>> noise = ng.inject(model, {"0:out": 0.5}, seed=13)
+    >>> ng.handles(copy.deepcopy(model))
+    (<noise at 1 sites, seed 13, step 0>,)
+    """
+    return tuple(face_of_model(model).handles(model))
+
+
+@checks.known_keywords("inject")
+def inject(
+    model: Any,
+    rules: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    *,
+    existing: bool = False,
+    example: Any = None,
+    unreached: str = "raise",
+    sample_axis: int | Mapping[str, int | None] | None = 0,
+    input_dropout: Any = None,
+    hidden_dropout: Any = None,
+    output_dropout: Any = None,
+    input_noise: Any = None,
+    hidden_noise: Any = None,
+    output_noise: Any = None,
+) -> Injection:
+    """Put noise into a model by name, without touching its code.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any model. Its ``state_dict()`` stays key for key what it was.
+    rules : mapping of str to float, Schedule, Kind, or a list of them
+        Pattern ``path:port`` to noise; a number p, or a schedule of it, means ``Dropout(p)``.
+        Patterns are shell globs in which ``*`` crosses dots. Every rule that matches acts, with
+        its own mask. A list acts one after the other. Where nested modules pass on the same
+        tensor, a rule acts once, innermost, and the report says so.
+
+        The path is a module's, without the names that wrappers add. The port is
+
+        - `in` or `out`: what enters the module or leaves it. Of several tensors, the first
+          floating one, or the one that is named: ``lstm:out.0``, ``:out.logits``. ``:in`` and
+          ``:out`` are the model's own, and so are ``in:out`` and ``out:out`` unless a module is
+          called `in` or `out`; where the input is whole numbers, ``in:out`` is the output of
+          their embedding;
+        - `pre`: what the activation gets, in a ``Sequential`` that ends with one, and in
+          torch's transformer layers;
+        - `dropout`, `noise`: a noise that the module itself is, or makes by functions, and that
+          the rule takes the place of; ``dropout.0``, ``dropout.1`` one of several;
+        - `probs`: the probabilities of the attention that the module computes.
+    seed : int, optional
+        In [0, 2⁶⁴). None draws one from torch's CPU generator.
+    existing : bool
+        Whether every dropout of the model's own is taken over, at the rate that the model gives
+        it, unless a rule names it: modules, noisegate's layers, drop paths, and functions.
+    example : batch, dict or tuple, optional
+        What the model takes. It is run once on it, in training, to find the noises that functions
+        make; nothing of that stays. Without it they are found in the first forward.
+    unreached : {"raise", "keep"}
+        What is done about dropouts of the model's own that cannot be taken over.
+    sample_axis : int, None, or mapping of rule to int or None
+        The axis of the samples, for all rules or for some: 1 for time-major tensors. The rule of
+        the model's own dropouts is called ``existing``.
+    input_dropout, input_noise : float, Schedule, Kind, or a list of them
+        At every floating input of the model, or at its embedding's output. A number is p of
+        Dropout, or sigma of GaussianNoise.
+    hidden_dropout, hidden_noise
+        At the outputs of the activation modules before the last layer with weights; where there
+        are none, of the layers with weights but the last.
+    output_dropout, output_noise
+        At the model's output.
+
+    Returns
+    -------
+    Injection
+        With `sites`, `report()`, `step`, `at()`, `rows`, `off()`, `on()`, `mask()`,
+        `set_rate()`, `suggest()`, `state()` and `remove()`.
+
+    Raises
+    ------
+    UnmatchedRule
+        If a rule matches nothing; the message names the nearest sites. Of what functions do, this
+        is known at the end of the first training forward, which then does not count.
+    InvalidType, InvalidValue
+        If the model, a pattern, a noise or the seed is unusable; if a dropout of the model's own
+        cannot be reached; if compiled code of the model has run. The model is then untouched.
+
+    Notes
+    -----
+    A site is active while its own module trains. At step n the noise of a site is that of the
+    key ``Stream(seed).site(site).at(n)``, for the whole batch along the sample axis. A module that
+    is used without the model has fresh noise, and warns.
+
+    Examples
+    --------
+    >>> import noisegate as ng, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    >>> noise = ng.inject(model, {"1:out": 0.5, "in:out": ng.GaussianNoise(0.1)}, seed=13)
+    >>> print(noise.report())
+    site   noise                     slot  rule
+    1:out  Dropout(p=0.5)            0     1:out
+    :in    GaussianNoise(sigma=0.1)  0     in:out
+    note: 'in:out' means ':in', the model's own input.
+    >>> noise.remove()
+    """
+    words = {
+        "input_dropout": input_dropout,
+        "hidden_dropout": hidden_dropout,
+        "output_dropout": output_dropout,
+        "input_noise": input_noise,
+        "hidden_noise": hidden_noise,
+        "output_noise": output_noise,
+    }
+    return Injection(
+        model,
+        with_words(rules, words),
+        seed,
+        sample_axis=sample_axis,
+        existing=existing,
+        example=example,
+        unreached=unreached,
+    )
+
+
+def with_words(rules: Any, words: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return rules together with the shorthands that were given."""
+    rules = {} if rules is None else rules
+    if not isinstance(rules, Mapping):
+        raise InvalidType(messages.bad_rules(rules))
+    return {**rules, **{word: value for word, value in words.items() if value is not None}}

@@ -1,0 +1,170 @@
+"""The noise of one site: which key, which rows, and what acted last."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import numpy as np
+
+from noisegate.core import messages
+from noisegate.core.errors import InvalidValue
+from noisegate.core.keys import Key, Stream
+from noisegate.core.kind import Kind
+from noisegate.core.plan import SHORTHANDS, Placement
+from noisegate.core.sites import Call
+from noisegate.core.window import ATTENTION, SampleAxis
+from noisegate.numpy import mask
+
+if TYPE_CHECKING:
+    from .handle import Injection
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The last application of a noise, from which its mask is rebuilt."""
+
+    kind: Kind
+    key: Key
+    shape: tuple[int, ...]
+    rows: Any
+    sample_axis: SampleAxis
+    live: Mapping[str, Any]
+
+    def mask(self, key: Key | None = None, rows: Any = None) -> np.ndarray:
+        """Return where an element is kept, under another key or for other rows too."""
+        shape, seen = self.shape, self.rows
+        if self.sample_axis == ATTENTION and len(shape) == 3 and seen is not None:
+            shape = (len(seen), shape[0] // len(seen), *shape[1:])
+        if rows is None:
+            rows = seen
+        elif isinstance(rows, slice) and seen is not None:
+            rows = seen[rows]
+        live = {name: np.asarray(value.tolist()) for name, value in self.live.items()}
+        return mask(self.kind, shape, key or self.key, rows, self.sample_axis, **live)
+
+
+class SiteNoise:
+    """The function that injection puts at a site."""
+
+    def __init__(self, injection: "Injection", placement: Placement) -> None:
+        self.injection, self.placement = injection, placement
+        self.calls = 0
+        self.reached = self.retired = False
+        self.last: Last | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is as if it were not there."""
+        return self.injection.silent
+
+    @property
+    def every(self) -> bool:
+        """Whether it acts on every floating tensor that it sees, not on the first alone."""
+        return SHORTHANDS.get(self.placement.rule, ("",))[0] == "input"
+
+    def acts(self, training: bool, call: Call | None = None) -> bool:
+        """Return whether it would change anything, in training or not, for a call."""
+        injection = self.injection
+        self.reached = True
+        if self.retired or injection.silent or not (training or injection.always):
+            return False
+        if call is None:
+            return True
+        kind, live = self._noise(call)
+        return bool(live) or not kind.is_identity(kind.rate_at(self._step(), {}))
+
+    def __call__(self, x: Any, call: Call | None = None) -> Any:
+        """Return x with noise on it."""
+        injection, placement = self.injection, self.placement
+        if call is None and self._has_it(x):
+            return x
+        injection.host.refuse_backward(f"inject ('{placement.site}')")
+        kind, live = self._noise(call)
+        axis = self._axis(x, call)
+        key, rows = self._key(), self._rows(x, axis)
+        self.calls += 1
+        y = kind(x, key, rows=rows, sample_axis=axis, **live)
+        self.last = Last(kind, key, tuple(x.shape), rows, axis, live)
+        injection.made[placement.rule, id(y)] = ref(y), placement.site
+        return y
+
+    def measured(self) -> list[str]:
+        """Return shape, calls, and the share that the mask of the last call removes, in words."""
+        last = self.last
+        if last is None:
+            return ["", "0", ""]
+        removed = f"{1 - last.mask().mean():.4f}" if last.kind.removes else ""
+        return [str(last.shape), str(self.calls), removed]
+
+    def _noise(self, call: Call | None) -> tuple[Kind, Mapping[str, Any]]:
+        """Return the kind that acts, and its rate where that is an array."""
+        placement = self.placement
+        if call is None or not placement.own:
+            return placement.kind, {}
+        # A model in evaluation may call its dropouts with a rate of 0.
+        return placement.kind if self.injection.always else call.kind, call.live
+
+    def _axis(self, x: Any, call: Call | None) -> SampleAxis:
+        placement = self.placement
+        if not x.ndim:
+            return None
+        if call is not None and call.sample_axis == ATTENTION:
+            return ATTENTION
+        unbatched = call is not None and placement.own and call.sample_axis is None
+        return None if unbatched else placement.sample_axis
+
+    def _has_it(self, x: Any) -> bool:
+        """Return whether a module within passed its tensor on, with this rule's noise on it."""
+        injection, placement = self.injection, self.placement
+        made, site = injection.made.get((placement.rule, id(x)), (None, ""))
+        if made is None or made() is not x or site == placement.site:
+            return False
+        injection.passed_on[placement.rule, placement.site] = site
+        return True
+
+    def _step(self) -> int:
+        forward = self.injection.steps.forward
+        return forward.step if forward.running else 0
+
+    def _key(self) -> Key:
+        injection, placement = self.injection, self.placement
+        stream, forward = Stream(injection.seed), injection.steps.forward
+        if forward.running:
+            return stream.site(placement.site, placement.slot).at(forward.step, self.calls)
+        # Its module is used without the model, which alone knows the step.
+        if not injection.strays:
+            warnings.warn(messages.without_root(placement.site), RuntimeWarning, stacklevel=2)
+        injection.strays += 1
+        site = stream.site(f"{placement.site} without its model", placement.slot)
+        return site.at(injection.strays - 1)
+
+    def _rows(self, x: Any, axis: SampleAxis) -> Any:
+        forward = self.injection.steps.forward
+        if axis is None or not forward.running or (forward.ids is None and not forward.first):
+            return None
+        expected = forward.batch if forward.ids is None else len(forward.ids)
+        extent = x.shape[0 if axis == ATTENTION else axis]
+        merged = axis == ATTENTION and x.ndim == 3 and expected and extent % expected == 0
+        if extent != expected and not merged:
+            raise InvalidValue(messages.other_extent(self.placement.site, extent, expected))
+        if forward.ids is not None:
+            return forward.ids
+        return range(forward.first, forward.first + (expected or 0))
+
+
+def mask_of(noises: list[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:
+    """Return where all the noises of one site keep an element."""
+    site = noises[0].placement.site
+    lasts = [(noise, noise.last) for noise in noises if noise.last is not None]
+    if not lasts:
+        raise InvalidValue(messages.not_seen("mask", site))
+    masks = []
+    for noise, last in lasts:
+        if last.kind.removes:
+            place = Stream(noise.injection.seed).site(site, noise.placement.slot)
+            masks.append(last.mask(place.at(last.key.step if step is None else step, call), rows))
+    if not masks:
+        raise InvalidValue(messages.mask_of_nothing(repr(lasts[0][1].kind)))
+    return np.asarray(np.logical_and.reduce(masks))

@@ -1,0 +1,97 @@
+"""Which step a forward of the model is, and which rows its samples are."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from noisegate.core import checks
+from noisegate.core.keys import STEP_BITS
+from noisegate.core.window import rows_of
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Which part of which step the model's forward is.
+
+    `first` is the row of its first sample; `ids` are the rows of its samples where they are
+    given. Outside of a forward `running` is False. `counted` says that its noise acts.
+    """
+
+    step: int = 0
+    first: int = 0
+    batch: int | None = None
+    ids: Sequence[int] | None = None
+    running: bool = False
+    counted: bool = False
+
+
+class Steps:
+    """Counts forwards, or parts of one step that is pinned."""
+
+    def __init__(self) -> None:
+        self.forward = Forward()
+        self._next = 0
+        self._pinned: Forward | None = None
+        self._rows: Sequence[int] | None = None
+
+    @property
+    def next(self) -> int:
+        """The step that the next training forward uses."""
+        return self._next
+
+    @next.setter
+    def next(self, value: int) -> None:
+        self._next = checks.whole("inject", "step", value, STEP_BITS)
+        self.forward = replace(self.forward, step=self._next)
+
+    @property
+    def rows(self) -> Sequence[int] | None:
+        """The ids of the samples of the next forwards."""
+        return self._rows
+
+    @rows.setter
+    def rows(self, value: Any) -> None:
+        self._rows = None if value is None else rows_of("inject", value)
+
+    @contextmanager
+    def at(self, step: int, rows: Any) -> Iterator[None]:
+        """Make every forward of a block part of one step."""
+        step = checks.whole("inject", "step", step, STEP_BITS)
+        ids = None if rows is None else rows_of("inject", rows)
+        before, self._pinned = self._pinned, Forward(step, batch=0, ids=ids)
+        try:
+            yield
+        finally:
+            self._pinned = before
+
+    def begin(self, counted: bool, batch: int | None) -> None:
+        """Take the next step, or the next part of a pinned one."""
+        pinned = self._pinned
+        if pinned is None:
+            self.forward = Forward(self._next, 0, batch, self._rows, True, counted)
+            self._next += counted
+            return
+        first = pinned.first
+        ids = None if pinned.ids is None else pinned.ids[first : first + (batch or 0)]
+        self.forward = Forward(pinned.step, first, batch, ids, True, counted)
+        if counted:
+            self._pinned = replace(pinned, first=first + (batch or 0))
+
+    def end(self) -> Forward:
+        """End a forward, and return which it was."""
+        ended, self.forward = self.forward, replace(self.forward, running=False)
+        return ended
+
+    def uncount(self, forward: Forward) -> None:
+        """Let a forward not have counted."""
+        if self._pinned is None:
+            self._next = forward.step
+
+    def snapshot(self) -> Any:
+        """Return which forward runs, and which is next."""
+        return self.forward, self._pinned, self._next
+
+    def restore(self, state: Any) -> None:
+        """Return to what a snapshot says."""
+        self.forward, self._pinned, self._next = state

@@ -1,0 +1,207 @@
+"""The noises that a model makes by functions, seen and taken over.
+
+One mode is entered at the beginning of the model's forward and left at its end. It sees every call
+of a function of torch's; hooks on the modules in between say which of them is calling.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from noisegate.core.patterns import own_site
+from noisegate.core.sites import Call
+
+from .functional import eager_only
+from .functions import HANDLERS
+from .own import Removal, SiteFunction, changed, present
+from .replay import register
+from .sites import own_call
+
+
+class Listener(Protocol):
+    """Who wants to know what a forward shows."""
+
+    def found(self, site: str, call: Call) -> None:
+        """Take note of a noise that a function makes, at its first call or at any."""
+
+    def unreached(self, site: str, words: str) -> None:
+        """Take note of a noise that cannot be taken over."""
+
+    def random(self, path: str, words: str) -> None:
+        """Take note of random numbers that a module draws for something else."""
+
+
+@dataclass
+class _Frame:
+    """A call of a module: which, and how many noises of each port it has made.
+
+    A module that is a noise itself is `known` as that; the functions it calls are no sites.
+    """
+
+    path: str
+    module: nn.Module
+    known: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def next(self, port: str) -> str:
+        number = self.counts.get(port, 0)
+        self.counts[port] = number + 1
+        return own_site(self.path, port, number)
+
+    def copy(self) -> "_Frame":
+        return replace(self, counts=dict(self.counts))
+
+
+class Calls:
+    """What functions do in a model's forward: who listens, and what has taken their place."""
+
+    def __init__(self, model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
+        self.functions: dict[str, list[SiteFunction]] = {}
+        self.listeners: list[Listener] = []
+        self.frames: list[_Frame] = []
+        self.modes: list[tuple[TorchFunctionMode, int]] = []
+        self.root = _Frame("", model)
+        self.hooks = [
+            model.register_forward_pre_hook(_Enter(self), prepend=True),
+            model.register_forward_hook(_Leave(self), always_call=True),
+        ]
+        for path, module in modules.items():
+            known = own_call(module) is not None
+            if path and (known or type(module).__module__.partition(".")[0] != "torch"):
+                before, after = _Push(self, path, known), _Pop(self)
+                self.hooks.append(module.register_forward_pre_hook(before, prepend=True))
+                self.hooks.append(module.register_forward_hook(after, always_call=True))
+        register(self)
+
+    @classmethod
+    def find(cls, model: nn.Module) -> "Calls | None":
+        """Return what watches a model's forward, if anything does."""
+        for hook in model._forward_pre_hooks.values():
+            if isinstance(hook, _Enter):
+                return hook.calls
+        return None
+
+    def add(self, site: str, function: SiteFunction) -> Callable[[], None]:
+        """Put a function at a site; return how to undo it."""
+        self.functions.setdefault(site, []).append(function)
+        return Removal(self, site, function)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell somebody what a forward shows; return how to undo it."""
+        self.listeners.append(listener)
+        return Removal(self, "", listener)
+
+    def discard(self, site: str, whom: Any) -> None:
+        """Give up a function or a listener, and with the last the hooks."""
+        those = (
+            self.functions.get(site, []) if site or whom not in self.listeners else self.listeners
+        )
+        if whom in those:
+            those.remove(whom)
+        if not self.listeners and not any(self.functions.values()):
+            for hook in self.hooks:
+                hook.remove()
+
+    def own(
+        self, port: str, call: Call, training: bool, x: Tensor, original: Callable[[], Any]
+    ) -> Any:
+        """Return what a call of a function gives, with what has taken its place."""
+        functions = self.at(port, call)
+        return changed(x, functions, training, call) if functions else original()
+
+    def at(self, port: str, call: Call) -> list[SiteFunction]:
+        """Return the functions that are present at the next site of the calling module."""
+        site = self.frame.next(port)
+        for listener in self.listeners:
+            listener.found(site, call)
+        return present(self.functions.get(site, []))
+
+    @property
+    def frame(self) -> _Frame:
+        """The call of a module that is running."""
+        return self.frames[-1] if self.frames else self.root
+
+    def enter(self) -> None:
+        """Begin to watch a forward."""
+        mode = _Mode(self)
+        mode.__enter__()  # type: ignore[no-untyped-call]
+        self.modes.append((mode, len(self.frames)))
+        self.frames.append(_Frame("", self.root.module))
+
+    def leave(self) -> None:
+        """End to watch, however the forward ended."""
+        if self.modes:
+            mode, depth = self.modes.pop()
+            mode.__exit__(None, None, None)
+            del self.frames[depth:]
+
+    def snapshot(self) -> Any:
+        """Return which calls are running, for a segment that will run again."""
+        return len(self.modes), [frame.copy() for frame in self.frames]
+
+    def restore(self, state: Any) -> None:
+        """Return to what a snapshot says: outside of a forward, watch as within."""
+        depth, frames = state
+        while len(self.modes) < depth:
+            self.enter()
+        while len(self.modes) > depth:
+            self.leave()
+        self.frames = [frame.copy() for frame in frames]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs."""
+        return {**self.__dict__, "frames": [], "modes": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copied model's."""
+        self.__dict__.update(state)
+        register(self)
+
+
+class _Hook:
+    def __init__(self, calls: Calls, path: str = "", known: bool = False) -> None:
+        self.calls, self.path, self.known = calls, path, known
+
+
+class _Enter(_Hook):
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        self.calls.enter()
+
+
+class _Leave(_Hook):
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.calls.leave()
+
+
+class _Push(_Hook):
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        self.calls.frames.append(_Frame(self.path, module, self.known))
+
+
+class _Pop(_Hook):
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self.calls.frames:
+            self.calls.frames.pop()
+
+
+class _Mode(TorchFunctionMode):
+    """Sees every call of a function of torch's, and handles those that are noises."""
+
+    def __init__(self, calls: Calls) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return what a function gives."""
+        handler = HANDLERS.get(func)
+        kwargs = kwargs or {}
+        if handler is None or self.calls.frame.known:
+            return func(*args, **kwargs)
+        return handler(self.calls, func, args, kwargs)

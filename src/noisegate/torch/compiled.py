@@ -1,0 +1,68 @@
+"""Compiled code that has run knows nothing of hooks that are put in later."""
+
+import gc
+import sys
+import warnings
+from typing import Any
+
+from torch import nn
+
+from noisegate.core import messages
+from noisegate.core.errors import InvalidValue
+
+
+def refuse_compiled(model: nn.Module) -> None:
+    """Raise if a model, or a module of it, was compiled and has run; warn if one of its class has.
+
+    torch 2.13 looks neither at hooks nor at which instance it is when it looks up compiled code
+    (``torch._dynamo.config.skip_nnmodule_hook_guards``).
+    """
+    dynamo = sys.modules.get("torch._dynamo.eval_frame")
+    entries = getattr(dynamo, "_debug_get_cache_entry_list", None)
+    if dynamo is None or entries is None:
+        return
+    own = {id(module) for module in model.modules()}
+    classes = {type(module) for module in model.modules() if not _is_torch_s(module)}
+    ran = [c.__name__ for c in classes if entries(getattr(c.forward, "__code__", None))]
+    compiled = [_name(module) for module in _compiled(dynamo, own)]
+    inlined = _inlined(entries)
+    compiled += [_name(module) for module in inlined if id(module) in own]
+    ran += [_name(module) for module in inlined if type(module) is type(model)]
+    if ran and compiled:
+        raise InvalidValue(messages.compiled(compiled[-1]))
+    if ran:
+        warnings.warn(messages.compiled_another(ran[0]), RuntimeWarning, stacklevel=6)
+
+
+def _is_torch_s(module: nn.Module) -> bool:
+    return type(module).__module__.partition(".")[0] == "torch"
+
+
+def _name(module: nn.Module) -> str:
+    return type(module).__name__
+
+
+def _compiled(dynamo: Any, own: set[int]) -> list[nn.Module]:
+    """Return the modules among some that were given to `torch.compile`."""
+    found = []
+    for value in gc.get_objects():
+        if type(value) is dynamo.OptimizedModule and id(value._orig_mod) in own:
+            found.append(value._orig_mod)
+        elif id(value) in own and getattr(value, "_compiled_call_impl", None) is not None:
+            found.append(value)
+    return found
+
+
+def _inlined(entries: Any) -> list[nn.Module]:
+    """Return the modules of torch's own classes of which compiled code has run.
+
+    They are compiled through a closure around their call.
+    """
+    inline = getattr(sys.modules.get("torch._dynamo.external_utils"), "wrap_inline", None)
+    if inline is None:
+        return []
+    codes = [code for code in inline.__code__.co_consts if hasattr(code, "co_freevars")]
+    closures = [f for code in codes if entries(code) for f in gc.get_referrers(code)]
+    cells = [cell for f in closures for cell in getattr(f, "__closure__", None) or ()]
+    around = [getattr(cell.cell_contents, "__self__", cell.cell_contents) for cell in cells]
+    return [value for value in around if isinstance(value, nn.Module)]

@@ -1,0 +1,131 @@
+"""How each function of torch's that is a noise is handled where a model's forward calls it."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from noisegate.core.window import ATTENTION, SampleAxis
+
+from .attention import attention
+from .own import changed, in_place
+from .sites import dropout_axis, own_dropout
+
+if TYPE_CHECKING:
+    from .calls import Calls
+
+# What is known to be the probabilities of an attention: a softmax, and what is made of one.
+_MARK = "_noisegate_probabilities"
+
+
+def _dropout(name: str, words: str, inplace: bool = False) -> Any:
+    """Return the handler of a dropout function: (input, p, training, inplace)."""
+
+    def handle(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+        given = dict(zip(("input", "p", "training", "inplace"), args, strict=False)) | kwargs
+        x, p = given["input"], float(given.get("p", 0.5))
+        training = bool(given.get("training", given.get("train", True)))
+        probabilities = name == "Dropout" and x.ndim > 2 and hasattr(x, _MARK)
+        axis: SampleAxis = dropout_axis(name, tuple(x.shape))
+        if probabilities:
+            axis = ATTENTION
+        call = replace(own_dropout(name, p, f"{words}(p={p:g})"), sample_axis=axis)
+        port = "probs" if probabilities else "dropout"
+        y = calls.own(port, call, training, x, lambda: func(*args, **kwargs))
+        return in_place(words, x, y, inplace or bool(given.get("inplace", False)))
+
+    return handle
+
+
+def _attention(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+    names = ("query", "key", "value", "attn_mask", "dropout_p")
+    given = dict(zip((*names, "is_causal"), args, strict=False)) | kwargs
+    p = float(given.get("dropout_p", 0.0))
+    words = f"scaled_dot_product_attention(dropout_p={p:g})"
+    call = replace(own_dropout("Dropout", p, words), sample_axis=ATTENTION)
+    functions = calls.at("probs", call)
+    if not functions:
+        return func(*args, **kwargs)
+    training = calls.frame.module.training or p > 0
+    if not any(function.acts(training, call) for function in functions):
+        return func(**{**given, "dropout_p": 0.0})
+    return attention(lambda x: changed(x, functions, training, call), **given)
+
+
+def _softmax(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+    y = func(*args, **kwargs)
+    setattr(y, _MARK, True)
+    return y
+
+
+def _passing_on(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+    """Let what is made of probabilities, element by element, be probabilities."""
+    y = func(*args, **kwargs)
+    if any(isinstance(x, Tensor) and hasattr(x, _MARK) for x in args) and isinstance(y, Tensor):
+        setattr(y, _MARK, True)
+    return y
+
+
+def _random(words: str, always: bool) -> Any:
+    """Return the handler of random numbers, of which a model may make a dropout by itself."""
+
+    def handle(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+        path, name = calls.frame.path, type(calls.frame.module).__name__
+        for listener in calls.listeners:
+            if always or "drop" in name.lower():
+                listener.unreached(f"{path}:dropout", f"{words} in {name}")
+            else:
+                listener.random(path, f"{words} in {name}")
+        return func(*args, **kwargs)
+
+    return handle
+
+
+HANDLERS: dict[Any, Any] = {
+    F.dropout: _dropout("Dropout", "F.dropout"),
+    F.dropout1d: _dropout("Dropout1d", "F.dropout1d"),
+    F.dropout2d: _dropout("Dropout2d", "F.dropout2d"),
+    F.dropout3d: _dropout("Dropout3d", "F.dropout3d"),
+    F.alpha_dropout: _dropout("AlphaDropout", "F.alpha_dropout"),
+    F.feature_alpha_dropout: _dropout("FeatureAlphaDropout", "F.feature_alpha_dropout"),
+    torch.dropout: _dropout("Dropout", "torch.dropout"),
+    torch.dropout_: _dropout("Dropout", "torch.dropout_", inplace=True),
+    torch.alpha_dropout: _dropout("AlphaDropout", "torch.alpha_dropout"),
+    torch.alpha_dropout_: _dropout("AlphaDropout", "torch.alpha_dropout_", inplace=True),
+    F.scaled_dot_product_attention: _attention,
+    **dict.fromkeys((F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax), _softmax),
+    **dict.fromkeys(
+        (
+            Tensor.to,
+            Tensor.type_as,
+            Tensor.type,
+            Tensor.float,
+            Tensor.half,
+            Tensor.bfloat16,
+            Tensor.double,
+            Tensor.mul,
+            Tensor.__mul__,
+            torch.mul,
+            Tensor.masked_fill,
+            Tensor.masked_fill_,
+            torch.masked_fill,
+            Tensor.clone,
+            torch.clone,
+            Tensor.contiguous,
+            torch.nan_to_num,
+            Tensor.view,
+            Tensor.reshape,
+            torch.reshape,
+        ),
+        _passing_on,
+    ),
+    torch.bernoulli: _random("torch.bernoulli", always=True),
+    Tensor.bernoulli: _random("Tensor.bernoulli", always=True),
+    Tensor.bernoulli_: _random("Tensor.bernoulli_", always=True),
+    torch.native_dropout: _random("torch.native_dropout", always=True),
+    torch.feature_dropout: _random("torch.feature_dropout", always=True),
+    torch.rand: _random("torch.rand", always=False),
+    torch.rand_like: _random("torch.rand_like", always=False),
+}

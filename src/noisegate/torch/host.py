@@ -1,0 +1,96 @@
+"""A PyTorch model as injection sees it: its sites, and how functions are put at them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from noisegate.core.patterns import port_of, split
+from noisegate.core.sites import Sites
+
+from . import hooks, run
+from .calls import Calls, Listener
+from .compiled import refuse_compiled
+from .functional import draw_seed
+from .own import OwnForward, SiteFunction
+from .paths import modules
+from .replay import refuse_backward, register
+from .sites import own_call, own_port, pre_activation, sites
+
+
+class Host:
+    """A model, and the modules of it by canonical path.
+
+    Raises
+    ------
+    InvalidValue
+        If two modules have one path, or compiled code of the model has run already.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.modules = modules(model)
+        refuse_compiled(model)
+
+    draw_seed = staticmethod(draw_seed)
+    refuse_backward = staticmethod(refuse_backward)
+    register = staticmethod(register)
+
+    def sites(self) -> Sites:
+        """Return what is known of the model's sites before it runs."""
+        return sites(self.model)
+
+    def handles(self) -> list[Any]:
+        """Return the handles of the noise that the model has."""
+        return hooks.handles(self.model)
+
+    def attach(self, site: str, function: SiteFunction) -> Callable[[], None]:
+        """Put a function at a site; return how to undo it."""
+        module, port = self.modules[split(site)[0]], port_of(site)
+        if port.own:
+            return self._attach_own(module, site, function)
+        name, part = port.name, port.part
+        if name == "pre":
+            before = pre_activation(module)
+            assert before is not None
+            module, name = before
+        put = hooks.at_input if name == "in" else hooks.at_output
+        remove: Callable[[], None] = put(module, site, part, function).remove
+        return remove
+
+    def _attach_own(
+        self, module: nn.Module, site: str, function: SiteFunction
+    ) -> Callable[[], None]:
+        if own_call(module) is None or port_of(site).name == "probs":
+            return self._calls().add(site, function)
+        forward = module.__dict__.get("forward")
+        return (forward if isinstance(forward, OwnForward) else OwnForward(module)).add(function)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell somebody of the noises that functions make in a forward; return how to undo it."""
+        return self._calls().listen(listener)
+
+    def on_forward(
+        self, begin: Callable[[bool, int | None, bool], None], end: Callable[[bool], None]
+    ) -> Callable[[], None]:
+        """Call functions where a forward of the model begins and ends; return how to undo it."""
+        return hooks.on_forward(self.model, begin, end)
+
+    def dry_run(self, example: Any) -> None:
+        """Run the model on an example, and leave no trace."""
+        run.dry_run(self.model, example)
+
+    def taken_over(self) -> list[str]:
+        """Return the sites where something has taken the place of the model's own noise."""
+        own = ((path, m, own_call(m)) for path, m in self.modules.items())
+        found = [
+            f"{path}:{own_port(call.kind)}"
+            for path, module, call in own
+            if call is not None and isinstance(module.__dict__.get("forward"), OwnForward)
+        ]
+        calls = Calls.find(self.model)
+        functions = {} if calls is None else calls.functions
+        return [*found, *(site for site, those in functions.items() if those)]
+
+    def _calls(self) -> Calls:
+        return Calls.find(self.model) or Calls(self.model, self.modules)

@@ -1,0 +1,100 @@
+"""The modules of a model that are noises themselves, taken over."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from noisegate.core.sites import Call
+
+from .functional import eager_only, refuse_leaf
+from .sites import own_axis, own_call
+
+
+class SiteFunction(Protocol):
+    """What is put at a site."""
+
+    @property
+    def every(self) -> bool:
+        """Whether it acts on every floating tensor that it sees, not on the first alone."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is as if it were not there."""
+
+    def acts(self, training: bool, call: Call | None = None) -> bool:
+        """Return whether it would change anything, in training or not, for a call."""
+
+    def __call__(self, x: Tensor, call: Call | None = None) -> Tensor:
+        """Return the tensor with noise on it."""
+
+
+def present(functions: list[SiteFunction]) -> list[SiteFunction]:
+    """Return the functions that are there now."""
+    return [function for function in functions if not function.silent]
+
+
+def changed(x: Tensor, functions: list[SiteFunction], training: bool, call: Call) -> Tensor:
+    """Return x as the functions that act make it, one after the other."""
+    for function in functions:
+        if function.acts(training, call):
+            x = function(x, call)
+    return x
+
+
+class OwnForward:
+    """The `forward` of a dropout module whose noise is taken over."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.before = module.__dict__.get("forward")
+        self.functions: list[SiteFunction] = []
+        module.forward = self
+
+    @eager_only
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return x with what has taken the place of the module's noise."""
+        functions = present(self.functions)
+        if not functions:
+            own = self.before or type(self.module).forward.__get__(self.module)
+            result: Tensor = own(x, *args, **kwargs)
+            return result
+        call = own_call(self.module)
+        assert call is not None
+        axis = own_axis(self.module, tuple(x.shape))
+        y = changed(x, functions, self.module.training, replace(call, sample_axis=axis))
+        return in_place(type(self.module).__name__, x, y, getattr(self.module, "inplace", False))
+
+    def add(self, function: SiteFunction) -> Callable[[], None]:
+        """Take one function more; return how to undo it."""
+        self.functions.append(function)
+        return Removal(self, function)
+
+    def discard(self, function: SiteFunction) -> None:
+        """Give one function up, and with the last the module its own forward again."""
+        if function in self.functions:
+            self.functions.remove(function)
+        if not self.functions and self.module.__dict__.get("forward") is self:
+            del self.module.forward
+            if self.before is not None:
+                self.module.forward = self.before
+
+
+class Removal:
+    """How to undo an addition; a copied model copies it."""
+
+    def __init__(self, owner: Any, *what: Any) -> None:
+        self.owner, self.what = owner, what
+
+    def __call__(self) -> None:
+        """Undo it."""
+        self.owner.discard(*self.what)
+
+
+def in_place(who: str, x: Tensor, y: Tensor, inplace: bool) -> Tensor:
+    """Return y, in x's own memory where the model's code asks for that."""
+    if not inplace or y is x:
+        return y
+    refuse_leaf(who, x)
+    return x.copy_(y)

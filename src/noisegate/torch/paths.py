@@ -1,0 +1,84 @@
+"""Canonical paths: what wrappers put into the names of modules is left out."""
+
+from collections.abc import Iterator, Sequence
+
+from torch import nn
+
+from noisegate.core import messages
+from noisegate.core.errors import InvalidValue
+
+# Names that only wrappers give to what they wrap.
+_WRAPPED = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+# `module` is a word of everyone's: it is left out of these classes and of what is derived of them.
+_WRAPPERS = {
+    "AveragedModel",
+    "DataParallel",
+    "DeepSpeedEngine",
+    "DistributedDataParallel",
+    "FullyShardedDataParallel",
+}
+
+
+def modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Return every module by its canonical path, each once; a wrapper stands for what it wraps.
+
+    Raises
+    ------
+    InvalidValue
+        If two modules would have one path.
+    """
+    found: dict[str, nn.Module] = {"": model}
+    places = {"": ""}
+    seen = {id(model)}
+    for place, path, module, inner in _walk(model, "", "", seen):
+        if inner:
+            continue
+        if path in found:
+            raise InvalidValue(messages.collision(path, places[path], place))
+        found[path], places[path] = module, place
+    return found
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return what a wrapper wraps, however often; any other module itself."""
+    name = _wrapped_name(module)
+    return module if name is None else unwrapped(module.get_submodule(name))
+
+
+def _walk(
+    module: nn.Module, place: str, path: str, seen: set[int], rest: Sequence[str] = ()
+) -> Iterator[tuple[str, str, nn.Module, bool]]:
+    """Yield place, canonical path, module, and whether a wrapper above it bears the path.
+
+    `rest` is what is still to be left out of a wrapper's path.
+    """
+    wrapped = rest or (_wrapped_name(module) or "").split(".")
+    for name, child in module._modules.items():
+        if child is None or id(child) in seen:
+            continue
+        seen.add(id(child))
+        inner = name == wrapped[0]
+        at, below = _join(place, name), path if inner else _join(path, name)
+        yield at, below, child, inner
+        yield from _walk(child, at, below, seen, wrapped[1:] if inner else ())
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _wrapped_name(module: nn.Module) -> str | None:
+    """Return the path, within a wrapper, of what it wraps; None if it is no wrapper."""
+    children = module._modules
+    for name in _WRAPPED & children.keys():
+        return name
+    classes = {base.__name__ for base in type(module).__mro__}
+    if "module" in children and classes & _WRAPPERS:
+        return "module"
+    inner = children.get("base_model")
+    if inner is None or "model" not in inner._modules:
+        return None
+    # An adapter (PEFT): its class says so, or there is nothing else in it.
+    alone = len(children) == 1 == len(inner._modules)
+    named = any(name.startswith("Peft") for name in classes)
+    return "base_model.model" if alone or named else None

@@ -1,0 +1,197 @@
+"""What can be known of a model's sites before it runs."""
+
+import re
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules import dropout as torch_dropout
+
+from noisegate.core import layers
+from noisegate.core.kind import Kind
+from noisegate.core.kinds import Dropout
+from noisegate.core.patterns import own_site
+from noisegate.core.sites import Call, Sites
+from noisegate.core.window import DEFAULT_AXIS, SampleAxis
+
+from .layers import NoiseLayer
+from .paths import modules, unwrapped
+
+# What a later version will reach inside a module: its class, the port, what is there.
+_INSIDE: tuple[tuple[type[nn.Module], str, str], ...] = (
+    (nn.MultiheadAttention, "probs", "the attention inside {name}"),
+    (nn.RNNBase, "dropout", "the dropout between the layers of {name}"),
+    (nn.RNNBase, "state", "the recurrent state of {name}"),
+)
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+_NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d)
+_DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
+
+
+def sites(model: nn.Module) -> Sites:
+    """Return what is known of a model's sites.
+
+    Raises
+    ------
+    InvalidValue
+        If two modules have one canonical path.
+    """
+    found = modules(model)
+    uses = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
+    names: list[str] = []
+    own: dict[str, Call] = {}
+    for path, module in found.items():
+        names += [f"{path}:in", f"{path}:out"]
+        before = pre_activation(module)
+        if before is not None and uses[id(before[0])] == 1:
+            names.append(f"{path}:pre")
+        call = own_call(module)
+        if call is not None:
+            own[own_site(path, own_port(call.kind), 0)] = call
+    reserved, unreached = _reserved(found)
+    tokens = _tokens(model, found)
+    return Sites(
+        names=(*names, *own),
+        own=own,
+        reserved=reserved,
+        unreached=unreached,
+        roles={"input": (":in",), "hidden": tuple(_hidden(found)), "output": (":out",)},
+        tokens=tokens,
+        takes_tokens=tokens is not None and _takes_tokens(model, found),
+    )
+
+
+def pre_activation(module: nn.Module) -> tuple[nn.Module, str] | None:
+    """Return where a module's pre-activation is to be had: which module within, and its port."""
+    if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+        return module.linear1, "out"
+    if isinstance(module, nn.Sequential) and len(module) > 1 and is_activation(module[-1]):
+        return module[-1], "in"
+    return None
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Return whether a module is an activation: of torch's, or of transformers'."""
+    home = type(module).__module__
+    torch_s = home == "torch.nn.modules.activation" and not isinstance(module, _NO_ACTIVATIONS)
+    return torch_s or home == "transformers.activations"
+
+
+# The noises that modules make themselves -----------------------------------------------------
+
+
+def own_call(module: nn.Module) -> Call | None:
+    """Return the noise that a module is, at its rate now; None if it is none that is known."""
+    module = unwrapped(module)
+    if isinstance(module, NoiseLayer):
+        return Call(module.kind, f"noisegate's {type(module).__name__}", module.live())
+    home = type(module).forward.__qualname__.partition(".")[0]
+    if isinstance(module, torch_dropout._DropoutNd) and hasattr(torch_dropout, home):
+        return own_dropout(home, float(module.p), f"nn.{home}(p={module.p:g})")
+    if _DROP_PATH.search(type(module).__name__):
+        rate = getattr(module, "drop_prob", getattr(module, "p", None))
+        if rate is None or isinstance(rate, int | float):
+            return _drop_path(module, float(rate or 0))
+    return None
+
+
+def own_axis(module: nn.Module, shape: tuple[int, ...]) -> SampleAxis:
+    """Return the sample axis that a module which is a noise has for an input of this shape."""
+    module = unwrapped(module)
+    if isinstance(module, NoiseLayer):
+        if module.definition is None:
+            return module.sample_axis
+        return module.definition.sample_axis(module.arguments, shape, module.sample_axis)
+    return dropout_axis(type(module).forward.__qualname__.partition(".")[0], shape)
+
+
+def dropout_axis(name: str, shape: tuple[int, ...]) -> SampleAxis:
+    """Return the sample axis that a layer of torch's has for an input of this shape."""
+    definition = layers.LAYERS.get(name)
+    if definition is None:
+        return DEFAULT_AXIS
+    return definition.sample_axis({}, shape, DEFAULT_AXIS)
+
+
+def own_dropout(name: str, p: float, words: str) -> Call:
+    """Return the call of a dropout of torch's, by the name of its layer."""
+    return Call(_kind(name, p), words)
+
+
+def own_port(kind: Kind) -> str:
+    """Return the port at which a module that is a noise has it."""
+    return "noise" if type(kind).__name__.endswith("Noise") else "dropout"
+
+
+@lru_cache(maxsize=1024)
+def _kind(name: str, p: float) -> Kind:
+    return layers.LAYERS[name].make(p)
+
+
+def _drop_path(module: nn.Module, p: float) -> Call:
+    """Return the call of a drop path, as timm, torchvision and transformers have it."""
+    whole = getattr(module, "mode", "row") == "batch"
+    rescale = bool(getattr(module, "scale_by_keep", True))
+    kind = Dropout(p, shared_axes=slice(None) if whole else slice(1, None), rescale=rescale)
+    return Call(kind, f"{type(module).__name__}(p={p:g})")
+
+
+def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a later version will reach, and what of it is active now."""
+    reserved, unreached = {}, {}
+    for path, module in found.items():
+        for kind, port, words in _INSIDE:
+            if isinstance(module, kind):
+                name = f"nn.{type(module).__name__}"
+                reserved[f"{path}:{port}"] = words.format(name=name)
+                active = module.dropout and getattr(module, "num_layers", 2) > 1
+                if active and port != "state":
+                    unreached[f"{path}:{port}"] = f"{name}(dropout={module.dropout:g})"
+        for name, _ in module.named_parameters(recurse=False):
+            reserved[f"{path}:{name}"] = "noise on a weight"
+    return reserved, unreached
+
+
+# The words `input` and `hidden` --------------------------------------------------------------
+
+
+def _hidden(found: dict[str, nn.Module]) -> list[str]:
+    """Return the outputs of the activations before the last layer with weights.
+
+    Where there are none, those of the layers with weights, but for the last.
+    """
+    weighted = [path for path, module in found.items() if _is_weighted(module)]
+    order = list(found)
+    last = order.index(weighted[-1]) if weighted else len(order)
+    activations = [path for path in order[:last] if is_activation(found[path])]
+    return [f"{path}:out" for path in activations or weighted[:-1]]
+
+
+def _is_weighted(module: nn.Module) -> bool:
+    weight = module._parameters.get("weight")
+    leaf = not module._modules and not isinstance(module, _EMBEDDINGS)
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        return True
+    return leaf and isinstance(weight, Tensor) and weight.ndim > 1
+
+
+def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> str | None:
+    """Return the output of the embedding that whole numbers go through first."""
+    named: Any = getattr(model, "get_input_embeddings", None)
+    try:
+        embedding = named() if callable(named) else None
+    except (NotImplementedError, AttributeError):
+        embedding = None
+    paths = [path for path, module in found.items() if isinstance(module, _EMBEDDINGS)]
+    first = [path for path in paths if found[path] is embedding]
+    return f"{(first or paths)[0]}:out" if paths else None
+
+
+def _takes_tokens(model: nn.Module, found: dict[str, nn.Module]) -> bool:
+    """Return whether the input looks like whole numbers."""
+    word = getattr(unwrapped(model), "main_input_name", None)
+    if isinstance(word, str):
+        return word.endswith("ids")
+    with_weights = (m for m in found.values() if any(True for _ in m.parameters(recurse=False)))
+    return isinstance(next(with_weights, None), _EMBEDDINGS)
