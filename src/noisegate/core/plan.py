@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from . import checks, messages, patterns
@@ -146,11 +147,17 @@ class Plan:
             self.notes.append(sentence)
 
     def replace(self, old: Placement, **changes: Any) -> Placement:
-        """Return a placement with something changed; at another site it gets a slot there."""
+        """Return a placement with something changed, in the place of the old one."""
         new = replace(old, **changes)
-        if new.site != old.site:
-            new = replace(new, slot=self._free_slot(new.site, new.kind))
         self.placements[self.placements.index(old)] = new
+        return new
+
+    def move(self, old: Placement, sites: Sequence[str]) -> list[Placement]:
+        """Return placements at other sites, in the place of an old one."""
+        index = self.placements.index(old)
+        free = [(site, self._free_slot(site, old.kind)) for site in sites]
+        new = [replace(old, site=site, slot=slot) for site, slot in free]
+        self.placements[index : index + 1] = new
         return new
 
     def check_all_matched(self) -> None:
@@ -196,14 +203,13 @@ class Plan:
         return text in self._left
 
     def _place(self, rule: Rule, sites: Sequence[str]) -> None:
-        for site in sites:
-            if site == ":in" and self._sites.takes_tokens and self._sites.tokens:
-                self.note(messages.tokens(rule.text, self._sites.tokens))
-                site = self._sites.tokens
-            for kind in rule.kinds:
-                slot = self._free_slot(site, kind)
-                placement = Placement(site, kind, slot, rule.text, rule.sample_axis)
-                self.placements.append(placement)
+        tokens = self._sites.tokens if self._sites.takes_tokens else ()
+        if ":in" in sites and tokens:
+            self.note(messages.tokens(rule.text, tokens))
+            sites = [place for site in sites for place in (tokens if site == ":in" else (site,))]
+        for site, kind in product(sites, rule.kinds):
+            slot = self._free_slot(site, kind)
+            self.placements.append(Placement(site, kind, slot, rule.text, rule.sample_axis))
 
     def _place_own(self, site: str, call: Call) -> None:
         if self._existing and site not in self.sites:

@@ -46,8 +46,9 @@ class Sites:
         Noises of the model's own that cannot be taken over, and how its code says them.
     roles : mapping of str to tuple of str
         The sites that `input`, `hidden` and `output` mean.
-    tokens : str or None
-        Where whole numbers that enter the model become vectors.
+    tokens : tuple of str
+        Where whole numbers that enter the model become vectors: an embedding, or several modules
+        that share one weight.
     takes_tokens : bool
         Whether the model looks like one whose input is whole numbers.
     """
@@ -57,5 +58,5 @@ class Sites:
     reserved: Mapping[str, str] = field(default_factory=dict)
     unreached: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    tokens: str | None = None
+    tokens: tuple[str, ...] = ()
     takes_tokens: bool = False

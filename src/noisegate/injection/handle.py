@@ -61,7 +61,7 @@ class Injection:
         self.made: dict[tuple[str, int], tuple[Any, str]] = {}
         self.passed_on: dict[tuple[str, str], str] = {}
         self.steps = Steps()
-        self._tokens = None if known.takes_tokens else known.tokens
+        self._tokens = () if known.takes_tokens else known.tokens
         self._checked = False
         self._warned: set[str] = set()
         self._looked: set[str] = set(known.own)
@@ -348,7 +348,7 @@ class Injection:
         for noise in self._noises:
             noise.calls, noise.reached = 0, False
         self.made.clear()
-        if only_tokens and self._tokens is not None:
+        if only_tokens and self._tokens:
             self._move_input(self._tokens)
         self.steps.begin(training or self.always, batch)
 
@@ -369,13 +369,12 @@ class Injection:
             self._warned |= nowhere
             warnings.warn(messages.acted_nowhere(sorted(nowhere)), RuntimeWarning, stacklevel=2)
 
-    def _move_input(self, tokens: str) -> None:
+    def _move_input(self, tokens: Sequence[str]) -> None:
         """Move the noise of the model's input to the output of its embedding."""
-        for place, noise in enumerate(self._noises):
-            if noise.placement.site == ":in":
-                # Its hook stays, since torch has collected those of this call already.
-                noise.retired = True
-                self.plan.note(messages.tokens(noise.placement.rule, tokens))
-                moved = SiteNoise(self, self.plan.replace(noise.placement, site=tokens))
-                self._noises[place] = moved
-                self._detach.append(self.host.attach(tokens, moved))
+        for noise in [n for n in self._noises if n.placement.site == ":in"]:
+            # Its hook stays, since torch has collected those of this call already.
+            noise.retired = True
+            self._noises.remove(noise)
+            self.plan.note(messages.tokens(noise.placement.rule, tokens))
+            for placement in self.plan.move(noise.placement, tokens):
+                self._attach(placement)

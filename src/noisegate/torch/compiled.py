@@ -24,14 +24,14 @@ def refuse_compiled(model: nn.Module) -> None:
     own = {id(module) for module in model.modules()}
     classes = {type(module) for module in model.modules() if not _is_torch_s(module)}
     ran = [c.__name__ for c in classes if entries(getattr(c.forward, "__code__", None))]
-    compiled = [_name(module) for module in _compiled(dynamo, own)]
     inlined = _inlined(entries)
-    compiled += [_name(module) for module in inlined if id(module) in own]
     ran += [_name(module) for module in inlined if type(module) is type(model)]
-    if ran and compiled:
-        raise InvalidValue(messages.compiled(compiled[-1]))
-    if ran:
-        warnings.warn(messages.compiled_another(ran[0]), RuntimeWarning, stacklevel=6)
+    if not ran:
+        return
+    compiled = [module for module in inlined if id(module) in own] or _compiled(dynamo, own)
+    if compiled:
+        raise InvalidValue(messages.compiled(_name(compiled[0])))
+    warnings.warn(messages.compiled_another(ran[0]), RuntimeWarning, stacklevel=6)
 
 
 def _is_torch_s(module: nn.Module) -> bool:

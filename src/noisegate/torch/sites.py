@@ -42,6 +42,8 @@ def sites(model: nn.Module) -> Sites:
     names: list[str] = []
     own: dict[str, Call] = {}
     for path, module in found.items():
+        if type(module).forward is nn.Module.forward and "forward" not in vars(module):
+            continue  # a list of modules is never called
         names += [f"{path}:in", f"{path}:out"]
         before = pre_activation(module)
         if before is not None and uses[id(before[0])] == 1:
@@ -58,7 +60,7 @@ def sites(model: nn.Module) -> Sites:
         unreached=unreached,
         roles={"input": (":in",), "hidden": tuple(_hidden(found)), "output": (":out",)},
         tokens=tokens,
-        takes_tokens=tokens is not None and _takes_tokens(model, found),
+        takes_tokens=bool(tokens) and _takes_tokens(model, found),
     )
 
 
@@ -157,15 +159,25 @@ def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, st
 
 
 def _hidden(found: dict[str, nn.Module]) -> list[str]:
-    """Return the outputs of the activations before the last layer with weights.
+    """Return the outputs of the activations, but for one that ends the model.
 
     Where there are none, those of the layers with weights, but for the last.
     """
     weighted = [path for path, module in found.items() if _is_weighted(module)]
     order = list(found)
     last = order.index(weighted[-1]) if weighted else len(order)
-    activations = [path for path in order[:last] if is_activation(found[path])]
+    activations = [
+        path
+        for place, path in enumerate(order)
+        if is_activation(found[path]) and (place < last or not _in_order(found, path))
+    ]
     return [f"{path}:out" for path in activations or weighted[:-1]]
+
+
+def _in_order(found: dict[str, nn.Module], path: str) -> bool:
+    """Return whether a module's place among the others is surely that of its call."""
+    parent = path.rpartition(".")[0]
+    return not parent or isinstance(found.get(parent), nn.Sequential)
 
 
 def _is_weighted(module: nn.Module) -> bool:
@@ -176,16 +188,21 @@ def _is_weighted(module: nn.Module) -> bool:
     return leaf and isinstance(weight, Tensor) and weight.ndim > 1
 
 
-def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> str | None:
-    """Return the output of the embedding that whole numbers go through first."""
+def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
+    """Return the outputs of the embedding that whole numbers go through first.
+
+    They are several where modules share its weight, as encoder and decoder may.
+    """
     named: Any = getattr(model, "get_input_embeddings", None)
     try:
         embedding = named() if callable(named) else None
     except (NotImplementedError, AttributeError):
         embedding = None
-    paths = [path for path, module in found.items() if isinstance(module, _EMBEDDINGS)]
-    first = [path for path in paths if found[path] is embedding]
-    return f"{(first or paths)[0]}:out" if paths else None
+    tables = {path: module for path, module in found.items() if isinstance(module, _EMBEDDINGS)}
+    if embedding not in tables.values():
+        embedding = next(iter(tables.values()), None)
+    weight = getattr(embedding, "weight", None)
+    return tuple(f"{path}:out" for path, module in tables.items() if module.weight is weight)
 
 
 def _takes_tokens(model: nn.Module, found: dict[str, nn.Module]) -> bool:

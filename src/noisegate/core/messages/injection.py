@@ -105,8 +105,11 @@ def meaning(rule: str, sites: Sequence[str]) -> str:
     return f"'{rule}' means {_quoted(sites)}."
 
 
-def tokens(rule: str, site: str) -> str:
-    return f"'{rule}' means '{site}', the embedding's output: the model's input is whole numbers."
+def tokens(rule: str, sites: Sequence[str]) -> str:
+    return (
+        f"'{rule}' means {_quoted(sites)}, the embedding's output: "
+        "the model's input is whole numbers."
+    )
 
 
 def collision(site: str, first: str, second: str) -> str:
