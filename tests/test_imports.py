@@ -38,6 +38,7 @@ NAMES = {
     "noise",
     "numpy",
     "pictures",
+    "predict",
     "schedule",
     "spatial_dropout",
     "study",

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from . import numpy, pictures, study, torch
     from .injection import handles, inject
     from .numpy import mask, noise
+    from .prediction import predict
 
 __version__ = "0.1.0"
 
@@ -72,6 +73,7 @@ __all__ = [
     "noise",
     "numpy",
     "pictures",
+    "predict",
     "schedule",
     "spatial_dropout",
     "study",
@@ -86,6 +88,7 @@ _LAZY = {
     "noise": ("numpy", "noise"),
     "numpy": ("numpy", None),
     "pictures": ("pictures", None),
+    "predict": ("prediction", "predict"),
     "torch": ("torch", None),
     "study": ("study", None),
 }

@@ -96,7 +96,7 @@ class Plan:
         existing: bool = False,
         keep: bool = False,
     ) -> None:
-        self._sites, self._taken, self._existing, self._keep = sites, taken, existing, keep
+        self._sites, self._taken, self._existing, self.keep = sites, taken, existing, keep
         self.rules = _checked_rules(rules, sample_axis)
         by_rule = isinstance(sample_axis, Mapping)
         self._axis = _checked_axis(sample_axis.get(EXISTING, 0) if by_rule else sample_axis)
@@ -136,7 +136,7 @@ class Plan:
         """Note a noise of the model's own that cannot be taken over, or refuse it."""
         if not self._existing or site in self._unreached:
             return
-        if not self._keep:
+        if not self.keep:
             raise InvalidValue(messages.unreached({**self._unreached, site: words}))
         self._unreached[site] = words
         self.note(messages.left_to_model(site, words))
@@ -196,7 +196,7 @@ class Plan:
         for site in patterns.matches(text, list(reserved)):
             if not (asked or site == text or site in self._sites.unreached):
                 continue
-            if not self._keep:
+            if not self.keep:
                 raise InvalidValue(messages.reserved(text, site, reserved[site]))
             self.note(messages.left_to_model(site, reserved[site]))
             self._left.add(text)

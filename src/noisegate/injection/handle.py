@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,9 +45,9 @@ class Injection:
         example: Any = None,
         unreached: str = "raise",
         always: bool = False,
+        shared: bool = False,
     ) -> None:
-        for name, flag in (("existing", existing), ("always", always)):
-            checks.flag("inject", name, flag)
+        checks.flag("inject", "existing", existing)
         if unreached not in ("raise", "keep"):
             raise InvalidValue(messages.not_a_word("unreached", unreached, ("raise", "keep")))
         self.host = face_of_model(model).Host(model)
@@ -60,12 +60,12 @@ class Injection:
         self.always, self.strays, self._silent = always, 0, 0
         self.made: dict[tuple[str, int], tuple[Any, str]] = {}
         self.passed_on: dict[tuple[str, str], str] = {}
-        self.steps = Steps()
+        self.steps = Steps(shared)
         self._tokens = () if known.takes_tokens else known.tokens
         self._checked = False
         self._warned: set[str] = set()
         self._looked: set[str] = set(known.own)
-        self._noises: list[SiteNoise] = []
+        self.noises: list[SiteNoise] = []
         self._detach: list[Callable[[], None]] = []
         self.host.register(self)
         try:
@@ -82,16 +82,19 @@ class Injection:
         # Last of all, so that the model's own output is still part of its forward.
         self._detach.append(self.host.on_forward(self._begin, self._end))
         if example is not None:
-            others = [handle for handle in self.host.handles() if handle is not self]
-            silent = [handle.off() for handle in (self, *others)]
-            try:
-                self.host.dry_run(example)
-            finally:
-                for block in silent:
-                    with block:
-                        pass
-            self.plan.check_all_matched()
-            self._checked = True
+            self.look(example)
+
+    def look(self, example: Any) -> None:
+        """Find the noises that functions make, by one run in training that leaves no trace."""
+        others = [handle for handle in self.host.handles() if handle is not self]
+        with ExitStack() as silent:
+            for handle in (self, *others):
+                silent.enter_context(handle.off())
+            self.host.dry_run(example)
+        self.plan.check_all_matched()
+        self._checked = True
+        for noise in self.noises:
+            noise.trained = noise.reached
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -166,9 +169,9 @@ class Injection:
         """
         columns = ["site", "noise", "slot", "rule"]
         rows = [[p.site, repr(p.kind), str(p.slot), p.rule] for p in self.plan.placements]
-        if any(noise.last is not None for noise in self._noises):
+        if any(noise.last is not None for noise in self.noises):
             columns += ["shape", "calls", "removed"]
-            by_name = {noise.placement.name: noise for noise in self._noises}
+            by_name = {noise.placement.name: noise for noise in self.noises}
             for row, placement in zip(rows, self.plan.placements, strict=True):
                 row += by_name[placement.name].measured()
         notes = [messages.passed_on(*k, v) for k, v in self.passed_on.items()]
@@ -199,7 +202,7 @@ class Injection:
         """
         if site not in self.sites:
             raise InvalidValue(messages.no_such_site("mask", site, self.sites))
-        noises = [noise for noise in self._noises if noise.placement.site == site]
+        noises = [noise for noise in self.noises if noise.placement.site == site]
         return mask_of(noises, step, rows, call)
 
     def set_rate(self, pattern: str, rate: Any) -> None:
@@ -212,10 +215,10 @@ class Injection:
         rate : float or Schedule
             The number that the kinds' call may replace: p, sigma or width.
         """
-        noises = [n for n in self._noises if n.placement.rule == pattern]
+        noises = [n for n in self.noises if n.placement.rule == pattern]
         if not noises:
             named = patterns.matches(patterns.checked(pattern), self.sites)
-            noises = [n for n in self._noises if n.placement.site in named]
+            noises = [n for n in self.noises if n.placement.site in named]
         if not noises:
             raise UnmatchedRule(messages.no_such_site("set_rate", pattern, self.sites))
         changed = [(n, n.placement.kind.at_rate(rate)) for n in noises]
@@ -304,7 +307,7 @@ class Injection:
 
     def snapshot(self) -> Any:
         """Return what the next noise depends on."""
-        calls = [noise.calls for noise in self._noises]
+        calls = [noise.calls for noise in self.noises]
         return self.steps.snapshot(), self._silent, self.strays, calls
 
     def restore(self, state: Any) -> None:
@@ -312,8 +315,8 @@ class Injection:
         steps, self._silent, self.strays, calls = state
         self.steps.restore(steps)
         # Noises that were found after the snapshot had no calls then.
-        missing = [0] * (len(self._noises) - len(calls))
-        for noise, count in zip(self._noises, [*calls, *missing], strict=True):
+        missing = [0] * (len(self.noises) - len(calls))
+        for noise, count in zip(self.noises, [*calls, *missing], strict=True):
             noise.calls = count
 
     def found(self, site: str, call: Call) -> None:
@@ -338,14 +341,14 @@ class Injection:
 
     def _attach(self, placement: Placement) -> None:
         noise = SiteNoise(self, placement)
-        self._noises.append(noise)
+        self.noises.append(noise)
         self._detach.append(self.host.attach(placement.site, noise))
 
     def _begin(self, training: bool, batch: int | None, only_tokens: bool) -> None:
         """Take the next step, or the next part of a pinned one."""
         if self._silent:
             return
-        for noise in self._noises:
+        for noise in self.noises:
             noise.calls, noise.reached = 0, False
         self.made.clear()
         if only_tokens and self._tokens:
@@ -363,18 +366,18 @@ class Injection:
                 self.steps.uncount(forward)
                 raise
             self._checked = True
-        reached = {noise.placement.rule for noise in self._noises if noise.reached}
-        nowhere = {noise.placement.rule for noise in self._noises} - reached - self._warned
-        if nowhere:
+        reached = {noise.placement.rule for noise in self.noises if noise.reached}
+        nowhere = {noise.placement.rule for noise in self.noises} - reached - self._warned
+        if nowhere and (reached or not self.always):  # a prediction raises where nothing acts
             self._warned |= nowhere
             warnings.warn(messages.acted_nowhere(sorted(nowhere)), RuntimeWarning, stacklevel=2)
 
     def _move_input(self, tokens: Sequence[str]) -> None:
         """Move the noise of the model's input to the output of its embedding."""
-        for noise in [n for n in self._noises if n.placement.site == ":in"]:
+        for noise in [n for n in self.noises if n.placement.site == ":in"]:
             # Its hook stays, since torch has collected those of this call already.
             noise.retired = True
-            self._noises.remove(noise)
+            self.noises.remove(noise)
             self.plan.note(messages.tokens(noise.placement.rule, tokens))
             for placement in self.plan.move(noise.placement, tokens):
                 self._attach(placement)

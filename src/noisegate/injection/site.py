@@ -51,7 +51,9 @@ class SiteNoise:
     def __init__(self, injection: "Injection", placement: Placement) -> None:
         self.injection, self.placement = injection, placement
         self.calls = 0
-        self.reached = self.retired = False
+        # Whether its place was reached in this forward, and in a run in training; and whether it
+        # has moved elsewhere.
+        self.reached = self.trained = self.retired = False
         self.last: Last | None = None
 
     @property
@@ -64,10 +66,14 @@ class SiteNoise:
         """Whether it acts on every floating tensor that it sees, not on the first alone."""
         return SHORTHANDS.get(self.placement.rule, ("",))[0] == "input"
 
+    def reach(self) -> None:
+        """Note that its place was reached, whether it acts there or not."""
+        self.reached = True
+
     def acts(self, training: bool, call: Call | None = None) -> bool:
         """Return whether it would change anything, in training or not, for a call."""
         injection = self.injection
-        self.reached = True
+        self.reach()
         if self.retired or injection.silent or not (training or injection.always):
             return False
         if call is None:
@@ -142,7 +148,13 @@ class SiteNoise:
 
     def _rows(self, x: Any, axis: SampleAxis) -> Any:
         forward = self.injection.steps.forward
-        if axis is None or not forward.running or (forward.ids is None and not forward.first):
+        if axis is None or not forward.running:
+            return None
+        if self.injection.steps.shared:
+            merged = axis == ATTENTION and x.ndim == 3
+            place = 0 if axis == ATTENTION else axis
+            return (0,) * ((forward.batch or 1) if merged else x.shape[place])
+        if forward.ids is None and not forward.first:
             return None
         expected = forward.batch if forward.ids is None else len(forward.ids)
         extent = x.shape[0 if axis == ATTENTION else axis]

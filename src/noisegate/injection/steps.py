@@ -27,9 +27,13 @@ class Forward:
 
 
 class Steps:
-    """Counts forwards, or parts of one step that is pinned."""
+    """Counts forwards, or parts of one step that is pinned.
 
-    def __init__(self) -> None:
+    With `shared` every sample is row 0.
+    """
+
+    def __init__(self, shared: bool = False) -> None:
+        self.shared = shared
         self.forward = Forward()
         self._next = 0
         self._pinned: Forward | None = None

@@ -93,6 +93,17 @@ def batch_of(values: Any) -> int | None:
     return next((int(x.shape[0]) for x in tensors(values) if x.ndim), None)
 
 
+def parts_of(value: Any) -> dict[str, Any]:
+    """Return what a module takes or returns by name, or by number."""
+    if isinstance(value, Mapping):
+        return {str(name): inner for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        named = getattr(value, "_fields", ())
+        numbered = {str(i): inner for i, inner in enumerate(value)}
+        return numbered | {name: getattr(value, name) for name in named}
+    return {"0": value}
+
+
 def is_floating(value: Any) -> bool:
     """Return whether a value is a tensor that noise can be put on."""
     return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
@@ -119,7 +130,7 @@ class _At:
         return changed
 
     def _by_name(self, value: Any, part: str) -> Any:
-        parts = _parts(value)
+        parts = parts_of(value)
         if not is_floating(parts.get(part)):
             known = [name for name, inner in parts.items() if is_floating(inner)]
             raise InvalidValue(messages.no_part(self.site, part, known))
@@ -141,17 +152,6 @@ class _After(_At):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
         return self.noised(output) if self.function.acts(module.training) else None
-
-
-def _parts(value: Any) -> dict[str, Any]:
-    """Return what a module takes or returns by name, or by number."""
-    if isinstance(value, Mapping):
-        return {str(name): inner for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        named = getattr(value, "_fields", ())
-        numbered = {str(i): inner for i, inner in enumerate(value)}
-        return numbered | {name: getattr(value, name) for name in named}
-    return {"0": value}
 
 
 def _with(value: Any, part: str, inner: Any) -> Any:

@@ -1,8 +1,10 @@
 """A PyTorch model as injection sees it: its sites, and how functions are put at them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from noisegate.core.patterns import port_of, split
@@ -79,6 +81,33 @@ class Host:
     def dry_run(self, example: Any) -> None:
         """Run the model on an example, and leave no trace."""
         run.dry_run(self.model, example)
+
+    def batches(self, x: Any, size: int | None) -> Iterator[tuple[Any, int]]:
+        """Yield what the model takes, in batches, and how many samples each has."""
+        for batch in run.batches(x, size):
+            inputs = run.inputs_for(self.model, batch)
+            count = hooks.batch_of(inputs)
+            yield inputs, 1 if count is None else count
+
+    def count(self, x: Any) -> int | None:
+        """Return how many samples what the model takes has in all, where that can be known."""
+        return run.count_of(x)
+
+    def one_number_each(self, x: Any) -> np.ndarray | None:
+        """Return the input as a vector, where it is one number a sample."""
+        return run.vector_of(x)
+
+    def part(self, batch: Any, rows: slice, count: int) -> Any:
+        """Return some samples of a batch of `count`."""
+        return run.part_of(batch, rows, count)
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Put the model in evaluation for a block."""
+        return run.in_evaluation(self.model)
+
+    def output(self, batch: Any, name: str | int | None) -> np.ndarray:
+        """Return the model's output for a batch, as a NumPy array."""
+        return run.output_of(run.run(self.model, batch), name)
 
     def taken_over(self) -> list[str]:
         """Return the sites where something has taken the place of the model's own noise."""

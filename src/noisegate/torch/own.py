@@ -23,6 +23,9 @@ class SiteFunction(Protocol):
     def silent(self) -> bool:
         """Whether it is as if it were not there."""
 
+    def reach(self) -> None:
+        """Take note that the place was reached."""
+
     def acts(self, training: bool, call: Call | None = None) -> bool:
         """Return whether it would change anything, in training or not, for a call."""
 
@@ -31,7 +34,9 @@ class SiteFunction(Protocol):
 
 
 def present(functions: list[SiteFunction]) -> list[SiteFunction]:
-    """Return the functions that are there now."""
+    """Return the functions that are there now; each takes note that its place was reached."""
+    for function in functions:
+        function.reach()
     return [function for function in functions if not function.silent]
 
 

@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from noisegate.core import messages
+from noisegate.core.errors import InvalidType
+
+from .hooks import batch_of, is_floating, parts_of
 
 
 def run(model: nn.Module, x: Any) -> Any:
@@ -50,3 +55,108 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, value in values:
                 buffer.copy_(value)
+
+
+def batches(x: Any, size: int | None) -> Iterator[Any]:
+    """Yield the batches of x: a tensor, array, tuple or dict of them, or a loader of batches.
+
+    Of what a loader yields as a list or tuple, the first is the input, and the others are not.
+    """
+    if _is_loader(x):
+        for batch in x:
+            inputs = batch[0] if isinstance(batch, tuple | list) else batch
+            yield from batches(inputs, size)
+        return
+    count = batch_of(_moved(x, torch.empty(())))
+    if size is None or count is None or count <= size:
+        yield x
+        return
+    for start in range(0, count, size):
+        yield part_of(x, slice(start, start + size), count)
+
+
+def count_of(x: Any) -> int | None:
+    """Return how many samples there are in all, or None where only a loader knows."""
+    if _is_loader(x):
+        whole: Any = getattr(x, "dataset", None)
+        return len(whole) if hasattr(whole, "__len__") else None
+    return batch_of(_moved(x, torch.empty(())))
+
+
+def vector_of(x: Any) -> np.ndarray | None:
+    """Return an input of one floating number a sample as a vector; None for any other."""
+    if not isinstance(x, Tensor | np.ndarray):
+        return None
+    values = x.detach().cpu().double().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    one = values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)
+    return values.reshape(-1) if one and np.issubdtype(values.dtype, np.floating) else None
+
+
+def _is_loader(x: Any) -> bool:
+    return not isinstance(x, Tensor | np.ndarray | Mapping | tuple | list) and hasattr(
+        x, "__iter__"
+    )
+
+
+def part_of(x: Any, rows: slice, count: int) -> Any:
+    """Return some samples of a batch of `count`; what has another extent stays whole."""
+    if isinstance(x, Mapping):
+        return {name: part_of(value, rows, count) for name, value in x.items()}
+    if isinstance(x, tuple | list):
+        return type(x)(part_of(value, rows, count) for value in x)
+    if isinstance(x, Tensor | np.ndarray) and x.ndim and len(x) == count:
+        return x[rows]
+    return x
+
+
+def inputs_for(model: nn.Module, x: Any) -> Any:
+    """Return a batch as tensors beside the model's weights; floating arrays of their dtype."""
+    weights = [p for p in model.parameters() if p.is_floating_point()]
+    like = weights[0] if weights else torch.empty(())
+    return _moved(x, like)
+
+
+def _moved(x: Any, like: Tensor) -> Any:
+    if isinstance(x, Mapping):
+        return {name: _moved(value, like) for name, value in x.items()}
+    if isinstance(x, tuple | list):
+        return tuple(_moved(value, like) for value in x)
+    if isinstance(x, np.ndarray):
+        x = torch.from_numpy(np.ascontiguousarray(x))
+        x = x.to(like.dtype) if x.is_floating_point() else x
+    return x.to(like.device) if isinstance(x, Tensor) else x
+
+
+@contextmanager
+def in_evaluation(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation, without gradients, for a block; then its modes are as before."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def output_of(output: Any, name: str | int | None) -> np.ndarray:
+    """Return one tensor of what a model returns, in NumPy: the named, the logits, or the first.
+
+    Raises
+    ------
+    InvalidType
+        If there is none.
+    """
+    parts: dict[str, Any] = parts_of(output)
+    if name is None and "logits" in parts:
+        name = "logits"
+    if name is not None:
+        value: Any = parts.get(str(name))
+    else:
+        value = next((x for key, x in parts.items() if key != "loss" and is_floating(x)), None)
+    if not is_floating(value):
+        known = [key for key, x in parts.items() if is_floating(x)]
+        raise InvalidType(messages.no_output(name, known))
+    value = value.detach()
+    return np.asarray((value.double() if value.dtype is torch.bfloat16 else value).cpu().numpy())

@@ -200,5 +200,76 @@ def not_seen(who: str, site: str) -> str:
     )
 
 
+def nothing_to_predict() -> str:
+    return "predict: `x` has no samples."
+
+
+def no_rows(shape: Sequence[int], rows: int) -> str:
+    return (
+        f"predict: the output of a batch of {rows} must have as many rows, to be joined with the "
+        f"others; got shape {tuple(shape)}. Leave out batch_size, and pass quantiles=()."
+    )
+
+
+def no_output(name: str | int | None, known: Sequence[str]) -> str:
+    wanted = "no floating-point tensor" if name is None else f"no floating-point tensor `{name}`"
+    return f"predict: the model's output has {wanted}; it has {', '.join(known) or 'none'}."
+
+
+def predict_what() -> str:
+    return (
+        "predict: no noise is given. Write dropout={'hid*:out': 0.5}, hidden_dropout=0.5, or "
+        "existing=True for the model's own dropouts."
+    )
+
+
+def only_in_training(sites: Iterable[str]) -> str:
+    return (
+        f"predict: {_quoted(sites)} is called in training only, so existing=True cannot reach it "
+        "here. Pass dropout= with rules, or unreached='keep' to go without it."
+    )
+
+
+def all_silent(rates: bool) -> str:
+    why = "every rate is 0" if rates else "none of its sites was called"
+    return f"predict: no noise acted, since {why}; all samples would be the same."
+
+
+def no_samples(value: object) -> str:
+    return f"predict: `samples` must be a whole number > 0, or a list of steps; {_got(value)}."
+
+
+def bad_quantile(value: object) -> str:
+    return f"predict: a quantile must be in [0, 1]; {_got(value)}."
+
+
+def no_quantile(value: float, known: Sequence[float]) -> str:
+    return (
+        f"Prediction: the quantile {value} was not computed; computed are "
+        f"{', '.join(map(str, known)) or 'none'}. Pass quantiles=[{value}] to predict."
+    )
+
+
+def not_a_classifier(outputs: str) -> str:
+    return (
+        f"Prediction: the outputs are taken as {outputs}, which have no probabilities. Pass "
+        "outputs='logits' or outputs='probabilities' to predict."
+    )
+
+
+def bad_labels(shape: Sequence[int], expected: Sequence[int], classes: int) -> str:
+    return (
+        f"calibration: `y` must be whole numbers in [0, {classes}), of shape {tuple(expected)}; "
+        f"got shape {tuple(shape)}."
+    )
+
+
+def nothing_to_plot(shape: Sequence[int]) -> str:
+    return (
+        "Prediction.plot: bands need a regression of one output on one input; the output has "
+        f"shape {tuple(shape)}. Pass x= where the input was not one number a sample."
+    )
+
+
 def _quoted(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)

@@ -1,0 +1,29 @@
+"""A bar that shows how far a prediction is; rich draws it, where it is installed."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from noisegate.core import messages
+from noisegate.core.errors import MissingExtra
+
+
+@contextmanager
+def shown(progress: bool | None, rows: int | None, samples: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar for a block, and yield what is called with the rows of each sample."""
+    installed = find_spec("rich") is not None
+    if progress and not installed:
+        raise MissingExtra(messages.missing_extra("predict: `progress`", "rich", "study"))
+    if progress is None:
+        progress = installed and sys.stderr.isatty()
+    if not progress:
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"{samples} samples", total=None if rows is None else rows * samples)
+        yield lambda count: bar.advance(task, count)

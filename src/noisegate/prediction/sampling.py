@@ -1,0 +1,255 @@
+"""Samples of a model's output, with noise at prediction time."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from noisegate.core import checks, messages
+from noisegate.core.errors import InvalidValue
+from noisegate.core.keys import STEP_BITS
+from noisegate.injection import Injection
+from noisegate.injection.front import with_words
+
+from .moments import Part, Summary, are_probabilities
+from .progress import shown
+from .result import Prediction, assembled
+
+# How many numbers are held at once for quantiles: samples · rows · outputs.
+HELD = 1 << 24
+
+OUTPUTS = ("values", "logits", "probabilities")
+
+
+@checks.known_keywords("predict")
+def predict(
+    model: Any,
+    x: Any,
+    samples: int | Sequence[int] = 50,
+    *,
+    dropout: Mapping[str, Any] | None = None,
+    existing: bool = False,
+    unreached: str = "raise",
+    input_dropout: Any = None,
+    hidden_dropout: Any = None,
+    output_dropout: Any = None,
+    input_noise: Any = None,
+    hidden_noise: Any = None,
+    output_noise: Any = None,
+    batch_size: int | None = None,
+    shared_batch: bool = False,
+    seed: int | None = None,
+    sample_axis: int | Mapping[str, int | None] | None = 0,
+    quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95),
+    outputs: str | None = None,
+    output: str | int | None = None,
+    class_axis: int = -1,
+    keep_samples: bool = False,
+    progress: bool | None = None,
+) -> Prediction:
+    """Return predictions of a model with noise in it, and how much they vary.
+
+    Only the noise is switched on: the model is in evaluation, without gradients, and its modes
+    are afterwards what they were. Sample k is step k of the seed, whatever the batch size.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any model.
+    x : tensor, array, tuple, dict, or DataLoader
+        What the model takes: a tuple by place, a dict by name. Of a loader's lists and tuples
+        the first is the input.
+    samples : int or sequence of int
+        How many samples, or which steps of the seed, each in [0, 2³²).
+    dropout : mapping of pattern to noise, optional
+        Rules as those of `inject`.
+    existing : bool
+        Whether the model's own dropouts are used, at their own rates.
+    unreached : {"raise", "keep"}
+        What is done about dropouts of the model's own that cannot be used.
+    input_dropout, hidden_dropout, output_dropout, input_noise, hidden_noise, output_noise
+        Shorthands as those of `inject`.
+    batch_size : int, optional
+        How many rows at a time; by default all, or those of the loader.
+    shared_batch : bool
+        Whether all rows have the same noise: each sample is then one function, smooth in x, and
+        predictions of different rows can be joined.
+    seed : int, optional
+        In [0, 2⁶⁴). None draws one from torch's CPU generator.
+    sample_axis : int, None, or mapping of rule to int or None
+        As in `inject`.
+    quantiles : sequence of float
+        Which quantiles are computed, each in [0, 1]; exact. Rows are then taken in parts, so that
+        memory does not grow with the number of samples.
+    outputs : {"values", "logits", "probabilities"}, optional
+        What the model returns. By default logits where the axis of the classes has at least two,
+        or probabilities where these sum to 1, and values where there is one; log-probabilities
+        are logits.
+    output : str or int, optional
+        Which of the model's outputs, by name or number; by default `logits`, or the first.
+    class_axis : int
+        The axis of the classes.
+    keep_samples : bool
+        Whether `Prediction.samples` holds every sample; their memory is the caller's affair.
+    progress : bool, optional
+        Whether a bar is shown, which needs rich; by default where there is a terminal.
+
+    Returns
+    -------
+    Prediction
+        With `mean`, `std`, `quantile()`, and for classifiers `probabilities`, `entropy`,
+        `mutual_information` and `calibration()`.
+
+    Raises
+    ------
+    InvalidValue
+        If no noise is given, none acts, or a dropout of the model's own cannot be reached.
+
+    References
+    ----------
+    Gal, Ghahramani (2016), Dropout as a Bayesian approximation: representing model uncertainty in
+    deep learning.
+
+    Examples
+    --------
+    >>> import noisegate as ng, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False))
+    >>> _ = torch.nn.init.eye_(model[0].weight)
+    >>> ng.predict(model, torch.ones(3, 2), 400, input_dropout=0.5, seed=13)
+    <prediction of shape (3, 2), 400 samples, seed 13>
+    """
+    words = {
+        "input_dropout": input_dropout,
+        "hidden_dropout": hidden_dropout,
+        "output_dropout": output_dropout,
+        "input_noise": input_noise,
+        "hidden_noise": hidden_noise,
+        "output_noise": output_noise,
+    }
+    rules = with_words(dropout, words)
+    if not rules and not existing:
+        raise InvalidValue(messages.predict_what())
+    steps, levels = _steps(samples), tuple(_quantile(level) for level in quantiles)
+    wanted = _Wanted(steps, levels, outputs, output, class_axis, keep_samples, batch_size)
+    noise = Injection(
+        model,
+        rules,
+        seed,
+        sample_axis=sample_axis,
+        existing=existing,
+        unreached=unreached,
+        always=True,
+        shared=checks.flag("predict", "shared_batch", shared_batch),
+    )
+    with noise, noise.host.evaluating(), shown(progress, noise.host.count(x), len(steps)) as bar:
+        return _predict(noise, x, wanted, bar)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is asked of the samples."""
+
+    steps: Sequence[int]
+    quantiles: tuple[float, ...]
+    outputs: str | None
+    output: str | int | None
+    axis: int
+    keep: bool
+    batch_size: int | None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.outputs is not None:
+            checks.one_of(*OUTPUTS)("predict", "outputs", self.outputs)
+        if self.batch_size is not None:
+            checks.positive("predict", "batch_size", self.batch_size)
+        checks.flag("predict", "keep_samples", self.keep)
+
+
+def _predict(
+    noise: Injection, x: Any, wanted: _Wanted, advance: Callable[[int], None]
+) -> Prediction:
+    host, start, parts = noise.host, 0, list[Part]()
+    for batch, count in host.batches(x, wanted.batch_size):
+        if not start and noise.plan.looks:
+            noise.look(batch)
+        for rows in _rows(noise, batch, count, wanted):
+            part = batch if rows == slice(0, count) else host.part(batch, rows, count)
+            outputs = _samples(noise, part, range(start + rows.start, start + rows.stop), wanted)
+            parts.append(_part(outputs, wanted, partial(advance, rows.stop - rows.start)))
+            wanted = replace(wanted, outputs=parts[0].summary.outputs)
+        start += count
+    if not parts:
+        raise InvalidValue(messages.nothing_to_predict())
+    return assembled(parts, noise.seed, wanted.steps, host.one_number_each(x))
+
+
+def _part(outputs: Iterator[np.ndarray], wanted: _Wanted, advance: Callable[[], None]) -> Part:
+    """Return what is kept of the samples of some rows."""
+    first = next(outputs)
+    kind = _kind_of(first, wanted.axis) if wanted.outputs is None else wanted.outputs
+    summary, held = Summary(kind, wanted.axis), list[np.ndarray]()
+    for output in chain([first], outputs):
+        summary.add(output)
+        if wanted.quantiles or wanted.keep:
+            held.append(output)
+        advance()
+    samples = np.stack(held or [first])
+    quantiles = {level: np.quantile(samples, level, axis=0) for level in wanted.quantiles}
+    return Part(summary, quantiles, samples if wanted.keep else None)
+
+
+def _samples(noise: Injection, part: Any, rows: range, wanted: _Wanted) -> Iterator[np.ndarray]:
+    """Yield the model's output for some rows, at each step."""
+    for number, step in enumerate(wanted.steps):
+        # Where rows begin at 0, sites of another extent than the batch are fine.
+        with noise.at(step, rows=rows if rows.start else None):
+            output = noise.host.output(part, wanted.output)
+        if not number and not rows.start:
+            _check_it_acts(noise)
+        if rows.start and len(output) != len(rows):
+            raise InvalidValue(messages.no_rows(output.shape, len(rows)))
+        yield output
+
+
+def _check_it_acts(noise: Injection) -> None:
+    """Raise if a dropout of the model's own was not reached, or if nothing acted at all."""
+    missing = [n.placement.site for n in noise.noises if n.trained and not n.reached]
+    if missing and not noise.plan.keep:
+        raise InvalidValue(messages.only_in_training(missing))
+    if not any(n.calls for n in noise.noises):
+        raise InvalidValue(messages.all_silent(any(n.reached for n in noise.noises)))
+
+
+def _rows(noise: Injection, batch: Any, count: int, wanted: _Wanted) -> list[slice]:
+    """Return the parts of a batch of which all samples can be held at once."""
+    if not wanted.quantiles or not count:
+        return [slice(0, count)] if count else []
+    with noise.off():
+        one = noise.host.output(noise.host.part(batch, slice(0, 1), count), wanted.output)
+    size = max(1, HELD // max(1, one.size * len(wanted.steps)))
+    return [slice(i, min(i + size, count)) for i in range(0, count, size)]
+
+
+def _kind_of(output: np.ndarray, axis: int) -> str:
+    """Return what outputs are, where nobody said."""
+    if output.ndim < 2 or output.shape[axis] < 2:
+        return "values"
+    return "probabilities" if are_probabilities(output, axis) else "logits"
+
+
+def _steps(samples: Any) -> Sequence[int]:
+    if isinstance(samples, Sequence) and not isinstance(samples, str) and len(samples):
+        return [checks.whole("predict", "samples", step, STEP_BITS) for step in samples]
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise InvalidValue(messages.no_samples(samples))
+    return range(samples)
+
+
+def _quantile(level: Any) -> float:
+    if not checks.is_number(level) or not 0 <= level <= 1:
+        raise InvalidValue(messages.bad_quantile(level))
+    return float(level)
