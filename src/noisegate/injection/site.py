@@ -17,6 +17,8 @@ from noisegate.core.sites import Call
 from noisegate.core.window import ATTENTION, SampleAxis
 from noisegate.numpy import mask
 
+from .steps import Forward
+
 if TYPE_CHECKING:
     from .handle import Injection
 
@@ -34,7 +36,7 @@ class Last:
 
     def mask(self, key: Key | None = None, rows: Any = None) -> np.ndarray:
         """Return where an element is kept, under another key or for other rows too."""
-        shape, seen = self.shape, self.rows
+        shape, seen = tuple(self.shape), self.rows
         if self.sample_axis == ATTENTION and len(shape) == 3 and seen is not None:
             shape = (len(seen), shape[0] // len(seen), *shape[1:])
         if rows is None:
@@ -54,7 +56,15 @@ class SiteNoise:
         # Whether its place was reached in this forward, and in a run in training; and whether it
         # has moved elsewhere.
         self.reached = self.trained = self.retired = False
-        self.last: Last | None = None
+        self._seen: tuple[Any, ...] | None = None
+        self._window: Any = None
+        self._window_of: tuple[Any, ...] = ()
+        self._who = f"inject ('{placement.site}')"
+
+    @property
+    def last(self) -> Last | None:
+        """The last application, if there was one."""
+        return None if self._seen is None else Last(*self._seen)
 
     @property
     def silent(self) -> bool:
@@ -73,7 +83,7 @@ class SiteNoise:
     def acts(self, training: bool, call: Call | None = None) -> bool:
         """Return whether it would change anything, in training or not, for a call."""
         injection = self.injection
-        self.reach()
+        self.reached = True
         if self.retired or injection.silent or not (training or injection.always):
             return False
         if call is None:
@@ -86,15 +96,36 @@ class SiteNoise:
         injection, placement = self.injection, self.placement
         if call is None and self._has_it(x):
             return x
-        injection.host.refuse_backward(f"inject ('{placement.site}')")
-        kind, live = self._noise(call)
-        axis = self._axis(x, call)
-        key, rows = self._key(), self._rows(x, axis)
+        host, forward = injection.host, injection.steps.forward
+        host.refuse_backward(self._who)
+        kind, live = (placement.kind, None) if call is None else self._noise(call)
+        axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call)
+        if forward.running:
+            key = Key(injection.seed, placement.site, placement.slot, self.calls, forward.step)
+            rows = self._rows(x, axis, forward) if forward.numbered else None
+        else:
+            key, rows = self._stray(), None
         self.calls += 1
-        y = kind(x, key, rows=rows, sample_axis=axis, **live)
-        self.last = Last(kind, key, tuple(x.shape), rows, axis, live)
+        if rows is None and not live:
+            y = self._apply(kind, x, key, axis)
+        else:
+            y = kind(x, key, rows=rows, sample_axis=axis, **(live or {}))
+        self._seen = kind, key, x.shape, rows, axis, live or {}
         injection.made[placement.rule, id(y)] = ref(y), placement.site
         return y
+
+    def _apply(self, kind: Kind, x: Any, key: Key, axis: SampleAxis) -> Any:
+        """Return x with noise on it, as a call of the kind would; what repeats is kept."""
+        host, same = self.injection.host, (kind, x.shape, x.dtype, x.layout, x.device, axis)
+        if same != self._window_of:
+            window, integers = host.window_for(kind, x, key, None, axis)
+            if integers:
+                return kind(x, key, sample_axis=axis)
+            self._window, self._window_of = window, same
+        rate = kind.rate
+        if type(rate) is not float:
+            rate = kind.rate_at(key.step, {})
+        return host.apply_in(kind, x, key, self._window, rate)
 
     def measured(self) -> list[str]:
         """Return shape, calls, and the share that the mask of the last call removes, in words."""
@@ -102,12 +133,12 @@ class SiteNoise:
         if last is None:
             return ["", "0", ""]
         removed = f"{1 - last.mask().mean():.4f}" if last.kind.removes else ""
-        return [str(last.shape), str(self.calls), removed]
+        return [str(tuple(last.shape)), str(self.calls), removed]
 
-    def _noise(self, call: Call | None) -> tuple[Kind, Mapping[str, Any]]:
+    def _noise(self, call: Call) -> tuple[Kind, Mapping[str, Any]]:
         """Return the kind that acts, and its rate where that is an array."""
         placement = self.placement
-        if call is None or not placement.own:
+        if not placement.own:
             return placement.kind, {}
         # A model in evaluation may call its dropouts with a rate of 0.
         return placement.kind if self.injection.always else call.kind, call.live
@@ -134,36 +165,30 @@ class SiteNoise:
         forward = self.injection.steps.forward
         return forward.step if forward.running else 0
 
-    def _key(self) -> Key:
+    def _stray(self) -> Key:
+        """Return a key of its own, where its module is used without the model."""
+        # The model alone knows the step.
         injection, placement = self.injection, self.placement
-        stream, forward = Stream(injection.seed), injection.steps.forward
-        if forward.running:
-            return stream.site(placement.site, placement.slot).at(forward.step, self.calls)
-        # Its module is used without the model, which alone knows the step.
         if not injection.strays:
-            warnings.warn(messages.without_root(placement.site), RuntimeWarning, stacklevel=2)
+            warnings.warn(messages.without_root(placement.site), RuntimeWarning, stacklevel=3)
         injection.strays += 1
-        site = stream.site(f"{placement.site} without its model", placement.slot)
-        return site.at(injection.strays - 1)
+        name = f"{placement.site} without its model"
+        return Stream(injection.seed).site(name, placement.slot).at(injection.strays - 1)
 
-    def _rows(self, x: Any, axis: SampleAxis) -> Any:
-        forward = self.injection.steps.forward
-        if axis is None or not forward.running:
+    def _rows(self, x: Any, axis: SampleAxis, forward: Forward) -> Any:
+        """Return the row of each sample, where they do not count from 0."""
+        if axis is None:
             return None
-        if self.injection.steps.shared:
-            merged = axis == ATTENTION and x.ndim == 3
-            place = 0 if axis == ATTENTION else axis
-            return (0,) * ((forward.batch or 1) if merged else x.shape[place])
-        if forward.ids is None and not forward.first:
-            return None
-        expected = forward.batch if forward.ids is None else len(forward.ids)
         extent = x.shape[0 if axis == ATTENTION else axis]
-        merged = axis == ATTENTION and x.ndim == 3 and expected and extent % expected == 0
-        if extent != expected and not merged:
+        heads_merged = axis == ATTENTION and x.ndim == 3
+        if forward.shared:
+            return (0,) * ((forward.batch or 1) if heads_merged else extent)
+        expected = (forward.batch if forward.ids is None else len(forward.ids)) or 0
+        if extent != expected and not (heads_merged and expected and extent % expected == 0):
             raise InvalidValue(messages.other_extent(self.placement.site, extent, expected))
         if forward.ids is not None:
             return forward.ids
-        return range(forward.first, forward.first + (expected or 0))
+        return range(forward.first, forward.first + expected)
 
 
 def mask_of(noises: list[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:

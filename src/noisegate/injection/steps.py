@@ -15,7 +15,8 @@ class Forward:
     """Which part of which step the model's forward is.
 
     `first` is the row of its first sample; `ids` are the rows of its samples where they are
-    given. Outside of a forward `running` is False. `counted` says that its noise acts.
+    given; with `shared` every sample is row 0. Outside of a forward `running` is False. `counted`
+    says that its noise acts.
     """
 
     step: int = 0
@@ -24,6 +25,12 @@ class Forward:
     ids: Sequence[int] | None = None
     running: bool = False
     counted: bool = False
+    shared: bool = False
+
+    @property
+    def numbered(self) -> bool:
+        """Whether rows are other than 0, 1, 2 …."""
+        return self.first > 0 or self.shared or self.ids is not None
 
 
 class Steps:
@@ -73,12 +80,12 @@ class Steps:
         """Take the next step, or the next part of a pinned one."""
         pinned = self._pinned
         if pinned is None:
-            self.forward = Forward(self._next, 0, batch, self._rows, True, counted)
+            self.forward = Forward(self._next, 0, batch, self._rows, True, counted, self.shared)
             self._next += counted
             return
         first = pinned.first
         ids = None if pinned.ids is None else pinned.ids[first : first + (batch or 0)]
-        self.forward = Forward(pinned.step, first, batch, ids, True, counted)
+        self.forward = Forward(pinned.step, first, batch, ids, True, counted, self.shared)
         if counted:
             self._pinned = replace(pinned, first=first + (batch or 0))
 

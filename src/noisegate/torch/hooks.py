@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from noisegate.core import messages
@@ -120,8 +121,6 @@ class _At:
 
     def noised(self, value: Any) -> Any:
         """Return what a module takes or returns, with noise on a tensor in it."""
-        if isinstance(value, Tensor) and self.part is None and is_floating(value):
-            return self.function(value)
         if self.part is not None:
             return self._by_name(value, self.part)
         changed, done = _deep(value, self.function)
@@ -149,9 +148,20 @@ class _Before(_At):
 
 
 class _After(_At):
-    @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
-        return self.noised(output) if self.function.acts(module.training) else None
+        if torch.compiler.is_compiling():
+            return self.outside(module, output)
+        return self.inside(module, output)
+
+    def inside(self, module: nn.Module, output: Any) -> Any:
+        """Return what the module returns, with noise on it; None where there is none."""
+        if not self.function.acts(module.training):
+            return None
+        if self.part is None and is_floating(output):
+            return self.function(output)
+        return self.noised(output)
+
+    outside = torch.compiler.disable(inside)
 
 
 def _with(value: Any, part: str, inner: Any) -> Any:

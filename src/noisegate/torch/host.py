@@ -13,7 +13,7 @@ from noisegate.core.sites import Sites
 from . import hooks, run
 from .calls import Calls, Listener
 from .compiled import refuse_compiled
-from .functional import draw_seed
+from .functional import apply_in, draw_seed, window_for
 from .own import OwnForward, SiteFunction
 from .paths import modules
 from .replay import refuse_backward, register
@@ -37,6 +37,8 @@ class Host:
     draw_seed = staticmethod(draw_seed)
     refuse_backward = staticmethod(refuse_backward)
     register = staticmethod(register)
+    window_for = staticmethod(window_for)
+    apply_in = staticmethod(apply_in)
 
     def sites(self) -> Sites:
         """Return what is known of the model's sites before it runs."""
