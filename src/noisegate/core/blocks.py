@@ -17,7 +17,7 @@ BIAS = 1 << 15
 
 
 def philox(
-    block: Array, low: Array, high: Array, step: int, key: tuple[int, int]
+    block: Array, low: Array, high: Array, step: int | Array, key: tuple[int, int]
 ) -> tuple[Array, Array, Array, Array]:
     """Return four int64 words, with 32 clean bits, of every counter (block, low, high, step).
 
@@ -45,13 +45,16 @@ def philox(
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The blocks of one pass: a column of rows by a row of block numbers."""
+    """The blocks of one pass: a column of rows by a row of block numbers.
+
+    The step is one for all, or a column beside the rows.
+    """
 
     engine: Engine
     low: Array
     high: Array
     blocks: Array
-    step: int
+    step: int | Array
     key: Callable[[int], tuple[int, int]]
 
     def lanes(self, plane: int) -> Array:
@@ -62,7 +65,8 @@ class Chunk:
     def lanes_of(self, plane: int, row: Array, block: Array) -> Array:
         """Return the biased lanes of single blocks, shape (blocks, 8)."""
         counters = self.blocks[0][block], self.low[row, 0], self.high[row, 0]
-        return self.engine.pack(philox(*counters, self.step, self.key(plane)))
+        step = self.step if isinstance(self.step, int) else self.step[row, 0]
+        return self.engine.pack(philox(*counters, step, self.key(plane)))
 
     def u32(self, number: int) -> Array:
         """Return the u32 of the random number `number` of every element, as int64."""
@@ -103,29 +107,42 @@ def read(
 ) -> Array:
     """Return `function` of every chunk of a window, put together in the local noise shape."""
     blocks, pick = _addresses(engine, window)
-    rows = window.rows
-    passes = list(_passes(len(rows), len(blocks), engine.blocks_per_pass))
-    parts = (_chunk(engine, key, kind, rows[r], blocks[b]) for r, b in passes)
+    low, high, step = _counters(engine, window, key)
+    passes = list(_passes(len(low), len(blocks), engine.blocks_per_pass))
+    parts = (
+        Chunk(
+            engine,
+            low[r],
+            high[r],
+            blocks[b].reshape(1, -1),
+            step if isinstance(step, int) else step[r],
+            lambda plane: key.plane(kind, plane),
+        )
+        for r, b in passes
+    )
     if len(passes) == 1:
         result = function(next(parts))
     else:
-        result = engine.empty((len(rows), 8 * len(blocks)), dtype)
+        result = engine.empty((len(low), 8 * len(blocks)), dtype)
         for (r, b), chunk in zip(passes, parts, strict=True):
             result[r, 8 * b.start : 8 * b.stop] = function(chunk)
     return _shape_as(engine, window, pick(result))
 
 
-def _chunk(
-    engine: Engine, key: Key, kind: str, rows: range | tuple[int, ...], blocks: Array
-) -> Chunk:
-    low, high = _column(engine, rows, 0), _column(engine, rows, 32)
-    row_of_blocks = blocks.reshape(1, -1)
-    return Chunk(engine, low, high, row_of_blocks, key.step, lambda plane: key.plane(kind, plane))
+def _counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Array, int | Array]:
+    """Return columns of the low and the high words of rows, and the step, or its column."""
+    low, high = _column(engine, window.rows, 0), _column(engine, window.rows, 32)
+    if not window.steps:
+        return low, high, key.step
+    count = len(window.rows)
+    index = engine.integers(range(count * len(window.steps)))
+    row, step = index % count, index // count
+    return low[row], high[row], engine.integers(window.steps).reshape(-1, 1)[step]
 
 
 def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
     """Return the low or high words of rows, as a column."""
-    if isinstance(ids, range) and ids[-1] < 1 << 63:
+    if isinstance(ids, range) and (not ids or ids[-1] < 1 << 63):
         return (engine.integers(ids) >> shift & WORD).reshape(-1, 1)
     words = tuple(row >> shift & WORD for row in ids)
     return engine.integers(words).reshape(-1, 1)
@@ -181,12 +198,16 @@ def _passes(rows: int, blocks: int, size: int) -> Iterator[tuple[slice, slice]]:
 
 def _shape_as(engine: Engine, window: Window, field: Array) -> Array:
     """Return a field of shape (rows, offsets) in the local noise shape."""
+    first = (len(window.steps),) if window.steps else ()
     if window.form is not None:
-        return field.reshape(window.form)
+        return field.reshape((*first, *window.form))
     others = tuple(window.extent[axis] for axis in window.offset_axes)
     if window.sample_axis is None:
-        return field.reshape(others)
+        return field.reshape((*first, *others))
+    shaped = field.reshape((*first, len(window.rows), *others))
+    if window.sample_axis == 0:
+        return shaped
     order = list(range(1, len(window.extent)))
     order.insert(window.sample_axis, 0)
-    shaped = field.reshape((len(window.rows), *others))
-    return shaped if window.sample_axis == 0 else engine.permute(shaped, order)
+    skip = len(first)
+    return engine.permute(shaped, [*range(skip), *(skip + axis for axis in order)])

@@ -42,6 +42,9 @@ class Kind(ABC):
         Whether it removes elements, and so has a mask.
     takes_live : bool
         Whether a call may give the rate as an array.
+    elementwise : bool
+        Whether `field` makes every element by itself, from draws of its own; then several steps
+        may be drawn at once. The same noise, in less time.
 
     Examples
     --------
@@ -64,6 +67,7 @@ class Kind(ABC):
     CHECKS: ClassVar[Mapping[str, Check]] = {}
     removes: ClassVar[bool] = False
     takes_live: ClassVar[bool] = True
+    elementwise: ClassVar[bool] = False
     # What is said to integer input.
     REMEDY: ClassVar[str] = "Convert it with x.astype('float32') or x.float()."
 

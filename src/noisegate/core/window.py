@@ -48,6 +48,9 @@ class Window:
         Local noise shape.
     form : tuple of int, optional
         Local noise shape as the array has it, where several of its axes make the sample axis.
+    steps : tuple of int
+        Several steps to be read at once, which make an axis before the others; empty for that of
+        the key alone.
     """
 
     shape: tuple[int, ...]
@@ -56,6 +59,7 @@ class Window:
     start: tuple[int, ...]
     extent: tuple[int, ...]
     form: tuple[int, ...] | None = None
+    steps: tuple[int, ...] = ()
 
     @property
     def offset_axes(self) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from weakref import ref
 import numpy as np
 
 from noisegate.core import messages
+from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
@@ -21,6 +22,10 @@ from .steps import Forward
 
 if TYPE_CHECKING:
     from .handle import Injection
+
+
+# How many elements of noise are drawn ahead for one site: beyond, a call's fixed cost is small.
+AHEAD = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class SiteNoise:
         self._seen: tuple[Any, ...] | None = None
         self._window: Any = None
         self._window_of: tuple[Any, ...] = ()
+        self._fields: dict[tuple[int, int], Field] = {}
         self._who = f"inject ('{placement.site}')"
 
     @property
@@ -106,26 +112,45 @@ class SiteNoise:
         else:
             key, rows = self._stray(), None
         self.calls += 1
-        if rows is None and not live:
-            y = self._apply(kind, x, key, axis)
+        if live:
+            y = kind(x, key, rows=rows, sample_axis=axis, **live)
         else:
-            y = kind(x, key, rows=rows, sample_axis=axis, **(live or {}))
+            y = self._apply(kind, x, key, rows, axis)
         self._seen = kind, key, x.shape, rows, axis, live or {}
         injection.made[placement.rule, id(y)] = ref(y), placement.site
         return y
 
-    def _apply(self, kind: Kind, x: Any, key: Key, axis: SampleAxis) -> Any:
+    def _apply(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Any:
         """Return x with noise on it, as a call of the kind would; what repeats is kept."""
-        host, same = self.injection.host, (kind, x.shape, x.dtype, x.layout, x.device, axis)
+        host, same = self.injection.host, (kind, x.shape, x.dtype, x.layout, x.device, axis, rows)
         if same != self._window_of:
-            window, integers = host.window_for(kind, x, key, None, axis)
+            window, integers = host.window_for(kind, x, key, rows, axis)
             if integers:
-                return kind(x, key, sample_axis=axis)
+                return kind(x, key, rows=rows, sample_axis=axis)
             self._window, self._window_of = window, same
+            self._fields.clear()
         rate = kind.rate
         if type(rate) is not float:
             rate = kind.rate_at(key.step, {})
+        elif self.injection.steps.coming:
+            field = self._field(kind, x, key, rate)
+            if field is not None:
+                return host.apply_field(kind, x, field)
         return host.apply_in(kind, x, key, self._window, rate)
+
+    def _field(self, kind: Kind, x: Any, key: Key, rate: float) -> Field | None:
+        """Return the field of a key, drawn together with those of the steps to come."""
+        place = key.call, key.step
+        if place not in self._fields:
+            count = AHEAD // max(1, x.numel())
+            if count < 2:
+                return None
+            steps = self.injection.steps.coming[:count]
+            fields = self.injection.host.fields_of_steps(kind, x, key, self._window, rate, steps)
+            if fields is None:
+                return None
+            self._fields |= {(key.call, s): f for s, f in zip(steps, fields, strict=True)}
+        return self._fields.pop(place)
 
     def measured(self) -> list[str]:
         """Return shape, calls, and the share that the mask of the last call removes, in words."""

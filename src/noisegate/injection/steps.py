@@ -36,11 +36,13 @@ class Forward:
 class Steps:
     """Counts forwards, or parts of one step that is pinned.
 
-    With `shared` every sample is row 0.
+    With `shared` every sample is row 0. `coming` are the steps of this forward and of those that
+    are sure to follow, where somebody knows them: their noise may be drawn at once.
     """
 
     def __init__(self, shared: bool = False) -> None:
         self.shared = shared
+        self.coming: Sequence[int] = ()
         self.forward = Forward()
         self._next = 0
         self._pinned: Forward | None = None

@@ -1,14 +1,15 @@
 """Moments of samples that come one after the other, and quantiles of those that fit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 
 class Moments:
-    """Mean and variance of arrays of one shape, in float64, by Welford's recurrence.
+    """Mean and variance of arrays of one shape, in float64, some of them at a time.
 
-    Reference: Welford (1962), Note on a method for calculating corrected sums of squares.
+    Reference: Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance.
     """
 
     def __init__(self) -> None:
@@ -17,11 +18,13 @@ class Moments:
         self._squares: np.ndarray = np.zeros(())
 
     def add(self, values: np.ndarray) -> None:
-        """Take one array more."""
-        self.count += 1
-        delta = values - self.mean
-        self.mean = self.mean + delta / self.count
-        self._squares = self._squares + delta * (values - self.mean)
+        """Take arrays more, which lie along the first axis."""
+        count, mean = len(values), values.mean(0)
+        delta, total = mean - self.mean, self.count + count
+        self.mean = self.mean + delta * (count / total)
+        within = ((values - mean) ** 2).sum(0)
+        self._squares = self._squares + within + delta**2 * (self.count * count / total)
+        self.count = total
 
     @property
     def std(self) -> np.ndarray:
@@ -66,23 +69,28 @@ class Summary:
         """The axis of the classes among the probabilities."""
         return self.axis if self.values.mean.ndim > 1 else -1
 
-    def add(self, output: np.ndarray) -> None:
-        """Take one sample more."""
-        values = output.astype(np.float64)
+    def add(self, outputs: Sequence[np.ndarray]) -> None:
+        """Take some samples more."""
+        values = np.stack(outputs).astype(np.float64)
         self.values.add(values)
         if self.outputs == "values":
             return
-        probabilities = as_probabilities(values, self.outputs, self.axis)
+        # An axis that is counted from the front has the samples before it now.
+        axis = self.axis + 1 if self.axis >= 0 else self.axis
+        probabilities = as_probabilities(values, self.outputs, axis)
         self.classes.add(probabilities)
-        self.entropies.add(entropy(probabilities, self.axis))
+        self.entropies.add(entropy(probabilities, axis if values.ndim > 2 else -1))
 
 
 def as_probabilities(values: np.ndarray, outputs: str, axis: int) -> np.ndarray:
-    """Return probabilities of at least two classes; one column is that of class 1."""
-    if values.ndim == 1 or values.shape[axis] == 1:
-        ones = values if values.ndim == 1 else values.squeeze(axis)
+    """Return probabilities of at least two classes, for samples along the first axis.
+
+    One column, or none, is the probability of class 1.
+    """
+    if values.ndim == 2 or values.shape[axis] == 1:
+        ones = values if values.ndim == 2 else values.squeeze(axis)
         ones = 1 / (1 + np.exp(-ones)) if outputs == "logits" else ones
-        return np.stack([1 - ones, ones], axis if values.ndim > 1 else -1)
+        return np.stack([1 - ones, ones], axis if values.ndim > 2 else -1)
     return softmax(values, axis) if outputs == "logits" else values
 
 

@@ -20,6 +20,8 @@ from .result import Prediction, assembled
 
 # How many numbers are held at once for quantiles: samples · rows · outputs.
 HELD = 1 << 24
+# How many numbers moments take at a time.
+TOGETHER = 1 << 18
 
 OUTPUTS = ("values", "logits", "probabilities")
 
@@ -191,21 +193,28 @@ def _part(outputs: Iterator[np.ndarray], wanted: _Wanted, advance: Callable[[], 
     """Return what is kept of the samples of some rows."""
     first = next(outputs)
     kind = _kind_of(first, wanted.axis) if wanted.outputs is None else wanted.outputs
-    summary, held = Summary(kind, wanted.axis), list[np.ndarray]()
+    summary, held, new = Summary(kind, wanted.axis), list[np.ndarray](), list[np.ndarray]()
     for output in chain([first], outputs):
-        summary.add(output)
+        new.append(output)
+        if len(new) * output.size > TOGETHER:
+            summary.add(new)
+            new.clear()
         if wanted.quantiles or wanted.keep:
             held.append(output)
         advance()
+    if new:
+        summary.add(new)
     samples = np.stack(held or [first])
-    quantiles = {level: np.quantile(samples, level, axis=0) for level in wanted.quantiles}
-    return Part(summary, quantiles, samples if wanted.keep else None)
+    levels = wanted.quantiles
+    found = np.quantile(samples, levels, axis=0) if levels else ()
+    return Part(summary, dict(zip(levels, found, strict=True)), samples if wanted.keep else None)
 
 
 def _samples(noise: Injection, part: Any, rows: range, wanted: _Wanted) -> Iterator[np.ndarray]:
     """Yield the model's output for some rows, at each step."""
     for number, step in enumerate(wanted.steps):
         # Where rows begin at 0, sites of another extent than the batch are fine.
+        noise.steps.coming = wanted.steps[number:]
         with noise.at(step, rows=rows if rows.start else None):
             output = noise.host.output(part, wanted.output)
         if not number and not rows.start:

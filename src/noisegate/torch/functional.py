@@ -1,6 +1,6 @@
 """Noise as functions of tensors: forward, backward, double backward, tangents, vmap."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature
@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
 from noisegate.core import checks, layers, messages
+from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
@@ -248,6 +249,21 @@ def window_for(
 def apply_in(kind: Kind, x: Tensor, key: Key, window: Window, rate: float) -> Tensor:
     """Return floating x with the noise of a key and a rate on it, where its window is known."""
     return x if kind.is_identity(rate) else _apply(x, None, _Noise(kind, key, window, rate))
+
+
+def fields_of_steps(
+    kind: Kind, x: Tensor, key: Key, window: Window, rate: float, steps: Sequence[int]
+) -> list[Field] | None:
+    """Return the fields of several steps for inputs like x; None where they are made one by one."""
+    simple = kind.elementwise and x.device.type == "cpu" and x.is_floating_point()
+    if not simple or x.itemsize > 4 or kind.is_identity(rate):
+        return None
+    return core.fields_of_steps(CPU, kind, key, window, rate, steps)
+
+
+def apply_field(kind: Kind, x: Tensor, field: Field) -> Tensor:
+    """Return x, of up to 32 bits and without a gradient, with a field on it."""
+    return cast(Tensor, core.apply_field(CPU, kind, x, field, "float32"))
 
 
 def _check_dense(who: str, x: Tensor) -> None:

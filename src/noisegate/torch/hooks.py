@@ -11,7 +11,7 @@ from noisegate.core import messages
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from .functional import eager_only
-from .own import SiteFunction
+from .own import SiteFunction, act
 
 
 def at_input(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Any:
@@ -133,7 +133,7 @@ class _At:
         if not is_floating(parts.get(part)):
             known = [name for name, inner in parts.items() if is_floating(inner)]
             raise InvalidValue(messages.no_part(self.site, part, known))
-        return _with(value, part, self.function(parts[part]))
+        return _with(value, part, act(self.function, parts[part]))
 
 
 class _Before(_At):
@@ -158,7 +158,7 @@ class _After(_At):
         if not self.function.acts(module.training):
             return None
         if self.part is None and is_floating(output):
-            return self.function(output)
+            return act(self.function, output)
         return self.noised(output)
 
     outside = torch.compiler.disable(inside)
@@ -182,7 +182,7 @@ def _with(value: Any, part: str, inner: Any) -> Any:
 def _deep(value: Any, function: SiteFunction) -> tuple[Any, bool]:
     """Return a copy with noise on floating tensors, the first or all; and whether one is there."""
     if is_floating(value):
-        return function(value), True
+        return act(function, value), True
     if not isinstance(value, Mapping | list | tuple):
         return value, False
     done = False

@@ -13,7 +13,7 @@ from noisegate.core.sites import Sites
 from . import hooks, run
 from .calls import Calls, Listener
 from .compiled import refuse_compiled
-from .functional import apply_in, draw_seed, window_for
+from .functional import apply_field, apply_in, draw_seed, fields_of_steps, window_for
 from .own import OwnForward, SiteFunction
 from .paths import modules
 from .replay import refuse_backward, register
@@ -39,6 +39,8 @@ class Host:
     register = staticmethod(register)
     window_for = staticmethod(window_for)
     apply_in = staticmethod(apply_in)
+    fields_of_steps = staticmethod(fields_of_steps)
+    apply_field = staticmethod(apply_field)
 
     def sites(self) -> Sites:
         """Return what is known of the model's sites before it runs."""

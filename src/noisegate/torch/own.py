@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from noisegate.core.sites import Call
+from noisegate.core.window import DEFAULT_AXIS
 
 from .functional import eager_only, refuse_leaf
-from .sites import own_axis, own_call
+from .sites import own_axis, own_call, own_rate
 
 
 class SiteFunction(Protocol):
@@ -44,8 +46,16 @@ def changed(x: Tensor, functions: list[SiteFunction], training: bool, call: Call
     """Return x as the functions that act make it, one after the other."""
     for function in functions:
         if function.acts(training, call):
-            x = function(x, call)
+            x = act(function, x, call)
     return x
+
+
+def act(function: SiteFunction, x: Tensor, call: Call | None = None) -> Tensor:
+    """Return what a function makes of x, unseen by modes that watch functions of torch's."""
+    if not torch._C._len_torch_function_stack():
+        return function(x, call)
+    with torch._C.DisableTorchFunction():
+        return function(x, call)
 
 
 class OwnForward:
@@ -54,6 +64,8 @@ class OwnForward:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.before = module.__dict__.get("forward")
+        self._rate: Any = None
+        self._call: Call | None = None
         self.functions: list[SiteFunction] = []
         module.forward = self
 
@@ -65,11 +77,19 @@ class OwnForward:
             own = self.before or type(self.module).forward.__get__(self.module)
             result: Tensor = own(x, *args, **kwargs)
             return result
-        call = own_call(self.module)
-        assert call is not None
-        axis = own_axis(self.module, tuple(x.shape))
-        y = changed(x, functions, self.module.training, replace(call, sample_axis=axis))
+        call, axis = self._own(), own_axis(self.module, x.shape)
+        if axis is not DEFAULT_AXIS:
+            call = replace(call, sample_axis=axis)
+        y = changed(x, functions, self.module.training, call)
         return in_place(type(self.module).__name__, x, y, getattr(self.module, "inplace", False))
+
+    def _own(self) -> Call:
+        """Return the noise that the module is now."""
+        rate = own_rate(self.module)
+        if self._call is None or rate is None or rate != self._rate:
+            self._rate, self._call = rate, own_call(self.module)
+        assert self._call is not None
+        return self._call
 
     def add(self, function: SiteFunction) -> Callable[[], None]:
         """Take one function more; return how to undo it."""

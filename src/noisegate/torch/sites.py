@@ -98,8 +98,17 @@ def own_call(module: nn.Module) -> Call | None:
     return None
 
 
+def own_rate(module: nn.Module) -> Any:
+    """Return the number by which such a module's noise may change; None where it is not one."""
+    if isinstance(module, NoiseLayer):
+        return None
+    return vars(module).get("p", vars(module).get("drop_prob"))
+
+
 def own_axis(module: nn.Module, shape: tuple[int, ...]) -> SampleAxis:
     """Return the sample axis that a module which is a noise has for an input of this shape."""
+    if type(module) is nn.Dropout:
+        return DEFAULT_AXIS
     module = unwrapped(module)
     if isinstance(module, NoiseLayer):
         if module.definition is None:

@@ -54,6 +54,7 @@ class AlphaDropout(Kind):
     shared_axes: Any = ()
 
     RATE = "p"
+    elementwise = True
     removes = True
 
     def is_identity(self, rate: float) -> bool:

@@ -59,6 +59,7 @@ class Dropout(Kind):
     shared_axes: Any = ()
 
     RATE = "p"
+    elementwise = True
     CHECKS: ClassVar[Mapping[str, Check]] = {"rescale": checks.flag}
     removes = True
     REMEDY = (

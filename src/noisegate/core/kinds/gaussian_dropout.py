@@ -48,6 +48,7 @@ class GaussianDropout(Kind):
     shared_axes: Any = ()
 
     RATE = "p"
+    elementwise = True
     BOUNDS = (0.0, BELOW_ONE)
 
     def field(self, draws: Draws, rate: Any) -> Field:

@@ -46,6 +46,7 @@ class GaussianNoise(Kind):
     shared_axes: Any = ()
 
     RATE = "sigma"
+    elementwise = True
     BOUNDS = (0.0, float("inf"))
 
     def field(self, draws: Draws, rate: Any) -> Field:

@@ -58,6 +58,7 @@ class ImpulseNoise(Kind):
     shared_axes: Any = ()
 
     RATE = "p"
+    elementwise = True
     CHECKS: ClassVar[Mapping[str, Check]] = {"low": checks.finite, "high": checks.finite}
     removes = True
     REMEDY = "Convert it with x.astype('float32') or x.float(), or give whole `low` and `high`."

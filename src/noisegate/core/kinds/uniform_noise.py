@@ -43,6 +43,7 @@ class UniformNoise(Kind):
     shared_axes: Any = ()
 
     RATE = "width"
+    elementwise = True
     BOUNDS = (0.0, float("inf"))
 
     def field(self, draws: Draws, rate: Any) -> Field:
