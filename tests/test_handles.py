@@ -172,6 +172,20 @@ def test_where_nested_modules_pass_on_a_tensor_a_rule_acts_once_innermost() -> N
     assert abs((values[0] == 0).float().mean() - 0.75) < 0.05
 
 
+def test_two_rules_on_nested_modules_act_once_each() -> None:
+    net = model()
+    noise = ng.inject(net, {"block*:out": 0.5, "block*0:out": 0.3, "b*:out": 0.2}, seed=13)
+    values = seen(net.block)
+    net(X)
+    inner = ng.Stream(13).site("block.0.0:out")
+    kept = [
+        ng.mask(ng.Dropout(p), (32, 40), ng.Stream(13).site(inner.name, slot=slot).at(0))
+        for slot, p in enumerate((0.5, 0.3, 0.2))
+    ]
+    assert_same_bits(values[0] != 0, torch.from_numpy(kept[0] & kept[1] & kept[2]))
+    assert sum("it acts once" in note for note in noise.report().notes) == 5
+
+
 # The handle ----------------------------------------------------------------------------------
 
 

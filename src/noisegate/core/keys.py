@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 from . import checks, messages
 from .errors import InvalidType, InvalidValue
@@ -11,8 +12,7 @@ from .philox import plane_key
 SEED_BITS, STEP_BITS, CALL_BITS, SLOT_BITS = 64, 32, 32, 32
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One application of noise: seed, site, slot, call and step.
 
     The kind of noise adds its own name at the draw, so two kinds under one key are

@@ -57,8 +57,8 @@ class Injection:
             raise InvalidValue(messages.taken_over(taken[0]))
         known, keep = self.host.sites(), unreached == "keep"
         self.plan = Plan(rules, known, self._taken, sample_axis, existing, keep)
-        self.always, self.strays, self._silent = always, 0, 0
-        self.made: dict[tuple[str, int], tuple[Any, str]] = {}
+        self.always, self.strays, self.silent = always, 0, 0
+        self.made: dict[int, tuple[Any, dict[str, str]]] = {}
         self.passed_on: dict[tuple[str, str], str] = {}
         self.steps = Steps(shared)
         self._tokens = () if known.takes_tokens else known.tokens
@@ -134,32 +134,27 @@ class Injection:
         """
         return self.steps.at(step, rows)
 
-    @property
-    def silent(self) -> bool:
-        """Whether the noise is off."""
-        return self._silent > 0
-
     def off(self) -> AbstractContextManager[None]:
         """Silence the noise until `on`, or for a block: ``with noise.off():``.
 
         It is then as if the noise were not there; the step does not advance either, and
         dropouts of the model's own are its own again.
         """
-        before = self._silent
-        self._silent += 1
+        before = self.silent
+        self.silent += 1
 
         @contextmanager
         def silence() -> Iterator[None]:
             try:
                 yield
             finally:
-                self._silent = before
+                self.silent = before
 
         return silence()
 
     def on(self) -> None:
         """Let the noise act again, however often it was silenced."""
-        self._silent = 0
+        self.silent = 0
 
     def report(self) -> Report:
         """Return a table of what was put where, by which rule, as text that rich shows too.
@@ -308,11 +303,11 @@ class Injection:
     def snapshot(self) -> Any:
         """Return what the next noise depends on."""
         calls = [noise.calls for noise in self.noises]
-        return self.steps.snapshot(), self._silent, self.strays, calls
+        return self.steps.snapshot(), self.silent, self.strays, calls
 
     def restore(self, state: Any) -> None:
         """Return to what a snapshot says."""
-        steps, self._silent, self.strays, calls = state
+        steps, self.silent, self.strays, calls = state
         self.steps.restore(steps)
         # Noises that were found after the snapshot had no calls then.
         missing = [0] * (len(self.noises) - len(calls))
@@ -346,7 +341,7 @@ class Injection:
 
     def _begin(self, training: bool, batch: int | None, only_tokens: bool) -> None:
         """Take the next step, or the next part of a pinned one."""
-        if self._silent:
+        if self.silent:
             return
         for noise in self.noises:
             noise.calls, noise.reached = 0, False

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 import numpy as np
@@ -15,7 +15,7 @@ from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import SHORTHANDS, Placement
 from noisegate.core.sites import Call
-from noisegate.core.window import ATTENTION, SampleAxis
+from noisegate.core.window import ATTENTION, SampleAxis, Window
 from noisegate.numpy import mask
 
 from .steps import Forward
@@ -52,6 +52,19 @@ class Last:
         return mask(self.kind, shape, key or self.key, rows, self.sample_axis, **live)
 
 
+class Ready(NamedTuple):
+    """What of an application is the same at every step.
+
+    `of` says for what: kind, shape, dtype, layout, device, sample axis, rows. `rate` is None
+    where it moves, or where x is integers; `idle` says that it changes nothing.
+    """
+
+    of: tuple[Any, ...]
+    window: Window
+    rate: float | None
+    idle: bool
+
+
 class SiteNoise:
     """The function that injection puts at a site."""
 
@@ -62,8 +75,7 @@ class SiteNoise:
         # has moved elsewhere.
         self.reached = self.trained = self.retired = False
         self._seen: tuple[Any, ...] | None = None
-        self._window: Any = None
-        self._window_of: tuple[Any, ...] = ()
+        self._ready: Ready | None = None
         self._fields: dict[tuple[int, int], Field] = {}
         self._who = f"inject ('{placement.site}')"
 
@@ -75,7 +87,7 @@ class SiteNoise:
     @property
     def silent(self) -> bool:
         """Whether it is as if it were not there."""
-        return self.injection.silent
+        return self.injection.silent > 0
 
     @property
     def every(self) -> bool:
@@ -100,7 +112,10 @@ class SiteNoise:
     def __call__(self, x: Any, call: Call | None = None) -> Any:
         """Return x with noise on it."""
         injection, placement = self.injection, self.placement
-        if call is None and self._has_it(x):
+        rules = self._rules_on(x) if call is None else {}
+        if placement.rule in rules and rules[placement.rule] != placement.site:
+            # A module within has passed its tensor on, with this rule's noise on it.
+            injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
             return x
         host, forward = injection.host, injection.steps.forward
         host.refuse_backward(self._who)
@@ -117,28 +132,35 @@ class SiteNoise:
         else:
             y = self._apply(kind, x, key, rows, axis)
         self._seen = kind, key, x.shape, rows, axis, live or {}
-        injection.made[placement.rule, id(y)] = ref(y), placement.site
+        injection.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
         return y
 
     def _apply(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Any:
         """Return x with noise on it, as a call of the kind would; what repeats is kept."""
-        host, same = self.injection.host, (kind, x.shape, x.dtype, x.layout, x.device, axis, rows)
-        if same != self._window_of:
-            window, integers = host.window_for(kind, x, key, rows, axis)
-            if integers:
-                return kind(x, key, rows=rows, sample_axis=axis)
-            self._window, self._window_of = window, same
-            self._fields.clear()
-        rate = kind.rate
-        if type(rate) is not float:
-            rate = kind.rate_at(key.step, {})
-        elif self.injection.steps.coming:
-            field = self._field(kind, x, key, rate)
+        ready, of = self._ready, (kind, x.shape, x.dtype, x.layout, x.device, axis, rows)
+        if ready is None or ready.of != of:
+            ready = self._ready = self._prepared(of, x, key)
+        if ready.rate is None:
+            return kind(x, key, rows=rows, sample_axis=axis)
+        if ready.idle:
+            return x
+        host = self.injection.host
+        if self.injection.steps.coming:
+            field = self._field(kind, x, key, ready)
             if field is not None:
                 return host.apply_field(kind, x, field)
-        return host.apply_in(kind, x, key, self._window, rate)
+        return host.apply_in(kind, x, key, ready.window, ready.rate)
 
-    def _field(self, kind: Kind, x: Any, key: Key, rate: float) -> Field | None:
+    def _prepared(self, of: tuple[Any, ...], x: Any, key: Key) -> Ready:
+        """Return what is the same for every step, all arguments checked."""
+        kind, axis, rows = of[0], *of[-2:]
+        window, integers = self.injection.host.window_for(kind, x, key, rows, axis)
+        self._fields.clear()
+        if integers or type(kind.rate) is not float:
+            return Ready(of, window, None, False)
+        return Ready(of, window, kind.rate, kind.is_identity(kind.rate))
+
+    def _field(self, kind: Kind, x: Any, key: Key, ready: Ready) -> Field | None:
         """Return the field of a key, drawn together with those of the steps to come."""
         place = key.call, key.step
         if place not in self._fields:
@@ -146,7 +168,8 @@ class SiteNoise:
             if count < 2:
                 return None
             steps = self.injection.steps.coming[:count]
-            fields = self.injection.host.fields_of_steps(kind, x, key, self._window, rate, steps)
+            host, window, rate = self.injection.host, ready.window, ready.rate
+            fields = host.fields_of_steps(kind, x, key, window, rate, steps)
             if fields is None:
                 return None
             self._fields |= {(key.call, s): f for s, f in zip(steps, fields, strict=True)}
@@ -177,14 +200,10 @@ class SiteNoise:
         unbatched = call is not None and placement.own and call.sample_axis is None
         return None if unbatched else placement.sample_axis
 
-    def _has_it(self, x: Any) -> bool:
-        """Return whether a module within passed its tensor on, with this rule's noise on it."""
-        injection, placement = self.injection, self.placement
-        made, site = injection.made.get((placement.rule, id(x)), (None, ""))
-        if made is None or made() is not x or site == placement.site:
-            return False
-        injection.passed_on[placement.rule, placement.site] = site
-        return True
+    def _rules_on(self, x: Any) -> dict[str, str]:
+        """Return the rules whose noise this very tensor bears, and where each has acted."""
+        made = self.injection.made.get(id(x))
+        return made[1] if made is not None and made[0]() is x else {}
 
     def _step(self) -> int:
         forward = self.injection.steps.forward

@@ -16,7 +16,7 @@ class Forward:
 
     `first` is the row of its first sample; `ids` are the rows of its samples where they are
     given; with `shared` every sample is row 0. Outside of a forward `running` is False. `counted`
-    says that its noise acts.
+    says that its noise acts, `numbered` that rows are other than 0, 1, 2 ….
     """
 
     step: int = 0
@@ -26,11 +26,7 @@ class Forward:
     running: bool = False
     counted: bool = False
     shared: bool = False
-
-    @property
-    def numbered(self) -> bool:
-        """Whether rows are other than 0, 1, 2 …."""
-        return self.first > 0 or self.shared or self.ids is not None
+    numbered: bool = False
 
 
 class Steps:
@@ -82,14 +78,20 @@ class Steps:
         """Take the next step, or the next part of a pinned one."""
         pinned = self._pinned
         if pinned is None:
-            self.forward = Forward(self._next, 0, batch, self._rows, True, counted, self.shared)
+            self._begin(Forward(self._next, 0, batch, self._rows), counted)
             self._next += counted
             return
         first = pinned.first
         ids = None if pinned.ids is None else pinned.ids[first : first + (batch or 0)]
-        self.forward = Forward(pinned.step, first, batch, ids, True, counted, self.shared)
+        self._begin(Forward(pinned.step, first, batch, ids), counted)
         if counted:
             self._pinned = replace(pinned, first=first + (batch or 0))
+
+    def _begin(self, forward: Forward, counted: bool) -> None:
+        numbered = forward.first > 0 or forward.ids is not None or self.shared
+        self.forward = replace(
+            forward, running=True, counted=counted, shared=self.shared, numbered=numbered
+        )
 
     def end(self) -> Forward:
         """End a forward, and return which it was."""

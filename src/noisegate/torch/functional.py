@@ -8,6 +8,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active
+from torch._C._functorch import unwrap_if_dead
 from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
@@ -70,10 +72,9 @@ class _Noise:
     linear: bool = False
 
     def __call__(self, x: Tensor, live: Tensor | None) -> Tensor:
-        if x.device.type == "cpu":
-            where, rate = CPU, self.rate if live is None else live
-            given = self.kind, x, self.key, self.window, rate
-            result = core.apply(where, *given, linear=self.linear)
+        if x.is_cpu:
+            rate = self.rate if live is None else live
+            result = core.apply(CPU, self.kind, x, self.key, self.window, rate, linear=self.linear)
         else:
             result = self._elsewhere(x, live)
         # A field of zeros and no arithmetic at all can leave x itself.
@@ -191,20 +192,15 @@ class _ApplyRate(torch.autograd.Function):
 
 
 def _apply(x: Tensor, live: Tensor | None, noise: _Noise) -> Tensor:
-    if live is not None or torch._C._are_functorch_transforms_active():
+    if live is not None or _are_functorch_transforms_active():
         with_gradient = live is not None and noise.kind.differentiable
         function = _ApplyRate if with_gradient else _Apply
         return cast(Tensor, function.apply(x, live, noise))  # type: ignore[no-untyped-call]
-    if not ((x.requires_grad and torch.is_grad_enabled()) or _has_tangents()):
+    if not ((x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0):
         return noise(x, None)
     # A tensor that has left a transformation may still be wrapped.
-    applied: Tensor = _apply_number(torch._C._functorch.unwrap_if_dead(x), None, noise)
+    applied: Tensor = _apply_number(unwrap_if_dead(x), None, noise)
     return applied
-
-
-def _has_tangents() -> bool:
-    """Return whether forward-mode differentiation is going on."""
-    return forward_ad._current_level >= 0
 
 
 @eager_only
@@ -248,7 +244,7 @@ def window_for(
 
 def apply_in(kind: Kind, x: Tensor, key: Key, window: Window, rate: float) -> Tensor:
     """Return floating x with the noise of a key and a rate on it, where its window is known."""
-    return x if kind.is_identity(rate) else _apply(x, None, _Noise(kind, key, window, rate))
+    return _apply(x, None, _Noise(kind, key, window, rate))
 
 
 def fields_of_steps(

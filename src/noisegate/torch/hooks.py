@@ -149,19 +149,18 @@ class _Before(_At):
 
 class _After(_At):
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+        # Without the layer of `eager_only`: this is called at every site.
         if torch.compiler.is_compiling():
-            return self.outside(module, output)
-        return self.inside(module, output)
-
-    def inside(self, module: nn.Module, output: Any) -> Any:
-        """Return what the module returns, with noise on it; None where there is none."""
-        if not self.function.acts(module.training):
+            return _after_outside(self, module, args, output)
+        function = self.function
+        if not function.acts(module.training):
             return None
-        if self.part is None and is_floating(output):
-            return act(self.function, output)
+        if self.part is None and is_floating(output) and not torch._C._len_torch_function_stack():
+            return function(output)
         return self.noised(output)
 
-    outside = torch.compiler.disable(inside)
+
+_after_outside = torch.compiler.disable(_After.__call__)
 
 
 def _with(value: Any, part: str, inner: Any) -> Any:

@@ -1,0 +1,143 @@
+"""Times what noise costs in a model, beside the noise itself; and predictions beside a loop.
+
+The overhead of a site is what a forward of 20 modules with noise takes beyond one without, with
+the noise itself replaced by an empty tensor of which the time is taken off again: what is left
+are hooks, checks, keys and autograd.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import facts, load
+from timing import interleaved, quartiles
+from torch import Tensor, nn
+
+import noisegate as ng
+from noisegate.core import apply as core
+
+SITES, ELEMENTS = 20, (64, 16)
+SAMPLES = 50
+# Rows and width of a network with two hidden layers, each followed by dropout.
+PREDICTIONS = ((64, 64), (64, 512), (256, 512), (1024, 512), (4096, 128))
+
+
+class Step(nn.Module):
+    """A module that does next to nothing, and returns another tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
+    parser.add_argument("--quick", action="store_true", help="few rounds and small networks")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    seconds, rounds = (0.02, (3, 3)) if options.quick else (3.0, (9, 300))
+    found: dict[str, Any] = {"machine": {**facts(), "load": load()}}
+    found["sites"] = [overhead(grad, seconds, rounds) for grad in (False, True)]
+    for row in found["sites"]:
+        print(
+            f"a site {row['way']}: {row['overhead']:.1f} µs beside the noise itself, "
+            f"{row['ratio']:.2f} of nn.Dropout's {row['dropout']:.1f} µs"
+        )
+    sizes = PREDICTIONS[:1] if options.quick else PREDICTIONS
+    found["predictions"] = [prediction(*size, seconds, rounds) for size in sizes]
+    for row in found["predictions"]:
+        print(
+            f"predict, {row['rows']} rows, width {row['width']}, {SAMPLES} samples: "
+            f"{row['predict']:.1f} ms, {row['ratio']:.2f} of the loop's {row['loop']:.1f} ms"
+        )
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return 0
+
+
+def overhead(grad: bool, seconds: float, rounds: tuple[int, int]) -> dict[str, Any]:
+    """Return the overhead of a site in µs, and the time of a whole call of nn.Dropout."""
+    x = torch.randn(ELEMENTS).requires_grad_(grad)
+    noisy, silent = (nn.Sequential(*(Step() for _ in range(SITES))) for _ in range(2))
+    ng.inject(noisy, {f"{i}:out": 0.5 for i in range(SITES)}, seed=1)
+    ng.inject(silent, {":in": 0.0}, seed=1)
+    dropout = nn.Dropout(0.5)
+    with torch.set_grad_enabled(grad), _without_noise():
+        samples = interleaved(
+            {
+                "noisy": lambda: noisy(x),
+                "silent": lambda: silent(x),
+                "empty": lambda: torch.empty_like(x),
+                "dropout": lambda: dropout(x),
+            },
+            seconds,
+            rounds,
+        )
+    median = {name: 1e6 * quartiles(times)[1] for name, times in samples.items()}
+    site = (median["noisy"] - median["silent"]) / SITES - median["empty"]
+    return {
+        "way": "with a gradient" if grad else "without a gradient",
+        "overhead": site,
+        "dropout": median["dropout"],
+        "ratio": site / median["dropout"],
+        "rounds": len(samples["noisy"]),
+    }
+
+
+@contextmanager
+def _without_noise() -> Iterator[None]:
+    """Replace the noise itself by an empty tensor."""
+    real = core.apply
+    core.apply = lambda engine, kind, x, *rest, **words: torch.empty_like(x)
+    try:
+        yield
+    finally:
+        core.apply = real
+
+
+def prediction(rows: int, width: int, seconds: float, rounds: tuple[int, int]) -> dict[str, Any]:
+    """Return the times of a prediction, and of a loop that switches dropouts to training, in ms."""
+    layers = (
+        nn.Linear(64, width),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(width, width),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(width, 10),
+    )
+    model = nn.Sequential(*layers)
+    x = torch.randn(rows, 64)
+
+    def loop() -> tuple[Tensor, Tensor]:
+        model.eval()
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.train()
+        with torch.no_grad():
+            samples = torch.stack([model(x).softmax(-1) for _ in range(SAMPLES)])
+        model.eval()
+        return samples.mean(0), samples.std(0)
+
+    samples = interleaved(
+        {
+            "predict": lambda: ng.predict(model, x, SAMPLES, existing=True, seed=1),
+            "loop": loop,
+        },
+        seconds,
+        rounds,
+    )
+    median = {name: 1e3 * quartiles(times)[1] for name, times in samples.items()}
+    ratio = median["predict"] / median["loop"]
+    return {"rows": rows, "width": width, **median, "ratio": ratio, "rounds": len(samples["loop"])}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
