@@ -40,15 +40,17 @@ format: $(VENV)/.dev ## mend what ruff can mend
 types: $(VENV)/.dev ## check the types of the package
 	$(BIN)/mypy --strict src
 
-bench: $(VENV)/.study ## time noise against torch's own dropout, a NumPy mask and a copy
+bench: $(VENV)/.study ## time noise against torch's own dropout, a NumPy mask and a copy; and in models
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/models.py
 
 vectors: $(VENV)/.study ## make the tables and vectors in spec/ anew
 	$(BIN)/python tools/make_normal_table.py
 	$(BIN)/python tools/make_vectors.py
 
-pictures: $(VENV)/.study ## make the pictures of docs/kinds anew
+pictures: $(VENV)/.dev ## make the pictures of docs anew
 	$(BIN)/python tools/make_pictures.py
+	$(BIN)/python tools/make_figures.py
 
 same-vectors: $(VENV)/.study ## say whether making them anew would change a bit
 	$(BIN)/python tools/make_normal_table.py --check

@@ -65,3 +65,16 @@ def test_the_machine_is_named_and_small_sizes_prove_nothing(quick):
     assert machine["torch_serial_path_because"] in printed
     assert [r["met"] for r in written["requirements"]] == [None] * 4
     assert printed.count("no size was large enough to tell") == 4
+
+
+def test_sites_and_predictions_are_timed_too(tmp_path):
+    file = tmp_path / "models.json"
+    command = [sys.executable, str(RUN.with_name("models.py")), "--quick", "--json", str(file)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    written = json.loads(file.read_text("utf-8"))
+    assert [row["way"] for row in written["sites"]] == ["without a gradient", "with a gradient"]
+    for row in written["sites"]:
+        assert math.isclose(row["ratio"], row["overhead"] / row["dropout"])
+        assert row["way"] in printed
+    (prediction,) = written["predictions"]
+    assert math.isclose(prediction["ratio"], prediction["predict"] / prediction["loop"])

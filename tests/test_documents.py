@@ -110,6 +110,14 @@ def test_python_runs(name, tmp_path, monkeypatch):
         assert ran > 0, "the README runs no Python at all"
 
 
+def test_a_text_block_is_what_the_block_above_prints(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, shown, *_ = blocks((ROOT / "docs" / "inject.md").read_text("utf-8"))
+    assert (code.language, shown.language) == ("python", "text")
+    exec(compile(code.code, "inject.md", "exec", dont_inherit=True), {"__name__": "__main__"})
+    assert capsys.readouterr().out == shown.code
+
+
 @pytest.mark.parametrize("name", [*NAMES, *FOR_CONTRIBUTORS])
 def test_commands_exist(name):
     for command in commands((ROOT / name).read_text("utf-8")):

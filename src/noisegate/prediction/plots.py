@@ -84,7 +84,7 @@ def reliability(calibration: "Calibration", ax: "Axes | None") -> "Axes":
     ax.set_title(
         f"ECE {calibration.ece:.3f}, {calibration.counts.sum()} samples", fontsize="medium"
     )
-    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    ax.legend(edgecolor="none", framealpha=0.9, fontsize="x-small", loc="upper left")
     return ax
 
 
