@@ -1,9 +1,11 @@
 """Models that are compiled: the noise of each step, and what is refused."""
 
+import copy
 from collections.abc import Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import noisegate as ng
@@ -112,3 +114,35 @@ def test_the_model_s_own_dropouts_are_taken_over_in_compiled_code() -> None:
     fast = torch.compile(model, backend="eager")
     for _ in range(4):
         assert_same_bits(fast(X).detach(), expected(X).detach())
+
+
+class Functions(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(6, 24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.dropout(self.inner(x), 0.3, self.training).reshape(len(x), 2, 3, 4)
+        p = 0.2 if self.training else 0.0
+        return F.scaled_dot_product_attention(h, h, h, dropout_p=p)
+
+
+def test_what_functions_do_is_taken_over_in_compiled_code() -> None:
+    torch.manual_seed(0)
+    model = Functions()
+    expected = copy.deepcopy(model)
+    ng.inject(model, existing=True, seed=1)
+    noise = ng.inject(expected, existing=True, seed=1)
+    fast = torch.compile(model, backend="eager")
+    for _ in range(12):
+        torch.testing.assert_close(fast(X).detach(), expected(X).detach())
+    assert noise.sites == (":dropout", ":probs")
+
+
+@pytest.mark.parametrize("rules", [{"hid:out": 0.5}, {"drop:dropout": 0.5}, {"*:in": 0.1}])
+def test_a_model_in_evaluation_is_exported_without_noise(rules: dict[str, float]) -> None:
+    model, clean = plain().eval(), plain().eval()
+    ng.inject(model, rules, existing=True, seed=1)
+    exported = torch.export.export(model, (X,))
+    assert_same_bits(exported.module()(X).detach(), clean(X).detach())
+    assert "noisegate" not in str(exported.graph)

@@ -204,4 +204,10 @@ class _Mode(TorchFunctionMode):
         kwargs = kwargs or {}
         if handler is None or self.calls.frame.known:
             return func(*args, **kwargs)
-        return handler(self.calls, func, args, kwargs)
+        return _handled(handler, self.calls, func, args, kwargs)
+
+
+@eager_only
+def _handled(handler: Any, *args: Any) -> Any:
+    """Handle a function outside of compiled graphs."""
+    return handler(*args)

@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active
+from torch._C._dynamo import eval_frame
 from torch._C._functorch import unwrap_if_dead
 from torch.autograd import forward_ad
 
@@ -25,6 +26,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+# What compiles the frames that are entered; private, as are other names of torch's in this face.
+_callback: Callable[[], Any] = getattr(eval_frame, "get_eval_frame_callback", lambda: None)
+
+
+def compiler_looks_on() -> bool:
+    """Return whether a compiler traces this, or would compile what this calls."""
+    return torch.compiler.is_compiling() or _callback() is not None
+
+
 def eager_only(function: Callable[P, R]) -> Callable[P, R]:
     """Let a function run outside of compiled graphs: a graph break, and the right noise.
 
@@ -35,7 +45,7 @@ def eager_only(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def front(*args: P.args, **kwargs: P.kwargs) -> R:
-        if torch.compiler.is_compiling():
+        if compiler_looks_on():
             return cast(R, outside(*args, **kwargs))
         return function(*args, **kwargs)
 
@@ -44,7 +54,6 @@ def eager_only(function: Callable[P, R]) -> Callable[P, R]:
 
 # Metal has no float64, which thresholds of live rates and normal numbers are made with.
 WITHOUT_FLOAT64 = {"mps"}
-
 
 CPU = TorchEngine(torch.device("cpu"))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from noisegate.core import messages
 from noisegate.core.errors import InvalidType, InvalidValue
 
-from .functional import eager_only
+from .functional import compiler_looks_on, eager_only
 from .own import SiteFunction, act
 
 
@@ -149,9 +149,12 @@ class _Before(_At):
 
 class _After(_At):
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
-        # Without the layer of `eager_only`: this is called at every site.
-        if torch.compiler.is_compiling():
-            return _after_outside(self, module, args, output)
+        # As `eager_only`, without its layer: this is called at every site.
+        outside = compiler_looks_on()
+        return _outside(self, module, output) if outside else self.noised_output(module, output)
+
+    def noised_output(self, module: nn.Module, output: Any) -> Any:
+        """Return what a module returns, with noise on it; None where there is none."""
         function = self.function
         if not function.acts(module.training):
             return None
@@ -160,7 +163,7 @@ class _After(_At):
         return self.noised(output)
 
 
-_after_outside = torch.compiler.disable(_After.__call__)
+_outside = torch.compiler.disable(_After.noised_output)
 
 
 def _with(value: Any, part: str, inner: Any) -> Any:
