@@ -116,6 +116,33 @@ class ByHand(nn.Module):
         return x * torch.empty_like(x).bernoulli_(0.5) if self.training else x
 
 
+class Attending(nn.Module):
+    """Attention by torch's function, whose dropout is inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = nn.ModuleList([nn.MultiheadAttention(8, 2)])  # for its weights alone
+
+    def forward(self, x: Tensor) -> Tensor:
+        of = self.held[0]
+        given = (of.in_proj_weight, of.in_proj_bias, None, None, False, 0.25)
+        out = (of.out_proj.weight, of.out_proj.bias)
+        return F.multi_head_attention_forward(x, x, x, 8, 2, *given, *out, self.training)[0]
+
+
+class Recurring(nn.Module):
+    """A recurrent net by torch's function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(nn.GRU(8, 8, 2).parameters())
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.zeros(2, x.shape[1], 8)
+        weights = list(self.weights)
+        return torch.gru(x, hidden, weights, True, 2, 0.5, self.training, False, False)[0]
+
+
 UNREACHED: dict[str, tuple[nn.Module, Tensor, str]] = {
     "attention": (
         nn.MultiheadAttention(8, 2, dropout=0.1),
@@ -129,6 +156,12 @@ UNREACHED: dict[str, tuple[nn.Module, Tensor, str]] = {
     ),
     "lstm": (nn.LSTM(8, 8, 2, dropout=0.5), X, "'0:dropout' (nn.LSTM(dropout=0.5))"),
     "bernoulli": (ByHand(), X, "'0:dropout' (Tensor.bernoulli_ in ByHand)"),
+    "attention's function": (
+        Attending(),
+        X,
+        "'0:probs' (F.multi_head_attention_forward(dropout_p=0.25))",
+    ),
+    "a recurrent function": (Recurring(), X[:, None], "'0:dropout' (torch.gru(dropout=0.5))"),
 }
 
 
@@ -140,7 +173,7 @@ def test_what_cannot_be_reached_is_named_and_raises_or_is_kept(name: str) -> Non
         "rule, or pass unreached='keep' to leave it to the model."
     )
     model = nn.Sequential(copy.deepcopy(module))
-    if name == "bernoulli":
+    if not isinstance(module, nn.MultiheadAttention | nn.TransformerEncoderLayer | nn.LSTM):
         with assert_sentence(ng.InvalidValue, sentence):
             ng.inject(model, existing=True, example=x, seed=1)
         ng.inject(model, existing=True, seed=1)

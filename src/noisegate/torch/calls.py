@@ -18,7 +18,7 @@ from .functional import eager_only
 from .functions import HANDLERS
 from .own import Removal, SiteFunction, changed, present
 from .replay import register
-from .sites import own_call
+from .sites import INSIDE, own_call
 
 
 class Listener(Protocol):
@@ -38,7 +38,8 @@ class Listener(Protocol):
 class _Frame:
     """A call of a module: which, and how many noises of each port it has made.
 
-    A module that is a noise itself is `known` as that; the functions it calls are no sites.
+    A module that is a noise itself, or that is known to make noise inside, is `known`: the
+    functions that it calls are no sites.
     """
 
     path: str
@@ -69,7 +70,7 @@ class Calls:
             model.register_forward_hook(_Leave(self), always_call=True),
         ]
         for path, module in modules.items():
-            known = own_call(module) is not None
+            known = own_call(module) is not None or isinstance(module, INSIDE)
             if path and (known or type(module).__module__.partition(".")[0] != "torch"):
                 before, after = _Push(self, path, known), _Pop(self)
                 self.hooks.append(module.register_forward_pre_hook(before, prepend=True))

@@ -1,6 +1,8 @@
 """How each function of torch's that is a noise is handled where a model's forward calls it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -83,6 +85,23 @@ def _random(words: str, always: bool) -> Any:
     return handle
 
 
+def _inside(words: str, port: str, names: Sequence[str], rate: str, training: str) -> Any:
+    """Return the handler of a function that has a dropout inside, out of reach."""
+
+    def handle(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+        given = dict(zip(names, args, strict=False)) | kwargs
+        p = given.get(rate, 0.0)
+        if p and given.get(training, True):
+            for listener in calls.listeners:
+                listener.unreached(f"{calls.frame.path}:{port}", f"{words}({rate}={p:g})")
+        return func(*args, **kwargs)
+
+    return handle
+
+
+_OF_ATTENTION = tuple(signature(F.multi_head_attention_forward).parameters)
+_OF_RNN = ("input", "hx", "params", "has_biases", "num_layers", "dropout", "train")
+
 HANDLERS: dict[Any, Any] = {
     F.dropout: _dropout("Dropout", "F.dropout"),
     F.dropout1d: _dropout("Dropout1d", "F.dropout1d"),
@@ -121,6 +140,13 @@ HANDLERS: dict[Any, Any] = {
         ),
         _passing_on,
     ),
+    F.multi_head_attention_forward: _inside(
+        "F.multi_head_attention_forward", "probs", _OF_ATTENTION, "dropout_p", "training"
+    ),
+    **{
+        getattr(torch, name): _inside(f"torch.{name}", "dropout", _OF_RNN, "dropout", "train")
+        for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")
+    },
     torch.bernoulli: _random("torch.bernoulli", always=True),
     Tensor.bernoulli: _random("Tensor.bernoulli", always=True),
     Tensor.bernoulli_: _random("Tensor.bernoulli_", always=True),

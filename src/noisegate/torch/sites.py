@@ -24,6 +24,7 @@ _INSIDE: tuple[tuple[type[nn.Module], str, str], ...] = (
     (nn.RNNBase, "dropout", "the dropout between the layers of {name}"),
     (nn.RNNBase, "state", "the recurrent state of {name}"),
 )
+INSIDE = tuple({kind for kind, _, _ in _INSIDE})
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d)
 _DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
