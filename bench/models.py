@@ -24,7 +24,7 @@ from noisegate.core import apply as core
 SITES, ELEMENTS = 20, (64, 16)
 SAMPLES = 50
 # Rows and width of a network with two hidden layers, each followed by dropout.
-PREDICTIONS = ((64, 64), (64, 512), (256, 512), (1024, 512), (4096, 128))
+PREDICTIONS = ((64, 16), (64, 64), (64, 512), (256, 512), (1024, 512), (4096, 128))
 
 
 class Step(nn.Module):

@@ -178,7 +178,7 @@ KINDS = {
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("axis", [0, 1, None])
-def test_steps_that_are_drawn_ahead_have_the_same_bits(name: str, axis: int | None) -> None:
+def test_steps_that_are_made_together_have_the_same_bits(name: str, axis: int | None) -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -204,6 +204,62 @@ def test_steps_that_are_drawn_ahead_have_the_same_bits(name: str, axis: int | No
             KINDS[name](x + (1 + call), site.at(step, call), sample_axis=axis) for call in (0, 1)
         ]
         assert_same_bits(sample, torch.cat(parts, 1))
+
+
+class Coupled(nn.Module):
+    """Rows depend on each other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)
+
+
+class Fixed(nn.Module):
+    """Takes batches of six alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(6, -1)
+
+
+class Windows(nn.Module):
+    """Sees each sample in two parts, both of which are rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x.reshape(-1, x.shape[1] // 2)).reshape(len(x), -1)
+
+
+@pytest.mark.parametrize("kind", [Coupled, Fixed, Windows])
+def test_models_that_take_several_steps_otherwise_are_given_one(kind: type[nn.Module]) -> None:
+    x = torch.randn(6, 10)
+    made = kind()
+    site = "inner:out" if kind is Windows else ":in"
+    p = ng.predict(made, x, 7, dropout={site: 0.4}, seed=7, keep_samples=True)
+    assert p.samples is not None
+    for step in range(7):
+        key = ng.Stream(7).site(site).at(step)
+        if kind is Windows:
+            expected = ng.Dropout(0.4)(x.reshape(12, 5), key).reshape(6, 10)
+        else:
+            expected = made(ng.Dropout(0.4)(x, key))
+        assert_same_bits(p.samples[step], expected)
+
+
+def test_steps_are_made_together_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, batches = net(), list[int]()
+    made.hid.register_forward_pre_hook(lambda m, args: batches.append(len(args[0])))
+    ng.predict(made, X, 21, existing=True, seed=7, quantiles=())
+    assert batches == [40, 40, 21 * 40]  # the dry run, one sample, and all
+    batches.clear()
+    monkeypatch.setattr("noisegate.prediction.sampling.AT_ONCE", 5 * 40 * 30)
+    ng.predict(made, X, 21, existing=True, seed=7, quantiles=())
+    assert batches == [40, 40, 200, 200, 200, 200, 40]
+    batches.clear()
+    monkeypatch.setattr("noisegate.prediction.sampling.AT_ONCE", 1)
+    ng.predict(made, X, 5, existing=True, seed=7, quantiles=())
+    assert batches == [40] * 6
 
 
 # Existing dropouts, or an error ------------------------------------------------------------------

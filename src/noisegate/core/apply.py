@@ -157,22 +157,22 @@ def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precisi
     return engine.restore(_applied(engine, field, engine.cast(x, precision)), x)
 
 
-def fields_of_steps(
-    engine: ArrayEngine, kind: Kind, key: Key, window: Window, rate: float, steps: Sequence[int]
-) -> list[Field]:
-    """Return the fields of several steps, drawn at once: for small inputs, in the time of one.
+def apply_steps(
+    engine: ArrayEngine,
+    kind: Kind,
+    x: Array,
+    key: Key,
+    window: Window,
+    rate: float,
+    steps: Sequence[int],
+) -> Array:
+    """Return x of shape (steps, *local shape) with the noise of each step, drawn at once.
 
-    For kinds whose field is made element by element, and inputs of up to 32 bits.
+    For kinds whose field is made element by element, and floating x of up to 32 bits.
     """
     several = replace(window, steps=tuple(steps))
     field = field_of(kind, draws_of(engine, kind, key, several, "float32"), rate)
-    rank = len(window.form or window.extent)
-
-    def of(step: int) -> Field:
-        every = (None if v is None or isinstance(v, float) else v.ndim > rank for v in field)
-        return Field(*(v[step] if has else v for v, has in zip(field, every, strict=True)))
-
-    return [of(step) for step in range(len(steps))]
+    return apply_field(engine, kind, x, field, "float32")
 
 
 def _applied(engine: ArrayEngine, field: Field, x: Array) -> Array:

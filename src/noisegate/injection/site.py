@@ -9,7 +9,6 @@ from weakref import ref
 import numpy as np
 
 from noisegate.core import messages
-from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
@@ -18,14 +17,10 @@ from noisegate.core.sites import Call
 from noisegate.core.window import ATTENTION, SampleAxis, Window
 from noisegate.numpy import mask
 
-from .steps import Forward
+from .steps import Forward, NotTogether
 
 if TYPE_CHECKING:
     from .handle import Injection
-
-
-# How many elements of noise are drawn ahead for one site: beyond, a call's fixed cost is small.
-AHEAD = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,6 @@ class SiteNoise:
         self.reached = self.trained = self.retired = False
         self._seen: tuple[Any, ...] | None = None
         self._ready: Ready | None = None
-        self._fields: dict[tuple[int, int], Field] = {}
         self._who = f"inject ('{placement.site}')"
 
     @property
@@ -123,11 +117,14 @@ class SiteNoise:
         axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call)
         if forward.running:
             key = Key(injection.seed, placement.site, placement.slot, self.calls, forward.step)
-            rows = self._rows(x, axis, forward) if forward.numbered else None
+            numbered = forward.numbered and not forward.together
+            rows = self._rows(x, axis, forward) if numbered else None
         else:
             key, rows = self._stray(), None
         self.calls += 1
-        if live:
+        if forward.together:
+            y = self._together(kind, x, key, axis, live or {}, forward)
+        elif live:
             y = kind(x, key, rows=rows, sample_axis=axis, **live)
         else:
             y = self._apply(kind, x, key, rows, axis)
@@ -144,36 +141,38 @@ class SiteNoise:
             return kind(x, key, rows=rows, sample_axis=axis)
         if ready.idle:
             return x
-        host = self.injection.host
-        if self.injection.steps.coming:
-            field = self._field(kind, x, key, ready)
-            if field is not None:
-                return host.apply_field(kind, x, field)
-        return host.apply_in(kind, x, key, ready.window, ready.rate)
+        return self.injection.host.apply_in(kind, x, key, ready.window, ready.rate)
 
     def _prepared(self, of: tuple[Any, ...], x: Any, key: Key) -> Ready:
         """Return what is the same for every step, all arguments checked."""
         kind, axis, rows = of[0], *of[-2:]
         window, integers = self.injection.host.window_for(kind, x, key, rows, axis)
-        self._fields.clear()
         if integers or type(kind.rate) is not float:
             return Ready(of, window, None, False)
         return Ready(of, window, kind.rate, kind.is_identity(kind.rate))
 
-    def _field(self, kind: Kind, x: Any, key: Key, ready: Ready) -> Field | None:
-        """Return the field of a key, drawn together with those of the steps to come."""
-        place = key.call, key.step
-        if place not in self._fields:
-            count = AHEAD // max(1, x.numel())
-            if count < 2:
-                return None
-            steps = self.injection.steps.coming[:count]
-            host, window, rate = self.injection.host, ready.window, ready.rate
-            fields = host.fields_of_steps(kind, x, key, window, rate, steps)
-            if fields is None:
-                return None
-            self._fields |= {(key.call, s): f for s, f in zip(steps, fields, strict=True)}
-        return self._fields.pop(place)
+    def _together(
+        self,
+        kind: Kind,
+        x: Any,
+        key: Key,
+        axis: SampleAxis,
+        live: Mapping[str, Any],
+        forward: Forward,
+    ) -> Any:
+        """Return x with the noise of several steps, each on an equal part of its first axis."""
+        steps = forward.together
+        if axis not in (0, ATTENTION) or not x.shape[0] or x.shape[0] % len(steps) or live:
+            raise NotTogether
+        part = x[: x.shape[0] // len(steps)]
+        rows = self._rows(part, axis, forward) if forward.numbered else None
+        of = (kind, part.shape, x.dtype, x.layout, x.device, axis, rows)
+        ready = self._prepared(of, part, key)
+        if ready.rate is None:
+            raise NotTogether
+        if ready.idle:
+            return x
+        return self.injection.host.apply_steps(kind, x, key, ready.window, ready.rate, steps)
 
     def measured(self) -> list[str]:
         """Return shape, calls, and the share that the mask of the last call removes, in words."""

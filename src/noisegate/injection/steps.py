@@ -10,13 +10,18 @@ from noisegate.core.keys import STEP_BITS
 from noisegate.core.window import rows_of
 
 
+class NotTogether(Exception):
+    """Several steps cannot be made in one forward."""
+
+
 @dataclass(frozen=True, slots=True)
 class Forward:
     """Which part of which step the model's forward is.
 
     `first` is the row of its first sample; `ids` are the rows of its samples where they are
     given; with `shared` every sample is row 0. Outside of a forward `running` is False. `counted`
-    says that its noise acts, `numbered` that rows are other than 0, 1, 2 ….
+    says that its noise acts, `numbered` that rows are other than 0, 1, 2 …. `together` are the
+    steps of a forward of several, each of which has an equal part of the batch.
     """
 
     step: int = 0
@@ -27,18 +32,17 @@ class Forward:
     counted: bool = False
     shared: bool = False
     numbered: bool = False
+    together: tuple[int, ...] = ()
 
 
 class Steps:
     """Counts forwards, or parts of one step that is pinned.
 
-    With `shared` every sample is row 0. `coming` are the steps of this forward and of those that
-    are sure to follow, where somebody knows them: their noise may be drawn at once.
+    With `shared` every sample is row 0.
     """
 
     def __init__(self, shared: bool = False) -> None:
         self.shared = shared
-        self.coming: Sequence[int] = ()
         self.forward = Forward()
         self._next = 0
         self._pinned: Forward | None = None
@@ -74,6 +78,16 @@ class Steps:
         finally:
             self._pinned = before
 
+    @contextmanager
+    def together(self, steps: Sequence[int], rows: Sequence[int] | None) -> Iterator[None]:
+        """Make the one forward of a block several steps, for the same samples each."""
+        before = self._pinned
+        self._pinned = Forward(steps[0], batch=0, ids=rows, together=tuple(steps))
+        try:
+            yield
+        finally:
+            self._pinned = before
+
     def begin(self, counted: bool, batch: int | None) -> None:
         """Take the next step, or the next part of a pinned one."""
         pinned = self._pinned
@@ -81,9 +95,10 @@ class Steps:
             self._begin(Forward(self._next, 0, batch, self._rows), counted)
             self._next += counted
             return
-        first = pinned.first
+        first, steps = pinned.first, pinned.together
+        batch = batch // len(steps) if batch and steps else batch
         ids = None if pinned.ids is None else pinned.ids[first : first + (batch or 0)]
-        self._begin(Forward(pinned.step, first, batch, ids), counted)
+        self._begin(Forward(pinned.step, first, batch, ids, together=steps), counted)
         if counted:
             self._pinned = replace(pinned, first=first + (batch or 0))
 

@@ -15,7 +15,6 @@ from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
 from noisegate.core import checks, layers, messages
-from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
@@ -256,19 +255,17 @@ def apply_in(kind: Kind, x: Tensor, key: Key, window: Window, rate: float) -> Te
     return _apply(x, None, _Noise(kind, key, window, rate))
 
 
-def fields_of_steps(
+def apply_steps(
     kind: Kind, x: Tensor, key: Key, window: Window, rate: float, steps: Sequence[int]
-) -> list[Field] | None:
-    """Return the fields of several steps for inputs like x; None where they are made one by one."""
-    simple = kind.elementwise and x.device.type == "cpu" and x.is_floating_point()
-    if not simple or x.itemsize > 4 or kind.is_identity(rate):
-        return None
-    return core.fields_of_steps(CPU, kind, key, window, rate, steps)
-
-
-def apply_field(kind: Kind, x: Tensor, field: Field) -> Tensor:
-    """Return x, of up to 32 bits and without a gradient, with a field on it."""
-    return cast(Tensor, core.apply_field(CPU, kind, x, field, "float32"))
+) -> Tensor:
+    """Return x with the noise of several steps on it, each on an equal part of its first axis."""
+    simple = kind.elementwise and x.is_cpu and x.is_floating_point() and x.itemsize <= 4
+    if not simple or (x.requires_grad and torch.is_grad_enabled()):
+        parts = zip(x.chunk(len(steps)), steps, strict=True)
+        return torch.cat([apply_in(kind, p, key._replace(step=s), window, rate) for p, s in parts])
+    apart = x.reshape(len(steps), -1, *x.shape[1:])
+    y = core.apply_steps(CPU, kind, apart, key, window, rate, steps)
+    return cast(Tensor, y).reshape(x.shape)
 
 
 def _check_dense(who: str, x: Tensor) -> None:

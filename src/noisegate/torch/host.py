@@ -13,7 +13,7 @@ from noisegate.core.sites import Sites
 from . import hooks, run
 from .calls import Calls, Listener
 from .compiled import refuse_compiled
-from .functional import apply_field, apply_in, draw_seed, fields_of_steps, window_for
+from .functional import apply_in, apply_steps, draw_seed, window_for
 from .own import OwnForward, SiteFunction
 from .paths import modules
 from .replay import refuse_backward, register
@@ -39,8 +39,7 @@ class Host:
     register = staticmethod(register)
     window_for = staticmethod(window_for)
     apply_in = staticmethod(apply_in)
-    fields_of_steps = staticmethod(fields_of_steps)
-    apply_field = staticmethod(apply_field)
+    apply_steps = staticmethod(apply_steps)
 
     def sites(self) -> Sites:
         """Return what is known of the model's sites before it runs."""
@@ -104,6 +103,10 @@ class Host:
     def part(self, batch: Any, rows: slice, count: int) -> Any:
         """Return some samples of a batch of `count`."""
         return run.part_of(batch, rows, count)
+
+    def repeated(self, batch: Any, count: int, times: int) -> Any:
+        """Return a batch of `count` samples several times, one after the other."""
+        return run.repeated(batch, count, times)
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Put the model in evaluation for a block."""

@@ -109,6 +109,17 @@ def part_of(x: Any, rows: slice, count: int) -> Any:
     return x
 
 
+def repeated(x: Any, count: int, times: int) -> Any:
+    """Return a batch of `count` samples several times; what has another extent once."""
+    if isinstance(x, Mapping):
+        return {name: repeated(value, count, times) for name, value in x.items()}
+    if isinstance(x, tuple | list):
+        return type(x)(repeated(value, count, times) for value in x)
+    if isinstance(x, Tensor) and x.ndim and len(x) == count:
+        return x.repeat(times, *[1] * (x.ndim - 1))
+    return x
+
+
 def inputs_for(model: nn.Module, x: Any) -> Any:
     """Return a batch as tensors beside the model's weights; floating arrays of their dtype."""
     weights = [p for p in model.parameters() if p.is_floating_point()]
