@@ -60,6 +60,15 @@ class Checkpointed(nn.Module):
         return self._checkpoint_wrapped_module(*args)
 
 
+class Sharded(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._fsdp_wrapped_module = module
+
+    def forward(self, *args: Any) -> Any:
+        return self._fsdp_wrapped_module(*args)
+
+
 def inside() -> nn.Module:
     net = plain()
     net.block = Checkpointed(net.block)
@@ -72,6 +81,7 @@ WRAPPERS: dict[str, Any] = {
     "module": lambda: nn.DataParallel(plain()),
     "module of a mean": lambda: AveragedModel(plain()),
     "base_model.model": lambda: PeftModel(plain()),
+    "_fsdp_wrapped_module": lambda: Sharded(plain()),
     "two": lambda: nn.DataParallel(torch.compile(plain(), backend="eager")),
     "within": inside,
 }

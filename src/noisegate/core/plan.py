@@ -103,13 +103,13 @@ class Plan:
         if not self.rules and not existing:
             raise InvalidValue(messages.no_rules())
         self.placements: list[Placement] = []
+        self._held: set[tuple[str, str, int]] = set(taken())
         self.notes: list[str] = []
         self._unreached: dict[str, str] = {}
         self._left: set[str] = set()
         for rule in self.rules:
             self._place_rule(rule)
-        for site, call in sites.own.items():
-            self._place_own(site, call)
+        self._place_own(sites.own)
         for site, words in sites.unreached.items() if existing else ():
             self.unreached(site, words)
 
@@ -126,10 +126,11 @@ class Plan:
     def found(self, site: str, call: Call) -> list[Placement]:
         """Return what is placed at a site that showed in a forward."""
         count = len(self.placements)
+        self._held |= self._taken()
         for rule in self.rules:
             if rule.waits and patterns.matches(rule.text, [site]):
                 self._place(rule, [site])
-        self._place_own(site, call)
+        self._place_own({site: call})
         return self.placements[count:]
 
     def unreached(self, site: str, words: str) -> None:
@@ -154,9 +155,9 @@ class Plan:
 
     def move(self, old: Placement, sites: Sequence[str]) -> list[Placement]:
         """Return placements at other sites, in the place of an old one."""
+        self._held |= self._taken()
         index = self.placements.index(old)
-        free = [(site, self._free_slot(site, old.kind)) for site in sites]
-        new = [replace(old, site=site, slot=slot) for site, slot in free]
+        new = [replace(old, site=site, slot=self._free_slot(site, old.kind)) for site in sites]
         self.placements[index : index + 1] = new
         return new
 
@@ -211,16 +212,21 @@ class Plan:
             slot = self._free_slot(site, kind)
             self.placements.append(Placement(site, kind, slot, rule.text, rule.sample_axis))
 
-    def _place_own(self, site: str, call: Call) -> None:
-        if self._existing and site not in self.sites:
-            slot = self._free_slot(site, call.kind)
-            self.placements.append(Placement(site, call.kind, slot, EXISTING, self._axis, own=True))
+    def _place_own(self, calls: Mapping[str, Call]) -> None:
+        """Take over noises of the model's own where no rule has placed any."""
+        placed = {placement.site for placement in self.placements}
+        for site, call in calls.items() if self._existing else ():
+            if site not in placed:
+                slot = self._free_slot(site, call.kind)
+                own = Placement(site, call.kind, slot, EXISTING, self._axis, own=True)
+                self.placements.append(own)
 
     def _free_slot(self, site: str, kind: Kind) -> int:
-        used = {placement.name for placement in self.placements} | self._taken()
-        slot = 0
-        while (site, type(kind).__name__, slot) in used:
+        """Return the lowest slot that nobody holds at a site, and hold it."""
+        name, slot = type(kind).__name__, 0
+        while (site, name, slot) in self._held:
             slot += 1
+        self._held.add((site, name, slot))
         return slot
 
 
