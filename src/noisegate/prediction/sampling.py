@@ -181,7 +181,7 @@ def _predict(
 ) -> Prediction:
     host, start, parts = noise.host, 0, list[Part]()
     for batch, count in host.batches(x, wanted.batch_size):
-        if not start and noise.plan.looks and count:
+        if not start and count and noise.plan.looks and host.has_code_of_its_own:
             noise.look(batch)
         rows = range(start, start + count)
         first = _sample(noise, batch, rows, wanted, wanted.steps[0]) if count else np.zeros(0)

@@ -45,6 +45,12 @@ class Host:
         """Return what is known of the model's sites before it runs."""
         return sites(self.model)
 
+    @property
+    def has_code_of_its_own(self) -> bool:
+        """Whether a module's class is neither torch's nor ours, so that it may call anything."""
+        homes = (type(module).__module__.partition(".")[0] for module in self.modules.values())
+        return any(home not in ("torch", "noisegate") for home in homes)
+
     def handles(self) -> list[Any]:
         """Return the handles of the noise that the model has."""
         return hooks.handles(self.model)
