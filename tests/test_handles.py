@@ -106,7 +106,8 @@ def test_a_site_of_another_extent_raises_where_its_rows_are_not_known() -> None:
     net(X)  # from row 0 on, they are
     sentence = (
         "inject: the site 'inner:out' sees 32 samples, and the model's forward has 16, so their "
-        "rows are not known. Give the rule a sample_axis, or leave the site out."
+        "rows are not known. Give them, noise.rows = {'inner:out': ids}, or give the rule a "
+        "sample_axis, or leave the site out."
     )
     with noise.at(3):
         net(X[:16])
@@ -115,6 +116,32 @@ def test_a_site_of_another_extent_raises_where_its_rows_are_not_known() -> None:
     noise.rows = range(16)
     with assert_sentence(ng.InvalidValue, sentence):
         net(X[:16])
+
+
+def test_sites_of_another_extent_may_have_rows_of_their_own() -> None:
+    rules: dict[str, Any] = {"inn*:out": 0.5, ":out": ng.GaussianNoise(0.1)}
+    whole = ng.inject(Windows(), rules, seed=13)
+    expected = whole.host.model(X)
+    for name in ("inner:out", "inn*:out", "*er:out"):
+        net = Windows()
+        noise = ng.inject(net, rules, seed=13)
+        with noise.at(0):
+            noise.rows = {name: range(32)}
+            first = net(X[:16])
+            noise.rows = {name: list(range(32, 64))}
+            second = net(X[16:])
+        assert_same_bits(torch.cat([first, second]), expected)
+        assert noise.rows == {name: tuple(range(32, 64))}
+        with pytest.raises(ng.InvalidValue, match="`rows`"):
+            net(X[:3])
+        noise.rows = None
+        net(X)
+    with assert_sentence(
+        ng.InvalidType,
+        "inject: a pattern must be text of the form `path:port`; got 'inner'. Write for example "
+        "'hid1:out'.",
+    ):
+        noise.rows = {"inner": [1]}
 
 
 def test_a_sample_axis_for_time_major_models() -> None:

@@ -31,8 +31,9 @@ class Injection:
     step : int
         The step that the next training forward uses: 0 at first. It advances when that forward
         has begun, even if it fails; a resume sets it. Evaluation does not advance it.
-    rows : sequence of int or None
-        Ids of the samples of the next forwards, in [0, 2⁶⁴); None counts from 0.
+    rows : sequence of int, mapping of rule to sequence of int, or None
+        Ids of the samples of the next forwards, in [0, 2⁶⁴); None counts from 0. By rule, or by a
+        pattern of sites, they are for sites that see other samples: windows, experts, beams.
     """
 
     def __init__(
@@ -111,8 +112,8 @@ class Injection:
         self.steps.next = value
 
     @property
-    def rows(self) -> Sequence[int] | None:
-        """The ids of the samples of the next forwards."""
+    def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
+        """The ids of the samples of the next forwards, of all sites or of those of some rules."""
         return self.steps.rows
 
     @rows.setter

@@ -222,6 +222,11 @@ class SiteNoise:
         """Return the row of each sample, where they do not count from 0."""
         if axis is None:
             return None
+        own = self.injection.steps.rows_of_its_own(self.placement.site, self.placement.rule)
+        if own is not None:
+            return own
+        if forward.ids is None and not forward.first and not forward.shared:
+            return None
         extent = x.shape[0 if axis == ATTENTION else axis]
         heads_merged = axis == ATTENTION and x.ndim == 3
         if forward.shared:

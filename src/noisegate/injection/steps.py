@@ -1,12 +1,13 @@
 """Which step a forward of the model is, and which rows its samples are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from noisegate.core import checks
+from noisegate.core import checks, patterns
 from noisegate.core.keys import STEP_BITS
+from noisegate.core.plan import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
 
 
@@ -47,6 +48,7 @@ class Steps:
         self._next = 0
         self._pinned: Forward | None = None
         self._rows: Sequence[int] | None = None
+        self._rows_by_rule: dict[str, Sequence[int]] = {}
 
     @property
     def next(self) -> int:
@@ -59,13 +61,27 @@ class Steps:
         self.forward = replace(self.forward, step=self._next)
 
     @property
-    def rows(self) -> Sequence[int] | None:
-        """The ids of the samples of the next forwards."""
-        return self._rows
+    def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
+        """The ids of the samples of the next forwards, of all sites or of those of some rules."""
+        return self._rows_by_rule or self._rows
 
     @rows.setter
     def rows(self, value: Any) -> None:
-        self._rows = None if value is None else rows_of("inject", value)
+        by_rule = value if isinstance(value, Mapping) else {}
+        for rule in by_rule:
+            if rule not in (*SHORTHANDS, EXISTING):
+                patterns.checked(rule)
+        self._rows_by_rule = {rule: rows_of("inject", ids) for rule, ids in by_rule.items()}
+        whole = value is not None and not isinstance(value, Mapping)
+        self._rows = rows_of("inject", value) if whole else None
+
+    def rows_of_its_own(self, site: str, rule: str) -> Sequence[int] | None:
+        """Return the ids that were given for a site, by its rule or by a pattern that names it."""
+        for name, ids in self._rows_by_rule.items():
+            named = name not in (*SHORTHANDS, EXISTING) and patterns.matches(name, [site])
+            if name == rule or named:
+                return ids
+        return None
 
     @contextmanager
     def at(self, step: int, rows: Any) -> Iterator[None]:
@@ -103,7 +119,8 @@ class Steps:
             self._pinned = replace(pinned, first=first + (batch or 0))
 
     def _begin(self, forward: Forward, counted: bool) -> None:
-        numbered = forward.first > 0 or forward.ids is not None or self.shared
+        some = forward.ids is not None or bool(self._rows_by_rule)
+        numbered = forward.first > 0 or self.shared or some
         self.forward = replace(
             forward, running=True, counted=counted, shared=self.shared, numbered=numbered
         )

@@ -75,7 +75,8 @@ def axis_of_no_rule(rule: object, rules: Sequence[str]) -> str:
 def other_extent(site: str, extent: int, batch: object) -> str:
     return (
         f"inject: the site '{site}' sees {extent} samples, and the model's forward has {batch}, so "
-        "their rows are not known. Give the rule a sample_axis, or leave the site out."
+        f"their rows are not known. Give them, noise.rows = {{'{site}': ids}}, or give the rule a "
+        "sample_axis, or leave the site out."
     )
 
 
