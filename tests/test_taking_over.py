@@ -228,3 +228,59 @@ def test_an_exception_within_leaves_nothing_behind() -> None:
     assert noise.step == 1
     torch.testing.assert_close(model(X), by_hand(model, step=1))
     assert torch.overrides._get_current_function_mode() is None
+
+
+def test_a_removal_within_a_forward_ends_the_watch() -> None:
+    model = functional()
+    noise = ng.inject(model, existing=True, seed=1)
+    hook = model.drop.register_forward_hook(lambda *_: noise.remove())
+    model(X)
+    assert torch.overrides._get_current_function_mode() is None
+    hook.remove()
+    clean = functional()
+    torch.manual_seed(5)
+    own = model(X)
+    torch.manual_seed(5)
+    assert_same_bits(own, clean(X))
+
+
+def test_an_interrupt_from_the_keyboard_leaves_no_watch_that_acts() -> None:
+    model = functional()
+    noise = ng.inject(model, existing=True, seed=1)
+    model(X)
+
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(2):
+        hook = model.inner.register_forward_hook(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            model(X)
+        hook.remove()
+        # torch calls no hooks then. What runs meanwhile is nobody's site.
+        torch.manual_seed(5)
+        meanwhile = F.dropout(X, 0.5)
+        torch.manual_seed(5)
+        with torch._C.DisableTorchFunction():
+            assert_same_bits(meanwhile, F.dropout(X, 0.5))
+    torch.testing.assert_close(model(X), by_hand(model, step=3))
+    assert torch.overrides._get_current_function_mode() is None
+    assert set(noise.sites) == {"drop:dropout", "inner:dropout", ":probs"}
+
+
+def test_a_model_that_calls_itself_is_watched_in_both_calls() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Tensor, deep: bool = True) -> Tensor:
+            x = F.dropout(x, 0.5, self.training)
+            return F.dropout(self(x, False), 0.5, self.training) if deep else x
+
+    model = Twice()
+    noise = ng.inject(model, existing=True, seed=1)
+    for step in range(2):
+        y = X
+        for site, call in ((":dropout", 0), (":dropout", 1), (":dropout.1", 0)):
+            y = ng.Dropout(0.5)(y, key(site, step=step, call=call))
+        assert_same_bits(model(X), y)
+        assert noise.step == step + 1
+    assert noise.sites == (":dropout", ":dropout.1")
+    assert torch.overrides._get_current_function_mode() is None

@@ -63,7 +63,7 @@ class Injection:
         self.passed_on: dict[tuple[str, str], str] = {}
         self.steps = Steps(shared)
         self._tokens = () if known.takes_tokens else known.tokens
-        self._checked = False
+        self._checked, self._within = False, 0
         self._warned: set[str] = set()
         self._looked: set[str] = set(known.own)
         self.noises: list[SiteNoise] = []
@@ -344,6 +344,10 @@ class Injection:
         """Take the next step, or the next part of a pinned one."""
         if self.silent:
             return
+        if self.steps.forward.running and self.host.running() > 1:
+            self._within += 1  # the model calls itself, within one forward
+            return
+        self._within = 0
         for noise in self.noises:
             noise.calls, noise.reached = 0, False
         self.made.clear()
@@ -352,6 +356,9 @@ class Injection:
         self.steps.begin(training or self.always, batch)
 
     def _end(self, succeeded: bool) -> None:
+        if self._within:
+            self._within -= 1
+            return
         forward = self.steps.end()
         if not (succeeded and forward.running and forward.counted):
             return

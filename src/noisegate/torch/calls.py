@@ -14,10 +14,11 @@ from torch.overrides import TorchFunctionMode
 from noisegate.core.patterns import own_site
 from noisegate.core.sites import Call
 
-from .functional import eager_only
-from .functions import HANDLERS
+from .functional import compiler_looks_on, eager_only
+from .functions import HANDLERS, SILENT
+from .hooks import running
 from .own import Removal, SiteFunction, changed, present
-from .replay import register
+from .replay import register, replaying
 from .sites import INSIDE, own_call
 
 
@@ -105,6 +106,8 @@ class Calls:
         if not self.listeners and not any(self.functions.values()):
             for hook in self.hooks:
                 hook.remove()
+            while self.modes:  # within a forward, whose end nobody would see
+                self.leave()
 
     def own(
         self, port: str, call: Call, training: bool, x: Tensor, original: Callable[[], Any]
@@ -125,8 +128,24 @@ class Calls:
         """The call of a module that is running."""
         return self.frames[-1] if self.frames else self.root
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the forward that is watched has gone.
+
+        torch calls no hook where an interrupt from the keyboard ends a forward.
+        """
+        if replaying() or compiler_looks_on():  # no forward is on the stack then
+            return False
+        return len(self.modes) > running(self.root.module)
+
+    def begin(self) -> None:
+        """Begin to watch a forward of the model, and end what an interrupt has left."""
+        while self.modes and not replaying() and len(self.modes) >= running(self.root.module):
+            self.leave()
+        self.enter()
+
     def enter(self) -> None:
-        """Begin to watch a forward."""
+        """Begin to watch."""
         mode = _Mode(self)
         mode.__enter__()  # type: ignore[no-untyped-call]
         self.modes.append((mode, len(self.frames)))
@@ -170,7 +189,7 @@ class _Hook:
 class _Enter(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
-        self.calls.enter()
+        self.calls.begin()
 
 
 class _Leave(_Hook):
@@ -204,6 +223,8 @@ class _Mode(TorchFunctionMode):
         handler = HANDLERS.get(func)
         kwargs = kwargs or {}
         if handler is None or self.calls.frame.known:
+            return func(*args, **kwargs)
+        if handler not in SILENT and self.calls.interrupted:
             return func(*args, **kwargs)
         return _handled(handler, self.calls, func, args, kwargs)
 

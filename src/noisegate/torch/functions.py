@@ -70,6 +70,10 @@ def _passing_on(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
     return y
 
 
+# Handlers that only remember something.
+SILENT = (_softmax, _passing_on)
+
+
 def _random(words: str, always: bool) -> Any:
     """Return the handler of random numbers, of which a model may make a dropout by itself."""
 

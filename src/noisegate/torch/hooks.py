@@ -1,6 +1,7 @@
 """Functions put where a module's tensors go in and come out, and where a model's forward begins."""
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -43,6 +44,19 @@ def handles(model: nn.Module) -> list[Any]:
     hooks = model._forward_hooks.values()
     ends = [hook.function for hook in hooks if isinstance(hook, _End)]
     return [getattr(end, "__self__", end) for end in ends]
+
+
+_CALL = nn.Module._call_impl.__code__
+
+
+def running(model: nn.Module) -> int:
+    """Return how many calls of a model are on the stack."""
+    count, frame = 0, inspect.currentframe()
+    while frame is not None:
+        if frame.f_code is _CALL and frame.f_locals.get("self") is model:
+            count += 1
+        frame = frame.f_back
+    return count
 
 
 class _Undo:

@@ -87,6 +87,10 @@ class Host:
         """Call functions where a forward of the model begins and ends; return how to undo it."""
         return hooks.on_forward(self.model, begin, end)
 
+    def running(self) -> int:
+        """Return how many calls of the model are going on, one within the other."""
+        return hooks.running(self.model)
+
     def dry_run(self, example: Any) -> None:
         """Run the model on an example, and leave no trace."""
         run.dry_run(self.model, example)

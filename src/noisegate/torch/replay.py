@@ -46,6 +46,11 @@ def refuse_backward(who: str) -> None:
         raise RecomputationError(messages.in_backward(who))
 
 
+def replaying() -> bool:
+    """Return whether a segment is computed again now."""
+    return _replaying > 0
+
+
 def _snapshot() -> Segment:
     return [(ref(counting), counting.snapshot()) for counting in _counting]
 
