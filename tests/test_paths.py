@@ -9,24 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
-
-X = torch.randn(5, 6)
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.hid = nn.Linear(6, 20)
-        self.block = nn.Sequential(nn.Linear(20, 20), nn.ReLU())
-        self.last = nn.Linear(20, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.block(self.hid(x)) + 10)
-
-
-def plain() -> Net:
-    torch.manual_seed(0)
-    return Net()
+from _blocks import X, plain
 
 
 class PeftModel(nn.Module):

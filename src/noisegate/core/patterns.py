@@ -6,7 +6,7 @@ them, and ``out.logits`` or ``out.1`` one part of what a module returns.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -100,9 +100,3 @@ def _is(port: Port, site: str) -> bool:
     if port.own:
         return port.name == other.name and port.number in (None, other.number or 0)
     return port.name == other.name
-
-
-def nearest_first(sites: Iterable[str]) -> list[str]:
-    """Return sites with those that are read most often first: outputs, inputs, the others."""
-    order = {"out": 0, "in": 1}
-    return sorted(sites, key=lambda site: order.get(port_of(site).name, 2))

@@ -49,8 +49,7 @@ class Injection:
         shared: bool = False,
     ) -> None:
         checks.flag("inject", "existing", existing)
-        if unreached not in ("raise", "keep"):
-            raise InvalidValue(messages.not_a_word("unreached", unreached, ("raise", "keep")))
+        checks.one_of("raise", "keep")("inject", "unreached", unreached)
         self.host = face_of_model(model).Host(model)
         drawn = self.host.draw_seed() if seed is None else seed
         self.seed = checks.whole("inject", "seed", drawn, SEED_BITS)

@@ -8,7 +8,7 @@ from weakref import ref
 
 import numpy as np
 
-from noisegate.core import messages
+from noisegate.core import checks, messages
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
@@ -134,22 +134,22 @@ class SiteNoise:
 
     def _apply(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Any:
         """Return x with noise on it, as a call of the kind would; what repeats is kept."""
-        ready, of = self._ready, (kind, x.shape, x.dtype, x.layout, x.device, axis, rows)
-        if ready is None or ready.of != of:
-            ready = self._ready = self._prepared(of, x, key)
+        ready = self._prepared(kind, x, key, rows, axis)
         if ready.rate is None:
             return kind(x, key, rows=rows, sample_axis=axis)
         if ready.idle:
             return x
         return self.injection.host.apply_in(kind, x, key, ready.window, ready.rate)
 
-    def _prepared(self, of: tuple[Any, ...], x: Any, key: Key) -> Ready:
-        """Return what is the same for every step, all arguments checked."""
-        kind, axis, rows = of[0], *of[-2:]
-        window, integers = self.injection.host.window_for(kind, x, key, rows, axis)
-        if integers or type(kind.rate) is not float:
-            return Ready(of, window, None, False)
-        return Ready(of, window, kind.rate, kind.is_identity(kind.rate))
+    def _prepared(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Ready:
+        """Return what is the same for every step, all arguments checked, once."""
+        ready, of = self._ready, (kind, x.shape, x.dtype, x.layout, x.device, axis, rows)
+        if ready is None or ready.of != of:
+            window, integers = self.injection.host.window_for(kind, x, key, rows, axis)
+            rate = kind.rate if checks.is_host(kind.rate) and not integers else None
+            ready = Ready(of, window, rate, rate is not None and kind.is_identity(rate))
+            self._ready = ready
+        return ready
 
     def _together(
         self,
@@ -166,8 +166,7 @@ class SiteNoise:
             raise NotTogether
         part = x[: x.shape[0] // len(steps)]
         rows = self._rows(part, axis, forward) if forward.numbered else None
-        of = (kind, part.shape, x.dtype, x.layout, x.device, axis, rows)
-        ready = self._prepared(of, part, key)
+        ready = self._prepared(kind, part, key, rows, axis)
         if ready.rate is None:
             raise NotTogether
         if ready.idle:

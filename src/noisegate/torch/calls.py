@@ -98,9 +98,7 @@ class Calls:
 
     def discard(self, site: str, whom: Any) -> None:
         """Give up a function or a listener, and with the last the hooks."""
-        those = (
-            self.functions.get(site, []) if site or whom not in self.listeners else self.listeners
-        )
+        those: list[Any] = self.functions.get(site, []) if site else self.listeners
         if whom in those:
             those.remove(whom)
         if not self.listeners and not any(self.functions.values()):

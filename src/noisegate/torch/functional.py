@@ -207,8 +207,7 @@ def _apply(x: Tensor, live: Tensor | None, noise: _Noise) -> Tensor:
     if not ((x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0):
         return noise(x, None)
     # A tensor that has left a transformation may still be wrapped.
-    applied: Tensor = _apply_number(unwrap_if_dead(x), None, noise)
-    return applied
+    return cast(Tensor, _apply_number(unwrap_if_dead(x), None, noise))
 
 
 @eager_only
@@ -221,10 +220,7 @@ def apply(
     live: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Return x with the noise of a key on it; what ``kind(x, key)`` calls for tensors."""
-    who = type(kind).__name__
-    _check_dense(who, x)
-    window, rate = core.prepare(kind, key, tuple(x.shape), rows, sample_axis, live or {})
-    precision = core.check_input(TorchEngine(x.device), kind, x)
+    window, rate, precision = _checked(kind, x, key, rows, sample_axis, live or {})
     if core.is_identity(kind, rate):
         return x
     if checks.is_host(rate):
@@ -234,7 +230,7 @@ def apply(
         tensor = torch.as_tensor(rate, device=device_of_noise(x.device))
         noise = _Noise(kind, key, window, None)
         if tensor.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
-            raise InvalidValue(messages.rate_needs_grad(who, kind.RATE))
+            raise InvalidValue(messages.rate_needs_grad(type(kind).__name__, kind.RATE))
     return noise(x, tensor) if precision == "integer" else _apply(x, tensor, noise)
 
 
@@ -245,9 +241,8 @@ def window_for(
 
     Both depend on nothing of x but shape, dtype and layout.
     """
-    _check_dense(type(kind).__name__, x)
-    window, _ = core.prepare(kind, key, tuple(x.shape), rows, sample_axis, {})
-    return window, core.check_input(TorchEngine(x.device), kind, x) == "integer"
+    window, _, precision = _checked(kind, x, key, rows, sample_axis, {})
+    return window, precision == "integer"
 
 
 def apply_in(kind: Kind, x: Tensor, key: Key, window: Window, rate: float) -> Tensor:
@@ -266,6 +261,15 @@ def apply_steps(
     apart = x.reshape(len(steps), -1, *x.shape[1:])
     y = core.apply_steps(CPU, kind, apart, key, window, rate, steps)
     return cast(Tensor, y).reshape(x.shape)
+
+
+def _checked(
+    kind: Kind, x: Tensor, key: Key, rows: Any, sample_axis: SampleAxis, live: Mapping[str, Any]
+) -> tuple[Window, Any, str]:
+    """Return the window, the rate and the precision of a call, all arguments checked."""
+    _check_dense(type(kind).__name__, x)
+    window, rate = core.prepare(kind, key, tuple(x.shape), rows, sample_axis, live)
+    return window, rate, core.check_input(TorchEngine(x.device), kind, x)
 
 
 def _check_dense(who: str, x: Tensor) -> None:

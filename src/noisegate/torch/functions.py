@@ -42,8 +42,8 @@ def _dropout(name: str, words: str, inplace: bool = False) -> Any:
 
 
 def _attention(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
-    names = ("query", "key", "value", "attn_mask", "dropout_p")
-    given = dict(zip((*names, "is_causal"), args, strict=False)) | kwargs
+    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+    given = dict(zip(names, args, strict=False)) | kwargs
     p = float(given.get("dropout_p", 0.0))
     words = f"scaled_dot_product_attention(dropout_p={p:g})"
     call = replace(own_dropout("Dropout", p, words), sample_axis=ATTENTION)

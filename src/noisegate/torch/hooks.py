@@ -92,20 +92,20 @@ class _End:
         self.function(output is not None)
 
 
-def tensors(values: Any) -> list[Tensor]:
+def tensors(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> list[Any]:
     """Return every tensor in nested tuples, lists and mappings, in their order."""
-    if isinstance(values, Tensor):
+    if isinstance(values, kinds):
         return [values]
     if isinstance(values, Mapping):
         values = list(values.values())
     if isinstance(values, list | tuple):
-        return [tensor for value in values for tensor in tensors(value)]
+        return [tensor for value in values for tensor in tensors(value, kinds)]
     return []
 
 
-def batch_of(values: Any) -> int | None:
+def batch_of(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> int | None:
     """Return the extent of the first axis of the first tensor in what is given."""
-    return next((int(x.shape[0]) for x in tensors(values) if x.ndim), None)
+    return next((int(x.shape[0]) for x in tensors(values, kinds) if x.ndim), None)
 
 
 def parts_of(value: Any) -> dict[str, Any]:

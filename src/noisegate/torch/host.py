@@ -43,7 +43,7 @@ class Host:
 
     def sites(self) -> Sites:
         """Return what is known of the model's sites before it runs."""
-        return sites(self.model)
+        return sites(self.model, self.modules)
 
     @property
     def has_code_of_its_own(self) -> bool:

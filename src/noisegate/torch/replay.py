@@ -124,8 +124,8 @@ def _wrap_reentrant(function: Any) -> None:
         ctx.noisegate_segment = _snapshot()
         return forward(ctx, *args)
 
-    def replaying(ctx: Any, *args: Any) -> Any:
+    def again(ctx: Any, *args: Any) -> Any:
         with _replayed(getattr(ctx, "noisegate_segment", [])):
             return backward(ctx, *args)
 
-    function.forward, function.backward = staticmethod(keeping), staticmethod(replaying)
+    function.forward, function.backward = staticmethod(keeping), staticmethod(again)

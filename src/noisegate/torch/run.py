@@ -1,7 +1,7 @@
 """A model run once: on whatever it takes, and so that nothing of it stays."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,9 @@ from noisegate.core import messages
 from noisegate.core.errors import InvalidType
 
 from .hooks import batch_of, is_floating, parts_of
+
+# What samples come in.
+ARRAYS = (Tensor, np.ndarray)
 
 
 def run(model: nn.Module, x: Any) -> Any:
@@ -34,21 +37,29 @@ def dry_run(model: nn.Module, example: Any) -> None:
 
 
 @contextmanager
+def _modes_kept(model: nn.Module) -> Iterator[None]:
+    """Put back, after a block, which modules train."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
 def as_it_was(model: nn.Module) -> Iterator[None]:
     """Put back, after a block, modes, buffers, and torch's, NumPy's and Python's generators."""
-    modes = [(module, module.training) for module in model.modules()]
     owners = [(module, dict(module._buffers)) for module in model.modules()]
     values = [(b, b.clone()) for _, own in owners for b in own.values() if b is not None]
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  it is put back
     try:
-        with torch.random.fork_rng(devices):
+        with _modes_kept(model), torch.random.fork_rng(devices):
             yield
     finally:
         random.setstate(python)
-        np.random.set_state(array)  # noqa: NPY002
-        for module, training in modes:
-            module.training = training
+        np.random.set_state(array)  # noqa: NPY002  as it was
         for module, own in owners:
             module._buffers.clear()
             module._buffers.update(own)
@@ -67,7 +78,7 @@ def batches(x: Any, size: int | None) -> Iterator[Any]:
             inputs = batch[0] if isinstance(batch, tuple | list) else batch
             yield from batches(inputs, size)
         return
-    count = batch_of(_moved(x, torch.empty(())))
+    count = batch_of(x, ARRAYS)
     if size is None or count is None or count <= size:
         yield x
         return
@@ -80,7 +91,7 @@ def count_of(x: Any) -> int | None:
     if _is_loader(x):
         whole: Any = getattr(x, "dataset", None)
         return len(whole) if hasattr(whole, "__len__") else None
-    return batch_of(_moved(x, torch.empty(())))
+    return batch_of(x, ARRAYS)
 
 
 def vector_of(x: Any) -> np.ndarray | None:
@@ -98,57 +109,55 @@ def _is_loader(x: Any) -> bool:
     )
 
 
+def _each(x: Any, change: Callable[[Any], Any]) -> Any:
+    """Return what a model takes with every value in it changed, in mappings, tuples and lists."""
+    if isinstance(x, Mapping):
+        return {name: _each(value, change) for name, value in x.items()}
+    if isinstance(x, tuple | list):
+        return tuple(_each(value, change) for value in x)
+    return change(x)
+
+
+def _each_sample(x: Any, count: int, change: Callable[[Any], Any]) -> Any:
+    """Return what a model takes with every array of `count` samples changed, and the rest as is."""
+
+    def of_samples(value: Any) -> Any:
+        whole = isinstance(value, ARRAYS) and value.ndim and len(value) == count
+        return change(value) if whole else value
+
+    return _each(x, of_samples)
+
+
 def part_of(x: Any, rows: slice, count: int) -> Any:
     """Return some samples of a batch of `count`; what has another extent stays whole."""
-    if isinstance(x, Mapping):
-        return {name: part_of(value, rows, count) for name, value in x.items()}
-    if isinstance(x, tuple | list):
-        return type(x)(part_of(value, rows, count) for value in x)
-    if isinstance(x, Tensor | np.ndarray) and x.ndim and len(x) == count:
-        return x[rows]
-    return x
+    return _each_sample(x, count, lambda value: value[rows])
 
 
 def repeated(x: Any, count: int, times: int) -> Any:
     """Return a batch of `count` samples several times; what has another extent once."""
-    if isinstance(x, Mapping):
-        return {name: repeated(value, count, times) for name, value in x.items()}
-    if isinstance(x, tuple | list):
-        return type(x)(repeated(value, count, times) for value in x)
-    if isinstance(x, Tensor) and x.ndim and len(x) == count:
-        return x.repeat(times, *[1] * (x.ndim - 1))
-    return x
+    return _each_sample(x, count, lambda value: value.repeat(times, *[1] * (value.ndim - 1)))
 
 
 def inputs_for(model: nn.Module, x: Any) -> Any:
     """Return a batch as tensors beside the model's weights; floating arrays of their dtype."""
     weights = [p for p in model.parameters() if p.is_floating_point()]
     like = weights[0] if weights else torch.empty(())
-    return _moved(x, like)
 
+    def beside(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            value = torch.from_numpy(np.ascontiguousarray(value))
+            value = value.to(like.dtype) if value.is_floating_point() else value
+        return value.to(like.device) if isinstance(value, Tensor) else value
 
-def _moved(x: Any, like: Tensor) -> Any:
-    if isinstance(x, Mapping):
-        return {name: _moved(value, like) for name, value in x.items()}
-    if isinstance(x, tuple | list):
-        return tuple(_moved(value, like) for value in x)
-    if isinstance(x, np.ndarray):
-        x = torch.from_numpy(np.ascontiguousarray(x))
-        x = x.to(like.dtype) if x.is_floating_point() else x
-    return x.to(like.device) if isinstance(x, Tensor) else x
+    return _each(x, beside)
 
 
 @contextmanager
 def in_evaluation(model: nn.Module) -> Iterator[None]:
     """Put a model in evaluation, without gradients, for a block; then its modes are as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
+    with _modes_kept(model), torch.no_grad():
         model.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
+        yield
 
 
 def output_of(output: Any, name: str | int | None) -> np.ndarray:

@@ -16,7 +16,7 @@ from noisegate.core.sites import Call, Sites
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis
 
 from .layers import NoiseLayer
-from .paths import modules, unwrapped
+from .paths import unwrapped
 
 # What a later version will reach inside a module: its class, the port, what is there.
 _INSIDE: tuple[tuple[type[nn.Module], str, str], ...] = (
@@ -30,15 +30,8 @@ _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin,
 _DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
 
 
-def sites(model: nn.Module) -> Sites:
-    """Return what is known of a model's sites.
-
-    Raises
-    ------
-    InvalidValue
-        If two modules have one canonical path.
-    """
-    found = modules(model)
+def sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
+    """Return what is known of the sites of a model, whose modules are `found` by their paths."""
     uses = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
     names: list[str] = []
     own: dict[str, Call] = {}
@@ -206,7 +199,7 @@ def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
     named: Any = getattr(model, "get_input_embeddings", None)
     try:
         embedding = named() if callable(named) else None
-    except (NotImplementedError, AttributeError):
+    except (NotImplementedError, AttributeError):  # what transformers raises where there is none
         embedding = None
     tables = {path: module for path, module in found.items() if isinstance(module, _EMBEDDINGS)}
     if embedding not in tables.values():

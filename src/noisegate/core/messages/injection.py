@@ -157,10 +157,6 @@ def taken_over(site: str) -> str:
     )
 
 
-def not_a_word(name: str, value: object, choices: Sequence[str]) -> str:
-    return f"inject: `{name}` must be {' or '.join(map(repr, choices))}; {_got(value)}."
-
-
 def compiled(name: str) -> str:
     return (
         f"inject: code compiled of {name} has already run, and would go on without the noise, "
