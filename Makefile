@@ -8,11 +8,11 @@ BIN := $(VENV)/bin
 # No build isolation: the package is built by the pinned hatchling, not by the newest one.
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --no-build-isolation
 PYTEST := $(BIN)/python -m pytest -n 2
-TREES := src tests $(wildcard tools bench)
+TREES := src tests $(wildcard tools bench examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow check lint format types bench vectors pictures same-vectors clean
+.PHONY: help demo test test-slow check lint format types bench vectors pictures notebook same-vectors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,10 @@ vectors: $(VENV)/.study ## make the tables and vectors in spec/ anew
 pictures: $(VENV)/.dev ## make the pictures of docs anew
 	$(BIN)/python tools/make_pictures.py
 	$(BIN)/python tools/make_figures.py
+	$(BIN)/python tools/make_by_hand.py
+
+notebook: $(VENV)/.study ## make the notebook of docs/by_hand.md anew
+	$(BIN)/python tools/make_notebook.py
 
 same-vectors: $(VENV)/.study ## say whether making them anew would change a bit
 	$(BIN)/python tools/make_normal_table.py --check

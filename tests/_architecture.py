@@ -22,17 +22,17 @@ FLOORS = {
     "jax": 3,
     "keras": 3,
     "injection": 4,
-    "nets": 4,
     "__init__": 4,
     "prediction": 5,
-    "pictures": 6,
-    "study": 6,
-    "cli": 7,
-    "__main__": 7,
+    "nets": 6,
+    "pictures": 7,
+    "study": 7,
+    "cli": 8,
+    "__main__": 8,
 }
 FACES = {name for name, floor in FLOORS.items() if floor == 3}
 # The table of contents may be used from here upwards, and brings in nothing from here upwards.
-OUTSIDE = 6
+OUTSIDE = 7
 
 # The reference for every other language, to be read and copied by itself.
 LONER = "core/philox.py"
@@ -54,7 +54,7 @@ PACKAGES = {
     "keras": {"numpy", "keras"},
     "injection": {"numpy", "rich"},
     "prediction": {"matplotlib", "numpy", "rich"},
-    "nets": {"numpy", "torch"},
+    "nets": {"matplotlib", "numpy", "safetensors", "sklearn", "skorch", "torch"},
     "__init__": {"numpy"},
     "pictures": {"matplotlib", "numpy"},
     "study": {"matplotlib", "numpy", "rich", "scipy", "sklearn", "torch"},
@@ -65,7 +65,7 @@ WHAT = {
     "flax": "a framework",
     "jax": "a framework",
     "keras": "a framework",
-    "matplotlib": "only `study/`, `pictures.py` and `prediction/` draw",
+    "matplotlib": "only `prediction/`, `nets/`, `study/` and `pictures.py` draw",
     "mlx": "a framework",
     "numpy": "an array library",
     "tensorflow": "a framework",

@@ -12,12 +12,12 @@ PACKAGE = ROOT / "src" / "noisegate"
 
 def test_every_file_imports_only_from_lower_floors():
     tree = Tree(PACKAGE)
-    assert {source.floor for source in tree.sources} >= {1, 2, 3, 4, 5, 6}
+    assert {source.floor for source in tree.sources} >= {1, 2, 3, 4, 5, 6, 7, 8}
     assert not tree.faults(), "\n".join(tree.faults())
 
 
 def test_files_and_functions_are_short():
-    files = [path for folder in ("src", "tests", "tools", "bench") for path in _python(folder)]
+    files = [path for folder in ("src", "tests", "tools", "bench", "examples") for path in _python(folder)]
     assert len(files) > 20
     found = [
         sentence
@@ -79,7 +79,7 @@ VIOLATIONS = {
     ),
     "a higher floor by a relative name": (
         ("core/draws.py", "import_module('..nets', __package__)\n"),
-        "`core/draws.py` (floor 1) imports `nets/__init__.py` (floor 4)",
+        "`core/draws.py` (floor 1) imports `nets/__init__.py` (floor 6)",
     ),
     "a higher floor, nobody can tell which": (
         ("core/draws.py", "name = 'torch'\nimport_module(f'noisegate.{name}')\n"),
@@ -130,22 +130,22 @@ VIOLATIONS = {
         ("injection.py", "def inject():\n    import torch\n"),
         "`injection.py` (floor 4) imports `torch` (a framework)",
     ),
-    "a sibling on floor 4": (
-        ("nets/fit.py", "from ..injection import inject\n"),
-        "`nets/fit.py` (floor 4) imports `injection.py` (a sibling)",
+    "a sibling on floor 7": (
+        ("pictures.py", "from .study import plots\n"),
+        "`pictures.py` (floor 7) imports `study/plots.py` (a sibling)",
     ),
     "drawing in the wrong place": (
         ("cli/__init__.py", "from matplotlib import pyplot\n"),
-        "`cli/__init__.py` (floor 7) imports `matplotlib` (only `study/`, `pictures.py` and "
-        "`prediction/` draw)",
+        "`cli/__init__.py` (floor 8) imports `matplotlib` (only `prediction/`, `nets/`, `study/` "
+        "and `pictures.py` draw)",
     ),
     "the command line in the study": (
         ("study/tables.py", "from noisegate.cli import main\n"),
-        "`study/tables.py` (floor 6) imports `cli/__init__.py` (floor 7)",
+        "`study/tables.py` (floor 7) imports `cli/__init__.py` (floor 8)",
     ),
     "a package nobody planned": (
         ("study/tables.py", "import pandas\n"),
-        "`study/tables.py` (floor 6) imports `pandas` (a package that this room does without)",
+        "`study/tables.py` (floor 7) imports `pandas` (a package that this room does without)",
     ),
     "a face at once in the table of contents": (
         ("__init__.py", "from . import torch\n"),

@@ -35,6 +35,7 @@ NAMES = {
     "inject",
     "locked_dropout",
     "mask",
+    "nets",
     "noise",
     "numpy",
     "pictures",
@@ -44,7 +45,7 @@ NAMES = {
     "study",
     "torch",
 }
-LAZY = {"numpy", "study", "torch"}
+LAZY = {"nets", "numpy", "study", "torch"}
 HEAVY = ["jax", "keras", "matplotlib", "rich", "scipy", "sklearn", "tensorflow", "torch"]
 
 TOUCH = f"""

@@ -304,3 +304,11 @@ def test_f20_one_forward_has_one_mask_for_all_that_look() -> None:
     reads = [ng.mask(ng.Dropout(0.5), (6, 30), key) for _ in range(2)]
     assert_same_bits(reads[0], reads[1])
     noise.remove()
+
+
+def test_f17_a_live_rate_that_changes_before_the_backward_changes_nothing() -> None:
+    rate = np.full((4, 8), 0.5)
+    out, cache = ng.numpy.dropout_forward(np.ones((4, 8)), rate, rng=13)
+    rate[:] = 0
+    assert ((cache.mask == 0) == (out == 0)).all()
+    assert (ng.numpy.dropout_backward(np.ones((4, 8)), cache) == out).all()

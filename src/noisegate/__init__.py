@@ -40,7 +40,7 @@ from .core.presets import (
 )
 
 if TYPE_CHECKING:
-    from . import numpy, pictures, study, torch
+    from . import nets, numpy, pictures, study, torch
     from .injection import handles, inject
     from .numpy import mask, noise
     from .prediction import predict
@@ -70,6 +70,7 @@ __all__ = [
     "inject",
     "locked_dropout",
     "mask",
+    "nets",
     "noise",
     "numpy",
     "pictures",
@@ -85,6 +86,7 @@ _LAZY = {
     "handles": ("injection", "handles"),
     "inject": ("injection", "inject"),
     "mask": ("numpy", "mask"),
+    "nets": ("nets", None),
     "noise": ("numpy", "noise"),
     "numpy": ("numpy", None),
     "pictures": ("pictures", None),

@@ -175,6 +175,25 @@ def apply_steps(
     return apply_field(engine, kind, x, field, "float32")
 
 
+def fields_of(
+    engine: ArrayEngine,
+    kind: Kind,
+    key: Key,
+    window: Window,
+    rate: float,
+    steps: Sequence[int],
+) -> list[Field]:
+    """Return the fields of several steps, drawn at once; for kinds that are `elementwise`."""
+    several = replace(window, steps=tuple(steps))
+    field = field_of(kind, draws_of(engine, kind, key, several, "float32"), rate)
+
+    def part(value: Any, index: int) -> Any:
+        # What is the same at every step has no axis of steps.
+        return value[index] if getattr(value, "ndim", 0) > len(window.shape) else value
+
+    return [Field(*(part(value, i) for value in field)) for i in range(len(steps))]
+
+
 def _applied(engine: ArrayEngine, field: Field, x: Array) -> Array:
     values = x if field.gain is None else x * field.gain
     if field.shift is not None:

@@ -1,6 +1,7 @@
 """The grammar of sites, ``path:port``, and of the patterns that name them.
 
-Patterns are shell globs over paths, in which ``*`` crosses dots. Of a port nothing is a glob:
+Patterns are shell globs over paths, in which ``*`` crosses dots. A port is no glob, but for ``*``
+alone, which means `pre` and `out`, as a bare ``*`` does of every path:
 `dropout`, `noise` and `probs` mean all calls of that module, ``dropout.0``, ``dropout.1`` … one of
 them, and ``out.logits`` or ``out.1`` one part of what a module returns.
 """
@@ -15,6 +16,8 @@ from .errors import InvalidType, InvalidValue
 
 # Where a module has a tensor that a hook sees; where its own noise is; a parameter's name.
 HOOKED, PRE, COUNTED = ("in", "out"), "pre", ("dropout", "noise", "probs")
+# The wildcard, and the ports that it means.
+ANY, OF_ANY = "*", ("pre", "out")
 _PORT = re.compile(
     rf"(?P<hooked>{'|'.join(HOOKED)})(\.(?P<part>[^.:*?\[\]]+))?"
     rf"|(?P<counted>{'|'.join(COUNTED)})(\.(?P<number>\d+))?"
@@ -51,7 +54,7 @@ class Port:
     @property
     def parameter(self) -> bool:
         """Whether it is none of the known words, and so a parameter's name."""
-        return self.name not in (*HOOKED, PRE, *COUNTED)
+        return self.name not in (*HOOKED, PRE, *COUNTED, ANY)
 
 
 def split(site: str) -> tuple[str, str]:
@@ -63,6 +66,8 @@ def split(site: str) -> tuple[str, str]:
 def port_of(site: str) -> Port:
     """Return the port of a well-formed site or pattern."""
     word = split(site)[1]
+    if word == ANY:
+        return Port(ANY)
     match = _PORT.fullmatch(word)
     if match is None:
         raise InvalidValue(messages.no_port(site, word))
@@ -77,7 +82,7 @@ def own_site(path: str, port: str, number: int) -> str:
 
 def checked(pattern: object) -> str:
     """Return a pattern if it is well formed, or raise."""
-    if not isinstance(pattern, str) or ":" not in pattern:
+    if not isinstance(pattern, str) or (":" not in pattern and pattern != ANY):
         raise InvalidType(messages.bad_pattern(pattern))
     port_of(pattern)
     return pattern
@@ -88,7 +93,7 @@ def matches(pattern: str, sites: Sequence[str]) -> list[str]:
     alias = ALIASES.get(pattern)
     if alias is not None and pattern not in sites:
         return [alias] if alias in sites else []
-    glob, port = split(pattern)[0], port_of(pattern)
+    glob, port = ANY if pattern == ANY else split(pattern)[0], port_of(pattern)
     suffix = "" if port.part is None else f".{port.part}"
     return [
         site + suffix for site in sites if fnmatchcase(split(site)[0], glob) and _is(port, site)
@@ -99,4 +104,4 @@ def _is(port: Port, site: str) -> bool:
     other = port_of(site)
     if port.own:
         return port.name == other.name and port.number in (None, other.number or 0)
-    return port.name == other.name
+    return other.name in OF_ANY if port.name == ANY else port.name == other.name

@@ -181,7 +181,7 @@ class Plan:
             sites = dict.fromkeys(p.site for p in self.placements if p.rule == rule.text)
             self.note(messages.meaning(rule.text, list(sites)))
             return
-        matched = patterns.matches(rule.text, self._sites.names)
+        matched = self._sites.matching(rule.text)
         left = self._leave_reserved(rule, matched)
         if not matched and not rule.waits and not left:
             if patterns.port_of(rule.text).parameter:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import patterns
 from .kind import Kind
 from .window import DEFAULT_AXIS, SampleAxis
 
@@ -46,6 +47,8 @@ class Sites:
         Noises of the model's own that cannot be taken over, and how its code says them.
     roles : mapping of str to tuple of str
         The sites that `input`, `hidden` and `output` mean.
+    own_names : mapping of site to site
+        What the model's own input and output are called besides: ``in:out`` is ``:in``.
     tokens : tuple of str
         Where whole numbers that enter the model become vectors: an embedding, or several modules
         that share one weight.
@@ -58,5 +61,11 @@ class Sites:
     reserved: Mapping[str, str] = field(default_factory=dict)
     unreached: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    own_names: Mapping[str, str] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
     takes_tokens: bool = False
+
+    def matching(self, pattern: str) -> list[str]:
+        """Return the sites that a pattern names, each once, by its own name."""
+        found = patterns.matches(pattern, self.names)
+        return list(dict.fromkeys(self.own_names.get(site, site) for site in found))

@@ -1,5 +1,186 @@
-"""Networks on PyTorch: for now the one training loop; composition and estimators build on it."""
+"""Networks on PyTorch: layers that are composed, noised by name, trained, and saved.
 
-from .fit import Epoch, History, fit, misclassified
+Layers and networks need the extra `torch`; the estimators `Classifier`, `Regressor` and
+`Autoencoder`, and `fit`, the extra `estimators`.
+"""
 
-__all__ = ["Epoch", "History", "fit", "misclassified"]
+from typing import TYPE_CHECKING, Any
+
+from noisegate.core.errors import MissingExtra
+from noisegate.core.messages import missing_extra
+
+from . import penalties, regularizers
+from .basic import Add, Concatenate, Input, Masking, Reshape
+from .config import from_config
+from .joining import Sequential, join, parallel, repeat
+from .layer import Layer
+from .layers import (
+    GRU,
+    LSTM,
+    AlphaDropout,
+    AveragePooling1d,
+    AveragePooling2d,
+    AveragePooling3d,
+    BatchNorm,
+    ConcreteDropout,
+    Convolution1d,
+    Convolution2d,
+    Convolution3d,
+    Dense,
+    DropBlock,
+    DropBlock1d,
+    DropBlock2d,
+    DropBlock3d,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    DropoutChannels,
+    DropoutLocations,
+    DropPath,
+    Elu,
+    Embedding,
+    FeatureAlphaDropout,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    Gelu,
+    ImpulseNoise,
+    LayerNorm,
+    LeakyRelu,
+    Linear,
+    LockedDropout,
+    MaxPooling1d,
+    MaxPooling2d,
+    MaxPooling3d,
+    NoiseLayer,
+    Relu,
+    Selu,
+    Sigmoid,
+    Softmax,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+    Tanh,
+    TimeDistributedDense,
+    UniformNoise,
+    dropout,
+)
+from .network import Network
+from .noise import drop_path, dropout_channels, dropout_locations, locked_dropout, spatial_dropout
+from .outputs import outputs_matching, parameters_matching
+from .running import get_output
+from .saving import load
+from .time import TimeDistributed
+
+if TYPE_CHECKING:
+    from .estimators import Autoencoder, Classifier, Estimator, Regressor
+    from .fitting import Epoch, History, fit, misclassified
+
+# What needs skorch and scikit-learn waits until it is asked for.
+_FITTING = ("Epoch", "History", "fit", "misclassified")
+_ESTIMATORS = ("Autoencoder", "Classifier", "Estimator", "Regressor")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in (*_FITTING, *_ESTIMATORS):
+        raise AttributeError(f"module 'noisegate.nets' has no attribute {name!r}")
+    home: Any
+    try:
+        if name in _FITTING:
+            from . import fitting as home
+        else:
+            from . import estimators as home
+    except ModuleNotFoundError as error:
+        if error.name not in ("skorch", "sklearn"):
+            raise
+        what = f"noisegate.nets.{name}"
+        raise MissingExtra(missing_extra(what, str(error.name), "estimators")) from None
+    value = globals()[name] = getattr(home, name)
+    return value
+
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Add",
+    "AlphaDropout",
+    "Autoencoder",
+    "AveragePooling1d",
+    "AveragePooling2d",
+    "AveragePooling3d",
+    "BatchNorm",
+    "Classifier",
+    "Concatenate",
+    "ConcreteDropout",
+    "Convolution1d",
+    "Convolution2d",
+    "Convolution3d",
+    "Dense",
+    "DropBlock",
+    "DropBlock1d",
+    "DropBlock2d",
+    "DropBlock3d",
+    "DropPath",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "DropoutChannels",
+    "DropoutLocations",
+    "Elu",
+    "Embedding",
+    "Epoch",
+    "Estimator",
+    "FeatureAlphaDropout",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Gelu",
+    "History",
+    "ImpulseNoise",
+    "Input",
+    "Layer",
+    "LayerNorm",
+    "LeakyRelu",
+    "Linear",
+    "LockedDropout",
+    "Masking",
+    "MaxPooling1d",
+    "MaxPooling2d",
+    "MaxPooling3d",
+    "Network",
+    "NoiseLayer",
+    "Regressor",
+    "Relu",
+    "Reshape",
+    "Selu",
+    "Sequential",
+    "Sigmoid",
+    "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "Tanh",
+    "TimeDistributed",
+    "TimeDistributedDense",
+    "UniformNoise",
+    "drop_path",
+    "dropout",
+    "dropout_channels",
+    "dropout_locations",
+    "fit",
+    "from_config",
+    "get_output",
+    "join",
+    "load",
+    "locked_dropout",
+    "misclassified",
+    "outputs_matching",
+    "parallel",
+    "parameters_matching",
+    "penalties",
+    "regularizers",
+    "repeat",
+    "spatial_dropout",
+]

@@ -134,6 +134,8 @@ def forward(
         return x, Cache(kind, None, None, rate, x.shape, dtype)
     key = key_of(rng)
     window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live)
+    # A rate that changes before the backward would be another mask there.
+    rate = rate if checks.is_host(rate) else np.array(rate)
     cache = Cache(kind, key, window, rate, x.shape, dtype)
     return _apply(kind, x, key, window, rate), cache
 

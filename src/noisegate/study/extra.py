@@ -12,6 +12,7 @@ __all__ = ["require_extra"]
 PACKAGES = {
     "torch": "torch",
     "sklearn": "scikit-learn",
+    "skorch": "skorch",
     "scipy": "scipy",
     "matplotlib": "matplotlib",
     "rich": "rich",

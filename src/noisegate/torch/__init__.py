@@ -10,6 +10,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtra(messages.missing_extra("noisegate.torch", "torch", "torch")) from None
 
+from .composed import Composed, PreActivation
 from .concrete import ConcreteDropout
 from .functional import (
     alpha_dropout,
@@ -66,6 +67,7 @@ from .layers import (
 
 __all__ = [
     "AlphaDropout",
+    "Composed",
     "ConcreteDropout",
     "DropBlock",
     "DropBlock1d",
@@ -85,6 +87,7 @@ __all__ = [
     "ImpulseNoise",
     "LockedDropout",
     "NoiseLayer",
+    "PreActivation",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",

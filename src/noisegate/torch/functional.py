@@ -1,7 +1,6 @@
 """Noise as functions of tensors: forward, backward, double backward, tangents, vmap."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature
 from typing import Any, ParamSpec, TypeVar, cast
@@ -15,11 +14,14 @@ from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
 from noisegate.core import checks, layers, messages
+from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
 from noisegate.engines.torch import TorchEngine
+
+from .application import CPU, Noise, device_of_noise
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,61 +53,6 @@ def eager_only(function: Callable[P, R]) -> Callable[P, R]:
     return front
 
 
-# Metal has no float64, which thresholds of live rates and normal numbers are made with.
-WITHOUT_FLOAT64 = {"mps"}
-
-CPU = TorchEngine(torch.device("cpu"))
-
-
-def device_of_noise(device: torch.device) -> torch.device:
-    """Return where the noise for tensors of a device is computed: there, or on the CPU."""
-    if device.type == "xpu":
-        exact = bool(torch.xpu.get_device_capability(device)["has_fp64"])
-    else:
-        exact = device.type not in WITHOUT_FLOAT64
-    return device if exact else torch.device("cpu")
-
-
-@dataclass(slots=True)
-class _Noise:
-    """One application: which noise, which part of the field, and whether only its linear part.
-
-    Nothing changes it; it is not frozen, since that would be half of what making it costs.
-    """
-
-    kind: Kind
-    key: Key
-    window: Window
-    rate: float | None
-    linear: bool = False
-
-    def __call__(self, x: Tensor, live: Tensor | None) -> Tensor:
-        if x.is_cpu:
-            rate = self.rate if live is None else live
-            result = core.apply(CPU, self.kind, x, self.key, self.window, rate, linear=self.linear)
-        else:
-            result = self._elsewhere(x, live)
-        # A field of zeros and no arithmetic at all can leave x itself.
-        return cast(Tensor, result.clone() if result is x else result)
-
-    def _elsewhere(self, x: Tensor, live: Tensor | None) -> Tensor:
-        """Return x with noise that is made where its device, or the CPU, has float64."""
-        where = device_of_noise(x.device)
-        rate = self.rate if live is None else live.to(where)
-        given = self.kind, x.to(where), self.key, self.window, rate
-        return cast(Tensor, core.apply(TorchEngine(where), *given, linear=self.linear)).to(x.device)
-
-    def slope(self, factor: Tensor, x: Tensor, live: Tensor) -> Tensor:
-        """Return a factor times the derivative by the rate, of the shape of x."""
-        where = device_of_noise(x.device)
-        factor = factor.expand(torch.broadcast_shapes(factor.shape, x.shape)).to(where)
-        given = self.kind, factor, x.to(where), self.key, self.window, live.to(where)
-        return cast(Tensor, core.slope(TorchEngine(where), *given, linear=self.linear)).to(x.device)
-
-    def derivative(self) -> "_Noise":
-        return _Noise(self.kind, self.key, self.window, self.rate, linear=True)
-
-
 class _Linear(torch.autograd.Function):
     """Autograd around an application; it keeps the key and computes the noise again.
 
@@ -134,7 +81,7 @@ class _Apply(_Linear):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, live: Tensor | None, noise: _Noise) -> Tensor:
+    def forward(x: Tensor, live: Tensor | None, noise: Noise) -> Tensor:
         return noise(x, live)
 
     @staticmethod
@@ -149,7 +96,7 @@ class _ApplyNumber(_Linear):
     """With a rate that is a number, in everyday use: a third of the cost."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, live: None, noise: _Noise) -> Tensor:
+    def forward(ctx: Any, x: Tensor, live: None, noise: Noise) -> Tensor:
         ctx.noise = noise
         return noise(x, None)
 
@@ -169,7 +116,7 @@ class _ApplyRate(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, live: Tensor, noise: _Noise) -> Tensor:
+    def forward(x: Tensor, live: Tensor, noise: Noise) -> Tensor:
         return noise(x, live)
 
     @staticmethod
@@ -199,7 +146,7 @@ class _ApplyRate(torch.autograd.Function):
         return along.add(moved.to(tangent.dtype))
 
 
-def _apply(x: Tensor, live: Tensor | None, noise: _Noise) -> Tensor:
+def _apply(x: Tensor, live: Tensor | None, noise: Noise) -> Tensor:
     if live is not None or _are_functorch_transforms_active():
         with_gradient = live is not None and noise.kind.differentiable
         function = _ApplyRate if with_gradient else _Apply
@@ -224,11 +171,11 @@ def apply(
     if core.is_identity(kind, rate):
         return x
     if checks.is_host(rate):
-        noise, tensor = _Noise(kind, key, window, rate), None
+        noise, tensor = Noise(kind, key, window, rate), None
     else:
         # A float64 of NumPy's has no place on a device without it.
         tensor = torch.as_tensor(rate, device=device_of_noise(x.device))
-        noise = _Noise(kind, key, window, None)
+        noise = Noise(kind, key, window, None)
         if tensor.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
             raise InvalidValue(messages.rate_needs_grad(type(kind).__name__, kind.RATE))
     return noise(x, tensor) if precision == "integer" else _apply(x, tensor, noise)
@@ -245,9 +192,14 @@ def window_for(
     return window, precision == "integer"
 
 
-def apply_in(kind: Kind, x: Tensor, key: Key, window: Window, rate: float) -> Tensor:
-    """Return floating x with the noise of a key and a rate on it, where its window is known."""
-    return _apply(x, None, _Noise(kind, key, window, rate))
+def apply_in(
+    kind: Kind, x: Tensor, key: Key, window: Window, rate: float, field: Field | None = None
+) -> Tensor:
+    """Return floating x with the noise of a key and a rate on it, where its window is known.
+
+    `field` is that noise, where it is drawn already.
+    """
+    return _apply(x, None, Noise(kind, key, window, rate, field=field))
 
 
 def apply_steps(

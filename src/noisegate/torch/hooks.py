@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from noisegate.core import messages
 from noisegate.core.errors import InvalidType, InvalidValue
 
+from .composed import PreActivation
 from .functional import compiler_looks_on, eager_only
 from .own import SiteFunction, act
 
@@ -24,6 +25,13 @@ def at_input(module: nn.Module, site: str, part: str | None, function: SiteFunct
 def at_output(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Any:
     """Put a function at what a module returns; return the hook's handle."""
     return module.register_forward_hook(_After(site, part, function))
+
+
+def at_pre_activation(
+    module: PreActivation, site: str, part: str | None, function: SiteFunction
+) -> Any:
+    """Put a function at what enters a module's activation; return the hook's handle."""
+    return module.register_pre_activation_hook(_After(site, part, function))
 
 
 def on_forward(

@@ -11,8 +11,10 @@ from noisegate.core.patterns import port_of, split
 from noisegate.core.sites import Sites
 
 from . import hooks, run
+from .application import Ahead
 from .calls import Calls, Listener
 from .compiled import refuse_compiled
+from .composed import PreActivation
 from .functional import apply_in, apply_steps, draw_seed, window_for
 from .own import OwnForward, SiteFunction
 from .paths import modules
@@ -39,6 +41,7 @@ class Host:
     register = staticmethod(register)
     window_for = staticmethod(window_for)
     apply_in = staticmethod(apply_in)
+    ahead_of = staticmethod(Ahead.of)
     apply_steps = staticmethod(apply_steps)
 
     def sites(self) -> Sites:
@@ -61,6 +64,9 @@ class Host:
         if port.own:
             return self._attach_own(module, site, function)
         name, part = port.name, port.part
+        if name == "pre" and isinstance(module, PreActivation):
+            undo: Callable[[], None] = hooks.at_pre_activation(module, site, part, function).remove
+            return undo
         if name == "pre":
             before = pre_activation(module)
             assert before is not None

@@ -1,5 +1,8 @@
 """Noise as modules: active in train(), identity in eval()."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from inspect import Parameter, Signature
 from typing import Any, ClassVar, cast
 
@@ -14,6 +17,23 @@ from noisegate.core.window import DEFAULT_AXIS
 
 from .functional import apply, draw_seed, refuse_leaf
 from .replay import refuse_backward, register
+
+_ROWS: ContextVar[Any] = ContextVar("rows of noise layers", default=None)
+
+
+def rows_in_use() -> Any:
+    """Return the rows that noise layers have where a call names none."""
+    return _ROWS.get()
+
+
+@contextmanager
+def using_rows(rows: Any) -> Iterator[None]:
+    """Give noise layers the rows of their samples, for a block."""
+    token = _ROWS.set(rows)
+    try:
+        yield
+    finally:
+        _ROWS.reset(token)
 
 
 class NoiseLayer(nn.Module):
@@ -169,6 +189,7 @@ class NoiseLayer(nn.Module):
             return x
         if self.inplace:
             refuse_leaf(type(self).__name__, x)
+        rows = _ROWS.get() if rows is None else rows
         y = apply(self.kind, x, self._key(), rows, axis, self.live())
         return x.copy_(y) if self.inplace else y
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from noisegate.core.patterns import own_site
 from noisegate.core.sites import Call, Sites
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis
 
+from .composed import Composed, PreActivation
 from .layers import NoiseLayer
 from .paths import unwrapped
 
@@ -35,12 +37,17 @@ def sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
     uses = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
     names: list[str] = []
     own: dict[str, Call] = {}
+    composed = unwrapped(model)
+    inner = composed.inner if isinstance(composed, Composed) else ()
     for path, module in found.items():
+        if any(path == part or path.startswith(f"{part}.") for part in inner):
+            continue
         if type(module).forward is nn.Module.forward and "forward" not in vars(module):
             continue  # a list of modules is never called
         names += [f"{path}:in", f"{path}:out"]
         before = pre_activation(module)
-        if before is not None and uses[id(before[0])] == 1:
+        has_pre = isinstance(module, PreActivation) and module.has_pre
+        if has_pre or (before is not None and uses[id(before[0])] == 1):
             names.append(f"{path}:pre")
         call = own_call(module)
         if call is not None:
@@ -52,7 +59,8 @@ def sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         own=own,
         reserved=reserved,
         unreached=unreached,
-        roles={"input": (":in",), "hidden": tuple(_hidden(found)), "output": (":out",)},
+        roles=_roles(composed, found),
+        own_names=composed.own_names if isinstance(composed, Composed) else {},
         tokens=tokens,
         takes_tokens=bool(tokens) and _takes_tokens(model, found),
     )
@@ -159,6 +167,12 @@ def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, st
 
 
 # The words `input` and `hidden` --------------------------------------------------------------
+
+
+def _roles(composed: nn.Module, found: dict[str, nn.Module]) -> Mapping[str, tuple[str, ...]]:
+    if isinstance(composed, Composed):
+        return composed.roles
+    return {"input": (":in",), "hidden": tuple(_hidden(found)), "output": (":out",)}
 
 
 def _hidden(found: dict[str, nn.Module]) -> list[str]:

@@ -1,21 +1,20 @@
-"""The one training loop of noisegate: batches are slices of a permutation, nothing is collated."""
+"""A model trained to its best validation loss, for experiments that compare."""
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from skorch.callbacks import Callback
 from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidValue
 
+from .trainer import Loss, Rows, Trainer
+
 __all__ = ["Epoch", "History", "fit", "misclassified"]
-
-Rows = tuple[Tensor, Tensor]
-
-# Validation runs without gradients, so its batches can be larger than training's.
-EVALUATION_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,75 +111,51 @@ def fit(
         validation loss was finite in no epoch.
     """
     _check(epochs, batch_size, train, validation)
-    order = torch.Generator().manual_seed(order_seed)
-    history: list[Epoch] = []
-    lowest, weights = math.inf, None
-    for number in range(1, epochs + 1):
-        train_loss = _train_epoch(model, loss, train, optimizer, _batches(train, batch_size, order))
-        validation_loss, validation_error = _evaluate(model, loss, validation, error)
-        history.append(Epoch(number, train_loss, validation_loss, validation_error))
-        if validation_loss < lowest:
-            lowest, weights = validation_loss, copy.deepcopy(model.state_dict())
-        if on_epoch is not None:
-            on_epoch(history[-1])
-    if weights is None:
-        raise InvalidValue(_never_finite(epochs, history[-1].validation_loss))
-    model.load_state_dict(weights)
-    return History(tuple(history))
+    keeper = _Best(on_epoch)
+    trainer = Trainer(
+        model,
+        Loss(loss),
+        optimizer,
+        batch_size=batch_size,
+        order_seed=order_seed,
+        error=error,
+        callbacks=[("best", keeper)],
+        device=None,
+        verbose=0,
+    )
+    trainer.initialize()
+    trainer.train(Rows(*train), Rows(*validation), epochs)
+    if keeper.weights is None:
+        raise InvalidValue(_never_finite(epochs, keeper.epochs[-1].validation_loss))
+    model.load_state_dict(keeper.weights)
+    return History(tuple(keeper.epochs))
 
 
-def _batches(data: Rows, batch_size: int, order: torch.Generator) -> Iterator[Tensor]:
-    inputs, _ = data
-    # The permutation is drawn on the host, so that the order is the same on every device.
-    permutation = torch.randperm(len(inputs), generator=order).to(inputs.device)
-    yield from permutation.split(batch_size)
+class _Best(Callback):  # type: ignore[misc]
+    """Keeps every epoch's numbers, and the weights of the lowest validation loss."""
 
+    def __init__(self, on_epoch: Callable[[Epoch], None] | None) -> None:
+        self.on_epoch = on_epoch
+        self.epochs: list[Epoch] = []
+        self.lowest, self.weights = math.inf, None
 
-def _train_epoch(
-    model: nn.Module,
-    loss: Callable[[Tensor, Tensor], Tensor],
-    data: Rows,
-    optimizer: torch.optim.Optimizer,
-    batches: Iterator[Tensor],
-) -> float:
-    inputs, targets = data
-    model.train()
-    # Kept where they are: reading a number at every step would make a device wait.
-    losses, sizes = [], []
-    for rows in batches:
-        batch_loss = loss(model(inputs[rows]), targets[rows])
-        optimizer.zero_grad()
-        batch_loss.backward()
-        optimizer.step()
-        losses.append(batch_loss.detach())
-        sizes.append(len(rows))
-    means = torch.stack(losses).tolist()
-    return math.fsum(mean * size for mean, size in zip(means, sizes, strict=True)) / len(inputs)
-
-
-@torch.no_grad()
-def _evaluate(
-    model: nn.Module,
-    loss: Callable[[Tensor, Tensor], Tensor],
-    data: Rows,
-    error: Callable[[Tensor, Tensor], Tensor] | None,
-) -> tuple[float, float | None]:
-    model.eval()
-    total_loss = total_error = 0.0
-    for inputs, targets in zip(*(part.split(EVALUATION_ROWS) for part in data), strict=True):
-        outputs = model(inputs)
-        total_loss += float(loss(outputs, targets)) * len(inputs)
-        if error is not None:
-            total_error += float(error(outputs, targets).sum())
-    rows = len(data[0])
-    return total_loss / rows, None if error is None else total_error / rows
+    def on_epoch_end(self, net: Trainer, **told: Any) -> None:
+        """Take note of an epoch."""
+        last = net.history[-1]
+        number, loss = len(self.epochs) + 1, last["valid_loss"]
+        error = last["valid_error"] if net.error is not None else None
+        self.epochs.append(Epoch(number, last["train_loss"], loss, error))
+        if loss < self.lowest:
+            self.lowest, self.weights = loss, copy.deepcopy(net.module_.state_dict())
+        if self.on_epoch is not None:
+            self.on_epoch(self.epochs[-1])
 
 
 def _or_infinity(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def _check(epochs: int, batch_size: int, train: Rows, validation: Rows) -> None:
+def _check(epochs: int, batch_size: int, train: Any, validation: Any) -> None:
     for name, number in (("epochs", epochs), ("batch_size", batch_size)):
         if number < 1:
             raise InvalidValue(f"fit: `{name}` must be at least 1; got {number}.")

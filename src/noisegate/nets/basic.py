@@ -1,0 +1,241 @@
+"""Layers without a class of torch's: Input, Reshape, Concatenate, Add, Masking, users' modules."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from inspect import Parameter
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from noisegate.core.errors import InvalidType, InvalidValue
+
+from . import messages, options, shapes
+from .layer import COMMON, Layer
+from .shapes import Shape
+
+_PLACE, _NAMED = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+
+
+def _given(*own: Parameter) -> dict[str, Parameter]:
+    return {p.name: p for p in own}
+
+
+class Input(Layer):
+    """What enters a network.
+
+    Parameters
+    ----------
+    shape : int or tuple
+        Shape of a sample; None for an extent that is not known. None itself takes the size of
+        the features from the data of an estimator.
+    input_var : tensor, optional
+        What `get_output` takes where no input is given.
+    batch_shape : tuple, optional
+        The shape with the batch in front, in the place of `shape`.
+    """
+
+    PARAMETERS = _given(
+        Parameter("shape", _PLACE, default=None),
+        Parameter("input_var", _PLACE, default=None),
+        Parameter("batch_shape", _NAMED, default=None),
+    )
+
+    def _accept(self, given: Mapping[str, Any]) -> None:
+        super()._accept(given)
+        self.resize(given["shape"], given["batch_shape"])
+        self.built = True
+
+    def resize(self, shape: Any, batch_shape: Any = None) -> None:
+        """Let it take samples of a shape."""
+        if batch_shape is not None:
+            if shape is not None:
+                raise InvalidType(messages.two_shapes())
+            whole = shapes.checked("Input", batch_shape)
+            self.arguments = {**self.arguments, "shape": whole[1:], "batch_shape": whole}
+            self.expected = whole
+        elif shape is not None:
+            self.expected = (None, *shapes.checked("Input", shape))
+        else:
+            self.expected = None
+
+    def _assign(self, name: str, value: Any) -> None:
+        raise InvalidValue(messages.has_parameters(self.shown, name))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its size is to be taken from data."""
+        return self.expected is None
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return what is known of the input's shape from both sides."""
+        if self.expected is None:
+            return given[0]
+        if not shapes.fits(self.expected, given[0]):
+            raise ValueError(f"it takes {shapes.shown(self.expected)}")
+        return shapes.merged(self.expected, given[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input, once its shape has been compared."""
+        expected = self.expected
+        if expected is not None and not shapes.fits(expected, x.shape):
+            raise InvalidValue(messages.other_input(self.shown, expected, tuple(x.shape)))
+        return x
+
+
+class Reshape(Layer):
+    """Samples in another shape, in which one extent may be −1."""
+
+    PARAMETERS = _given(Parameter("shape", _PLACE))
+    CHECKS: ClassVar[Mapping[str, options.Check]] = {
+        "shape": options.Named("a shape, one extent −1", lambda who, n, v: _target(who, v)),
+    }
+    keeps_time = False
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the output; raise ValueError with the reason if there is none."""
+        return shapes.reshaped(given[0], self.arguments["shape"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the samples in their new shape."""
+        return x.reshape(len(x), *self.arguments["shape"])
+
+
+def _target(who: str, value: Any) -> tuple[int, ...]:
+    extents = value if isinstance(value, tuple | list) else (value,)
+    if extents.count(-1) > 1:
+        raise InvalidValue(messages.bad_shape(who, value))
+    known = shapes.checked(who, [extent for extent in extents if extent != -1])
+    if None in known:
+        raise InvalidValue(messages.bad_shape(who, value))
+    return tuple(int(extent) for extent in extents)
+
+
+class Concatenate(Layer):
+    """Several inputs side by side along an axis."""
+
+    PARAMETERS = _given(Parameter("axis", _PLACE, default=-1))
+    merges = True
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the output; raise ValueError with the reason if there is none."""
+        rank = len(given[0])
+        axis = self.arguments["axis"]
+        if any(len(shape) != rank for shape in given) or not -rank <= axis < rank:
+            raise ValueError("its inputs must have one rank, and the axis")
+        axis %= rank
+        first = given[0]
+        for shape in given[1:]:
+            rest = [(*s[:axis], *s[axis + 1 :]) for s in (first, shape)]
+            if not shapes.fits(*rest):
+                raise ValueError(f"its inputs must have equal extents but along axis {axis}")
+            first = shapes.merged((*first[:axis], None, *first[axis + 1 :]), shape)
+        extents = [shape[axis] for shape in given]
+        total = None if None in extents else sum(e for e in extents if e is not None)
+        return (*first[:axis], total, *first[axis + 1 :])
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the inputs side by side."""
+        return torch.cat(inputs, dim=self.arguments["axis"])
+
+
+class Add(Layer):
+    """The sum of several inputs of one shape."""
+
+    merges = True
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the output; raise ValueError with the reason if there is none."""
+        shape = given[0]
+        for other in given[1:]:
+            if not shapes.fits(shape, other):
+                raise ValueError("its inputs must have one shape")
+            shape = shapes.merged(shape, other)
+        return shape
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the sum."""
+        total = inputs[0]
+        for x in inputs[1:]:
+            total = total + x
+        return total
+
+
+class Masking(Layer):
+    """Marks the time steps whose features all have one value, and sets them to 0.
+
+    Parameters
+    ----------
+    mask_value : float
+        What stands in a step that is none.
+    """
+
+    PARAMETERS = _given(Parameter("mask_value", _PLACE, default=0.0))
+    makes_mask = True
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the output; raise ValueError with the reason if there is none."""
+        if len(given[0]) < 3:
+            raise ValueError("it takes (N, time, features)")
+        return given[0]
+
+    def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
+        """Return where a step has another value, and was not masked before."""
+        found: Tensor = (x != self.arguments["mask_value"]).flatten(2).any(-1)
+        return found if mask is None else found & mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input, 0 where a step is none."""
+        keep = (x != self.arguments["mask_value"]).flatten(2).any(-1)
+        return x.where(keep.reshape(*keep.shape, *(1,) * (x.ndim - 2)), 0.0)
+
+
+class Wrapped(Layer):
+    """A module of the user's as a layer; the network has the module itself for its child."""
+
+    def __init__(self, module: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self._start(COMMON)
+        self._accept({})
+        self.module = module
+        self.built = True
+
+    @property
+    def default_name(self) -> str:
+        """The class of the module."""
+        return type(self.module).__name__
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape that a run of the module gives; unknown extents are tried twice."""
+        runs = [_run(self.module, [_filled(s, extra) for s in given]) for extra in (2, 3)]
+        return tuple(
+            a if a == b else None for a, b in zip(*(run.shape for run in runs), strict=True)
+        )
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Return what the module gives."""
+        return self.module(*inputs)
+
+    def __repr__(self) -> str:
+        """Return the module's words."""
+        return repr(self.module)
+
+
+def _filled(shape: Shape, extra: int) -> tuple[int, ...]:
+    return tuple(extra if extent is None else extent for extent in shape)
+
+
+def _run(module: nn.Module, extents: Sequence[tuple[int, ...]]) -> Tensor:
+    """Return what a module makes of zeros, where it costs nothing: without data."""
+    inputs = [torch.zeros(e, device="meta") for e in extents]
+    try:
+        with torch.no_grad():
+            output = copy.deepcopy(module).to("meta").eval()(*inputs)
+    except NotImplementedError:  # an operation that needs data
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            output = copy.deepcopy(module).cpu().eval()(*(torch.zeros(e) for e in extents))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(str(error).splitlines()[0]) from None
+    if not isinstance(output, Tensor):
+        raise ValueError(f"it must return a tensor, and returns {type(output).__name__}")
+    return output

@@ -1,0 +1,345 @@
+"""What the estimators share: fit, noise by keyword, predictions, history."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import validate_data
+from torch import Tensor, nn
+
+from noisegate.core import checks
+from noisegate.core.errors import InvalidValue
+
+from .. import messages
+from ..building import build, is_sizes, takes_tokens
+from ..callbacks import Checkpoint, Stopping
+from ..dense import DenseLayer, constrain, total_penalty
+from ..heads import last_layer
+from ..noising import WORDS, Noises, Session
+from ..trainer import Loss, Rows, Trainer
+from .predicting import Predicting
+
+
+class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
+    """A network trained in scikit-learn's manner; the arguments of all estimators.
+
+    Parameters
+    ----------
+    network : sequence of int or None, Network or Module
+        Sizes of the layers, of which the first and the last may be None: they are taken from X
+        and y. Or any network, of which a copy is trained.
+    activation : str or callable
+        Of the hidden layers where sizes are given: one of Keras' names, or a function.
+    loss : callable, optional
+        ``loss(outputs, targets)`` in the place of the estimator's own.
+    optimizer : type
+        An optimizer's class.
+    lr : float
+        Its learning rate.
+    batch_size : int
+        Rows of a step of training.
+    max_epochs : int
+        How often all rows are gone through.
+    input_dropout, hidden_dropout, output_dropout : float, Schedule, Kind or list
+        Noise while training; 0 is none.
+    input_noise, hidden_noise, output_noise
+        The same with a standard deviation for a number.
+    dropout, noise : dict of pattern to number, optional
+        Probability of removal, or standard deviation, at named outputs: ``{'hid1:out': .5}``.
+    regularizers : list or dict, optional
+        Of `noisegate.nets.regularizers`, or ``{name: weight}``.
+    validation_split : float, optional
+        Share of the rows, drawn at random, that are kept for validation. None keeps none.
+    early_stopping : int, optional
+        After how many epochs without progress training ends, and returns to its best.
+    checkpoint : path-like, optional
+        A file that is written after each epoch.
+    resume : bool
+        Whether training goes on from that file.
+    callbacks : list, optional
+        skorch's callbacks.
+    random_state : int, RandomState or None
+        Decides weights, order, noise and split.
+    device : str
+        Where training runs.
+    verbose : int
+        Whether a table of progress is printed.
+
+    Attributes
+    ----------
+    network_ : Module
+        What was trained: a clean module, without noise.
+    net_ : skorch.NeuralNet
+        skorch's net around it.
+    history_ : skorch.history.History
+        Numbers of each epoch: ``train_loss``, with the noise on, and ``valid_loss``.
+    noise_ : list of str
+        The report of each injection of the last training.
+    """
+
+    def __init__(
+        self,
+        network: Any = (None, 100, None),
+        *,
+        activation: Any = "relu",
+        loss: Any = None,
+        optimizer: Any = torch.optim.Adam,
+        lr: float = 1e-3,
+        batch_size: int = 32,
+        max_epochs: int = 100,
+        input_dropout: Any = 0,
+        hidden_dropout: Any = 0,
+        output_dropout: Any = 0,
+        input_noise: Any = 0,
+        hidden_noise: Any = 0,
+        output_noise: Any = 0,
+        dropout: Mapping[str, Any] | None = None,
+        noise: Mapping[str, Any] | None = None,
+        regularizers: Any = None,
+        validation_split: float | None = None,
+        early_stopping: int | None = None,
+        checkpoint: Any = None,
+        resume: bool = False,
+        callbacks: Any = None,
+        random_state: Any = None,
+        device: str = "cpu",
+        verbose: int = 0,
+    ) -> None:
+        self.network = network
+        self.activation = activation
+        self.loss = loss
+        self.optimizer = optimizer
+        self.lr = lr
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.input_dropout = input_dropout
+        self.hidden_dropout = hidden_dropout
+        self.output_dropout = output_dropout
+        self.input_noise = input_noise
+        self.hidden_noise = hidden_noise
+        self.output_noise = output_noise
+        self.dropout = dropout
+        self.noise = noise
+        self.regularizers = regularizers
+        self.validation_split = validation_split
+        self.early_stopping = early_stopping
+        self.checkpoint = checkpoint
+        self.resume = resume
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    net_: Trainer
+    network_: nn.Module
+    history_: Any
+
+    # Training ----------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, *, validation_data: Any = None, **noise: Any) -> Self:
+        """Train a network anew.
+
+        Parameters
+        ----------
+        X : array of shape (rows, ...)
+            Inputs.
+        y : array of shape (rows, ...)
+            Targets.
+        validation_data : tuple of X and y, optional
+            Rows for validation, without noise.
+        **noise
+            `input_dropout`, `hidden_dropout`, `dropout`, `input_noise`, `hidden_noise`, `noise`,
+            `output_dropout`, `output_noise` or `regularizers`, in the place of the estimator's
+            own argument of that name, for this training; 0 or {} switches it off.
+        """
+        return self._train(X, y, validation_data, noise, "fit")
+
+    def partial_fit(
+        self, X: Any, y: Any = None, *, validation_data: Any = None, **noise: Any
+    ) -> Self:
+        """Train on for `max_epochs` epochs, with the weights and the optimizer of before."""
+        return self._train(X, y, validation_data, noise, "partial_fit")
+
+    def _train(self, X: Any, y: Any, validation_data: Any, words: Any, who: str) -> Self:
+        who = f"{type(self).__name__}.{who}"
+        self._check_options()
+        anew = who.endswith(".fit") or not hasattr(self, "net_")
+        checks.keywords(who, words, WORDS)
+        noises = Noises.of(who, {word: words.get(word, getattr(self, word)) for word in WORDS})
+        rows = self._rows(X, y, anew)
+        random = check_random_state(self.random_state)
+        seeds = [int(n) for n in random.randint(0, 2**63 - 1, 3, dtype=np.int64)]
+        validation = None
+        if validation_data is not None:
+            validation = self._rows(validation_data[0], validation_data[1], False)
+        elif self.validation_split is not None:
+            rows, validation = self._split(rows, random)
+        with self._seeded(seeds[0]):
+            if anew:
+                self.network_ = self._build(rows)
+                self.network_.to(self.device)
+            rows, validation = self._moved(rows), self._moved(validation)
+            self._run(rows, validation, noises, seeds, anew)
+        return self
+
+    def _run(
+        self, rows: Rows, validation: Rows | None, noises: Noises, seeds: list[int], anew: bool
+    ) -> None:
+        head, model = self._head(), self.network_
+        with Session(model, noises, seeds[1]) as session:
+            head.watch(session.noisy(self._last_sites()))
+            stopping = self._stopping(validation)
+            terms = _Terms(model, session)
+            trainer = Trainer(
+                model,
+                Loss(head.loss),
+                self.optimizer,
+                lr=self.lr,
+                batch_size=self.batch_size,
+                order_seed=seeds[2],
+                terms=terms if terms.any else None,
+                after_step=terms.constrain if terms.constrained else None,
+                callbacks=[*(self.callbacks or []), *([] if stopping is None else [stopping])],
+                device=None,
+                verbose=int(self.verbose),
+            ).initialize()
+            if not anew:
+                trainer.go_on(self.net_)
+            keeper = None
+            if self.checkpoint is not None:
+                keeper = Checkpoint(self.checkpoint, session, stopping)
+                trainer.callbacks_.append(("checkpoint", keeper))
+            try:
+                resume = keeper.resume if keeper is not None and self.resume else None
+                trainer.train(rows, validation, self.max_epochs, resume)
+            finally:
+                head.close()
+            self.noise_ = session.log()
+        for regularizer in noises.active if self.verbose else ():
+            regularizer.log()
+        trainer.forget()
+        self.net_, self.history_ = trainer, trainer.history
+
+    def _stopping(self, validation: Rows | None) -> Stopping | None:
+        if self.early_stopping is None:
+            return None
+        return Stopping(self.early_stopping, "train_loss" if validation is None else "valid_loss")
+
+    def _check_options(self) -> None:
+        who = type(self).__name__
+        for name in ("batch_size", "max_epochs", "early_stopping"):
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if value is None and name == "early_stopping":
+                continue
+            if not whole or value < 1:
+                words = "a whole number of at least 1"
+                raise InvalidValue(messages.bad_option(who, name, value, words))
+        checks.positive(who, "lr", self.lr)
+        share = self.validation_split
+        if share is not None and not (checks.is_number(share) and 0 < share < 1):
+            words = "None or between 0 and 1"
+            raise InvalidValue(messages.bad_option(who, "validation_split", share, words))
+        if self.resume and self.checkpoint is None:
+            words = "False without a `checkpoint`"
+            raise InvalidValue(messages.bad_option(who, "resume", self.resume, words))
+
+    def _split(self, rows: Rows, random: Any) -> tuple[Rows, Rows]:
+        count = len(rows.inputs)
+        kept = round(count * float(self.validation_split or 0))
+        if not 0 < kept < count:
+            words = f"such that some of {count} rows are on each side"
+            who, share = type(self).__name__, self.validation_split
+            raise InvalidValue(messages.bad_option(who, "validation_split", share, words))
+        order = torch.as_tensor(random.permutation(count))
+        parts = (order[kept:].sort().values, order[:kept].sort().values)
+        train, validation = (Rows(rows.inputs[part], rows.targets[part]) for part in parts)
+        return train, validation
+
+    @contextmanager
+    def _seeded(self, seed: int) -> Iterator[None]:
+        """Let torch draw by the random state for a block, and afterwards as before."""
+        if self.random_state is None:
+            yield
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+
+    def _moved(self, rows: Rows | None) -> Any:
+        return None if rows is None else Rows(*(part.to(self.device) for part in rows))
+
+    def _last_sites(self) -> tuple[str, ...]:
+        name, _ = last_layer(self.network_)
+        exits = getattr(self.network_, "exits", ())
+        return (":out", *(f"{n}:out" for n in {name, *exits} if n is not None))
+
+    # Data --------------------------------------------------------------------------------------
+
+    def _inputs(self, X: Any, reset: bool, **y: Any) -> Tensor:
+        """Return checked inputs; with y, rows are counted against it."""
+        words: dict[str, Any] = {
+            "dtype": np.int64 if takes_tokens(self.network) else np.float32,
+            "allow_nd": not is_sizes(self.network),
+        }
+        X = as_array(X)
+        if "y" in y and y["y"] is None:
+            validate_data(self, X, y=None, reset=reset, **words)  # says that y is missing
+        X = validate_data(self, X, reset=reset, **words)
+        if "y" in y:
+            check_consistent_length(X, as_array(y["y"]))
+        return torch.from_numpy(np.array(X, order="C"))
+
+    def _rows(self, X: Any, y: Any, anew: bool) -> Rows:
+        """Return checked inputs and targets."""
+        raise NotImplementedError
+
+    def _build(self, rows: Rows) -> nn.Module:
+        """Return the network to be trained."""
+        raise NotImplementedError
+
+    def _head(self) -> Any:
+        """Return how the network's outputs are read."""
+        raise NotImplementedError
+
+    def _network_of(self, rows: Rows, outputs: int) -> nn.Module:
+        return build(self.network, self.activation, rows.inputs, outputs)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn is to know."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = not is_sizes(self.network)
+        return tags
+
+
+def as_array(value: Any) -> Any:
+    """Return a tensor as an array; anything else as it is."""
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+
+
+class _Terms:
+    """What a network and its regularizers add to the loss of a step."""
+
+    def __init__(self, model: nn.Module, session: Session) -> None:
+        self.model, self.session = model, session
+        dense = [module for module in model.modules() if isinstance(module, DenseLayer)]
+        self.penalized = any(layer.penalties for layer in dense)
+        self.constrained = any(layer.constraints for layer in dense)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything."""
+        return self.penalized or bool(self.session.losses)
+
+    def __call__(self) -> Any:
+        """Return the sum, of the last forward."""
+        total = self.session.terms()
+        return total + total_penalty(self.model) if self.penalized else total
+
+    def constrain(self) -> None:
+        """Let the weights be what their constraints allow."""
+        constrain(self.model)

@@ -1,0 +1,159 @@
+"""How a network's output is read: as values, logits, probabilities, or one of two classes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from noisegate.core.errors import InvalidValue
+
+from . import messages
+from .dense import DenseLayer
+from .layer import Layer
+from .network import Network
+
+OUTPUTS = ("logits", "probabilities")
+
+
+def last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
+    """Return a network's last layer that is no noise, and its name; None for other modules."""
+    if not isinstance(model, Network) or len(model.exits) != 1:
+        return None, None
+    name = model.exits[0]
+    while model.layers[name].is_noise and len(model.sources[name]) == 1:
+        name = model.sources[name][0]
+    return name, model.layers[name]
+
+
+def _activation(layer: Layer | None) -> str | None:
+    """Return the activation of a layer in Keras' words, where it decides how outputs are read."""
+    if not isinstance(layer, DenseLayer):
+        return None
+    named = getattr(type(layer), "activation_class", None)
+    found = {nn.Softmax: "softmax", nn.Sigmoid: "sigmoid"}.get(named)  # type: ignore[arg-type]
+    return found or layer.arguments.get("activation")
+
+
+class Head:
+    """The end of a classifier: its loss, and its probabilities.
+
+    A last layer with softmax or sigmoid is trained from its pre-activation, where nothing is put
+    between the two: a probability that is rounded to 0 has no slope.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    classes : int
+        How many there are.
+    function : callable, optional
+        A loss of the user's, ``function(outputs, targets)``.
+    output : {"logits", "probabilities"}, optional
+        What the network returns; by default what its last layer says, and logits for a module of
+        the user's.
+    """
+
+    def __init__(
+        self, model: nn.Module, classes: int, output: str | None = None, function: Any = None
+    ) -> None:
+        self.classes, self.function = classes, function
+        self.name, self.layer = last_layer(model)
+        activation = _activation(self.layer)
+        by_layer = "probabilities" if activation in ("softmax", "sigmoid") else "logits"
+        self.output = output or by_layer
+        self.sigmoid = activation == "sigmoid"
+        self.exact = False
+        self._z: Tensor | None = None
+        self._remove: Callable[[], None] | None = None
+
+    def watch(self, noisy: bool) -> None:
+        """Begin to take the loss from the pre-activation, if nothing is put behind that."""
+        known = isinstance(self.layer, DenseLayer) and self.output == "probabilities"
+        if known and not noisy and _activation(self.layer) in ("softmax", "sigmoid"):
+            self._remove = self.layer.register_pre_activation_hook(self._keep).remove  # type: ignore[union-attr]
+            self.exact = True
+
+    def _keep(self, module: nn.Module, args: Any, z: Tensor) -> None:
+        self._z = z
+
+    def close(self) -> None:
+        """End that."""
+        if self._remove is not None:
+            self._remove()
+        self._remove = self._z = None
+        self.exact = False
+
+    def check(self, outputs: Any) -> bool:
+        """Return whether there is one output for two classes; refuse any other number."""
+        if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 2:
+            raise InvalidValue(messages.no_class_axis(getattr(outputs, "shape", outputs)))
+        count = int(outputs.shape[-1])
+        if count == 1 and self.classes == 2:
+            return True
+        if count != self.classes or self.sigmoid:
+            what = "of a Sigmoid " if self.sigmoid else ""
+            raise InvalidValue(messages.output_size(what, count, self.classes))
+        return False
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy of the batch."""
+        one = self.check(outputs)
+        if self.function is not None:
+            return self.function(outputs, targets)  # type: ignore[no-any-return]
+        z = self._z if self.exact and self._z is not None else None
+        if one:
+            y = targets.to(outputs.dtype)
+            if self.output == "logits" or z is not None:
+                logits = (outputs if z is None else z)[..., 0]
+                return functional.binary_cross_entropy_with_logits(logits, y)
+            return functional.binary_cross_entropy(outputs[..., 0].clamp(0, 1), y)
+        flat = targets.flatten()
+        if self.output == "logits" or z is not None:
+            return functional.cross_entropy((outputs if z is None else z).flatten(0, -2), flat)
+        # Noise on probabilities may remove one, or make it larger than 1.
+        tiny = torch.finfo(outputs.dtype).tiny
+        return functional.nll_loss(outputs.clamp_min(tiny).log().flatten(0, -2), flat)
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, shape (N, ..., classes)."""
+        if self.check(outputs):
+            p = outputs if self.output == "probabilities" else _sigmoid(outputs)
+            return np.concatenate([1 - p, p], axis=-1)
+        if self.output == "probabilities":
+            return outputs
+        shifted = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def _sigmoid(z: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(-np.logaddexp(0, -z)))
+
+
+class ValuesHead:
+    """The end of a network that gives values: mean squared error, or the user's loss."""
+
+    output = "values"
+
+    def __init__(self, function: Any = None, one: bool = False) -> None:
+        self.function, self.one = function, one
+
+    def watch(self, noisy: bool) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of the batch."""
+        if outputs.shape != targets.shape:
+            raise InvalidValue(messages.target_shape(_of(outputs), _of(targets)))
+        if self.function is not None:
+            return self.function(outputs, targets)  # type: ignore[no-any-return]
+        return functional.mse_loss(outputs, targets)
+
+
+def _of(x: Tensor) -> Sequence[int]:
+    return tuple(x.shape)

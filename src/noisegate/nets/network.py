@@ -1,0 +1,307 @@
+"""Networks: graphs of named layers that are modules of torch's."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.injection import Report
+
+from . import messages, shapes
+from .basic import Wrapped
+from .dense import constrain, total_penalty
+from .graph import Graph
+from .joining import chained
+from .layer import Joinable, Layer
+from .modes import in_mode, mode_of
+from .recurrent import checked_mask
+from .wiring import Wiring
+
+
+class Network(Joinable, Wiring):
+    """A network of layers, which `join` and `>>` make: a module of torch's.
+
+    Each layer is a child under its own name. A network whose input's shape is not known is open:
+    it can be joined on, run, or given to an estimator, and has no parameters before.
+
+    Attributes
+    ----------
+    layers : dict of str to Layer
+        The layers by name, in the order in which they run.
+    input_shape, output_shape : tuple, or a list of them
+        Shapes with the batch in front; None for what a call only knows.
+    """
+
+    def add(self, layer: Any) -> None:
+        """Put a layer, a kind of noise or a network at the end."""
+        known = {layer: name for name, layer in self.layers.items()}
+        self._take(chained([self, layer]), known, True)
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the parameters by name; an open network has none yet, and says so."""
+        recurse = kwargs.get("recurse", args[1] if len(args) > 1 else True)
+        if recurse:
+            self._refuse_open("parameters")
+        return super().named_parameters(*args, **kwargs)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the weights by name; an open network has none yet, and says so."""
+        self._refuse_open("state_dict")
+        return super().state_dict(*args, **kwargs)
+
+    def __getitem__(self, name: str) -> nn.Module:
+        """Return a layer by its name."""
+        if name not in self.layers:
+            raise InvalidValue(messages.no_such_layer(name, list(self.layers)))
+        layer = self.layers[name]
+        return layer.module if isinstance(layer, Wrapped) else layer
+
+    layer = __getitem__
+
+    def __len__(self) -> int:
+        """Return how many layers it has."""
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        """Return the layers in the order in which they run."""
+        return (self[name] for name in self.layers)
+
+    def _name_of(self, layer: Any) -> str:
+        if isinstance(layer, str):
+            self[layer]
+            return layer
+        for name, own in self.layers.items():
+            if own is layer or getattr(own, "module", None) is layer:
+                return name
+        raise InvalidValue(messages.not_in_network(layer, list(self.layers)))
+
+    def end(self, layer: Any) -> "Network":
+        """Return the network up to a layer, by its name; the layers are the same."""
+        return self._part(self._behind([self._name_of(layer)]), [self._name_of(layer)])
+
+    def start(self, layer: Any) -> "Network":
+        """Return the network from a layer on, by its name; the layers are the same."""
+        name = self._name_of(layer)
+        ahead = {name}
+        for other, behind in self.sources.items():
+            ahead |= {other} if ahead.intersection(behind) else set()
+        return self._part(ahead, [n for n in self.exits if n in ahead])
+
+    def _behind(self, wanted: Sequence[str]) -> set[str]:
+        found, todo = set[str](), list(wanted)
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += self.sources[name]
+        return found
+
+    def _part(self, chosen: set[str], exits: Sequence[str]) -> "Network":
+        own = self.layers
+        sources = {
+            own[n]: tuple(own[s] for s in self.sources[n] if s in chosen)
+            for n in own
+            if n in chosen
+        }
+        graph = Graph(sources, tuple(own[n] for n in exits))
+        part = Network(graph, {layer: name for name, layer in own.items() if name in chosen}, False)
+        found = self._found_shapes()
+        for name in part.entries:
+            shape = found[own[self.sources[name][0]]] if self.sources[name] else None
+            shape = self._entry_shapes.get(name, shape)
+            if shape is not None:
+                part._entry_shapes[name] = shape
+        return part
+
+    # Calls -------------------------------------------------------------------------------------
+
+    def forward(self, *inputs: Any, mask: Tensor | None = None) -> Any:
+        """Return what the last layer gives, or a tuple of what the last ones give.
+
+        Parameters
+        ----------
+        *inputs : tensor
+            One for each `Input`, in their order.
+        mask : tensor of bool, optional
+            Of shape (samples, time): which time steps are.
+        """
+        if not self.layers:
+            raise InvalidValue(messages.empty_network("forward"))
+        entries = self.entries
+        if len(inputs) != len(entries):
+            raise InvalidValue(messages.input_count(len(inputs), entries))
+        if not all(layer.built for layer in self.layers.values()):
+            known = [(None, *x.shape[1:]) for x in inputs]
+            self.complete(*known, like=next((x for x in inputs if x.is_floating_point()), None))
+        values: dict[str, Any] = dict(zip(entries, inputs, strict=True))
+        if mask is None and self._wanted is None and not self._makes_masks():
+            return self._unmasked(values)
+        masks: dict[str, Tensor | None] = {}
+        if mask is not None:
+            masks = {n: checked_mask(mask, x) for n, x in values.items()}
+        for name, layer in self.layers.items():
+            given = [values[s] for s in self.sources[name]] or [values[name]]
+            masked = [masks.get(s) for s in self.sources[name]] or [masks.get(name)]
+            values[name] = self._call(layer, self._modules[name], given, masked, name, masks)
+        if self._wanted is not None:
+            self._wanted.update(values=values, masks=masks)
+        found = [values[n] for n in self.exits]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def _makes_masks(self) -> bool:
+        return any(layer.makes_mask for layer in self.layers.values())
+
+    def _unmasked(self, values: dict[str, Any]) -> Any:
+        """Return the output where there are no masks: what is called most, with least between."""
+        for name, behind in self.sources.items():
+            given = [values[source] for source in behind] if behind else [values[name]]
+            values[name] = self._modules[name](*given)  # type: ignore[misc]
+        found = [values[name] for name in self.exits]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def _call(
+        self,
+        layer: Layer,
+        module: Any,
+        given: list[Any],
+        masked: list[Tensor | None],
+        name: str,
+        masks: dict[str, Tensor | None],
+    ) -> Any:
+        known = [m for m in masked if m is not None]
+        mask = None
+        if known:
+            mask = known[0] if len(known) == 1 else torch.stack(known).all(0)
+        y = module(*given, mask=mask) if layer.takes_mask and known else module(*given)
+        masks[name] = layer.compute_mask(given[0], mask)
+        return y
+
+    def output(self, *inputs: Any, mask: Any = None, **mode: Any) -> Any:
+        """Return the output, without noise unless ``training=True``, or ``deterministic=False``."""
+        with in_mode(self, mode_of("Network.output", mode, False)):
+            return self._called(inputs, mask)
+
+    def get_output_for(self, *inputs: Any, mask: Any = None, **mode: Any) -> Any:
+        """Return the output, with noise unless ``deterministic=True``."""
+        with in_mode(self, mode_of("Network.get_output_for", mode, True)):
+            return self._called(inputs, mask)
+
+    def outputs(
+        self, layers: Sequence[Any], *inputs: Any, mask: Any = None, **mode: Any
+    ) -> list[Any]:
+        """Return the outputs of several layers from one forward pass, with one noise.
+
+        Parameters
+        ----------
+        layers : sequence of str or Layer
+            By name, or themselves.
+        *inputs : tensor or array
+            What the network takes.
+        training, deterministic : bool
+            Whether noise acts; it does not unless it is said.
+        """
+        wanted = [self._name_of(layer) for layer in layers]
+        with in_mode(self, mode_of("Network.outputs", mode, False)), self._recorded() as found:
+            self._called(inputs, mask)
+        return [found["values"][name] for name in wanted]
+
+    def compute_mask(self, *inputs: Any, mask: Any = None) -> Tensor | None:
+        """Return the mask of the output's time steps, without noise; None if there is none."""
+        with in_mode(self, False), self._recorded() as found, torch.no_grad():
+            self._called(inputs, mask)
+        return found["masks"].get(self.exits[0])  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _recorded(self) -> Iterator[dict[str, Any]]:
+        before, self._wanted = self._wanted, {}
+        try:
+            yield self._wanted
+        finally:
+            self._wanted = before
+
+    def _called(self, inputs: Sequence[Any], mask: Any) -> Any:
+        given = [as_tensor(x) for x in inputs]
+        return self(*given) if mask is None else self(*given, mask=mask)
+
+    # Penalties, words, copies ------------------------------------------------------------------
+
+    def penalty(self) -> Tensor:
+        """Return the sum of the layers' penalties, for the loss; shape ().
+
+        Penalties of outputs are those of the last forward in training.
+        """
+        return total_penalty(self)
+
+    def constrain(self) -> None:
+        """Let all weights be what their constraints allow, after a step of training."""
+        constrain(self)
+
+    def summary(self) -> Report:
+        """Return a table of the layers: name, class, what it takes, shape, parameters."""
+        found = self._found_shapes()
+        rows = []
+        for name, layer in self.layers.items():
+            kind = layer.default_name if isinstance(layer, Wrapped) else type(layer).__name__
+            count = sum(p.numel() for p in layer.parameters()) if layer.built else None
+            shape = shapes.shown(found[layer])
+            behind = ", ".join(self.sources[name])
+            rows.append([name, kind, behind, shape, "?" if count is None else str(count)])
+        total = sum(p.numel() for layer in self.layers.values() for p in layer.parameters())
+        note = f"{total} parameters, {len(self.layers)} layers."
+        return Report(["name", "layer", "takes", "output", "parameters"], rows, [note])
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the layers by name, and with `deep` their arguments as ``layer__argument``."""
+        found: dict[str, Any] = dict(self.layers)
+        for name, layer in self.layers.items() if deep else ():
+            found |= {f"{name}__{word}": v for word, v in layer.get_params().items()}
+        return found
+
+    def set_params(self, **params: Any) -> "Network":
+        """Set arguments of layers, as ``layer__argument``; return the network."""
+        for word, value in params.items():
+            name, _, argument = word.partition("__")
+            if name not in self.layers or not argument:
+                known = list(self.get_params())
+                raise InvalidType(messages.unknown_mode_of_params(word, known))
+            self.layers[name].set_params(**{argument: value})
+        return self
+
+    def __sklearn_clone__(self) -> "Network":
+        """Return a copy with its weights: it is not made anew of its arguments."""
+        return copy.deepcopy(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: no tensors of a forward."""
+        return {**self.__dict__, "_wanted": None}
+
+    def __repr__(self) -> str:
+        """Return the shapes at both ends, and how many layers there are between."""
+        found = self._found_shapes()
+        ends = []
+        for side in (self.entries, self.exits):
+            several = [shapes.shown(found[self.layers[n]]) for n in side]
+            ends.append(several[0] if len(several) == 1 else f"[{', '.join(several)}]")
+        count = len(self.layers)
+        if not count:
+            return "an empty network"
+        return f"{ends[0]} -> [... {count} layer{'s' * (count > 1)} ...] -> {ends[1]}"
+
+    def save(self, path: Any) -> None:
+        """Write the network to one file: config and weights, which `load` reads."""
+        from .saving import save
+
+        save(self, path)
+
+
+def as_tensor(x: Any) -> Any:
+    """Return a tensor of an array; floating numbers in torch's default precision."""
+    if isinstance(x, Tensor) or not isinstance(x, np.ndarray | list | float | int):
+        return x
+    tensor = torch.as_tensor(np.asarray(x))
+    return tensor.to(torch.get_default_dtype()) if tensor.is_floating_point() else tensor

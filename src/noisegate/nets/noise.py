@@ -1,0 +1,269 @@
+"""Noise layers of networks: those of the torch face, with a name, an input and shapes."""
+
+from collections.abc import Mapping
+from inspect import Parameter, Signature, signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import noisegate.torch as face
+from noisegate.core import axes, checks, presets
+from noisegate.core import messages as sentences
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.kind import Kind
+from noisegate.core.layers import LAYERS
+from noisegate.core.window import DefaultAxis
+from noisegate.torch.layers import NoiseLayer
+
+from . import messages, shapes
+from .layer import COMMON, Layer
+from .options import Check, Option, anything, kind_s
+from .shapes import Shape
+
+_INCOMING = Parameter("incoming", Parameter.POSITIONAL_OR_KEYWORD, default=None)
+
+
+class NoiseInNetwork(Layer):
+    """A noise layer of the torch face in a network; `incoming` may come first.
+
+    Parameters
+    ----------
+    incoming : Layer, Network or tuple, optional
+        What it takes its input from, or the shape of that, the batch in front.
+    *args, **kwargs
+        As of the layer of `noisegate.torch`, and the common ones of `Layer`. A rate may be a
+        tensor of shape (): it is read at each call, and saved.
+    """
+
+    is_noise = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        incoming, args, kwargs = split_incoming(args, kwargs)
+        common = {word: kwargs.pop(word, default) for word, default in COMMON.items()}
+        live, args, kwargs = _live_rate(type(self), args, kwargs)
+        super(Layer, self).__init__(*args, **kwargs)
+        self._start(common)
+        self.built = True
+        if live is not None:
+            self._buffers[self.kind.RATE] = live
+        if incoming is not None:
+            self._follow(incoming)
+
+    def _follow(self, incoming: Any) -> None:
+        from .joining import attach
+
+        if isinstance(incoming, tuple | list):
+            self.expected = shapes.checked(type(self).__name__, incoming)
+            self.wired((), self.expected, self.get_output_shape(self.expected))
+        else:
+            attach(self, incoming)
+
+    def _assign(self, name: str, value: Any) -> None:
+        if name in self._buffers:
+            with torch.no_grad():
+                self._buffers[name].fill_(type(self.kind).check(float(value)))  # type: ignore[union-attr]
+        else:
+            super(Layer, self).__setattr__(name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an argument of the kind, or a live rate in its place; else as in any layer."""
+        if name in self.__dict__.get("_buffers", ()) and name in self.__dict__.get("arguments", ()):
+            self._assign(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a live rate, or an argument of the kind."""
+        buffers = self.__dict__.get("_buffers", {})
+        return buffers[name] if name in buffers else super(Layer, self).__getattr__(name)
+
+    def live(self) -> dict[str, Any]:
+        """Return the rate where it is a tensor."""
+        rate = self._buffers.get(self.kind.RATE)
+        return {self.kind.RATE: rate} if rate is not None else super().live()  # type: ignore[misc]
+
+    def _is_identity(self) -> bool:
+        return self.kind.RATE not in self._buffers and super()._is_identity()  # type: ignore[misc]
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the noise, by name."""
+        given = dict(self.arguments)
+        given.update({name: getattr(self.kind, name) for name in given if name in self._stored()})
+        seeded = {} if self.seed is None else {"seed": self.seed, "site": self.site}
+        axis = (
+            {} if isinstance(self.sample_axis, DefaultAxis) else {"sample_axis": self.sample_axis}
+        )
+        return {**given, **seeded, **axis}
+
+    def _stored(self) -> list[str]:
+        return [name for name in self.kind.names() if name in self.arguments]
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """Every argument with the class that owns it and its check."""
+        words = {n: Option("NoiseLayer", anything) for n in ("seed", "site")}
+        return dict(sorted({**super().options, **words}.items()))
+
+    @classmethod
+    def check_of(cls, name: str) -> Check:
+        """Return the check of an argument: it is the kind that checks."""
+        return kind_s
+
+    @property
+    def always_shown(self) -> str | None:
+        """The rate."""
+        return None if self.definition is None else self.definition.rate
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return every argument by name."""
+        words = {"seed": self.seed, "site": self.site}
+        return {
+            **self.own_arguments(),
+            **words,
+            "name": self.given_name,
+            "trainable": self.trainable,
+        }
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the input; raise ValueError if the noise does not take its rank."""
+        shape = tuple(2 if extent is None else extent for extent in given[0])
+        try:
+            if self.definition is not None:
+                self.definition.sample_axis(self.arguments, shape, self.sample_axis)
+            self._resolved(shape)
+        except InvalidValue as error:
+            raise ValueError(str(error)) from None
+        return given[0]
+
+    def _resolved(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        found = axes.resolve_all(type(self.kind).__name__, "shared_axes", self.kind.shared, shape)
+        return tuple(sorted(found))
+
+    def wired(self, inputs: tuple[Layer, ...], given: Shape | None, output: Shape | None) -> None:
+        """Take note of the layers behind it; shared axes become numbers of the input's rank."""
+        super().wired(inputs, given, output)
+        if given is not None and "shared_axes" in self.arguments:
+            shape = tuple(2 if extent is None else extent for extent in given)
+            self._assign("shared_axes", self._resolved(shape))
+
+    def __repr__(self) -> str:
+        """Return the layer as it is written."""
+        return Layer.__repr__(self)
+
+
+def split_incoming(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what comes in, and the other arguments."""
+    kwargs = dict(kwargs)
+    if "incoming" in kwargs:
+        return kwargs.pop("incoming"), args, kwargs
+    if args and isinstance(args[0], tuple | list | nn.Module):
+        return args[0], args[1:], kwargs
+    return None, args, kwargs
+
+
+def _live_rate(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the rate where it is a tensor, and the arguments with its number in its place."""
+    definition = getattr(kind, "definition", None)
+    if definition is None:
+        return None, args, kwargs
+    rate = kwargs.get(definition.rate, args[0] if args else None)
+    if not isinstance(rate, Tensor):
+        return None, args, kwargs
+    if rate.ndim or not rate.is_floating_point() or rate.requires_grad:
+        raise InvalidType(messages.live_rate(kind.__name__, definition.rate, rate))
+    if kind.__name__ == "ConcreteDropout" or kind.__name__.startswith("DropBlock"):
+        raise InvalidType(messages.no_live_rate(kind.__name__, definition.rate))
+    number = float(rate)
+    if definition.rate in kwargs:
+        return rate, args, {**kwargs, definition.rate: number}
+    return rate, (number, *args[1:]), kwargs
+
+
+def _parameters(kind: type[NoiseLayer]) -> Mapping[str, Parameter]:
+    if kind.definition is None:
+        return {}
+    return dict(kind.definition.parameters)
+
+
+def _signature(kind: type[NoiseLayer]) -> Signature:
+    """Return what a layer takes in a network."""
+    words = [Parameter(w, Parameter.KEYWORD_ONLY, default=d) for w, d in COMMON.items()]
+    own = list(signature(kind).parameters.values())
+    needed = any(p.default is Parameter.empty for p in own)
+    first = _INCOMING.replace(default=Parameter.empty) if needed else _INCOMING
+    return Signature([first, *own, *words])
+
+
+def _of(kind: type[NoiseLayer]) -> Any:
+    """Return the class in networks of a layer of the face."""
+    return type(
+        kind.__name__,
+        (NoiseInNetwork, kind),
+        {
+            "__doc__": f"`noisegate.torch.{kind.__name__}` in a network; `incoming` may be first.",
+            "__module__": "noisegate.nets.layers",
+            "PARAMETERS": _parameters(kind),
+            "__signature__": _signature(kind),
+        },
+    )
+
+
+NOISES: dict[str, Any] = {
+    name: _of(getattr(face, name)) for name in (*LAYERS, "NoiseLayer") if hasattr(face, name)
+}
+
+
+def layer_of_kind(kind: Kind) -> Layer:
+    """Return the layer of a kind, as `noisegate.torch.layer` makes it, in a network."""
+    made = face.layer(kind)
+    name = type(made).__name__
+    if made.definition is None:
+        return NOISES[name](kind)  # type: ignore[no-any-return]
+    return NOISES[name](**made.arguments)  # type: ignore[no-any-return]
+
+
+# Presets ---------------------------------------------------------------------------------------
+
+
+def _preset(name: str, *words: str) -> Any:
+    """Return the function of a preset: what comes in, p, rescale, and the preset's own words."""
+    make = getattr(presets, name)
+    by_place, by_name = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+    own = signature(make).parameters
+    common = {**COMMON, "seed": None, "site": None}
+    call = Signature(
+        [
+            Parameter("p", by_place, default=0.5),
+            Parameter("rescale", by_place, default=True),
+            *(own[word].replace(kind=by_name) for word in words),
+            *(Parameter(word, by_name, default=value) for word, value in common.items()),
+        ]
+    )
+
+    def preset(*args: Any, **kwargs: Any) -> Layer:
+        incoming, args, kwargs = split_incoming(args, kwargs)
+        if "shared_axes" in kwargs:
+            raise InvalidType(sentences.shared_axes_of_preset(name))
+        given = checks.arguments(name, call, args, kwargs)
+        kind = make(0.5, **{word: given.pop(word) for word in words})
+        rate, rest = given.pop("p"), {w: v for w, v in given.items() if v is not None}
+        layer: Layer = NOISES["Dropout"](rate, shared_axes=kind.shared, **rest)
+        if incoming is not None:
+            layer._follow(incoming)
+        return layer
+
+    preset.__name__ = preset.__qualname__ = name
+    preset.__doc__ = (
+        f"Return the layer of `noisegate.{name}`, a `Dropout`; `incoming` may be first.\n\n"
+        f"    {name}(incoming=None, p=0.5, rescale=True, ...)\n"
+    )
+    preset.__signature__ = Signature([_INCOMING, *call.parameters.values()])  # type: ignore[attr-defined]
+    return preset
+
+
+dropout_channels = _preset("dropout_channels", "data_format")
+spatial_dropout = dropout_channels
+dropout_locations = _preset("dropout_locations", "data_format")
+drop_path = _preset("drop_path")
+locked_dropout = _preset("locked_dropout", "time_axis")

@@ -1,0 +1,234 @@
+"""The words for noise that estimators take, and their way into a network by `inject`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noisegate.core import checks
+from noisegate.core.errors import InvalidType
+from noisegate.core.kinds import GaussianNoise
+from noisegate.core.plan import SHORTHANDS
+from noisegate.core.schedule import Schedule
+from noisegate.injection import Injection
+
+from . import messages
+from .outputs import Places, Recording
+from .regularizers import Regularizer
+from .regularizers.given import as_list
+from .regularizers.noise import NoiseRegularizer
+from .regularizers.terms import Layers
+
+# Keywords of `fit`, `predict` and the others.
+WORDS = (*SHORTHANDS, "dropout", "noise", "regularizers")
+
+
+@dataclass
+class Noises:
+    """What is put into a network: rules for dropout and for noise, and regularizers."""
+
+    dropout: dict[str, Any] = field(default_factory=dict)
+    noise: dict[str, Any] = field(default_factory=dict)
+    regularizers: list[Regularizer] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, who: str, given: Mapping[str, Any]) -> "Noises":
+        """Return what keywords say; 0, None and {} say nothing."""
+        checks.keywords(who, given, WORDS)
+        regularizers, more = as_list(who, given.get("regularizers"), WORDS[:-1])
+        found = cls(regularizers=regularizers)
+        for words in (given, more):
+            for word, value in words.items():
+                if word != "regularizers":
+                    found._take(who, word, value)
+        return found
+
+    def _take(self, who: str, word: str, value: Any) -> None:
+        if word in SHORTHANDS:
+            if not _is_nothing(value):
+                rules = self.dropout if word.endswith("dropout") else self.noise
+                rules[word] = value
+            return
+        if _is_nothing(value):
+            return
+        if not isinstance(value, Mapping):
+            raise InvalidType(messages.rules_needed(who, word, value))
+        for pattern, rate in value.items():
+            if _is_nothing(rate):
+                continue
+            if word == "noise":
+                # A pattern may have dropout too, and a number means sigma here.
+                number = checks.is_number(rate) or isinstance(rate, Schedule)
+                self.noise[pattern] = GaussianNoise(rate) if number else rate
+            else:
+                self.dropout[pattern] = rate
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is put in."""
+        return not (self.dropout or self.noise or self.active)
+
+    @property
+    def active(self) -> list[Regularizer]:
+        """The regularizers, without noises of weight 0."""
+        return [r for r in self.regularizers if not isinstance(r, NoiseRegularizer) or r.weight]
+
+    def stages(self, places: Places) -> list[tuple[str, dict[str, Any], int | None]]:
+        """Return what acts one after the other: a suffix, rules, and a seed of its own."""
+        found: list[tuple[str, dict[str, Any], int | None]] = []
+        if self.dropout:
+            found.append(("-predrop", self.dropout, None))
+        if self.noise:
+            found.append(("-prenoise", self.noise, None))
+        for regularizer in self.active:
+            if isinstance(regularizer, NoiseRegularizer) and not regularizer.modifies:
+                names = places.matching(regularizer.pattern)
+                regularizer.matched = tuple(names)
+                rules = {places.sites[name]: regularizer.kind for name in names}
+                found.append((regularizer.SUFFIX, rules, regularizer.seed))
+        return found
+
+    def rules(self, places: Places) -> dict[str, Any]:
+        """Return everything as rules of one injection, in the same order."""
+        merged: dict[str, list[Any]] = {}
+        for _, rules, _ in self.stages(places):
+            for pattern, value in rules.items():
+                merged.setdefault(pattern, []).extend(
+                    value if isinstance(value, list | tuple) else [value]
+                )
+        return dict(merged)
+
+
+def _is_nothing(value: Any) -> bool:
+    if value is None or (checks.is_number(value) and value == 0):
+        return True
+    return isinstance(value, Mapping | list | tuple) and not value
+
+
+class Session:
+    """Noise and regularizers in a network, from a training's start to its end.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    noises : Noises
+        What is put in.
+    seed : int
+        Of the noise that the keywords name.
+    always : bool
+        Whether noise acts in evaluation too.
+    record : bool
+        Whether all named outputs are recorded, with the clean ones.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        noises: Noises,
+        seed: int,
+        always: bool = False,
+        record: bool = False,
+    ) -> None:
+        self.model, self.noises = model, noises
+        self.losses = [r for r in noises.active if r.has_loss]
+        self.modifying = [r for r in noises.active if r.modifies]
+        self.handles: list[Injection] = []
+        self._undo = ExitStack()
+        self.recording: Recording | None = None
+        self.layers = Layers(model)
+        self.places: Places | None = None
+        if noises.empty and not record:
+            return
+        try:
+            self._put_in(seed, always, record)
+        except BaseException:
+            self.close()
+            raise
+
+    def _put_in(self, seed: int, always: bool, record: bool) -> None:
+        self.places = places = Places(self.model)
+        if record or self.losses or self.modifying:
+            self.recording = Recording(places)
+            self._undo.callback(self.recording.stop)
+        if any(r.needs_slopes for r in self.losses):
+            for name in self._inputs(places):
+                self._undo.callback(places.put(name, _leaf))
+        stages = self.noises.stages(places)
+        for suffix, rules, own in stages:
+            self._inject(suffix, rules, seed if own is None else own, always, record)
+        for regularizer in self.modifying:
+            regularizer.matched = tuple(places.matching(regularizer.pattern))
+            for name in regularizer.matched:
+                self._undo.callback(places.put(name, self._modifier(regularizer, name)))
+        if self.recording is not None:
+            self.recording.record(list(places.sites))
+
+    def _inject(
+        self, suffix: str, rules: Mapping[str, Any], seed: int, always: bool, record: bool
+    ) -> None:
+        assert self.places is not None
+        if record and self.recording is not None:
+            # The clean values first: hooks run in the order in which they were put in.
+            with Injection(self.model, rules, seed) as planned:
+                names = [self.places.names.get(site, site) for site in planned.sites]
+            self.recording.record(names, suffix)
+        handle = Injection(self.model, rules, seed, always=always)
+        self.handles.append(handle)
+        self._undo.callback(handle.remove)
+
+    def _inputs(self, places: Places) -> list[str]:
+        sites = places.host.sites().roles.get("input", ())
+        return [places.names.get(site, site) for site in sites]
+
+    def _modifier(self, regularizer: Regularizer, name: str) -> Callable[[Tensor], Tensor | None]:
+        def modify(x: Tensor) -> Tensor:
+            outputs = {name: x}
+            regularizer.modify_graph(outputs)
+            changed = outputs.pop(name)
+            if self.recording is not None:
+                self.recording.values.update(outputs)
+            return changed
+
+        return modify
+
+    def noisy(self, sites: Sequence[str]) -> bool:
+        """Return whether one of some sites is changed."""
+        placed = {site for handle in self.handles for site in handle.sites}
+        assert self.places is not None or not placed
+        for regularizer in self.modifying:
+            placed |= {self.places.sites[name] for name in regularizer.matched}  # type: ignore[union-attr]
+        return bool(placed.intersection(sites))
+
+    def terms(self) -> Any:
+        """Return what the regularizers add to the loss of the last forward."""
+        total: Any = 0.0
+        outputs = {} if self.recording is None else self.recording.values
+        for regularizer in self.losses:
+            total = total + regularizer.weight * regularizer.loss(self.layers, outputs)
+        return total
+
+    def log(self) -> list[str]:
+        """Return the report of each injection, as text."""
+        return [str(handle.report()) for handle in self.handles]
+
+    def close(self) -> None:
+        """Take everything out: nothing of it stays in the network."""
+        self._undo.close()
+        self.handles.clear()
+
+    def __enter__(self) -> "Session":
+        """Return the session; the end of the block takes everything out."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Take everything out."""
+        self.close()
+
+
+def _leaf(x: Tensor) -> Tensor:
+    """Return the tensor as one that slopes are taken by."""
+    return x.detach().requires_grad_(torch.is_grad_enabled())

@@ -1,0 +1,83 @@
+"""What a layer may be given: every argument with the class that owns it and its check."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import index
+from typing import Any, NamedTuple
+
+from noisegate.core import checks
+from noisegate.core.errors import InvalidType, InvalidValue
+
+from . import messages
+
+# Checks an argument and returns it in its stored form: (who, name, value).
+Check = Callable[[str, str, Any], Any]
+
+
+class Option(NamedTuple):
+    """An argument of a layer.
+
+    Attributes
+    ----------
+    class_name : str
+        The class that owns the argument.
+    check : callable
+        ``check(who, name, value)`` returns what is stored, or raises.
+    """
+
+    class_name: str
+    check: Check
+
+
+@dataclass(frozen=True)
+class Named:
+    """A check with words for it, as `options` shows it."""
+
+    words: str
+    function: Check
+
+    def __call__(self, who: str, name: str, value: Any) -> Any:
+        """Return the value in its stored form, or raise."""
+        return self.function(who, name, value)
+
+    def __repr__(self) -> str:
+        """Return the words."""
+        return self.words
+
+
+def _size(who: str, name: str, value: Any) -> int:
+    if isinstance(value, bool):
+        raise InvalidType(messages.bad_size(who, name, value))
+    try:
+        size = index(value)
+    except TypeError:
+        raise InvalidType(messages.bad_size(who, name, value)) from None
+    if size < 1:
+        raise InvalidValue(messages.bad_size(who, name, value))
+    return size
+
+
+size = Named("whole number >= 1", _size)
+anything = Named("checked by torch", lambda who, name, value: value)
+flag = Named("True or False", checks.flag)
+kind_s = Named("checked by the kind", lambda who, name, value: value)
+
+
+def or_none(check: Named) -> Named:
+    """Return a check that lets None through."""
+    return Named(
+        f"{check.words}, or None",
+        lambda who, name, value: None if value is None else check(who, name, value),
+    )
+
+
+def instance_of(*kinds: type) -> Named:
+    """Return the check that a value is of some types."""
+    words = " or ".join(kind.__name__ for kind in kinds)
+
+    def check(who: str, name: str, value: Any) -> Any:
+        if not isinstance(value, kinds):
+            raise InvalidType(messages.not_of_type(who, name, value, words))
+        return value
+
+    return Named(words, check)

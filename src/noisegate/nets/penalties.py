@@ -1,0 +1,166 @@
+"""Penalties on weights and outputs, and constraints of weights, by Keras 1's names.
+
+Weights are seen as (input_dim, output_dim), so that axis 0 runs over what enters a unit.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from noisegate.core import checks
+from noisegate.core.errors import InvalidType, InvalidValue
+
+from . import messages
+
+# Keeps a norm of 0 from being divided by; float32's unit is 1.2e-7.
+EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class L1L2:
+    """The penalty ``l1 · Σ|w| + l2 · Σw²``; of outputs, the sum over a sample, the mean of samples.
+
+    Parameters
+    ----------
+    l1, l2 : float
+        Weights of the two sums, at least 0.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a negative weight."""
+        for name in ("l1", "l2"):
+            value = checks.bounded("L1L2", name, getattr(self, name), (0.0, float("inf")))
+            object.__setattr__(self, name, value)
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """Return the penalty, of shape ()."""
+        return self.l1 * w.abs().sum() + self.l2 * w.square().sum()
+
+    def config(self) -> dict[str, Any]:
+        """Return what makes it again."""
+        return {"name": "L1L2", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class MaxNorm:
+    """The constraint that no norm along an axis is over `m`."""
+
+    m: float = 2.0
+    axis: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a norm that is not positive."""
+        object.__setattr__(self, "m", checks.positive("MaxNorm", "m", self.m))
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """Return the weights within the constraint."""
+        norms = w.square().sum(self.axis, keepdim=True).sqrt()
+        return torch.where(norms > self.m, w * (self.m / norms.clamp_min(EPSILON)), w)
+
+    def config(self) -> dict[str, Any]:
+        """Return what makes it again."""
+        return {"name": "MaxNorm", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class NonNeg:
+    """The constraint that no weight is negative."""
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """Return the weights within the constraint."""
+        return w.clamp_min(0)
+
+    def config(self) -> dict[str, Any]:
+        """Return what makes it again."""
+        return {"name": "NonNeg"}
+
+
+@dataclass(frozen=True)
+class UnitNorm:
+    """The constraint that every norm along an axis is 1."""
+
+    axis: int = 0
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """Return the weights within the constraint."""
+        return w / w.square().sum(self.axis, keepdim=True).sqrt().clamp_min(EPSILON)
+
+    def config(self) -> dict[str, Any]:
+        """Return what makes it again."""
+        return {"name": "UnitNorm", **asdict(self)}
+
+
+def l1(l: float = 0.01) -> L1L2:  # noqa: E741  Keras' word
+    """Return the penalty ``l · Σ|w|``."""
+    return L1L2(l1=l)
+
+
+def l2(l: float = 0.01) -> L1L2:  # noqa: E741
+    """Return the penalty ``l · Σw²``."""
+    return L1L2(l2=l)
+
+
+def l1l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
+    """Return the penalty ``l1 · Σ|w| + l2 · Σw²``."""
+    return L1L2(l1, l2)
+
+
+activity_l1, activity_l2, activity_l1l2 = l1, l2, l1l2
+maxnorm, nonneg, unitnorm = MaxNorm, NonNeg, UnitNorm
+
+PENALTIES: Mapping[str, Callable[..., Any]] = {
+    "l1": l1,
+    "l2": l2,
+    "l1l2": l1l2,
+    "activity_l1": l1,
+    "activity_l2": l2,
+    "activity_l1l2": l1l2,
+}
+CONSTRAINTS: Mapping[str, Callable[..., Any]] = {
+    "maxnorm": MaxNorm,
+    "nonneg": NonNeg,
+    "unitnorm": UnitNorm,
+}
+_BY_CONFIG: Mapping[str, Callable[..., Any]] = {
+    **{kind.__name__: kind for kind in (L1L2, MaxNorm, NonNeg, UnitNorm)},
+    # What Keras 1 wrote into its files.
+    "L1L2Regularizer": L1L2,
+    "WeightRegularizer": L1L2,
+    "ActivityRegularizer": L1L2,
+    **PENALTIES,
+    **CONSTRAINTS,
+}
+
+
+def penalty(who: str, name: str, value: Any) -> Any:
+    """Return a penalty from a name, an object or a config; None stays None."""
+    return _made(who, name, value, PENALTIES)
+
+
+def constraint(who: str, name: str, value: Any) -> Any:
+    """Return a constraint from a name, an object or a config; None stays None."""
+    return _made(who, name, value, CONSTRAINTS)
+
+
+def _made(who: str, name: str, value: Any, known: Mapping[str, Callable[..., Any]]) -> Any:
+    if isinstance(value, Mapping):
+        kind = _BY_CONFIG.get(str(value.get("name")))
+        if kind is None:
+            raise InvalidValue(messages.unknown_name(who, name, value.get("name"), list(known)))
+        try:
+            return kind(**{n: v for n, v in value.items() if n != "name"})
+        except TypeError:
+            raise InvalidType(messages.bad_config(who, name, dict(value))) from None
+    if isinstance(value, str):
+        if value not in known:
+            raise InvalidValue(messages.unknown_name(who, name, value, list(known)))
+        return known[value]()
+    if value is not None and not callable(value):
+        raise InvalidType(messages.unknown_name(who, name, value, list(known)))
+    return value() if isinstance(value, type) or value in known.values() else value

@@ -1,0 +1,99 @@
+"""What a regularizer is: three methods, a pattern and a weight."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from noisegate.core import checks
+from noisegate.core.errors import InvalidType
+from noisegate.core.patterns import matches
+
+from .. import messages
+
+Pattern = str | Sequence[str]
+
+
+class Regularizer:
+    """What is done to a network while it is trained; your own overrides any of three methods.
+
+    Parameters
+    ----------
+    pattern : str or sequence of str
+        Which outputs, or parameters, it is for.
+    weight : float
+        How much of it: finite, at least 0.
+
+    Attributes
+    ----------
+    matched : tuple of str
+        The names that the pattern named, once it was used.
+    """
+
+    # Other names by which ``regularizers={name: ...}`` knows it.
+    NAMES: ClassVar[tuple[str, ...]] = ()
+    DEFAULT: ClassVar[Pattern | None] = "*"
+    BOUNDS: ClassVar[tuple[float, float]] = (0.0, float("inf"))
+
+    def __init__(self, pattern: Pattern | None = None, weight: float = 0.0) -> None:
+        who = type(self).__name__
+        if pattern is None:
+            pattern = type(self).DEFAULT
+        several = isinstance(pattern, Sequence) and all(isinstance(p, str) for p in pattern)
+        if not several or not pattern:
+            raise InvalidType(messages.pattern_needed(who, pattern))
+        self.pattern: Pattern = pattern if isinstance(pattern, str) else tuple(pattern)
+        self.weight = checks.bounded(who, "weight", weight, self.BOUNDS)
+        self.matched: tuple[str, ...] = ()
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns, as a tuple."""
+        return (self.pattern,) if isinstance(self.pattern, str) else tuple(self.pattern)
+
+    def modify_graph(self, outputs: dict[str, Tensor]) -> None:
+        """Change an output: called once for each place, with ``{name: tensor}``.
+
+        What is left under the name goes downstream; other names are kept beside.
+        """
+
+    def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
+        """Return a term of the loss, which is multiplied by the weight; shape ().
+
+        Parameters
+        ----------
+        layers : sequence of Module
+            The network's layers.
+        outputs : mapping of str to Tensor
+            All named outputs of this forward, with their gradients.
+        """
+        return 0.0
+
+    def log(self) -> None:
+        """Print what the regularizer is, and what it matched."""
+        print(self._line())
+
+    def _line(self) -> str:
+        places = ", ".join(self.matched or self.patterns)
+        return f"regularizer: {self.weight:g} * {type(self).__name__}({places})"
+
+    @property
+    def modifies(self) -> bool:
+        """Whether it has a `modify_graph` of its own, which noise of noisegate's has not."""
+        return type(self).modify_graph is not Regularizer.modify_graph
+
+    needs_slopes: ClassVar[bool] = False  # of the inputs
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether it adds to the loss."""
+        return type(self).loss is not Regularizer.loss
+
+    def __repr__(self) -> str:
+        """Return it as it is written."""
+        return f"{type(self).__name__}(pattern={self.pattern!r}, weight={self.weight!r})"
+
+
+def matches_any(patterns: Sequence[str], names: list[str]) -> list[str]:
+    """Return the names that one of several patterns names, each once."""
+    return list(dict.fromkeys(name for part in patterns for name in matches(part, names)))

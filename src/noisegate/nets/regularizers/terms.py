@@ -1,0 +1,195 @@
+"""Terms of the loss: penalties on weights, on outputs, and on steps of time."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noisegate.core.errors import InvalidValue
+
+from .. import messages
+from ..outputs import Places, parameters_matching
+from .base import Pattern, Regularizer, matches_any
+
+
+class _Weights(Regularizer):
+    """A penalty on parameters; by default on those of rank 2 and more."""
+
+    def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
+        """Return the penalty, summed over the parameters."""
+        found = parameters_matching(_model(layers), self.pattern)
+        chosen = {n: p for n, p in found.items() if p.ndim > 1}
+        self.matched = tuple(chosen)
+        return sum((self._of(p) for p in chosen.values()), torch.zeros(()))
+
+    def _of(self, parameter: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class WeightL1(_Weights):
+    """The loss term ``Σ|w|``, over the matrices of weights that the pattern names."""
+
+    NAMES = ("weight_l1", "weight_sparsity")
+
+    def _of(self, parameter: Tensor) -> Tensor:
+        return parameter.abs().sum()
+
+
+class WeightL2(_Weights):
+    """The loss term ``Σ‖W‖²`` (Frobenius), over the matrices of weights that the pattern names."""
+
+    NAMES = ("weight_l2", "weight_decay")
+
+    def _of(self, parameter: Tensor) -> Tensor:
+        return parameter.square().sum()
+
+
+class _Outputs(Regularizer):
+    """A penalty on outputs."""
+
+    def _values(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> list[Tensor]:
+        whole = [name for name in outputs if re.search(r":(out|pre)$", name)]
+        if self.pattern == "*":
+            # theanets' meaning of the default: the hidden outputs.
+            names = [name for name in _hidden(layers) if name in outputs]
+        else:
+            names = matches_any(self.patterns, whole)
+        if not names:
+            raise InvalidValue(messages.nothing_to_penalize(type(self).__name__, self.pattern))
+        self.matched = tuple(names)
+        return [outputs[name] for name in names]
+
+
+class HiddenL1(_Outputs):
+    """The loss term ``Σ|z|`` over the units of hidden outputs, mean over the batch."""
+
+    NAMES = ("hidden_l1", "hidden_sparsity")
+
+    def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
+        """Return the penalty, summed over the outputs."""
+        values = self._values(layers, outputs)
+        return torch.stack([z.abs().sum() / len(z) for z in values]).sum()
+
+
+class Contractive(_Outputs):
+    """The loss term ``‖∂z/∂x‖²`` (Frobenius), mean over the batch.
+
+    One random projection a batch: with v of independent signs, ``‖vᵀ ∂z/∂x‖²`` has the squared
+    norm as its mean. Samples of a batch must not depend on each other.
+
+    Parameters
+    ----------
+    pattern : str or sequence of str
+        Which outputs z; by default the hidden ones.
+    weight : float
+        How much of it.
+    wrt : str or sequence of str
+        Which outputs x; by default the inputs.
+
+    References
+    ----------
+    Rifai, Vincent, Muller, Glorot, Bengio (2011), Contractive auto-encoders.
+    """
+
+    NAMES = ("contractive",)
+    needs_slopes = True
+
+    def __init__(
+        self, pattern: Pattern | None = None, weight: float = 0.0, wrt: Pattern = "*"
+    ) -> None:
+        super().__init__(pattern, weight)
+        self.wrt = wrt
+
+    def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
+        """Return the penalty, summed over the outputs."""
+        values = self._values(layers, outputs)
+        inputs = self._inputs(layers, outputs)
+        total = torch.zeros(())
+        for z in values:
+            signs = torch.randint(0, 2, z.shape, device=z.device).to(z.dtype) * 2 - 1
+            slopes = torch.autograd.grad(z, inputs, signs, create_graph=True, allow_unused=True)
+            for slope in slopes:
+                if slope is not None:
+                    total = total + slope.square().sum() / len(z)
+        return total
+
+    def _inputs(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> list[Tensor]:
+        if self.wrt == "*":
+            names = [name for name in _inputs(layers) if name in outputs]
+        else:
+            several = (self.wrt,) if isinstance(self.wrt, str) else tuple(self.wrt)
+            names = matches_any(several, list(outputs))
+        found = [outputs[name] for name in names if outputs[name].requires_grad]
+        if not found:
+            raise InvalidValue(messages.nothing_to_penalize("Contractive (wrt)", self.wrt))
+        return found
+
+
+class _Recurrent(_Outputs):
+    """A penalty on steps of time, of outputs (N, time, features)."""
+
+    DEFAULT = None
+
+    def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
+        """Return the penalty, summed over the outputs."""
+        total = torch.zeros(())
+        for z in self._values(layers, outputs):
+            if z.ndim != 3:
+                raise InvalidValue(messages.no_time(type(self).__name__, tuple(z.shape)))
+            total = total + self._of(z)
+        return total
+
+    def _of(self, z: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class RecurrentNorm(_Recurrent):
+    """The loss term ``(‖z_t‖² − ‖z_{t−1}‖²)²``, mean over samples and steps.
+
+    References
+    ----------
+    Krueger, Memisevic (2016), Regularizing RNNs by stabilizing activations.
+    """
+
+    NAMES = ("recurrent_norm",)
+
+    def _of(self, z: Tensor) -> Tensor:
+        return z.square().sum(-1).diff(dim=1).square().mean()
+
+
+class RecurrentState(_Recurrent):
+    """The loss term ``(z_t − z_{t−1})²``, mean over samples, steps and features."""
+
+    NAMES = ("recurrent_state",)
+
+    def _of(self, z: Tensor) -> Tensor:
+        return z.diff(dim=1).square().mean()
+
+
+class Layers(list[nn.Module]):
+    """The layers of a network, and the network."""
+
+    def __init__(self, model: nn.Module) -> None:
+        layers = getattr(model, "layers", None)
+        super().__init__(layers.values() if isinstance(layers, dict) else model.children())
+        self.model = model
+
+
+def _model(layers: Sequence[nn.Module]) -> nn.Module:
+    return layers.model if isinstance(layers, Layers) else nn.ModuleList(layers)
+
+
+def _role(layers: Sequence[nn.Module], role: str) -> list[str]:
+    places = Places(_model(layers))
+    sites = places.host.sites().roles.get(role, ())
+    return [places.names.get(site, site) for site in sites]
+
+
+def _hidden(layers: Sequence[nn.Module]) -> list[str]:
+    return _role(layers, "hidden")
+
+
+def _inputs(layers: Sequence[nn.Module]) -> list[str]:
+    return _role(layers, "input")

@@ -1,0 +1,62 @@
+"""Which outputs of a network are hidden: the activated output of every weighted layer."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from noisegate.torch.sites import is_activation
+
+from .basic import Wrapped
+from .dense import DenseLayer
+from .layer import Layer
+from .table import TorchLayer
+
+
+def is_weighted(layer: Layer) -> bool:
+    """Return whether a layer has a matrix of weights that its input is multiplied by."""
+    inner = getattr(layer, "steps", None)
+    if inner is not None:
+        return is_weighted(inner)
+    if isinstance(layer, Wrapped):
+        modules = [m for m in layer.module.modules() if not isinstance(m, nn.Embedding)]
+        return any(p.ndim > 1 for m in modules for p in m.parameters(recurse=False))
+    if isinstance(layer, DenseLayer):
+        return layer.arguments["out_features"] is not None
+    return isinstance(layer, TorchLayer) and layer.row.weighted
+
+
+def activates(layer: Layer) -> bool:
+    """Return whether a layer is an activation, and no more."""
+    if isinstance(layer, Wrapped):
+        return is_activation(layer.module)
+    return isinstance(layer, DenseLayer) and layer.arguments["out_features"] is None
+
+
+def _is_between(layer: Layer) -> bool:
+    """Return whether a layer may stand between a weighted one and its activation."""
+    norms = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    return isinstance(layer.module if isinstance(layer, Wrapped) else layer, norms)
+
+
+def hidden_sites(
+    layers: Mapping[str, Layer], sources: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Return the sites that the word `hidden` means."""
+    weighted = [name for name, layer in layers.items() if is_weighted(layer)]
+    takers: dict[str, list[str]] = {name: [] for name in layers}
+    for name, behind in sources.items():
+        for source in behind:
+            takers[source].append(name)
+    return tuple(f"{_activated(name, layers, takers)}:out" for name in weighted[:-1])
+
+
+def _activated(name: str, layers: Mapping[str, Layer], takers: Mapping[str, list[str]]) -> str:
+    """Return the activation that follows a layer, or the layer itself."""
+    place = name
+    while len(takers[place]) == 1:
+        place = takers[place][0]
+        if activates(layers[place]):
+            return place
+        if not _is_between(layers[place]):
+            break
+    return name

@@ -1,0 +1,100 @@
+"""Shapes of which some extents are not known yet: the arithmetic of layers' outputs."""
+
+from collections.abc import Sequence
+from math import prod
+from operator import index
+from typing import Any
+
+from noisegate.core.errors import InvalidType, InvalidValue
+
+from . import messages
+
+# Batch first; None is an extent that is known at a call only.
+Shape = tuple[int | None, ...]
+
+
+def checked(who: str, value: Any) -> Shape:
+    """Return a shape: a whole number is one extent, None an unknown one."""
+    extents = value if isinstance(value, tuple | list) else (value,)
+    try:
+        shape = tuple(None if extent is None else index(extent) for extent in extents)
+    except TypeError:
+        raise InvalidType(messages.bad_shape(who, value)) from None
+    if any(extent is not None and extent < 1 for extent in shape):
+        raise InvalidValue(messages.bad_shape(who, value))
+    return shape
+
+
+def shown(shape: Shape | None) -> str:
+    """Return a shape in words: ``(?, 10)``."""
+    if shape is None:
+        return "<unknown>"
+    extents = ["?" if extent is None else str(extent) for extent in shape]
+    return f"({', '.join(extents)}{',' if len(extents) == 1 else ''})"
+
+
+def fits(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
+    """Return whether two shapes may be one."""
+    return len(shape) == len(other) and all(
+        a is None or b is None or a == b for a, b in zip(shape, other, strict=True)
+    )
+
+
+def merged(shape: Shape, other: Shape) -> Shape:
+    """Return what two shapes that may be one say together."""
+    return tuple(b if a is None else a for a, b in zip(shape, other, strict=True))
+
+
+def product(extents: Sequence[int | None]) -> int | None:
+    """Return how many elements extents have, if all are known."""
+    known = [extent for extent in extents if extent is not None]
+    return prod(known) if len(known) == len(extents) else None
+
+
+def per_axis(value: Any, count: int) -> tuple[Any, ...]:
+    """Return an argument that may be given once for all axes, for each of them."""
+    many = isinstance(value, tuple | list)
+    return tuple(value[i % len(value)] if many else value for i in range(count))
+
+
+def convolved(extent: int | None, kernel: int, stride: int, padding: Any, dilation: int) -> Any:
+    """Return the extent of an axis after a convolution."""
+    reach = dilation * (kernel - 1)
+    if extent is None:
+        return None
+    if padding == "same":
+        return extent
+    pad = 0 if padding == "valid" else padding
+    return _positive((extent + 2 * pad - reach - 1) // stride + 1)
+
+
+def pooled(
+    extent: int | None, kernel: int, stride: int, padding: int, dilation: int, ceil: bool
+) -> Any:
+    """Return the extent of an axis after pooling."""
+    if extent is None:
+        return None
+    spare = extent + 2 * padding - dilation * (kernel - 1) - 1
+    count = (-(-spare // stride) if ceil else spare // stride) + 1
+    # A window that begins in the padding behind is left out.
+    if ceil and (count - 1) * stride >= extent + padding:
+        count -= 1
+    return _positive(count)
+
+
+def reshaped(shape: Shape, target: tuple[int, ...]) -> Shape:
+    """Return a sample's shape as asked for, in which one extent may be −1."""
+    total = product(shape[1:])
+    rest = product([extent for extent in target if extent != -1])
+    if total is None or rest is None:
+        return (shape[0], *(None if extent == -1 else extent for extent in target))
+    free = target.count(-1)
+    if (free and (rest == 0 or total % rest)) or (not free and rest != total):
+        raise ValueError(f"{total} elements of a sample do not fill {target}")
+    return (shape[0], *(total // rest if extent == -1 else extent for extent in target))
+
+
+def _positive(extent: int) -> int:
+    if extent < 1:
+        raise ValueError("nothing is left of an axis")
+    return extent
