@@ -43,6 +43,7 @@ types: $(VENV)/.dev ## check the types of the package
 bench: $(VENV)/.study ## time noise against torch's own dropout, a NumPy mask and a copy; and in models
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/models.py
+	$(BIN)/python bench/training.py
 
 vectors: $(VENV)/.study ## make the tables and vectors in spec/ anew
 	$(BIN)/python tools/make_normal_table.py

@@ -1,12 +1,23 @@
 """What every test process shares: one thread, and repeatable examples from hypothesis."""
 
 import os
+import sys
+from collections.abc import Iterator
 
 # Before any array library starts its threads: two test processes share two cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import settings
 
 # A red test must be red again when it is run again; and a slow machine is not a fault.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_compiled_stays() -> Iterator[None]:
+    """Let compiled code of one file be no other file's: injection warns where such code has run."""
+    yield
+    if "torch._dynamo" in sys.modules:
+        sys.modules["torch"].compiler.reset()

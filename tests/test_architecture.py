@@ -17,7 +17,11 @@ def test_every_file_imports_only_from_lower_floors():
 
 
 def test_files_and_functions_are_short():
-    files = [path for folder in ("src", "tests", "tools", "bench", "examples") for path in _python(folder)]
+    files = [
+        path
+        for folder in ("src", "tests", "tools", "bench", "examples")
+        for path in _python(folder)
+    ]
     assert len(files) > 20
     found = [
         sentence

@@ -78,3 +78,15 @@ def test_sites_and_predictions_are_timed_too(tmp_path):
         assert row["way"] in printed
     (prediction,) = written["predictions"]
     assert math.isclose(prediction["ratio"], prediction["predict"] / prediction["loop"])
+
+
+def test_trainings_are_timed_against_a_loop(tmp_path):
+    file = tmp_path / "training.json"
+    script = RUN.with_name("training.py")
+    command = [sys.executable, str(script), "--quick", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    fits = json.loads(file.read_text("utf-8"))["fits"]
+    assert [(row["p"], row["batch"]) for row in fits] == [(0, 32), (0, 128), (0.5, 32), (0.5, 128)]
+    for row in fits:
+        assert math.isclose(row["ratio"], row["fit"] / row["loop"], rel_tol=1e-9)
+        assert f"{row['ratio']:.2f} of the loop's" in done.stdout

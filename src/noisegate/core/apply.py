@@ -170,28 +170,24 @@ def apply_steps(
 
     For kinds whose field is made element by element, and floating x of up to 32 bits.
     """
-    several = replace(window, steps=tuple(steps))
-    field = field_of(kind, draws_of(engine, kind, key, several, "float32"), rate)
+    field = field_of_steps(engine, kind, key, window, rate, steps)
     return apply_field(engine, kind, x, field, "float32")
 
 
-def fields_of(
+def field_of_steps(
     engine: ArrayEngine,
     kind: Kind,
     key: Key,
     window: Window,
     rate: float,
     steps: Sequence[int],
-) -> list[Field]:
-    """Return the fields of several steps, drawn at once; for kinds that are `elementwise`."""
+) -> Field:
+    """Return the field of several steps, drawn at once; for kinds that are `elementwise`.
+
+    Its arrays have a first axis of steps, but for what is the same at every step.
+    """
     several = replace(window, steps=tuple(steps))
-    field = field_of(kind, draws_of(engine, kind, key, several, "float32"), rate)
-
-    def part(value: Any, index: int) -> Any:
-        # What is the same at every step has no axis of steps.
-        return value[index] if getattr(value, "ndim", 0) > len(window.shape) else value
-
-    return [Field(*(part(value, i) for value in field)) for i in range(len(steps))]
+    return field_of(kind, draws_of(engine, kind, key, several, "float32"), rate)
 
 
 def _applied(engine: ArrayEngine, field: Field, x: Array) -> Array:

@@ -13,7 +13,7 @@ from .engine import Array
 from .errors import InvalidType, InvalidValue
 from .keys import Key
 from .schedule import Schedule
-from .window import DEFAULT_AXIS, SampleAxis
+from .window import DEFAULT_AXIS, SampleAxis, Window
 
 # What `p` may be where the noise grows without bound towards 1.
 BELOW_ONE = 1 - 2.0**-53
@@ -121,6 +121,10 @@ class Kind(ABC):
     def is_identity(self, rate: float) -> bool:
         """Return whether noise of this rate changes nothing."""
         return rate == 0
+
+    def check_window(self, window: Window) -> None:
+        """Raise if the noise cannot be on an array that holds this window of a field."""
+        return
 
     @abstractmethod
     def field(self, draws: Draws, rate: Any) -> Field:

@@ -127,6 +127,9 @@ def _format(name: str, data_format: Any, dim_ordering: Any, default: str | None)
     if dim_ordering is not None:
         if data_format != default:
             raise InvalidType(messages.two_formats(name))
+        if dim_ordering == "default":
+            # Keras 1 had this for sequences without a choice.
+            return default or "channels_last"
         data_format = dim_ordering
     if data_format is None:
         raise InvalidType(messages.format_needed(name))

@@ -27,6 +27,9 @@ class DefaultAxis(int):
     __slots__ = ()
 
 
+# A step of time within a sample is row · 2²⁰ + step, where steps are samples of their own.
+TIME_BITS = 20
+
 DEFAULT_AXIS = DefaultAxis(0)
 
 

@@ -120,7 +120,11 @@ class SiteNoise:
         if forward.running:
             key = Key(injection.seed, placement.site, placement.slot, self.calls, forward.step)
             numbered = forward.numbered and not forward.together
-            rows = self._rows(x, axis, forward) if numbered else None
+            within = host.rows_in_use()
+            if within is not None and axis is not None:
+                rows: Any = self._rows_within(within, forward)
+            else:
+                rows = self._rows(x, axis, forward) if numbered else None
         else:
             key, rows = self._stray(), None
         self.calls += 1
@@ -223,6 +227,21 @@ class SiteNoise:
         injection.strays += 1
         name = f"{placement.site} without its model"
         return Stream(injection.seed).site(name, placement.slot).at(injection.strays - 1)
+
+    def _rows_within(self, rows: Any, forward: Forward) -> tuple[int, ...]:
+        """Return the rows of steps of time: those of the samples, and in each its steps."""
+        if forward.together:
+            raise NotTogether
+        if not forward.numbered:
+            return tuple(rows)
+        count = len(rows.samples)
+        ids: Any = forward.ids
+        if ids is None:
+            ids = range(forward.first, forward.first + (forward.batch or 0))
+        ids = (0,) * count if forward.shared else ids
+        if len(ids) != count:
+            raise InvalidValue(messages.other_extent(self.placement.site, count, len(ids)))
+        return tuple(rows.of(ids))
 
     def _rows(self, x: Any, axis: SampleAxis, forward: Forward) -> Any:
         """Return the row of each sample, where they do not count from 0."""

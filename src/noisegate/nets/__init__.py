@@ -74,8 +74,14 @@ from .saving import load
 from .time import TimeDistributed
 
 if TYPE_CHECKING:
-    from .estimators import Autoencoder, Classifier, Estimator, Regressor
-    from .fitting import Epoch, History, fit, misclassified
+    from .estimators import Autoencoder as Autoencoder
+    from .estimators import Classifier as Classifier
+    from .estimators import Estimator as Estimator
+    from .estimators import Regressor as Regressor
+    from .fitting import Epoch as Epoch
+    from .fitting import History as History
+    from .fitting import fit as fit
+    from .fitting import misclassified as misclassified
 
 # What needs skorch and scikit-learn waits until it is asked for.
 _FITTING = ("Epoch", "History", "fit", "misclassified")
@@ -105,12 +111,10 @@ __all__ = [
     "LSTM",
     "Add",
     "AlphaDropout",
-    "Autoencoder",
     "AveragePooling1d",
     "AveragePooling2d",
     "AveragePooling3d",
     "BatchNorm",
-    "Classifier",
     "Concatenate",
     "ConcreteDropout",
     "Convolution1d",
@@ -130,14 +134,11 @@ __all__ = [
     "DropoutLocations",
     "Elu",
     "Embedding",
-    "Epoch",
-    "Estimator",
     "FeatureAlphaDropout",
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
     "Gelu",
-    "History",
     "ImpulseNoise",
     "Input",
     "Layer",
@@ -151,7 +152,6 @@ __all__ = [
     "MaxPooling3d",
     "Network",
     "NoiseLayer",
-    "Regressor",
     "Relu",
     "Reshape",
     "Selu",
@@ -169,13 +169,11 @@ __all__ = [
     "dropout",
     "dropout_channels",
     "dropout_locations",
-    "fit",
     "from_config",
     "get_output",
     "join",
     "load",
     "locked_dropout",
-    "misclassified",
     "outputs_matching",
     "parallel",
     "parameters_matching",
@@ -184,3 +182,7 @@ __all__ = [
     "repeat",
     "spatial_dropout",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted((*__all__, *_FITTING, *_ESTIMATORS))

@@ -40,6 +40,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def checked(who: str, name: str, value: Any) -> Any:
     """Return an activation's name, or a callable; None is linear."""
+    if isinstance(value, type) and issubclass(value, nn.Module):
+        value = value()
     if isinstance(value, nn.Module) and any(True for _ in value.parameters()):
         raise InvalidType(messages.activation_with_weights(who, name, value))
     if value is None or callable(value):

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
+from noisegate.core import checks
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from . import messages, options, shapes
@@ -60,12 +62,8 @@ class Input(Layer):
             self.expected = None
 
     def _assign(self, name: str, value: Any) -> None:
-        raise InvalidValue(messages.has_parameters(self.shown, name))
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its size is to be taken from data."""
-        return self.expected is None
+        if value is not self.arguments[name]:
+            raise InvalidValue(messages.has_parameters(self.shown, name))
 
     def shape_rule(self, *given: Shape) -> Shape:
         """Return what is known of the input's shape from both sides."""
@@ -79,7 +77,9 @@ class Input(Layer):
         """Return the input, once its shape has been compared."""
         expected = self.expected
         if expected is not None and not shapes.fits(expected, x.shape):
-            raise InvalidValue(messages.other_input(self.shown, expected, tuple(x.shape)))
+            raise InvalidValue(
+                messages.other_input(self.shown, shapes.shown(expected), tuple(x.shape))
+            )
         return x
 
 
@@ -115,6 +115,7 @@ class Concatenate(Layer):
     """Several inputs side by side along an axis."""
 
     PARAMETERS = _given(Parameter("axis", _PLACE, default=-1))
+    CHECKS: ClassVar[Mapping[str, options.Check]] = {"axis": options.axis}
     merges = True
 
     def shape_rule(self, *given: Shape) -> Shape:
@@ -133,6 +134,13 @@ class Concatenate(Layer):
         extents = [shape[axis] for shape in given]
         total = None if None in extents else sum(e for e in extents if e is not None)
         return (*first[:axis], total, *first[axis + 1 :])
+
+    def merged_mask(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
+        """Return the masks side by side along time; elsewhere what all have."""
+        if self.arguments["axis"] % given[0].ndim != 1 or all(mask is None for mask in masks):
+            return super().merged_mask(given, masks)
+        pairs = zip(given, masks, strict=True)
+        return torch.cat([_or_all(mask, x) for x, mask in pairs], dim=1)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return the inputs side by side."""
@@ -171,6 +179,9 @@ class Masking(Layer):
     """
 
     PARAMETERS = _given(Parameter("mask_value", _PLACE, default=0.0))
+    CHECKS: ClassVar[Mapping[str, options.Check]] = {
+        "mask_value": options.Named("number", checks.number),
+    }
     makes_mask = True
 
     def shape_rule(self, *given: Shape) -> Shape:
@@ -193,21 +204,55 @@ class Masking(Layer):
 class Wrapped(Layer):
     """A module of the user's as a layer; the network has the module itself for its child."""
 
+    merges = True
+
     def __init__(self, module: nn.Module) -> None:
         nn.Module.__init__(self)
         self._start(COMMON)
         self._accept({})
         self.module = module
-        self.built = True
+        self.built = self.nested is None or self.nested.complete_now
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return f"`{self.name}`" if self.name else self.default_name
 
     @property
     def default_name(self) -> str:
         """The class of the module."""
         return type(self.module).__name__
 
+    @property
+    def nested(self) -> Any:
+        """The module, if it is a network."""
+        return self.module if hasattr(self.module, "complete") else None
+
+    def can_build(self, *given: Shape) -> bool:
+        """Return whether the network within can make its parameters for this shape."""
+        if self.nested is None or self.nested.complete_now:
+            return True
+        ready: bool = self.nested.can_complete(*given)
+        return ready
+
+    def build(self, *given: Shape, device: Any = None, dtype: Any = None) -> None:
+        """Make the parameters of the network within."""
+        if self.nested is not None and not self.nested.complete_now:
+            like = torch.empty(0, device=device, dtype=dtype)
+            self.nested.complete(*given, like=like if device is not None else None)
+        self.built = True
+
+    def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
+        """Return the mask; the network drops it where the module's output has another time."""
+        return mask
+
     def shape_rule(self, *given: Shape) -> Shape:
         """Return the shape that a run of the module gives; unknown extents are tried twice."""
-        runs = [_run(self.module, [_filled(s, extra) for s in given]) for extra in (2, 3)]
+        if self.nested is not None:
+            shape: Shape = self.nested.get_output_shape(*given)
+            return shape
+        pairs = ((2, 64), (3, 65))
+        runs = [_run(self.module, [_filled(shape, *pair) for shape in given]) for pair in pairs]
         return tuple(
             a if a == b else None for a, b in zip(*(run.shape for run in runs), strict=True)
         )
@@ -221,21 +266,29 @@ class Wrapped(Layer):
         return repr(self.module)
 
 
-def _filled(shape: Shape, extra: int) -> tuple[int, ...]:
-    return tuple(extra if extent is None else extent for extent in shape)
+def _or_all(mask: Tensor | None, x: Tensor) -> Tensor:
+    return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+
+
+def _filled(shape: Shape, batch: int, other: int) -> tuple[int, ...]:
+    """Return a shape with numbers for what is not known: a small batch, and large maps."""
+    first = batch if shape[0] is None else shape[0]
+    return (first, *(other if extent is None else extent for extent in shape[1:]))
 
 
 def _run(module: nn.Module, extents: Sequence[tuple[int, ...]]) -> Tensor:
-    """Return what a module makes of zeros, where it costs nothing: without data."""
-    inputs = [torch.zeros(e, device="meta") for e in extents]
-    try:
-        with torch.no_grad():
-            output = copy.deepcopy(module).to("meta").eval()(*inputs)
-    except NotImplementedError:  # an operation that needs data
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            output = copy.deepcopy(module).cpu().eval()(*(torch.zeros(e) for e in extents))
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise ValueError(str(error).splitlines()[0]) from None
+    """Return what a module makes of zeros, where that costs nothing if it can: without data."""
+    lazy = any(isinstance(p, UninitializedParameter) for p in module.parameters())
+    for device in ("cpu",) if lazy else ("meta", "cpu"):
+        inputs = [torch.zeros(extent, device=device) for extent in extents]
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                output = copy.deepcopy(module).to(device).eval()(*inputs)
+            break
+        except Exception as error:  # whatever a module of the user's raises
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    else:
+        raise ValueError(reason.rstrip("."))
     if not isinstance(output, Tensor):
         raise ValueError(f"it must return a tensor, and returns {type(output).__name__}")
     return output

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ def is_sizes(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def build(network: Any, activation: Any, x: Tensor, outputs: int) -> nn.Module:
+def build(network: Any, activation: Any, x: Tensor, outputs: int, targets: str = "y") -> nn.Module:
     """Return a network of its own for data.
 
     Parameters
@@ -36,9 +37,11 @@ def build(network: Any, activation: Any, x: Tensor, outputs: int) -> nn.Module:
         The inputs.
     outputs : int
         How many the data ask for.
+    targets : str
+        What the data are called that ask for them.
     """
     if is_sizes(network):
-        return _of_sizes(network, activation, x, outputs)
+        return _of_sizes(network, activation, x, outputs, targets)
     if isinstance(network, Layer):
         network = join(network)
     if not isinstance(network, nn.Module):
@@ -49,8 +52,8 @@ def build(network: Any, activation: Any, x: Tensor, outputs: int) -> nn.Module:
     return model
 
 
-def _of_sizes(sizes: Sizes, activation: Any, x: Tensor, outputs: int) -> Network:
-    known = list(sizes)
+def _of_sizes(sizes: Sizes, activation: Any, x: Tensor, outputs: int, targets: str) -> Network:
+    known: list[Any] = [index(n) if n is not None and _is_size(n) else n for n in sizes]
     inner = all(_is_size(size) for size in known[1:-1])
     ends = len(known) > 1 and all(size is None or _is_size(size) for size in (known[0], known[-1]))
     if not inner or not ends:
@@ -58,7 +61,7 @@ def _of_sizes(sizes: Sizes, activation: Any, x: Tensor, outputs: int) -> Network
     features = x.shape[-1]
     for where, given, data, found in (
         ("input", known[0], "X", features),
-        ("output", known[-1], "y", outputs),
+        ("output", known[-1], targets, outputs),
     ):
         if given is not None and given != found:
             raise InvalidValue(messages.other_size(where, given, data, found))
@@ -74,7 +77,7 @@ def _of_sizes(sizes: Sizes, activation: Any, x: Tensor, outputs: int) -> Network
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return hasattr(value, "__index__") and not isinstance(value, bool) and index(value) >= 1
 
 
 def _fit_to(model: Network, x: Tensor) -> None:
@@ -95,13 +98,15 @@ def _fit_to(model: Network, x: Tensor) -> None:
         model.complete(shape, like=x if x.is_floating_point() else None)
 
 
-def check_outputs(model: nn.Module, allowed: Sequence[int], found: object) -> None:
+def check_outputs(
+    model: nn.Module, allowed: Sequence[int], found: object, targets: str = "y"
+) -> None:
     """Refuse a network whose outputs are not as many as the data ask for."""
     if not isinstance(model, Network) or len(model.exits) != 1:
         return
     size = model.output_shape[-1]
     if size is not None and size not in allowed:
-        raise InvalidValue(messages.other_size("output", size, "y", found))
+        raise InvalidValue(messages.other_size("output", size, targets, found))
 
 
 def takes_tokens(network: Any) -> bool:

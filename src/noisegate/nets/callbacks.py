@@ -16,18 +16,16 @@ from . import messages
 
 
 class Stopping(Callback):  # type: ignore[misc]
-    """Stops a training that has not become better for some epochs, and returns to the best.
+    """Stops a training whose validation is no better for some epochs, and returns to the best.
 
     Parameters
     ----------
     patience : int
         For how many epochs.
-    monitor : str
-        Which loss: ``valid_loss``, or ``train_loss`` where there is no validation.
     """
 
-    def __init__(self, patience: int, monitor: str) -> None:
-        self.patience, self.monitor = patience, monitor
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
 
     def on_train_begin(self, net: Any, **told: Any) -> None:
         """Begin with what there is."""
@@ -37,7 +35,7 @@ class Stopping(Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, net: Any, **told: Any) -> None:
         """Keep better weights; end the training when it has not become better for long."""
-        loss = net.history[-1, self.monitor]
+        loss = net.history[-1, "valid_loss"]
         if loss < self.lowest:
             self.lowest, self.waited = loss, 0
             self.weights = copy.deepcopy(net.module_.state_dict())
@@ -62,6 +60,24 @@ class Stopping(Callback):  # type: ignore[misc]
         self.weights = state["weights"]
 
 
+def read_checkpoint(path: Any) -> dict[str, Any] | None:
+    """Return what a checkpoint holds; None if there is no such file."""
+    path = Path(path)
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        if not set(state) >= _ENTRIES:
+            raise InvalidValue("it is no checkpoint of an estimator")
+    except Exception as error:
+        words = " ".join(str(error).split())[:200]
+        raise InvalidValue(messages.bad_checkpoint(path, words.rstrip("."))) from None
+    return state
+
+
+_ENTRIES = {"module", "optimizer", "history", "order", "generator", "noise", "stopping", "seeds"}
+
+
 class Checkpoint(Callback):  # type: ignore[misc]
     """Writes, after each epoch, one file from which training goes on as if never interrupted.
 
@@ -73,10 +89,22 @@ class Checkpoint(Callback):  # type: ignore[misc]
         The noise, whose steps are part of the state.
     stopping : Stopping, optional
         What counts the epochs without progress.
+    seeds : list of int
+        The seeds of the training.
+    state : dict, optional
+        What to go on from.
     """
 
-    def __init__(self, path: Any, session: Any, stopping: Stopping | None) -> None:
+    def __init__(
+        self,
+        path: Any,
+        session: Any,
+        stopping: Stopping | None,
+        seeds: list[int],
+        state: dict[str, Any] | None,
+    ) -> None:
         self.path, self.session, self.stopping = Path(path), session, stopping
+        self.seeds, self.state = seeds, state
 
     def on_epoch_end(self, net: Any, **told: Any) -> None:
         """Write the file."""
@@ -88,31 +116,27 @@ class Checkpoint(Callback):  # type: ignore[misc]
             "generator": torch.get_rng_state(),
             "noise": json.dumps([handle.state() for handle in self.session.handles]),
             "stopping": None if self.stopping is None else self.stopping.state(),
+            "seeds": self.seeds,
         }
         beside = self.path.with_name(f".{self.path.name}.part")
         torch.save(state, beside)
         os.replace(beside, self.path)
 
     def resume(self, net: Any) -> None:
-        """Go on from the file, if there is one."""
-        if not self.path.exists():
-            return
+        """Go on from the state."""
+        state = self.state
+        assert state is not None
+        noise = json.loads(state["noise"])
         try:
-            state = torch.load(self.path, weights_only=True)
-            module, noise = state["module"], json.loads(state["noise"])
-        except Exception as error:
+            if len(noise) != len(self.session.handles):
+                raise ValueError("its noise is another")
+            net.module_.load_state_dict(state["module"])
+            for handle, given in zip(self.session.handles, noise, strict=True):
+                handle.load_state(given)
+            net.optimizer_.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
             words = " ".join(str(error).split())[:200]
-            raise InvalidValue(messages.bad_checkpoint(self.path, words)) from None
-        if len(noise) != len(self.session.handles):
-            raise InvalidValue(messages.bad_checkpoint(self.path, "its noise is another"))
-        try:
-            net.module_.load_state_dict(module)
-        except RuntimeError as error:
-            words = " ".join(str(error).split())[:200]
-            raise InvalidValue(messages.bad_checkpoint(self.path, words)) from None
-        for handle, given in zip(self.session.handles, noise, strict=True):
-            handle.load_state(given)
-        net.optimizer_.load_state_dict(state["optimizer"])
+            raise InvalidValue(messages.bad_checkpoint(self.path, words.rstrip("."))) from None
         net.history = History(json.loads(state["history"]))
         net.order_ = state["order"]
         torch.set_rng_state(state["generator"])

@@ -1,6 +1,8 @@
 """Layers and networks as dicts that JSON can hold, and back."""
 
+import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,9 @@ def encoded(who: str, name: str, value: Any) -> Any:
     if isinstance(value, AxisSlice | Schedule):
         return value.config()
     if isinstance(value, Kind):
-        return value.config()
+        if type(value).__module__.startswith("noisegate."):
+            return value.config()
+        return {"custom": type(value).__name__, "numbers": value.config()}
     if isinstance(value, Network):
         return {"network": network_config(value)}
     if isinstance(value, Layer):
@@ -43,8 +47,10 @@ def encoded(who: str, name: str, value: Any) -> Any:
         return [encoded(who, name, part) for part in value]
     if isinstance(value, torch.dtype | torch.device):
         return {"torch": str(value).removeprefix("torch.")}
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return {"array": value.tolist()}
+    if isinstance(value, torch.Tensor):
+        return {"tensor": value.tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": str(value.dtype)}
     if hasattr(value, "config") and type(value).__module__ == penalties.__name__:
         return value.config()
     word = _name_of(value)
@@ -64,27 +70,33 @@ def _name_of(value: Any) -> str | None:
 
 
 def customs(network: Network) -> dict[str, Any]:
-    """Return what of a network is the user's own, by the name that a file has for it."""
-    found: dict[str, Any] = {}
+    """Return what of a network is the user's own, by name, as `load` takes it."""
+    found: dict[str, tuple[Any, bool]] = {}
 
-    def note(value: Any, unique: bool = True) -> None:
+    def note(value: Any, layer: bool = False) -> None:
         if isinstance(value, Wrapped):
-            note(value.module, False)
+            note(value.module, True)
         elif isinstance(value, Network):
-            for layer in value.layers.values():
-                note(layer)
+            for own in value.layers.values():
+                note(own)
         elif isinstance(value, Layer):
             for part in value.own_arguments().values():
                 note(part)
+        elif isinstance(value, Kind) and not type(value).__module__.startswith("noisegate."):
+            found.setdefault(type(value).__name__, (type(value), False))
         elif isinstance(value, nn.Module) or (callable(value) and not _ours(value)):
             word = _name_of(value) or ""
-            other = found.setdefault(word, value)
-            same = other is value or (not unique and type(other) is type(value))
+            # Of a module that is a layer, each layer of its class gets a copy.
+            other, as_layer_too = found.setdefault(word, (value, layer))
+            same = other is value or (layer and as_layer_too and type(other) is type(value))
             if not same:
                 raise InvalidValue(messages.two_of_a_name(word))
 
     note(network)
-    return found
+    return {
+        word: partial(copy.deepcopy, value) if layer else value
+        for word, (value, layer) in found.items()
+    }
 
 
 def _ours(value: Any) -> bool:
@@ -102,7 +114,8 @@ def layer_config(layer: Layer) -> dict[str, Any]:
     frozen = [n for n, p in layer.named_parameters() if not p.requires_grad]
     return {
         "class": type(layer).__name__,
-        "config": layer.get_config(),
+        # The name that was given: what is counted is counted anew.
+        "config": {**layer.get_config(), "name": layer.given_name},
         "variables": layer.made,
         "frozen": frozen if layer.trainable else [],
     }
@@ -110,10 +123,13 @@ def layer_config(layer: Layer) -> dict[str, Any]:
 
 def network_config(network: Network) -> dict[str, Any]:
     """Return a network as a dict that JSON can hold; the weights are apart."""
-    layers = [
-        {"name": name, "takes": list(network.sources[name]), **layer_config(layer)}
-        for name, layer in network.layers.items()
-    ]
+    layers, modules = [], dict[int, str]()
+    for name, layer in network.layers.items():
+        entry = {"name": name, "takes": list(network.sources[name])}
+        first = modules.setdefault(id(getattr(layer, "module", layer)), name)
+        # A module that is used twice is one module again.
+        entry |= layer_config(layer) if first == name else {"class": "again", "config": first}
+        layers.append(entry)
     return {
         "noisegate": VERSION,
         "layers": layers,
@@ -127,23 +143,37 @@ class _Reader:
 
     def __init__(self, custom: Mapping[str, Any]) -> None:
         self.custom, self.used = custom, set[int]()
+        self.made: list[tuple[Layer, Mapping[str, Any]]] = []
 
     def network(self, config: Mapping[str, Any]) -> Network:
         made: dict[str, Layer] = {}
         sources: dict[Layer, tuple[Layer, ...]] = {}
         for entry in config["layers"]:
-            layer = self.layer(entry)
+            again = entry["class"] == "again"
+            layer = Wrapped(made[entry["config"]].module) if again else self.layer(entry)
             made[entry["name"]] = layer
             sources[layer] = tuple(made[name] for name in entry["takes"])
         known = {layer: name for name, layer in made.items()}
         network = Network(Graph(sources, tuple(made[n] for n in config["exits"])), known)
         if config["shapes"]:
             network.complete(*(tuple(config["shapes"][name]) for name in network.entries))
-        for entry in config["layers"]:
-            _finish(made[entry["name"]], entry)
         return network
 
+    def finish(self) -> None:
+        """Make the variables that layers were given, and freeze what was frozen."""
+        for layer, entry in self.made:
+            _make_variables(layer, entry, built=True)
+            for name, parameter in layer.named_parameters() if entry.get("frozen") else ():
+                parameter.requires_grad_(name not in entry["frozen"])
+
     def layer(self, entry: Mapping[str, Any]) -> Layer:
+        layer = self._layer(entry)
+        # In the order in which they were made, of which optimizers make use.
+        _make_variables(layer, entry, built=False)
+        self.made.append((layer, entry))
+        return layer
+
+    def _layer(self, entry: Mapping[str, Any]) -> Layer:
         from .layers import LAYERS
 
         name, config = entry["class"], entry["config"]
@@ -155,8 +185,6 @@ class _Reader:
             raise InvalidValue(messages.unknown_class(name, list(LAYERS)))
         words = {n: self._decoded(f"`{config.get('name')}`", v) for n, v in config.items()}
         layer_name = words.pop("name", None)
-        if name == "NoiseLayer":
-            return LAYERS[name](words.pop("kind"), name=layer_name, **words)
         if name == "Input" and words.get("batch_shape") is not None:
             words["shape"] = None
         return LAYERS[name](name=layer_name, **words)
@@ -186,15 +214,22 @@ class _Reader:
             return self.layer(value["layer"])
         if "network" in value:
             return self.network(value["network"])
+        if "numbers" in value:
+            kind = self._custom(value["custom"], where)
+            return kinds.from_config(value["numbers"], [kind])
         if "custom" in value:
             return self._custom(value["custom"], where)
         if "kind" in value:
             return kinds.from_config(dict(value))
+        if "live" in value:
+            return torch.tensor(value["live"])
         if "torch" in value:
             word = value["torch"]
             return getattr(torch, word) if hasattr(torch, word) else torch.device(word)
+        if "tensor" in value:
+            return torch.tensor(value["tensor"], dtype=getattr(torch, value["dtype"]))
         if "array" in value:
-            return np.asarray(value["array"])
+            return np.asarray(value["array"], value["dtype"])
         if "slice" in value:
             return slice(*value["slice"])
         if "schedule" in value:
@@ -202,12 +237,11 @@ class _Reader:
         return dict(value)
 
 
-def _finish(layer: Layer, entry: Mapping[str, Any]) -> None:
-    """Make the variables that a layer was given, and freeze what was frozen."""
+def _make_variables(layer: Layer, entry: Mapping[str, Any], built: bool) -> None:
     for name, made in entry.get("variables", {}).items():
-        layer.variable(0.0, name, tuple(made["shape"]), made["trainable"])
-    for name, parameter in layer.named_parameters() if entry.get("frozen") else ():
-        parameter.requires_grad_(name not in entry["frozen"])
+        if made["built"] == built:
+            layer.variable(0.0, name, tuple(made["shape"]), made["trainable"])
+            layer.made[name] = dict(made)
 
 
 def from_config(config: Mapping[str, Any], custom: Mapping[str, Any] | None = None) -> Any:
@@ -221,4 +255,6 @@ def from_config(config: Mapping[str, Any], custom: Mapping[str, Any] | None = No
         What is the user's own, by name: callables, and modules or what is called to make them.
     """
     reader = _Reader(custom or {})
-    return reader.network(config) if "layers" in config else reader.layer(config)
+    made = reader.network(config) if "layers" in config else reader.layer(config)
+    reader.finish()
+    return made

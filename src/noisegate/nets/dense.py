@@ -1,6 +1,8 @@
 """Dense layers, and those that bear the name of their activation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from inspect import Parameter
 from typing import Any, ClassVar
 
@@ -14,6 +16,24 @@ from noisegate.torch import PreActivation
 from . import activations, initializers, options, penalties
 from .shapes import Shape
 from .table import Row, TorchLayer, build_from, refuse_weights
+
+_SAMPLES: ContextVar[int | None] = ContextVar("samples of a batch", default=None)
+
+
+def samples_in_use() -> int | None:
+    """Return how many samples the rows of a batch are of, where they are steps of time."""
+    return _SAMPLES.get()
+
+
+@contextmanager
+def using_samples(count: int) -> Iterator[None]:
+    """Tell layers, for a block, how many samples the rows of their batch are of."""
+    token = _SAMPLES.set(_SAMPLES.get() or count)
+    try:
+        yield
+    finally:
+        _SAMPLES.reset(token)
+
 
 # Keras 1's words, and their checks.
 KERAS: dict[str, tuple[Any, options.Named]] = {
@@ -64,6 +84,10 @@ class DenseLayer(PreActivation, TorchLayer):
     def units(self) -> int | None:
         """How many units; None if it is an activation alone."""
         return self.arguments[self.units_word]  # type: ignore[no-any-return]
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Return the names of the parameters that it has or will have."""
+        return () if self.units is None else ("weight", "bias")
 
     def activation_function(self) -> Any:
         """Return the function that is applied to the pre-activation."""
@@ -128,7 +152,7 @@ class DenseLayer(PreActivation, TorchLayer):
     def _build_of_weights(self) -> None:
         values = [torch.as_tensor(np.asarray(v)) for v in self.arguments["weights"]]
         units, bias = self.units or 0, self.arguments["bias"]
-        inputs = values[0].shape[0] if values and values[0].ndim == 2 else 0
+        inputs = values[0].shape[0] if values and values[0].ndim == 2 else None
         refuse_weights(self, values, [(inputs, units)] + ([(units,)] if bias else []))
         super().build((None, inputs))
         self.set_weights(values)
@@ -160,8 +184,9 @@ class DenseLayer(PreActivation, TorchLayer):
         if self.__dict__.get("_at_pre"):
             z = self.pre(z)
         y = self.function(z)
-        if self.arguments["activity_regularizer"] is not None and self.training:
-            self.activity = y
+        if self.arguments["activity_regularizer"] is not None:
+            # With how many samples it has: over time, a sample is several rows.
+            self.activity = (y, samples_in_use() or len(y)) if self.training else None
         return y  # type: ignore[no-any-return]
 
     def penalty(self) -> Tensor | float:
@@ -174,9 +199,10 @@ class DenseLayer(PreActivation, TorchLayer):
         ):
             if given[word] is not None and w is not None:
                 total = total + given[word](w.T if w.ndim == 2 else w)
-        activity = self.__dict__.pop("activity", None)
+        activity = self.__dict__.get("activity")
         if activity is not None:
-            total = total + given["activity_regularizer"](activity) / len(activity)
+            y, samples = activity
+            total = total + given["activity_regularizer"](y) / max(1, samples)
         return total
 
     @property

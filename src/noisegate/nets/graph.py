@@ -70,6 +70,8 @@ def inferred(
             found[layer] = None
             continue
         try:
+            if layer.expected is not None and not shapes.fits(layer.expected, shapes_in[0]):
+                raise ValueError(f"it takes {shapes.shown(layer.expected)}")
             found[layer] = layer.shape_rule(*shapes_in)
         except ValueError as error:
             who = shown.get(layer, layer.shown)

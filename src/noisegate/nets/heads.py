@@ -61,6 +61,7 @@ class Head:
     ) -> None:
         self.classes, self.function = classes, function
         self.name, self.layer = last_layer(model)
+        self.followed = self.name is not None and (self.name,) != getattr(model, "exits", ())
         activation = _activation(self.layer)
         by_layer = "probabilities" if activation in ("softmax", "sigmoid") else "logits"
         self.output = output or by_layer
@@ -72,6 +73,7 @@ class Head:
     def watch(self, noisy: bool) -> None:
         """Begin to take the loss from the pre-activation, if nothing is put behind that."""
         known = isinstance(self.layer, DenseLayer) and self.output == "probabilities"
+        noisy = noisy or self.followed
         if known and not noisy and _activation(self.layer) in ("softmax", "sigmoid"):
             self._remove = self.layer.register_pre_activation_hook(self._keep).remove  # type: ignore[union-attr]
             self.exact = True
@@ -89,7 +91,7 @@ class Head:
     def check(self, outputs: Any) -> bool:
         """Return whether there is one output for two classes; refuse any other number."""
         if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 2:
-            raise InvalidValue(messages.no_class_axis(getattr(outputs, "shape", outputs)))
+            raise InvalidValue(messages.no_class_axis(tuple(getattr(outputs, "shape", ()))))
         count = int(outputs.shape[-1])
         if count == 1 and self.classes == 2:
             return True

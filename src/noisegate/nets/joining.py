@@ -68,9 +68,19 @@ def _chain(first: Graph, second: Graph) -> Graph:
     return Graph({**first.sources, **joined}, second.exits)
 
 
+def behind(value: Any) -> Graph:
+    """Return the graph of a layer and what it takes, by whatever it was joined."""
+    from .network import Network
+
+    if isinstance(value, Network) or not isinstance(value, Layer) or "source" in vars(value):
+        return graph_of(value)
+    graph = united([behind(source) for source in value.inputs]) if value.inputs else EMPTY
+    return Graph({**graph.sources, value: value.inputs}, (value,))
+
+
 def attach(layer: Layer, incoming: Any) -> None:
     """Let a layer take what `incoming` gives, as Lasagne's layers do."""
-    graph = graph_of(incoming)
+    graph = behind(incoming)
     if len(graph.exits) != 1:
         raise InvalidValue(messages.several_inputs(layer.shown, len(graph.exits)))
     layer.source = graph

@@ -1,10 +1,11 @@
 """What every layer has: a name, shapes, checked arguments, and its place in a graph."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import Parameter, Signature
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from noisegate.core import checks
@@ -14,6 +15,7 @@ from . import messages, names, options, shapes
 from .modes import in_mode, mode_of
 from .options import Option
 from .shapes import Shape
+from .tensors import as_tensor
 
 # What every layer may be given by name, and its default.
 COMMON: dict[str, Any] = {
@@ -24,7 +26,14 @@ COMMON: dict[str, Any] = {
     "input_dim": None,
     "input_length": None,
 }
-_COMMON_CHECKS = {"name": options.Named("a name, a format of names, or None", lambda w, n, v: v)}
+_OF_THE_INPUT = ("batch_input_shape", "input_dim", "input_length")
+_SHAPE = options.Named("a shape", lambda who, name, value: shapes.checked(who, value))
+_COMMON_CHECKS: dict[str, options.Check] = {
+    "name": options.Named("a name, a format of names, or None", lambda w, n, v: names.checked(v)),
+    "trainable": options.flag,
+    **dict.fromkeys(("input_shape", "batch_input_shape"), options.or_none(_SHAPE)),
+    **dict.fromkeys(("input_dim", "input_length"), options.or_none(options.size)),
+}
 
 
 class Joinable:
@@ -112,7 +121,7 @@ class Layer(Joinable, nn.Module):
         self.trainable = checks.flag(who, "trainable", common["trainable"])
         self.network_name: str | None = None
         self.inputs: tuple[Layer, ...] = ()
-        self.expected = _expected(who, common)
+        self.expected = self._told(who, common)
         self.common = {
             word: value
             for word, value in common.items()
@@ -122,6 +131,22 @@ class Layer(Joinable, nn.Module):
         self.output_shape: Shape | None = None
         self.made: dict[str, dict[str, Any]] = {}
         self.built = False
+
+    # What a length alone says of the input: whether features follow it.
+    has_features: ClassVar[bool] = True
+
+    def _told(self, who: str, common: Mapping[str, Any]) -> Shape | None:
+        """Return the shape of the input that the layer was told, the batch in front."""
+        batch, sample = common["batch_input_shape"], common["input_shape"]
+        if batch is not None:
+            return shapes.checked(who, batch)
+        if sample is not None:
+            return (None, *shapes.checked(who, sample))
+        dim, length = common["input_dim"], common["input_length"]
+        if length is not None:
+            features = shapes.checked(who, dim) if self.has_features else ()
+            return (None, *shapes.checked(who, length), *features)
+        return None if dim is None else (None, *shapes.checked(who, dim))
 
     def _accept(self, given: Mapping[str, Any]) -> None:
         who = type(self).__name__
@@ -145,10 +170,7 @@ class Layer(Joinable, nn.Module):
     def options(self) -> dict[str, Option]:
         """Every argument with the class that owns it and its check."""
         own = {n: Option(self.owner_of(n), self.check_of(n)) for n in self.own_arguments()}
-        common = {
-            "name": Option("Layer", _COMMON_CHECKS["name"]),
-            "trainable": Option("Layer", options.flag),
-        }
+        common = {n: Option("Layer", check) for n, check in _COMMON_CHECKS.items()}
         return dict(sorted({**own, **common}.items()))
 
     def own_arguments(self) -> dict[str, Any]:
@@ -176,8 +198,11 @@ class Layer(Joinable, nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an argument, checked; anything else as in any module."""
-        if name in self.__dict__.get("arguments", ()) and name not in self._parameters:
+        plain = not isinstance(value, Tensor | None) or name not in self._parameters
+        if name in self.__dict__.get("arguments", ()) and plain:
             self._assign(name, value)
+        elif name in _OF_THE_INPUT and "common" in self.__dict__:
+            self._tell(name, value)
         elif name == "trainable" and "trainable" in self.__dict__:
             flag = checks.flag(type(self).__name__, name, value)
             object.__setattr__(self, name, flag)
@@ -185,6 +210,13 @@ class Layer(Joinable, nn.Module):
                 parameter.requires_grad_(flag)
         else:
             super().__setattr__(name, value)
+
+    def _tell(self, name: str, value: Any) -> None:
+        if self.network_name is not None:
+            raise InvalidValue(messages.has_parameters(self.shown, name))
+        words = {**dict.fromkeys(COMMON), **self.common, name: value}
+        self.expected = self._told(type(self).__name__, words)
+        self.common = {word: given for word, given in words.items() if given is not None}
 
     def _assign(self, name: str, value: Any) -> None:
         who = type(self).__name__
@@ -214,6 +246,8 @@ class Layer(Joinable, nn.Module):
 
     @name.setter
     def name(self, value: Any) -> None:
+        if value in (self.given_name, self.network_name):
+            return
         if self.network_name is not None:
             raise InvalidValue(messages.named_already(self.network_name))
         self.given_name = names.checked(value)
@@ -260,9 +294,18 @@ class Layer(Joinable, nn.Module):
         """Make the parameters for a shape of the input, once."""
         self.built = True
 
+    def merged_mask(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
+        """Return what the masks of several inputs are together: a step is where all say so."""
+        known = [mask for mask in masks if mask is not None]
+        return torch.stack(known).all(0) if len(known) > 1 else next(iter(known), None)
+
     def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
         """Return the mask of the output's time steps, (samples, time): True is a step that is."""
         return mask if self.keeps_time else None
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Return the names of the parameters that it has or will have."""
+        return ()
 
     @property
     def variables(self) -> dict[str, Tensor]:
@@ -286,27 +329,36 @@ class Layer(Joinable, nn.Module):
         """
         from .initializers import value_of
 
-        if not isinstance(name, str) or not name.isidentifier() or hasattr(self, name):
+        known = isinstance(name, str) and name.isidentifier()
+        if not known or hasattr(self, name) or name in self.parameter_names():
             raise InvalidValue(messages.bad_variable(self.shown, name))
         tensor = value_of(self.shown, value, None if shape is None else tuple(shape))
         if trainable:
             self.register_parameter(name, nn.Parameter(tensor))
         else:
             self.register_buffer(name, tensor)
-        self.made[name] = {"shape": list(tensor.shape), "trainable": bool(trainable)}
+        made = {"shape": list(tensor.shape), "trainable": bool(trainable), "built": self.built}
+        self.made[name] = made
         return getattr(self, name)  # type: ignore[no-any-return]
 
     # Calls -------------------------------------------------------------------------------------
 
     def output(self, *inputs: Any, **mode: Any) -> Any:
         """Return the output, without noise unless ``training=True``, or ``deterministic=False``."""
-        with in_mode(self, mode_of(f"{type(self).__name__}.output", mode, False)):
-            return self(*inputs)
+        training = mode_of(f"{type(self).__name__}.output", mode, False)
+        with in_mode(self, training):
+            return self(*self._tensors(inputs, training))
 
     def get_output_for(self, *inputs: Any, **mode: Any) -> Any:
         """Return the output, with noise unless ``deterministic=True``: Lasagne's."""
-        with in_mode(self, mode_of(f"{type(self).__name__}.get_output_for", mode, True)):
-            return self(*inputs)
+        training = mode_of(f"{type(self).__name__}.get_output_for", mode, True)
+        with in_mode(self, training):
+            return self(*self._tensors(inputs, training))
+
+    def _tensors(self, inputs: Sequence[Any], training: bool) -> Sequence[Any]:
+        """Return arrays as tensors, but where the input itself is returned."""
+        passes = self.is_noise and not training
+        return inputs if passes else [as_tensor(x) for x in inputs]
 
     # Copies and words --------------------------------------------------------------------------
 
@@ -344,17 +396,3 @@ def _differs(value: Any, default: Any) -> bool:
         return bool(value != default)
     except (RuntimeError, ValueError):  # arrays
         return True
-
-
-def _expected(who: str, common: Mapping[str, Any]) -> Shape | None:
-    """Return the shape of the input that a layer was told, the batch in front."""
-    batch, sample = common["batch_input_shape"], common["input_shape"]
-    if batch is not None:
-        return shapes.checked(who, batch)
-    if sample is not None:
-        return (None, *shapes.checked(who, sample))
-    if common["input_dim"] is not None:
-        features = shapes.checked(who, common["input_dim"])
-        length = common["input_length"]
-        return (None, *(() if length is None else shapes.checked(who, length)), *features)
-    return None

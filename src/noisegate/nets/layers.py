@@ -11,7 +11,7 @@ from .layer import Layer
 from .noise import NOISES
 from .recurrent import recurrent
 from .shapes import Shape
-from .table import ROWS, Row, TorchLayer, layer_of
+from .table import FLATTEN, ROWS, FlattenLayer, Row, TorchLayer, layer_of
 from .time import TimeDistributed, embedding, time_distributed_dense
 
 
@@ -34,8 +34,8 @@ def _batch_norm() -> Any:
 
 
 def _is_layer(value: Any) -> bool:
-    ours = isinstance(value, type) and issubclass(value, Layer)
-    return ours and value not in (Layer, TorchLayer)
+    """Return whether something is a layer that is made here."""
+    return isinstance(value, type) and issubclass(value, Layer) and value.__module__ == __name__
 
 
 Dense = dense("Dense", None)
@@ -53,7 +53,7 @@ TimeDistributedDense = time_distributed_dense()
 Convolution1d, Convolution2d, Convolution3d = map(layer_of, ROWS[:3])
 MaxPooling1d, MaxPooling2d, MaxPooling3d = map(layer_of, ROWS[3:6])
 AveragePooling1d, AveragePooling2d, AveragePooling3d = map(layer_of, ROWS[6:9])
-Flatten = layer_of(ROWS[9])
+Flatten = layer_of(FLATTEN, FlattenLayer)
 BatchNorm = _batch_norm()
 LayerNorm = layer_of(Row("LayerNorm", nn.LayerNorm, _same, "normalized_shape", -1, keeps_time=True))
 Embedding = embedding()
@@ -88,6 +88,8 @@ dropout = Dropout
 # By name, as configs have it.
 LAYERS: dict[str, type[Layer]] = {
     kind.__name__: kind
-    for kind in (*globals().values(), Add, Concatenate, Input, Masking, Reshape, TimeDistributed)
-    if _is_layer(kind)
+    for kind in (
+        *filter(_is_layer, list(globals().values())),
+        *(Add, Concatenate, Input, Masking, Reshape, TimeDistributed),
+    )
 }

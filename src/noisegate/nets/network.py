@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from .joining import chained
 from .layer import Joinable, Layer
 from .modes import in_mode, mode_of
 from .recurrent import checked_mask
+from .tensors import as_tensor
 from .wiring import Wiring
 
 
@@ -135,15 +135,19 @@ class Network(Joinable, Wiring):
         entries = self.entries
         if len(inputs) != len(entries):
             raise InvalidValue(messages.input_count(len(inputs), entries))
-        if not all(layer.built for layer in self.layers.values()):
+        if not self.complete_now:
             known = [(None, *x.shape[1:]) for x in inputs]
             self.complete(*known, like=next((x for x in inputs if x.is_floating_point()), None))
         values: dict[str, Any] = dict(zip(entries, inputs, strict=True))
+        if mask is not None and not inputs[0].shape[0]:
+            mask = None  # of no samples
         if mask is None and self._wanted is None and not self._makes_masks():
             return self._unmasked(values)
         masks: dict[str, Tensor | None] = {}
         if mask is not None:
-            masks = {n: checked_mask(mask, x) for n, x in values.items()}
+            extents = getattr(mask, "shape", None)
+            fitting = {n: x for n, x in values.items() if x.shape[:2] == extents}
+            masks = {n: checked_mask(mask, x) for n, x in (fitting or values).items()}
         for name, layer in self.layers.items():
             given = [values[s] for s in self.sources[name]] or [values[name]]
             masked = [masks.get(s) for s in self.sources[name]] or [masks.get(name)]
@@ -173,12 +177,13 @@ class Network(Joinable, Wiring):
         name: str,
         masks: dict[str, Tensor | None],
     ) -> Any:
-        known = [m for m in masked if m is not None]
-        mask = None
-        if known:
-            mask = known[0] if len(known) == 1 else torch.stack(known).all(0)
-        y = module(*given, mask=mask) if layer.takes_mask and known else module(*given)
-        masks[name] = layer.compute_mask(given[0], mask)
+        mask = layer.merged_mask(given, masked)
+        y = module(*given, mask=mask) if layer.takes_mask and mask is not None else module(*given)
+        mask = layer.compute_mask(given[0], mask)
+        if mask is not None and isinstance(layer, Wrapped):
+            # Whether a module of the user's keeps the time, its output tells.
+            mask = mask if y.ndim > 2 and y.shape[:2] == mask.shape else None
+        masks[name] = mask
         return y
 
     def output(self, *inputs: Any, mask: Any = None, **mode: Any) -> Any:
@@ -205,7 +210,8 @@ class Network(Joinable, Wiring):
         training, deterministic : bool
             Whether noise acts; it does not unless it is said.
         """
-        wanted = [self._name_of(layer) for layer in layers]
+        several = [layers] if isinstance(layers, str | nn.Module) else layers
+        wanted = [self._name_of(layer) for layer in several]
         with in_mode(self, mode_of("Network.outputs", mode, False)), self._recorded() as found:
             self._called(inputs, mask)
         return [found["values"][name] for name in wanted]
@@ -226,7 +232,7 @@ class Network(Joinable, Wiring):
 
     def _called(self, inputs: Sequence[Any], mask: Any) -> Any:
         given = [as_tensor(x) for x in inputs]
-        return self(*given) if mask is None else self(*given, mask=mask)
+        return self(*given) if mask is None else self(*given, mask=as_tensor(mask))
 
     # Penalties, words, copies ------------------------------------------------------------------
 
@@ -240,6 +246,12 @@ class Network(Joinable, Wiring):
     def constrain(self) -> None:
         """Let all weights be what their constraints allow, after a step of training."""
         constrain(self)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the network, without its weights, as a dict that JSON can hold."""
+        from .config import network_config
+
+        return network_config(self)
 
     def summary(self) -> Report:
         """Return a table of the layers: name, class, what it takes, shape, parameters."""
@@ -266,6 +278,8 @@ class Network(Joinable, Wiring):
         """Set arguments of layers, as ``layer__argument``; return the network."""
         for word, value in params.items():
             name, _, argument = word.partition("__")
+            if self.layers.get(word) is value:
+                continue  # as `get_params` gives it
             if name not in self.layers or not argument:
                 known = list(self.get_params())
                 raise InvalidType(messages.unknown_mode_of_params(word, known))
@@ -282,11 +296,8 @@ class Network(Joinable, Wiring):
 
     def __repr__(self) -> str:
         """Return the shapes at both ends, and how many layers there are between."""
-        found = self._found_shapes()
-        ends = []
-        for side in (self.entries, self.exits):
-            several = [shapes.shown(found[self.layers[n]]) for n in side]
-            ends.append(several[0] if len(several) == 1 else f"[{', '.join(several)}]")
+        several = [[shapes.shown(shape) for shape in side] for side in self.ends]
+        ends = [side[0] if len(side) == 1 else f"[{', '.join(side)}]" for side in several]
         count = len(self.layers)
         if not count:
             return "an empty network"
@@ -297,11 +308,3 @@ class Network(Joinable, Wiring):
         from .saving import save
 
         save(self, path)
-
-
-def as_tensor(x: Any) -> Any:
-    """Return a tensor of an array; floating numbers in torch's default precision."""
-    if isinstance(x, Tensor) or not isinstance(x, np.ndarray | list | float | int):
-        return x
-    tensor = torch.as_tensor(np.asarray(x))
-    return tensor.to(torch.get_default_dtype()) if tensor.is_floating_point() else tensor

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 import noisegate.torch as face
 from noisegate.core import axes, checks, presets
 from noisegate.core import messages as sentences
+from noisegate.core.apply import prepare
 from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.keys import SEED_BITS, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.layers import LAYERS
 from noisegate.core.window import DefaultAxis
@@ -20,6 +22,10 @@ from . import messages, shapes
 from .layer import COMMON, Layer
 from .options import Check, Option, anything, kind_s
 from .shapes import Shape
+
+# What says which noise, and where it is written.
+_SEEDING = ("inplace", "seed", "site", "sample_axis")
+_ANY_KEY = Stream(0).site("").at(0)
 
 _INCOMING = Parameter("incoming", Parameter.POSITIONAL_OR_KEYWORD, default=None)
 
@@ -41,8 +47,9 @@ class NoiseInNetwork(Layer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         incoming, args, kwargs = split_incoming(args, kwargs)
         common = {word: kwargs.pop(word, default) for word, default in COMMON.items()}
-        live, args, kwargs = _live_rate(type(self), args, kwargs)
-        super(Layer, self).__init__(*args, **kwargs)
+        kwargs = _by_name(type(self), args, kwargs)
+        live, kwargs = _live_rate(type(self), kwargs)
+        super(Layer, self).__init__(**kwargs)
         self._start(common)
         self.built = True
         if live is not None:
@@ -55,6 +62,7 @@ class NoiseInNetwork(Layer):
 
         if isinstance(incoming, tuple | list):
             self.expected = shapes.checked(type(self).__name__, incoming)
+            self.common["batch_input_shape"] = self.expected
             self.wired((), self.expected, self.get_output_shape(self.expected))
         else:
             attach(self, incoming)
@@ -70,8 +78,25 @@ class NoiseInNetwork(Layer):
         """Set an argument of the kind, or a live rate in its place; else as in any layer."""
         if name in self.__dict__.get("_buffers", ()) and name in self.__dict__.get("arguments", ()):
             self._assign(name, value)
+        elif name in _SEEDING and "given_name" in self.__dict__:
+            super().__setattr__(name, self._seeding(name, value))
         else:
             super().__setattr__(name, value)
+
+    def _seeding(self, name: str, value: Any) -> Any:
+        """Return what says which noise, checked."""
+        who = type(self).__name__
+        if name == "inplace":
+            return checks.flag(who, name, value)
+        if name == "seed" and value is not None:
+            if self.site is None:
+                raise InvalidValue(sentences.seed_without_site(who))
+            return checks.whole(who, name, value, SEED_BITS)
+        if name == "site" and value is not None:
+            if self.seed is None:
+                raise InvalidValue(sentences.site_without_seed(who))
+            Stream(self.seed).site(value)
+        return value
 
     def __getattr__(self, name: str) -> Any:
         """Return a live rate, or an argument of the kind."""
@@ -88,13 +113,16 @@ class NoiseInNetwork(Layer):
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of the noise, by name."""
+        if self.definition is None:
+            return {"kind": self.kind}
         given = dict(self.arguments)
         given.update({name: getattr(self.kind, name) for name in given if name in self._stored()})
         seeded = {} if self.seed is None else {"seed": self.seed, "site": self.site}
         axis = (
             {} if isinstance(self.sample_axis, DefaultAxis) else {"sample_axis": self.sample_axis}
         )
-        return {**given, **seeded, **axis}
+        place = {"inplace": True} if self.inplace else {}
+        return {**given, **seeded, **axis, **place}
 
     def _stored(self) -> list[str]:
         return [name for name in self.kind.names() if name in self.arguments]
@@ -102,7 +130,8 @@ class NoiseInNetwork(Layer):
     @property
     def options(self) -> dict[str, Option]:
         """Every argument with the class that owns it and its check."""
-        words = {n: Option("NoiseLayer", anything) for n in ("seed", "site")}
+        known = _SEEDING if self.definition and self.definition.inplace else _SEEDING[1:]
+        words = {n: Option("NoiseLayer", anything) for n in known}
         return dict(sorted({**super().options, **words}.items()))
 
     @classmethod
@@ -117,7 +146,7 @@ class NoiseInNetwork(Layer):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return every argument by name."""
-        words = {"seed": self.seed, "site": self.site}
+        words = {n: getattr(self, n) for n in self.options if n in _SEEDING}
         return {
             **self.own_arguments(),
             **words,
@@ -128,13 +157,26 @@ class NoiseInNetwork(Layer):
     def shape_rule(self, *given: Shape) -> Shape:
         """Return the shape of the input; raise ValueError if the noise does not take its rank."""
         shape = tuple(2 if extent is None else extent for extent in given[0])
+        if self.definition is not None and self.definition.inputs is not None:
+            forms = self.definition.inputs(**self.arguments)
+            if all(len(shape) not in form.ranks for form in forms):
+                raise ValueError(f"it takes {' or '.join(form.words for form in forms)}")
+        shared = self.kind.shared
+        for axis in () if isinstance(shared, slice) else shared:
+            if not -len(shape) <= axis < len(shape):
+                raise ValueError(f"it has no axis {axis} to share")
+        axis = self._axis_of(shape)
         try:
-            if self.definition is not None:
-                self.definition.sample_axis(self.arguments, shape, self.sample_axis)
-            self._resolved(shape)
+            window, _ = prepare(self.kind, _ANY_KEY, shape, None, axis, {})
+            self.kind.check_window(window)
         except InvalidValue as error:
             raise ValueError(str(error)) from None
         return given[0]
+
+    def _axis_of(self, shape: tuple[int, ...]) -> Any:
+        if self.definition is None:
+            return self.sample_axis
+        return self.definition.sample_axis(self.arguments, shape, self.sample_axis)
 
     def _resolved(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         found = axes.resolve_all(type(self.kind).__name__, "shared_axes", self.kind.shared, shape)
@@ -147,9 +189,27 @@ class NoiseInNetwork(Layer):
             shape = tuple(2 if extent is None else extent for extent in given)
             self._assign("shared_axes", self._resolved(shape))
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments as a dict that JSON can hold; a live rate stays one."""
+        config = super().get_config()
+        rate = self._buffers.get(self.kind.RATE)
+        return config if rate is None else {**config, self.kind.RATE: {"live": float(rate)}}
+
     def __repr__(self) -> str:
         """Return the layer as it is written."""
         return Layer.__repr__(self)
+
+
+def _by_name(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments by name; by place they are in Lasagne's order, those of the kind."""
+    names = list(getattr(kind, "PARAMETERS", ())) or ["kind"]
+    if len(args) > len(names):
+        raise InvalidType(sentences.too_many(kind.__name__, names, len(args)))
+    given = dict(zip(names, args, strict=False))
+    for name in given:
+        if name in kwargs:
+            raise InvalidType(messages.given_twice(kind.__name__, name))
+    return {**given, **kwargs}
 
 
 def split_incoming(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -162,22 +222,17 @@ def split_incoming(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return None, args, kwargs
 
 
-def _live_rate(kind: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _live_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict[str, Any]]:
     """Return the rate where it is a tensor, and the arguments with its number in its place."""
     definition = getattr(kind, "definition", None)
-    if definition is None:
-        return None, args, kwargs
-    rate = kwargs.get(definition.rate, args[0] if args else None)
-    if not isinstance(rate, Tensor):
-        return None, args, kwargs
+    rate = None if definition is None else kwargs.get(definition.rate)
+    if definition is None or not isinstance(rate, Tensor):
+        return None, kwargs
     if rate.ndim or not rate.is_floating_point() or rate.requires_grad:
         raise InvalidType(messages.live_rate(kind.__name__, definition.rate, rate))
     if kind.__name__ == "ConcreteDropout" or kind.__name__.startswith("DropBlock"):
         raise InvalidType(messages.no_live_rate(kind.__name__, definition.rate))
-    number = float(rate)
-    if definition.rate in kwargs:
-        return rate, args, {**kwargs, definition.rate: number}
-    return rate, (number, *args[1:]), kwargs
+    return rate, {**kwargs, definition.rate: float(rate)}
 
 
 def _parameters(kind: type[NoiseLayer]) -> Mapping[str, Parameter]:
@@ -189,7 +244,11 @@ def _parameters(kind: type[NoiseLayer]) -> Mapping[str, Parameter]:
 def _signature(kind: type[NoiseLayer]) -> Signature:
     """Return what a layer takes in a network."""
     words = [Parameter(w, Parameter.KEYWORD_ONLY, default=d) for w, d in COMMON.items()]
-    own = list(signature(kind).parameters.values())
+    given = signature(kind).parameters
+    kinds = _parameters(kind) or {"kind": given["kind"]}
+    rest = (p.replace(kind=Parameter.KEYWORD_ONLY) for n, p in given.items() if n not in kinds)
+    by_place = (p.replace(kind=Parameter.POSITIONAL_OR_KEYWORD) for p in kinds.values())
+    own = [*by_place, *rest]
     needed = any(p.default is Parameter.empty for p in own)
     first = _INCOMING.replace(default=Parameter.empty) if needed else _INCOMING
     return Signature([first, *own, *words])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -24,6 +25,10 @@ from .regularizers.terms import Layers
 
 # Keywords of `fit`, `predict` and the others.
 WORDS = (*SHORTHANDS, "dropout", "noise", "regularizers")
+
+
+# Names of the clean outputs end so; rules; and a seed of their own.
+Stage = tuple[str, dict[str, Any], int | None]
 
 
 @dataclass
@@ -72,13 +77,19 @@ class Noises:
         return not (self.dropout or self.noise or self.active)
 
     @property
+    def acts(self) -> bool:
+        """Whether something changes an output."""
+        change = (isinstance(r, NoiseRegularizer) or r.modifies for r in self.active)
+        return bool(self.dropout or self.noise) or any(change)
+
+    @property
     def active(self) -> list[Regularizer]:
         """The regularizers, without noises of weight 0."""
         return [r for r in self.regularizers if not isinstance(r, NoiseRegularizer) or r.weight]
 
-    def stages(self, places: Places) -> list[tuple[str, dict[str, Any], int | None]]:
-        """Return what acts one after the other: a suffix, rules, and a seed of its own."""
-        found: list[tuple[str, dict[str, Any], int | None]] = []
+    def stages(self, places: Places) -> list[Stage | Regularizer]:
+        """Return what acts one after the other: rules, and regularizers that modify the graph."""
+        found: list[Stage | Regularizer] = []
         if self.dropout:
             found.append(("-predrop", self.dropout, None))
         if self.noise:
@@ -89,13 +100,25 @@ class Noises:
                 regularizer.matched = tuple(names)
                 rules = {places.sites[name]: regularizer.kind for name in names}
                 found.append((regularizer.SUFFIX, rules, regularizer.seed))
+            elif regularizer.modifies:
+                found.append(regularizer)
         return found
+
+    def seed_with(self, seed: int) -> int:
+        """Return the seed of a prediction: that of the call, and those of the regularizers."""
+        seeds = [r.seed for r in self.active if isinstance(r, NoiseRegularizer)]
+        if not seeds:
+            return seed
+        text = ",".join(map(str, (seed, *seeds)))
+        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
     def rules(self, places: Places) -> dict[str, Any]:
         """Return everything as rules of one injection, in the same order."""
         merged: dict[str, list[Any]] = {}
-        for _, rules, _ in self.stages(places):
-            for pattern, value in rules.items():
+        for stage in self.stages(places):
+            if isinstance(stage, Regularizer):
+                continue
+            for pattern, value in stage[1].items():
                 merged.setdefault(pattern, []).extend(
                     value if isinstance(value, list | tuple) else [value]
                 )
@@ -123,6 +146,8 @@ class Session:
         Whether noise acts in evaluation too.
     record : bool
         Whether all named outputs are recorded, with the clean ones.
+    own_seeds : bool
+        Whether regularizers have the seeds of their own, or that of the call.
     """
 
     def __init__(
@@ -132,8 +157,9 @@ class Session:
         seed: int,
         always: bool = False,
         record: bool = False,
+        own_seeds: bool = True,
     ) -> None:
-        self.model, self.noises = model, noises
+        self.model, self.noises, self.own_seeds = model, noises, own_seeds
         self.losses = [r for r in noises.active if r.has_loss]
         self.modifying = [r for r in noises.active if r.modifies]
         self.handles: list[Injection] = []
@@ -157,15 +183,19 @@ class Session:
         if any(r.needs_slopes for r in self.losses):
             for name in self._inputs(places):
                 self._undo.callback(places.put(name, _leaf))
-        stages = self.noises.stages(places)
-        for suffix, rules, own in stages:
-            self._inject(suffix, rules, seed if own is None else own, always, record)
-        for regularizer in self.modifying:
-            regularizer.matched = tuple(places.matching(regularizer.pattern))
-            for name in regularizer.matched:
-                self._undo.callback(places.put(name, self._modifier(regularizer, name)))
+        for stage in self.noises.stages(places):
+            if isinstance(stage, Regularizer):
+                stage.matched = tuple(places.matching(stage.pattern))
+                for name in stage.matched:
+                    modify = self._modifier(stage, name)
+                    self._undo.callback(places.put(name, modify, always))
+            else:
+                suffix, rules, own = stage
+                chosen = own if own is not None and self.own_seeds else seed
+                self._inject(suffix, rules, chosen, always, record)
         if self.recording is not None:
-            self.recording.record(list(places.sites))
+            self.recording.record(places.sites)
+            self.recording.record(places.last)
 
     def _inject(
         self, suffix: str, rules: Mapping[str, Any], seed: int, always: bool, record: bool
@@ -174,8 +204,9 @@ class Session:
         if record and self.recording is not None:
             # The clean values first: hooks run in the order in which they were put in.
             with Injection(self.model, rules, seed) as planned:
-                names = [self.places.names.get(site, site) for site in planned.sites]
-            self.recording.record(names, suffix)
+                names = self.places.names
+                clean = {f"{names.get(site, site)}{suffix}": site for site in planned.sites}
+            self.recording.record(clean)
         handle = Injection(self.model, rules, seed, always=always)
         self.handles.append(handle)
         self._undo.callback(handle.remove)
@@ -210,6 +241,17 @@ class Session:
         for regularizer in self.losses:
             total = total + regularizer.weight * regularizer.loss(self.layers, outputs)
         return total
+
+    @property
+    def steps(self) -> list[int]:
+        """The step that each injection is at."""
+        return [handle.step for handle in self.handles]
+
+    def go_on(self, steps: Sequence[int]) -> None:
+        """Go on from the steps of a session before, of other noises from its last."""
+        same = len(steps) == len(self.handles)
+        for i, handle in enumerate(self.handles):
+            handle.step = steps[i] if same else max(steps, default=0)
 
     def log(self) -> list[str]:
         """Return the report of each injection, as text."""

@@ -71,13 +71,10 @@ def or_none(check: Named) -> Named:
     )
 
 
-def instance_of(*kinds: type) -> Named:
-    """Return the check that a value is of some types."""
-    words = " or ".join(kind.__name__ for kind in kinds)
+def _axis(who: str, name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidType(messages.bad_axis(who, name, value))
+    return index(value)
 
-    def check(who: str, name: str, value: Any) -> Any:
-        if not isinstance(value, kinds):
-            raise InvalidType(messages.not_of_type(who, name, value, words))
-        return value
 
-    return Named(words, check)
+axis = Named("whole number", _axis)

@@ -1,6 +1,6 @@
 """The named outputs of a forward, and functions put at them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from noisegate.core.errors import UnmatchedRule
 from noisegate.core.messages import unmatched
-from noisegate.core.patterns import checked, matches, port_of
+from noisegate.core.patterns import ALIASES, checked, matches, port_of
 from noisegate.torch import Host
 
 # What theanets calls the parameters of a layer.
@@ -28,46 +28,66 @@ class Places:
             for name in known.names
             if port_of(name).name in ("pre", "out") and name not in mine
         }
-        self.names = {site: name for name, site in self.sites.items()}
         self.sites.pop(":out", None)
+        self.names = {site: name for name, site in self.sites.items()}
+        inputs = known.tokens[0] if known.takes_tokens else ":in"
         entries, exits = getattr(model, "entries", ["in"]), getattr(model, "exits", ["out"])
         # Inputs and outputs have the names of their layers; a model without such, theanets'.
-        for names, site in ((entries, ":in"), (exits, ":out")):
+        for names, site, place in ((entries, ":in", inputs), (exits, ":out", ":out")):
             if len(names) == 1:
-                self.names.setdefault(site, f"{names[0]}:out")
-                self.sites.setdefault(f"{names[0]}:out", site)
+                name = f"{names[0]}:out"
+                self.names.setdefault(site, name)
+                if name not in self.sites or self.sites[name] == site:
+                    self.sites[name] = place
+        # What leaves the model, after what is put there.
+        self.last = {f"{exits[0]}:out": ":out"} if len(exits) == 1 else {}
+        if known.takes_tokens:
+            # Whole numbers are no place for noise, nor are they recorded.
+            self.sites = {n: s for n, s in self.sites.items() if n not in _inputs_of(entries)}
+            self.sites.setdefault("in:out", inputs)
 
     def matching(self, pattern: str | Sequence[str]) -> list[str]:
         """Return the names that a pattern, or one of several, names; each once."""
         found = list[str]()
         for part in [pattern] if isinstance(pattern, str) else pattern:
-            named = matches(checked(part), list(self.sites))
+            named = matches(checked(part), list(self.sites)) or self._alias(part)
             if not named:
                 raise UnmatchedRule(unmatched(part, list(self.sites)))
             found += named
         return list(dict.fromkeys(found))
 
-    def put(self, name: str, function: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
-        """Put a function at an output, whatever the mode; return how to undo it."""
+    def _alias(self, pattern: str) -> list[str]:
+        """Return the model's own input or output, by theanets' names for them."""
+        name = self.names.get(ALIASES.get(pattern, ""))
+        return [name] if name in self.sites else []
+
+    def put(
+        self, name: str, function: Callable[[Tensor], Tensor | None], always: bool = True
+    ) -> Callable[[], None]:
+        """Put a function at an output, in every mode or in training; return how to undo it."""
         site = self.sites.get(name, name)
-        return self.host.attach(site, Tap(function))
+        return self.host.attach(site, Tap(function, always))
+
+
+def _inputs_of(entries: Sequence[str]) -> list[str]:
+    return [f"{name}:out" for name in entries]
 
 
 class Tap:
-    """A function at a site, as a face takes it; it acts in every mode."""
+    """A function at a site, as a face takes it; it acts in every mode, or in training only."""
 
     every = False
     silent = False
 
-    def __init__(self, function: Callable[[Tensor], Tensor | None]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[[Tensor], Tensor | None], always: bool = True) -> None:
+        self.function, self.always = function, always
 
     def reach(self) -> None:
         """Take note of nothing."""
 
     def acts(self, training: bool, call: Any = None) -> bool:
-        """Return that it acts."""
-        return True
+        """Return whether it acts."""
+        return training or self.always
 
     def __call__(self, x: Tensor, call: Any = None) -> Tensor:
         """Return what the function makes of a tensor; None leaves it."""
@@ -83,14 +103,14 @@ class Recording:
         self.values: dict[str, Tensor] = {}
         self._undo = ExitStack()
 
-    def record(self, names: Sequence[str], suffix: str = "") -> None:
-        """Record outputs as they are at this point of their hooks."""
-        for name in names:
+    def record(self, places: Mapping[str, str]) -> None:
+        """Record, by name, what is at sites at this point of their hooks."""
+        for name, site in places.items():
 
-            def keep(x: Tensor, name: str = name + suffix) -> None:
+            def keep(x: Tensor, name: str = name) -> None:
                 self.values[name] = x
 
-            self._undo.callback(self.places.put(name, keep))
+            self._undo.callback(self.places.put(site, keep))
 
     def stop(self) -> None:
         """Take everything out."""

@@ -127,30 +127,43 @@ CONSTRAINTS: Mapping[str, Callable[..., Any]] = {
     "nonneg": NonNeg,
     "unitnorm": UnitNorm,
 }
-_BY_CONFIG: Mapping[str, Callable[..., Any]] = {
-    **{kind.__name__: kind for kind in (L1L2, MaxNorm, NonNeg, UnitNorm)},
-    # What Keras 1 wrote into its files.
+# By the names that configs have, those of Keras 1's files included.
+_PENALTY_CONFIGS: Mapping[str, Callable[..., Any]] = {
+    "L1L2": L1L2,
     "L1L2Regularizer": L1L2,
     "WeightRegularizer": L1L2,
     "ActivityRegularizer": L1L2,
     **PENALTIES,
+}
+_CONSTRAINT_CONFIGS: Mapping[str, Callable[..., Any]] = {
+    **{kind.__name__: kind for kind in (MaxNorm, NonNeg, UnitNorm)},
     **CONSTRAINTS,
 }
 
 
 def penalty(who: str, name: str, value: Any) -> Any:
     """Return a penalty from a name, an object or a config; None stays None."""
-    return _made(who, name, value, PENALTIES)
+    if isinstance(value, MaxNorm | NonNeg | UnitNorm):
+        raise InvalidType(messages.unknown_name(who, name, value, list(PENALTIES)))
+    return _made(who, name, value, PENALTIES, _PENALTY_CONFIGS)
 
 
 def constraint(who: str, name: str, value: Any) -> Any:
     """Return a constraint from a name, an object or a config; None stays None."""
-    return _made(who, name, value, CONSTRAINTS)
+    if isinstance(value, L1L2):
+        raise InvalidType(messages.unknown_name(who, name, value, list(CONSTRAINTS)))
+    return _made(who, name, value, CONSTRAINTS, _CONSTRAINT_CONFIGS)
 
 
-def _made(who: str, name: str, value: Any, known: Mapping[str, Callable[..., Any]]) -> Any:
+def _made(
+    who: str,
+    name: str,
+    value: Any,
+    known: Mapping[str, Callable[..., Any]],
+    by_config: Mapping[str, Callable[..., Any]],
+) -> Any:
     if isinstance(value, Mapping):
-        kind = _BY_CONFIG.get(str(value.get("name")))
+        kind = by_config.get(str(value.get("name")))
         if kind is None:
             raise InvalidValue(messages.unknown_name(who, name, value.get("name"), list(known)))
         try:

@@ -21,7 +21,7 @@ def is_weighted(layer: Layer) -> bool:
         modules = [m for m in layer.module.modules() if not isinstance(m, nn.Embedding)]
         return any(p.ndim > 1 for m in modules for p in m.parameters(recurse=False))
     if isinstance(layer, DenseLayer):
-        return layer.arguments["out_features"] is not None
+        return layer.units is not None
     return isinstance(layer, TorchLayer) and layer.row.weighted
 
 
@@ -29,7 +29,7 @@ def activates(layer: Layer) -> bool:
     """Return whether a layer is an activation, and no more."""
     if isinstance(layer, Wrapped):
         return is_activation(layer.module)
-    return isinstance(layer, DenseLayer) and layer.arguments["out_features"] is None
+    return isinstance(layer, DenseLayer) and layer.units is None
 
 
 def _is_between(layer: Layer) -> bool:

@@ -3,19 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from noisegate.core import checks
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidValue
 
 from . import messages
-from .graph import EMPTY, Graph, united
-from .joining import graph_of
-from .layer import Layer
+from .graph import united
+from .joining import behind
+from .modes import mode_of
 from .network import Network
 
 
-def get_output(
-    layer_or_layers: Any, inputs: Any = None, deterministic: Any = False, **unknown: Any
-) -> Any:
+def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **mode: Any) -> Any:
     """Return the output of layers, with noise unless ``deterministic=True``: Lasagne's.
 
     Parameters
@@ -24,36 +21,32 @@ def get_output(
         Several outputs come from one forward pass, with one noise.
     inputs : tensor, array, dict of layer to tensor, or None
         What enters; None takes each Input's `input_var`.
+    mask : tensor of bool, optional
+        Of shape (samples, time): which time steps are.
     deterministic : bool
-        Whether noise is off.
+        Whether noise is off; False, unless it is said.
     """
-    for word in unknown:
-        raise InvalidType(messages.unknown_mode("get_output", word))
-    training = not checks.flag("get_output", "deterministic", deterministic)
+    training = mode_of("get_output", mode, True)
     many = isinstance(layer_or_layers, list | tuple)
     wanted = list(layer_or_layers) if many else [layer_or_layers]
     if not many and isinstance(layer_or_layers, Network):
         network, wanted = layer_or_layers, list(layer_or_layers.exits)
     else:
-        graph = united([_all_behind(layer) for layer in wanted])
+        graph = united([behind(layer) for layer in wanted])
         known = {layer: layer.network_name for layer in graph.sources if layer.network_name}
         unique = len(set(known.values())) == len(known)
         network = Network(graph, known if unique else None, adopt=False)
-    found = network.outputs(wanted, *_inputs_of(network, inputs), training=training)
+    found = network.outputs(wanted, *_inputs_of(network, inputs), mask=mask, training=training)
     return found if many or len(found) > 1 else found[0]
-
-
-def _all_behind(layer: Any) -> Graph:
-    """Return the graph of a layer and what it takes, by whatever it was joined."""
-    if isinstance(layer, Network) or not isinstance(layer, Layer) or "source" in vars(layer):
-        return graph_of(layer)
-    behind = united([_all_behind(source) for source in layer.inputs]) if layer.inputs else EMPTY
-    return Graph({**behind.sources, layer: layer.inputs}, (layer,))
 
 
 def _inputs_of(network: Network, inputs: Any) -> list[Any]:
     entries = [network.layers[name] for name in network.entries]
     if isinstance(inputs, Mapping):
+        names = [layer.name for layer in entries]
+        for key in inputs:
+            if key not in entries and key not in names:
+                raise InvalidValue(messages.no_entry(key, network.entries))
         found = [inputs.get(layer, inputs.get(layer.name)) for layer in entries]
     elif inputs is None:
         found = [layer.arguments.get("input_var") for layer in entries]

@@ -28,6 +28,7 @@ def save(network: Network, path: Any) -> None:
         If the network is open, or something in it could not be loaded again; then nothing is
         written.
     """
+    network._refuse_open("save")
     weights: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):
@@ -37,7 +38,7 @@ def save(network: Network, path: Any) -> None:
     config = network_config(network)
     text = json.dumps(config)
     with torch.random.fork_rng(devices=[]):
-        again = from_config(json.loads(text), _copies(customs(network)))
+        again = from_config(json.loads(text), customs(network))
     if json.dumps(network_config(again)) != text:
         raise InvalidValue(messages.not_saved("the network", "config", "another after loading"))
     data = serialized(weights, metadata={_HEADER: text})
@@ -45,18 +46,6 @@ def save(network: Network, path: Any) -> None:
     beside = target.with_name(f".{target.name}.part")
     beside.write_bytes(data)
     beside.replace(target)
-
-
-def _copies(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what makes a copy of each module of the user's; callables as they are."""
-    import copy
-
-    return {
-        name: (lambda value=value: copy.deepcopy(value))
-        if isinstance(value, torch.nn.Module)
-        else value
-        for name, value in found.items()
-    }
 
 
 def load(path: Any, custom: Mapping[str, Any] | None = None) -> Network:

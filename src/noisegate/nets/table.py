@@ -100,6 +100,9 @@ def _pooling(d: int) -> Rule:
 
 
 def _flatten(given: Mapping[str, Any], shape: Shape) -> Shape:
+    for axis in (given["start_dim"], given["end_dim"]):
+        if not -len(shape) <= axis < len(shape):
+            raise ValueError(f"it has no axis {axis}")
     start, end = given["start_dim"] % len(shape), given["end_dim"] % len(shape)
     return (*shape[:start], shapes.product(shape[start : end + 1]), *shape[end + 1 :])
 
@@ -118,8 +121,8 @@ ROWS: tuple[Row, ...] = (
     ),
     *(Row(f"MaxPooling{d}d", getattr(nn, f"MaxPool{d}d"), _pooling(d)) for d in (1, 2, 3)),
     *(Row(f"AveragePooling{d}d", getattr(nn, f"AvgPool{d}d"), _pooling(d)) for d in (1, 2, 3)),
-    Row("Flatten", nn.Flatten, _flatten),
 )
+FLATTEN = Row("Flatten", nn.Flatten, _flatten)
 
 
 class TorchLayer(Layer):
@@ -136,9 +139,21 @@ class TorchLayer(Layer):
             self._inner(_probe(self.arguments), torch.device("meta"), None)
 
     def _assign(self, name: str, value: Any) -> None:
+        before, built = self.arguments, self.built
         super()._assign(name, value)
-        if not self.built and self.row.size is None:
-            self.build()
+        try:
+            if not self.built and self.row.size is None:
+                self.build()
+            elif not self.built:
+                self._inner(_probe(self.arguments), torch.device("meta"), None)
+        except Exception:
+            self.arguments, self.built = before, built
+            raise
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Return the names of the parameters that it has or will have."""
+        inner = self._inner(_probe(self.arguments), torch.device("meta"), None)
+        return tuple(name for name, _ in (*inner.named_parameters(), *inner.named_buffers()))
 
     def size_in(self, shape: Shape) -> int | None:
         """Return the extent of the input that its parameters depend on."""
@@ -149,6 +164,7 @@ class TorchLayer(Layer):
         shape = self.row.shape(self.arguments, given[0])
         if self.built and self.row.size is not None:
             known, new = getattr(self, self.row.size), self.size_in(given[0])
+            known = known[-1] if isinstance(known, tuple) else known
             if new is not None and new != known:
                 raise ValueError(f"its parameters are for {self.row.size}={known}")
         return shape
@@ -193,6 +209,14 @@ def absorb(layer: nn.Module, inner: nn.Module) -> None:
             layer.__dict__[name] = value
 
 
+class FlattenLayer(TorchLayer):
+    """`torch.nn.Flatten`, which keeps the time where it begins behind it."""
+
+    def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
+        """Return the mask, if axis 1 stays what it was."""
+        return mask if self.arguments["start_dim"] % x.ndim > 1 else None
+
+
 def build_from(layer: Layer, x: Tensor) -> None:
     """Make the parameters of a layer for a tensor that enters it."""
     dtype = x.dtype if x.is_floating_point() else None
@@ -228,7 +252,7 @@ def layer_of(row: Row, base: type[Layer] = TorchLayer, **members: Any) -> Any:
     )
 
 
-def refuse_weights(layer: Layer, values: Any, expected: list[tuple[int, ...]]) -> None:
+def refuse_weights(layer: Layer, values: Any, expected: list[tuple[int | None, ...]]) -> None:
     """Refuse weights of another number, or of other shapes, than a layer has."""
     found = [tuple(getattr(value, "shape", ())) for value in values]
     if len(found) != len(expected):

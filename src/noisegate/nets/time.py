@@ -1,26 +1,26 @@
 """Layers over time: TimeDistributed and TimeDistributedDense, after Keras 1; and Embedding."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from inspect import Parameter
 from typing import Any, ClassVar
 
-import numpy as np
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from noisegate.core.errors import InvalidValue
+from noisegate.core.window import TIME_BITS
 from noisegate.torch import PreActivation
-from noisegate.torch.layers import NoiseLayer, rows_in_use, using_rows
+from noisegate.torch.functions import DROPOUTS
+from noisegate.torch.layers import NoiseLayer, TimeRows, rows_in_use, using_rows
 from noisegate.torch.sites import own_call
 
-from . import messages, options, shapes
+from . import messages, options
 from .basic import Wrapped
-from .dense import KERAS, DenseLayer, dense
+from .dense import KERAS, DenseLayer, dense, using_samples
 from .layer import Layer
 from .shapes import Shape
 from .table import Row, TorchLayer, layer_of
-
-# Steps of time that rows of noise are numbered by: 2²⁰ for each sample.
-STEP_BITS = 20
 
 
 class TimeDistributed(PreActivation, Layer):
@@ -53,15 +53,32 @@ class TimeDistributed(PreActivation, Layer):
             self.expected = (inner.expected[0], None, *inner.expected[1:])
         module = inner.module if isinstance(inner, Wrapped) else inner
         self._modules["layer"] = module
-        self.noisy = any(isinstance(m, NoiseLayer) for m in module.modules())
+        self.noisy = any(own_call(m) is not None for m in module.modules())
+        homes = {type(m).__module__.partition(".")[0] for m in module.modules()}
+        self.has_foreign_code = not homes <= {"torch", "noisegate"}
+        self._check_shared(self.arguments["shared_mask"])
+
+    def _check_shared(self, shared: bool) -> None:
+        module = self._modules["layer"]
+        assert module is not None
         others = [m for m in module.modules() if not isinstance(m, NoiseLayer) and own_call(m)]
-        if self.arguments["shared_mask"] and others:
+        if shared and others:
             raise InvalidValue(messages.mask_not_shared(type(others[0]).__name__))
 
     def _assign(self, name: str, value: Any) -> None:
         if name == "layer":
             raise InvalidValue(messages.has_parameters(self.shown, name))
-        super()._assign(name, value)
+        shared = options.flag(type(self).__name__, name, value)
+        self._check_shared(shared)
+        self.arguments = {**self.arguments, name: shared}
+
+    def get_weights(self) -> Any:
+        """Return the weights of the layer within, as its own `get_weights`."""
+        return self.steps.get_weights()
+
+    def set_weights(self, weights: Any) -> None:
+        """Take weights for the layer within, as its own `set_weights`."""
+        self.steps.set_weights(weights)
 
     @property
     def has_pre(self) -> bool:  # type: ignore[override]
@@ -107,29 +124,49 @@ class TimeDistributed(PreActivation, Layer):
         if self._at_once:
             y: Tensor = module(x)
             return y
-        flat = x.flatten(0, 1)
-        with using_rows(self._rows(x) if self.noisy and self.training else rows_in_use()):
-            y = module(flat)
+        watch = self.arguments["shared_mask"] and self.has_foreign_code and self.training
+        with (
+            using_rows(self._rows(x) if self.noisy else rows_in_use()),
+            using_samples(len(x)),
+            _Watch() if watch else nullcontext(),
+        ):
+            y = module(x.flatten(0, 1))
         return y.reshape(*x.shape[:2], *y.shape[1:])
 
-    def _rows(self, x: Tensor) -> np.ndarray:
+    def _rows(self, x: Tensor) -> TimeRows:
         """Return the row of noise of each step of each sample."""
         count, time = x.shape[:2]
-        if time >= 1 << STEP_BITS:
-            raise InvalidValue(messages.too_many_steps(time, 1 << STEP_BITS))
+        if time >= 1 << TIME_BITS:
+            raise InvalidValue(messages.too_many_steps(time, 1 << TIME_BITS))
         outer = rows_in_use()
-        samples = np.arange(count) if outer is None else np.asarray(outer)
+        samples = range(count) if outer is None else outer
         if self.arguments["shared_mask"]:
-            return samples.repeat(time)
-        steps = np.tile(np.arange(time), count)
-        return samples.repeat(time) * (1 << STEP_BITS) + steps
+            return TimeRows(samples, time)
+        return TimeRows(samples, time, numbered=True)
 
 
 _WANTS = "it takes (N, time, ...)"
 
 
+class _Watch(TorchFunctionMode):
+    """Refuses dropouts of torch's functions, which cannot share a mask over time."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function in DROPOUTS:
+            given = dict(zip(("input", "p", "training"), args, strict=False))
+            words = {**given, **kwargs}
+            if words.get("p", 0.5) and words.get("training", words.get("train", True)):
+                raise InvalidValue(messages.mask_not_shared(f"F.{function.__name__}"))
+        return function(*args, **kwargs)
+
+
 class EmbeddingLayer(TorchLayer):
     """`torch.nn.Embedding`, with Keras' `mask_zero`: the number 0 marks a step that is none."""
+
+    has_features = False
 
     def _inner(self, size: int | None, device: Any, dtype: Any) -> nn.Module:
         words = {
@@ -183,13 +220,10 @@ class _TimeDistributedDense(DenseLayer):
         words = {word: self.common.get(word) for word in ("input_dim", "input_length")}
         return {**self.arguments, **words}
 
-    def _start(self, common: Mapping[str, Any]) -> None:
-        super()._start(common)
-        if common["input_dim"] is not None and common["input_shape"] is None:
-            # Without a length, sequences are of any length.
-            length = shapes.checked(type(self).__name__, common["input_length"])
-            features = shapes.checked(type(self).__name__, common["input_dim"])
-            self.expected = (None, *length, *features)
+    def _told(self, who: str, common: Mapping[str, Any]) -> Shape | None:
+        told = super()._told(who, common)
+        # Without a length, sequences are of any length.
+        return (None, None, *told[1:]) if told is not None and len(told) == 2 else told
 
     def shape_rule(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""

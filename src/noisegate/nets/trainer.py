@@ -76,6 +76,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         self.after_step = after_step
 
     history: Any
+    sees_gradients = False
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -104,6 +105,8 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         self.terms = self.after_step = self.error = None
         self.criterion = self.criterion_ = Loss(None)
         self.callbacks_ = []
+        # Of a net without a device, copies would warn.
+        self.device = str(next((p.device for p in self.module_.parameters()), "cpu"))
 
     def train(
         self,
@@ -140,7 +143,11 @@ class Trainer(NeuralNet):  # type: ignore[misc]
     ) -> None:
         """Run all batches in one mode, and record the mean loss over the rows."""
         self._set_training(training)
-        watched = any(_watches(callback) for _, callback in self.callbacks_)
+        listeners = [callback for _, callback in self.callbacks_]
+        watched = any(
+            _watches(callback, "on_batch_begin", "on_batch_end") for callback in listeners
+        )
+        self.sees_gradients = any(_watches(callback, "on_grad_computed") for callback in listeners)
         # Kept where they are: reading a number at every step would make a device wait.
         losses, sizes, errors = list[Tensor](), list[int](), list[Tensor]()
         for batch in iterator:
@@ -184,6 +191,9 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             total = loss if self.terms is None else loss + self.terms()
             self.optimizer_.zero_grad()
             total.backward()
+            if self.sees_gradients:
+                named = list(self.module_.named_parameters())
+                self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
             found[:] = [total, outputs]
             return total
 
@@ -203,10 +213,6 @@ def _parts(rows: Rows) -> Iterator[Rows]:
         yield Rows(inputs, targets)
 
 
-def _watches(callback: Callback) -> bool:
-    """Return whether a callback is to be told of batches."""
-    kind = type(callback)
-    return (
-        kind.on_batch_begin is not Callback.on_batch_begin
-        or kind.on_batch_end is not Callback.on_batch_end
-    )
+def _watches(callback: Callback, *names: str) -> bool:
+    """Return whether a callback is to be told of something."""
+    return any(getattr(type(callback), name) is not getattr(Callback, name) for name in names)

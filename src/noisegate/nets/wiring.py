@@ -1,6 +1,6 @@
 """Which layers a network has, what each takes, under which names, and the shapes of it all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -97,18 +97,42 @@ class Wiring(Composed):
         for layer, behind in graph.sources.items():
             given = [found[source] for source in behind]
             if not behind:
-                given = [found[layer] if isinstance(layer, Input) else self._shape_into(layer)]
+                given = [self._shape_into(layer, found)]
             known = [shape for shape in given if shape is not None]
             if len(known) == len(given) and layer.can_build(*known):
                 layer.build(*known, device=device, dtype=dtype)
             if adopt and (behind or given[0] is not None):
                 layer.wired(behind, given[0] if len(given) == 1 else None, found[layer])
 
-    def _shape_into(self, layer: Layer) -> Shape | None:
-        for name, shape in self._entry_shapes.items():
-            if self.layers[name] is layer:
-                return shape
-        return None
+    def _shape_into(self, layer: Layer, found: Mapping[Layer, Shape | None]) -> Shape | None:
+        """Return the shape that enters a layer which takes nothing of another."""
+        if isinstance(layer, Input):
+            return found[layer]
+        given = {self.layers[name]: shape for name, shape in self._entry_shapes.items()}
+        return given.get(layer)
+
+    @property
+    def ends(self) -> tuple[list[Shape | None], list[Shape | None]]:
+        """The shapes of what enters and of what leaves, None where one is not known."""
+        found = self._found_shapes()
+        entering = [self._shape_into(self.layers[name], found) for name in self.entries]
+        return entering, [found[self.layers[name]] for name in self.exits]
+
+    @property
+    def complete_now(self) -> bool:
+        """Whether all parameters are there."""
+        return bool(self.layers) and all(layer.built for layer in self.layers.values())
+
+    def can_complete(self, *inputs: Shape) -> bool:
+        """Return whether parameters can be made for shapes of the inputs."""
+        given = {self.layers[n]: shape for n, shape in zip(self.entries, inputs, strict=True)}
+        graph, found = self.graph, inferred(self.graph, given)
+        for layer, behind in graph.sources.items():
+            known = [found[s] for s in behind] if behind else [given.get(layer)]
+            shapes_in = [shape for shape in known if shape is not None]
+            if len(shapes_in) < len(known) or not layer.can_build(*shapes_in):
+                return False
+        return True
 
     def complete(self, *inputs: Shape, like: Tensor | None = None) -> None:
         """Tell an open network the shapes of its inputs, the batch in front.
@@ -154,25 +178,24 @@ class Wiring(Composed):
         if name is not None:
             raise InvalidValue(messages.open_network(what, name))
 
-    def _shapes_of(self, names_: Sequence[str], what: str) -> Any:
+    def _refuse_unknown(self, what: str) -> None:
+        if not self.layers:
+            raise InvalidValue(messages.empty_network(what))
         name = self.open_layer
-        if name is not None or not self.layers:
-            raise InvalidValue(
-                messages.open_network(what, name) if name else messages.empty_network(what)
-            )
-        found = self._found_shapes()
-        several = [found[self.layers[n]] for n in names_]
-        return several[0] if len(several) == 1 else several
+        if name is not None:
+            raise InvalidValue(messages.open_network(what, name))
 
     @property
     def input_shape(self) -> Any:
         """The shape of the input, or of each."""
-        return self._shapes_of(self.entries, "input_shape")
+        self._refuse_unknown("input_shape")
+        return _one_or_all(self.ends[0])
 
     @property
     def output_shape(self) -> Any:
         """The shape of the output, or of each."""
-        return self._shapes_of(self.exits, "output_shape")
+        self._refuse_unknown("output_shape")
+        return _one_or_all(self.ends[1])
 
     def get_output_shape(self, *input_shape: Any) -> Any:
         """Return the shape of the output for other shapes of the inputs."""
@@ -181,8 +204,7 @@ class Wiring(Composed):
             raise InvalidValue(messages.input_count(len(given), self.entries))
         entries = {self.layers[n]: s for n, s in zip(self.entries, given, strict=True)}
         found = inferred(self.graph, entries)
-        several = [found[self.layers[n]] for n in self.exits]
-        return several[0] if len(several) == 1 else several
+        return _one_or_all([found[self.layers[n]] for n in self.exits])
 
     @property
     def roles(self) -> Mapping[str, tuple[str, ...]]:
@@ -209,3 +231,7 @@ class Wiring(Composed):
     def inner(self) -> tuple[str, ...]:
         """The layers within those that call them step by step."""
         return tuple(f"{name}.layer" for name, m in self._modules.items() if hasattr(m, "steps"))
+
+
+def _one_or_all(several: list[Any]) -> Any:
+    return several[0] if len(several) == 1 else several

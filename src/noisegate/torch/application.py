@@ -1,7 +1,7 @@
 """One application of noise to a tensor, and the noise of the next steps, drawn ahead."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from noisegate.core import apply as core
 from noisegate.core.draws import Field
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
+from noisegate.core.kinds import Dropout
 from noisegate.core.window import Window
 from noisegate.engines.torch import TorchEngine
 
@@ -40,11 +41,13 @@ class Noise:
     window: Window
     rate: float | None
     linear: bool = False
-    field: Field | None = None
+    field: "Field | Survivors | None" = None
 
     def __call__(self, x: Tensor, live: Tensor | None) -> Tensor:
         """Return x with the noise on it."""
-        if self.field is not None:
+        if isinstance(self.field, Survivors):
+            result: Any = self.field.of(x)
+        elif self.field is not None:
             field = self.field._replace(shift=None, fill=0.0) if self.linear else self.field
             result = core.apply_field(CPU, self.kind, x, field, "float32")
         elif x.is_cpu:
@@ -78,12 +81,58 @@ class Noise:
 AT_ONCE, MOST = 1 << 17, 64
 
 
+class Survivors(NamedTuple):
+    """A field that removes and scales, and no more, with its mask ready to select float32.
+
+    It is its own linear part.
+    """
+
+    field: Field
+    bits: Tensor
+    gain: float | None
+
+    def of(self, x: Tensor) -> Tensor:
+        """Return x with the noise on it."""
+        if x.dtype is not torch.float32 or self.bits.shape != x.shape:
+            y: Tensor = core.apply_field(CPU, Dropout(), x, self.field, "float32")
+            return y
+        y = x.clone() if self.gain is None else x * self.gain
+        y.view(torch.int32).bitwise_and_(self.bits)
+        return y
+
+
+class _Drawn:
+    """The field of several steps, from a first one on."""
+
+    def __init__(self, first: int, count: int, field: Field, rank: int) -> None:
+        self.steps, self.field, self.rank = range(first, first + count), field, rank
+        keep, gain = field.keep, field.gain
+        alone = field.shift is None and isinstance(field.fill, float) and field.fill == 0
+        removes = alone and isinstance(keep, Tensor) and keep.ndim > rank
+        plain = removes and (gain is None or isinstance(gain, float))
+        self.bits = keep.to(torch.int32).neg_() if plain else None
+
+    def at(self, step: int, count: int | None) -> Field | Survivors:
+        """Return the field of a step, for all samples or for the first ones."""
+        place = step - self.steps.start
+
+        def part(value: Any) -> Any:
+            if getattr(value, "ndim", 0) > self.rank:
+                value = value[place]
+            if count is None or not getattr(value, "ndim", 0) or len(value) == 1:
+                return value
+            return value[:count]
+
+        field = Field(*(part(value) for value in self.field))
+        return field if self.bits is None else Survivors(field, part(self.bits), field.gain)
+
+
 class Ahead:
     """The noise of one place at the next steps, drawn at once where it is small.
 
     A pass of whole-array operations costs half a millisecond however small the arrays are, which
     is more than a step of a small network. Steps that follow each other share one pass; a step
-    that follows none has its own. It holds at most 2¹⁷ elements: 128 kB for what removes. A batch
+    that follows none has its own. It holds at most 2¹⁷ elements, 640 kB for what removes. A batch
     with fewer samples has the first of them.
     """
 
@@ -91,7 +140,7 @@ class Ahead:
         self.kind, self.window, self.rate, self.steps = kind, window, rate, steps
         self.shape = tuple(shape)
         self.last: dict[int, int] = {}
-        self.drawn: dict[int, tuple[int, list[Field]]] = {}
+        self.drawn: dict[int, _Drawn] = {}
 
     @classmethod
     def of(
@@ -115,30 +164,23 @@ class Ahead:
         same = (kind, rate, window.start[1:]) == (self.kind, self.rate, self.window.start[1:])
         return bool(fewer and plain and same and counted and x.itemsize <= 4)
 
-    def field(self, key: Key, count: int | None = None) -> Field | None:
+    def field(self, key: Key, count: int | None = None) -> Field | Survivors | None:
         """Return the noise of a key where it follows the step before, else None.
 
         `count` is the number of samples, where it may be fewer than those that were drawn for.
         """
-        first, fields = self.drawn.get(key.call, (0, []))
-        place = key.step - first
-        if not 0 <= place < len(fields):
+        drawn = self.drawn.get(key.call)
+        if drawn is None or key.step not in drawn.steps:
             before = self.last.get(key.call)
             self.last[key.call] = key.step
             if before is None or key.step != before + 1:
                 return None
             steps = range(key.step, min(key.step + self.steps, 1 << 32))
-            fields = core.fields_of(CPU, self.kind, key, self.window, self.rate, steps)
-            self.drawn[key.call] = key.step, fields
-            place = 0
+            field = core.field_of_steps(CPU, self.kind, key, self.window, self.rate, steps)
+            drawn = _Drawn(key.step, len(steps), field, len(self.shape))
+            self.drawn[key.call] = drawn
         self.last[key.call] = key.step
-        if count is None or count == self.shape[0]:
-            return fields[place]
-        return Field(*(self._of_first(value, count) for value in fields[place]))
-
-    def _of_first(self, value: Any, count: int) -> Any:
-        by_sample = getattr(value, "ndim", 0) and len(value) == self.shape[0] > 1
-        return value[:count] if by_sample else value
+        return drawn.at(key.step, None if count == self.shape[0] else count)
 
     def __reduce__(self) -> Any:
         """Return how a copy is made, which has drawn nothing yet."""

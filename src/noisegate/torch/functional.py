@@ -21,7 +21,7 @@ from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
 from noisegate.engines.torch import TorchEngine
 
-from .application import CPU, Noise, device_of_noise
+from .application import CPU, Noise, Survivors, device_of_noise
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -193,7 +193,12 @@ def window_for(
 
 
 def apply_in(
-    kind: Kind, x: Tensor, key: Key, window: Window, rate: float, field: Field | None = None
+    kind: Kind,
+    x: Tensor,
+    key: Key,
+    window: Window,
+    rate: float,
+    field: Field | Survivors | None = None,
 ) -> Tensor:
     """Return floating x with the noise of a key and a rate on it, where its window is known.
 

@@ -106,6 +106,19 @@ def _inside(words: str, port: str, names: Sequence[str], rate: str, training: st
 _OF_ATTENTION = tuple(signature(F.multi_head_attention_forward).parameters)
 _OF_RNN = ("input", "hx", "params", "has_biases", "num_layers", "dropout", "train")
 
+DROPOUTS = (
+    F.dropout,
+    F.dropout1d,
+    F.dropout2d,
+    F.dropout3d,
+    F.alpha_dropout,
+    F.feature_alpha_dropout,
+    torch.dropout,
+    torch.dropout_,
+    torch.alpha_dropout,
+    torch.alpha_dropout_,
+)
+
 HANDLERS: dict[Any, Any] = {
     F.dropout: _dropout("Dropout", "F.dropout"),
     F.dropout1d: _dropout("Dropout1d", "F.dropout1d"),

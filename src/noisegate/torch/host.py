@@ -16,6 +16,7 @@ from .calls import Calls, Listener
 from .compiled import refuse_compiled
 from .composed import PreActivation
 from .functional import apply_in, apply_steps, draw_seed, window_for
+from .layers import rows_in_use
 from .own import OwnForward, SiteFunction
 from .paths import modules
 from .replay import refuse_backward, register
@@ -42,6 +43,7 @@ class Host:
     window_for = staticmethod(window_for)
     apply_in = staticmethod(apply_in)
     ahead_of = staticmethod(Ahead.of)
+    rows_in_use = staticmethod(rows_in_use)
     apply_steps = staticmethod(apply_steps)
 
     def sites(self) -> Sites:

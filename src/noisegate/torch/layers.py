@@ -1,6 +1,6 @@
 """Noise as modules: active in train(), identity in eval()."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import Parameter, Signature
@@ -13,21 +13,55 @@ from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import SEED_BITS, STEP_BITS, Key, Stream
 from noisegate.core.kind import Kind, checked_kind
 from noisegate.core.schedule import Schedule
-from noisegate.core.window import DEFAULT_AXIS
+from noisegate.core.window import DEFAULT_AXIS, TIME_BITS
 
 from .functional import apply, draw_seed, refuse_leaf
 from .replay import refuse_backward, register
 
-_ROWS: ContextVar[Any] = ContextVar("rows of noise layers", default=None)
+
+class TimeRows(tuple[int, ...]):
+    """The rows of samples that are steps of time: step t of row r is r · 2²⁰ + t, or r itself.
+
+    Attributes
+    ----------
+    samples : tuple of int
+        The rows of the samples.
+    steps : int
+        How many steps each has.
+    numbered : bool
+        Whether each step has a row of its own.
+    """
+
+    samples: tuple[int, ...]
+    steps: int
+    numbered: bool
+
+    def __new__(cls, samples: Iterable[int], steps: int, numbered: bool = False) -> "TimeRows":
+        """Return the row of each step of each sample."""
+        samples = tuple(samples)
+        if numbered:
+            rows = [(row << TIME_BITS) + step for row in samples for step in range(steps)]
+        else:
+            rows = [row for row in samples for _ in range(steps)]
+        made = super().__new__(cls, rows)
+        made.samples, made.steps, made.numbered = samples, steps, numbered
+        return made
+
+    def of(self, samples: Iterable[int]) -> "TimeRows":
+        """Return the rows of the same steps of other samples."""
+        return TimeRows(samples, self.steps, self.numbered)
 
 
-def rows_in_use() -> Any:
+_ROWS: ContextVar[TimeRows | None] = ContextVar("rows of noise layers", default=None)
+
+
+def rows_in_use() -> TimeRows | None:
     """Return the rows that noise layers have where a call names none."""
     return _ROWS.get()
 
 
 @contextmanager
-def using_rows(rows: Any) -> Iterator[None]:
+def using_rows(rows: TimeRows | None) -> Iterator[None]:
     """Give noise layers the rows of their samples, for a block."""
     token = _ROWS.set(rows)
     try:

@@ -40,6 +40,9 @@ def sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
     composed = unwrapped(model)
     inner = composed.inner if isinstance(composed, Composed) else ()
     for path, module in found.items():
+        call = own_call(module)
+        if call is not None:
+            own[own_site(path, own_port(call.kind), 0)] = call
         if any(path == part or path.startswith(f"{part}.") for part in inner):
             continue
         if type(module).forward is nn.Module.forward and "forward" not in vars(module):
@@ -49,9 +52,6 @@ def sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         has_pre = isinstance(module, PreActivation) and module.has_pre
         if has_pre or (before is not None and uses[id(before[0])] == 1):
             names.append(f"{path}:pre")
-        call = own_call(module)
-        if call is not None:
-            own[own_site(path, own_port(call.kind), 0)] = call
     reserved, unreached = _reserved(found)
     tokens = _tokens(model, found)
     return Sites(

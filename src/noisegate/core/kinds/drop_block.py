@@ -96,6 +96,10 @@ class DropBlock(Kind):
     removes = True
     takes_live = False
 
+    def check_window(self, window: Window) -> None:
+        """Raise if there are no spatial axes, or not as many as the block has extents."""
+        self._sizes(window)
+
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the survivors and their scale."""
         sizes = self._sizes(draws.window)

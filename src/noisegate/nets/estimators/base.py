@@ -16,7 +16,7 @@ from noisegate.core.errors import InvalidValue
 
 from .. import messages
 from ..building import build, is_sizes, takes_tokens
-from ..callbacks import Checkpoint, Stopping
+from ..callbacks import Checkpoint, Stopping, read_checkpoint
 from ..dense import DenseLayer, constrain, total_penalty
 from ..heads import last_layer
 from ..noising import WORDS, Noises, Session
@@ -55,7 +55,8 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
     validation_split : float, optional
         Share of the rows, drawn at random, that are kept for validation. None keeps none.
     early_stopping : int, optional
-        After how many epochs without progress training ends, and returns to its best.
+        After how many epochs without progress on the validation training ends, and returns to
+        its best.
     checkpoint : path-like, optional
         A file that is written after each epoch.
     resume : bool
@@ -135,6 +136,7 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
 
     net_: Trainer
+    _state: dict[str, Any]
     network_: nn.Module
     history_: Any
 
@@ -171,23 +173,34 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
         checks.keywords(who, words, WORDS)
         noises = Noises.of(who, {word: words.get(word, getattr(self, word)) for word in WORDS})
         rows = self._rows(X, y, anew)
-        random = check_random_state(self.random_state)
-        seeds = [int(n) for n in random.randint(0, 2**63 - 1, 3, dtype=np.int64)]
+        before = None if anew else self._state
+        state = self._checkpoint_state() if self.resume else None
+        seeds = _seeds_of(self.random_state, before, state)
         validation = None
         if validation_data is not None:
             validation = self._rows(validation_data[0], validation_data[1], False)
         elif self.validation_split is not None:
-            rows, validation = self._split(rows, random)
-        with self._seeded(seeds[0]):
+            rows, validation = self._split(rows, np.random.RandomState(seeds[3] % 2**32))
+        with self._seeded(seeds[0], before):
             if anew:
                 self.network_ = self._build(rows)
                 self.network_.to(self.device)
             rows, validation = self._moved(rows), self._moved(validation)
-            self._run(rows, validation, noises, seeds, anew)
+            self._run(rows, validation, noises, seeds, before, state)
+            self._state["generator"] = torch.get_rng_state()
         return self
 
+    def _checkpoint_state(self) -> dict[str, Any] | None:
+        return read_checkpoint(self.checkpoint) if self.checkpoint is not None else None
+
     def _run(
-        self, rows: Rows, validation: Rows | None, noises: Noises, seeds: list[int], anew: bool
+        self,
+        rows: Rows,
+        validation: Rows | None,
+        noises: Noises,
+        seeds: list[int],
+        before: dict[str, Any] | None,
+        state: dict[str, Any] | None,
     ) -> None:
         head, model = self._head(), self.network_
         with Session(model, noises, seeds[1]) as session:
@@ -207,18 +220,19 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
                 device=None,
                 verbose=int(self.verbose),
             ).initialize()
-            if not anew:
+            if before is not None:
                 trainer.go_on(self.net_)
-            keeper = None
+                session.go_on(before["steps"])
             if self.checkpoint is not None:
-                keeper = Checkpoint(self.checkpoint, session, stopping)
+                keeper = Checkpoint(self.checkpoint, session, stopping, seeds, state)
                 trainer.callbacks_.append(("checkpoint", keeper))
             try:
-                resume = keeper.resume if keeper is not None and self.resume else None
+                resume = None if state is None else keeper.resume
                 trainer.train(rows, validation, self.max_epochs, resume)
             finally:
                 head.close()
             self.noise_ = session.log()
+            self._state = {"seeds": seeds, "steps": session.steps}
         for regularizer in noises.active if self.verbose else ():
             regularizer.log()
         trainer.forget()
@@ -227,7 +241,12 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
     def _stopping(self, validation: Rows | None) -> Stopping | None:
         if self.early_stopping is None:
             return None
-        return Stopping(self.early_stopping, "train_loss" if validation is None else "valid_loss")
+        if validation is None:
+            # The loss of training has the noise on.
+            words = "None without validation: give `validation_data` or `validation_split`"
+            who, value = type(self).__name__, self.early_stopping
+            raise InvalidValue(messages.bad_option(who, "early_stopping", value, words))
+        return Stopping(self.early_stopping)
 
     def _check_options(self) -> None:
         who = type(self).__name__
@@ -261,13 +280,15 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
         return train, validation
 
     @contextmanager
-    def _seeded(self, seed: int) -> Iterator[None]:
+    def _seeded(self, seed: int, before: dict[str, Any] | None) -> Iterator[None]:
         """Let torch draw by the random state for a block, and afterwards as before."""
         if self.random_state is None:
             yield
             return
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
+            if before is not None:
+                torch.set_rng_state(before["generator"])
             yield
 
     def _moved(self, rows: Rows | None) -> Any:
@@ -306,14 +327,25 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
         """Return how the network's outputs are read."""
         raise NotImplementedError
 
-    def _network_of(self, rows: Rows, outputs: int) -> nn.Module:
-        return build(self.network, self.activation, rows.inputs, outputs)
+    def _network_of(self, rows: Rows, outputs: int, targets: str = "y") -> nn.Module:
+        return build(self.network, self.activation, rows.inputs, outputs, targets)
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn is to know."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = not is_sizes(self.network)
         return tags
+
+
+def _seeds_of(
+    random_state: Any, before: dict[str, Any] | None, state: dict[str, Any] | None
+) -> list[int]:
+    """Return the seeds of weights, noise, order and split: new ones, or those of before."""
+    for known in (state, before):
+        if known is not None:
+            return list(known["seeds"])
+    random = check_random_state(random_state)
+    return [int(n) for n in random.randint(0, 2**63 - 1, 4, dtype=np.int64)]
 
 
 def as_array(value: Any) -> Any:

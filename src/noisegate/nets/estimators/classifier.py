@@ -8,7 +8,7 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, column_or_1d
+from sklearn.utils.validation import assert_all_finite, check_array, column_or_1d
 from torch import nn
 
 from noisegate.core import checks
@@ -19,6 +19,7 @@ from ..building import check_outputs
 from ..heads import OUTPUTS, Head
 from ..trainer import Rows
 from .base import Estimator, as_array
+from .predicting import parted
 
 
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
@@ -120,6 +121,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             y = check_array(y, ensure_2d=False, allow_nd=True, dtype=None)
         else:
             y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
         check_classification_targets(y.ravel())
         if anew:
             known = np.unique(y) if self._announced is None else self._announced
@@ -169,9 +171,22 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         **noise
             As of `fit`: what acts in this prediction.
         """
+        asked = (samples, return_std, seed, existing)
+        return self._probabilities(X, "predict_proba", noise, *asked)
+
+    def _probabilities(
+        self,
+        X: Any,
+        who: str,
+        noise: Mapping[str, Any],
+        samples: int | None = None,
+        return_std: bool = False,
+        seed: int | None = None,
+        existing: bool = False,
+    ) -> Any:
         if return_std and samples is None:
-            raise InvalidValue(messages.need_noise("Classifier.predict_proba"))
-        outputs = self._outputs(X, "predict_proba", noise, samples, seed, existing)
+            raise InvalidValue(messages.need_noise(f"Classifier.{who}"))
+        outputs = self._outputs(X, who, noise, samples, seed, existing)
         found = self._head().probabilities(outputs)
         if samples is None:
             return found
@@ -193,9 +208,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         Arguments are those of `predict_proba`; the standard deviation is that of the probability
         of the class that is returned.
         """
-        found = self.predict_proba(
-            X, samples=samples, return_std=return_std, seed=seed, existing=existing, **noise
-        )
+        asked = (samples, return_std, seed, existing)
+        found = self._probabilities(X, "predict", noise, *asked)
         mean = found[0] if return_std else found
         best = mean.argmax(axis=-1)
         labels = self.classes_[best]
@@ -205,5 +219,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
         """Return the share of rows whose class is right; `asked` as of `predict_proba`."""
-        labels = self.predict(X, **asked)
+        noise, sampling = parted(asked)
+        found = self._probabilities(X, "score", noise, **sampling)
+        labels = self.classes_[found.argmax(axis=-1)]
         return float(accuracy_score(y, labels, sample_weight=sample_weight))

@@ -44,11 +44,11 @@ class Predicting:
         who = f"{type(self).__name__}.{who}"
         noises = Noises.of(who, noise)
         x = self._inputs(X, reset=False).to(self.device)
-        if noises.empty and not existing:
+        if not noises.acts and not existing:
             if samples is not None:
                 raise InvalidValue(messages.need_noise(who))
             return self._clean(x)
-        with Session(self.network_, Noises(regularizers=_modifying(noises)), 0):
+        with Session(self.network_, Noises(regularizers=_modifying(noises)), 0, always=True):
             rules = noises.rules(Places(self.network_))
             if not rules and not existing:
                 several = np.stack([self._clean(x) for _ in range(samples or 1)])
@@ -59,7 +59,7 @@ class Predicting:
                 1 if samples is None else samples,
                 dropout=rules,
                 existing=existing,
-                seed=seed,
+                seed=noises.seed_with(_drawn(who, seed)),
                 outputs="values",
                 quantiles=(),
                 keep_samples=True,
@@ -84,23 +84,30 @@ class Predicting:
         X : array of shape (rows, ...)
             Inputs.
         seed : int, optional
-            Of the noise, in [0, 2⁶⁴); None draws one.
+            Of the noise, in [0, 2⁶⁴); None draws one. Regularizers have their own.
         **noise
             As of `fit`. What an output was before is then there too, as ``name-predrop`` and
             ``name-prenoise``.
         """
-        return next(self._passes(X, "feed_forward", noise, seed, 1))
+        return next(self._passes(X, "feed_forward", noise, seed, 1, own_seeds=True))
 
     def _passes(
-        self, X: Any, who: str, noise: Mapping[str, Any], seed: int | None, count: int
+        self,
+        X: Any,
+        who: str,
+        noise: Mapping[str, Any],
+        seed: int | None,
+        count: int,
+        own_seeds: bool = False,
     ) -> Iterator[dict[str, np.ndarray]]:
         """Yield every named output of some forward passes; pass k is step k of the seed."""
         check_is_fitted(self)
         noises = Noises.of(f"{type(self).__name__}.{who}", noise)
         x = self._inputs(X, reset=False).to(self.device)
-        drawn = draw_seed() if seed is None else checks.whole(who, "seed", seed, 64)
+        drawn = _drawn(who, seed)
+        drawn = drawn if own_seeds else noises.seed_with(drawn)
         self.network_.eval()
-        with Session(self.network_, noises, drawn, always=True, record=True) as session:
+        with Session(self.network_, noises, drawn, True, True, own_seeds) as session:
             for _ in range(count):
                 with torch.no_grad():
                     self.network_(x)
@@ -131,6 +138,16 @@ class Predicting:
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False)
         return ax
+
+
+def parted(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the words of a call for noise, and those for samples."""
+    sampling = {w: v for w, v in asked.items() if w in ("samples", "seed", "existing")}
+    return {w: v for w, v in asked.items() if w not in sampling}, sampling
+
+
+def _drawn(who: str, seed: Any) -> int:
+    return draw_seed() if seed is None else checks.whole(who, "seed", seed, 64)
 
 
 def _modifying(noises: Noises) -> list[Any]:

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import RegressorMixin, TransformerMixin
+from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_array
 from torch import nn
 
 from noisegate.core.errors import InvalidValue
@@ -14,11 +14,9 @@ from noisegate.core.errors import InvalidValue
 from .. import messages
 from ..building import check_outputs
 from ..heads import ValuesHead
-from ..layer import Layer
-from ..network import Network
-from ..noising import Noises
 from ..trainer import Rows
 from .base import Estimator, as_array
+from .predicting import parted
 
 
 class Values(Estimator):
@@ -30,16 +28,16 @@ class Values(Estimator):
     def _predicted(
         self,
         X: Any,
+        who: str,
         noise: Any,
-        samples: int | None,
-        return_std: bool,
-        seed: int | None,
-        existing: bool,
+        samples: int | None = None,
+        return_std: bool = False,
+        seed: int | None = None,
+        existing: bool = False,
     ) -> Any:
-        who = f"{type(self).__name__}.predict"
         if return_std and samples is None:
-            raise InvalidValue(messages.need_noise(who))
-        outputs = self._outputs(X, "predict", noise, samples, seed, existing).astype(np.float64)
+            raise InvalidValue(messages.need_noise(f"{type(self).__name__}.{who}"))
+        outputs = self._outputs(X, who, noise, samples, seed, existing).astype(np.float64)
         if self._one and outputs.shape[-1] == 1:
             outputs = outputs[..., 0]
         if samples is None:
@@ -48,10 +46,8 @@ class Values(Estimator):
         return (mean, outputs.std(axis=0)) if return_std else mean
 
     def _score(self, X: Any, y: Any, sample_weight: Any, asked: Any, average: str) -> float:
-        words = dict(asked)
-        sampling = [words.pop(word, None) for word in ("samples", "seed", "existing")]
-        samples, seed, existing = sampling
-        found = self._predicted(X, words, samples, False, seed, bool(existing))
+        noise, sampling = parted(asked)
+        found = self._predicted(X, "score", noise, **sampling)
         flat = [np.asarray(values).reshape(len(found), -1) for values in (y, found)]
         return float(r2_score(*flat, sample_weight=sample_weight, multioutput=average))
 
@@ -120,110 +116,8 @@ class Regressor(RegressorMixin, Values):  # type: ignore[misc]
         **noise
             As of `fit`: what acts in this prediction.
         """
-        return self._predicted(X, noise, samples, return_std, seed, existing)
+        return self._predicted(X, "predict", noise, samples, return_std, seed, existing)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
         """Return R², the share of the variance that is told; `asked` as of `predict`."""
         return self._score(X, y, sample_weight, asked, "uniform_average")
-
-
-class Autoencoder(TransformerMixin, Values):  # type: ignore[misc]
-    """A network that learns to give its input back, through a code; arguments as of `Estimator`.
-
-    The code is the output of the middle layer: of sizes (None, 100, None) of the one with 100
-    units. With `input_noise` or `input_dropout` the network learns to take noise away: the target
-    is the clean input.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from noisegate.nets import Autoencoder
-    >>> X, _ = load_iris(return_X_y=True)
-    >>> model = Autoencoder((None, 2, None), max_epochs=5, random_state=13)
-    >>> model.fit_transform(X, input_noise=0.1).shape
-    (150, 2)
-    """
-
-    _one = False
-
-    def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn is to know."""
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
-    def _rows(self, X: Any, y: Any = None, anew: bool = True) -> Rows:
-        x = self._inputs(X, reset=anew)
-        return Rows(x, x)
-
-    def _build(self, rows: Rows) -> nn.Module:
-        count = rows.inputs.shape[-1]
-        model = self._network_of(rows, count)
-        check_outputs(model, (count,), count)
-        return model
-
-    def predict(
-        self,
-        X: Any,
-        *,
-        samples: int | None = None,
-        return_std: bool = False,
-        seed: int | None = None,
-        existing: bool = False,
-        **noise: Any,
-    ) -> Any:
-        """Return the inputs as the network gives them back; arguments as of `Regressor.predict`."""
-        return self._predicted(X, noise, samples, return_std, seed, existing)
-
-    def transform(
-        self,
-        X: Any,
-        *,
-        samples: int | None = None,
-        return_std: bool = False,
-        seed: int | None = None,
-        **noise: Any,
-    ) -> Any:
-        """Return the code of each row, (rows, code); arguments as of `Regressor.predict`."""
-        check_is_fitted(self)
-        place = f"{self._code_layer()}:out"
-        if samples is None and not return_std:
-            return next(self._passes(X, "transform", noise, seed, 1))[place]
-        if samples is None or Noises.of("Autoencoder.transform", noise).empty:
-            raise InvalidValue(messages.need_noise("Autoencoder.transform"))
-        passes = self._passes(X, "transform", noise, seed, samples)
-        codes = np.stack([outputs[place] for outputs in passes])
-        mean = codes.mean(axis=0)
-        return (mean, codes.std(axis=0)) if return_std else mean
-
-    encode = transform
-
-    def score(self, X: Any, y: Any = None, **asked: Any) -> float:
-        """Return the share of the inputs' variance that is given back; `asked` as of `predict`."""
-        x = self._inputs(X, reset=False)
-        return self._score(X, x.numpy(), None, asked, "variance_weighted")
-
-    def _code_layer(self) -> str:
-        """Return the name of the layer whose output is the code: the middle one with weights."""
-        model = self.network_
-        if not isinstance(model, Network):
-            raise InvalidValue(messages.no_code(type(model).__name__))
-        hidden = [site.partition(":")[0] for site in model.roles["hidden"]]
-        if not hidden:
-            raise InvalidValue(messages.no_code(repr(model)))
-        return min(hidden, key=lambda name: (_width(model.layers[name]), hidden.index(name)))
-
-    @property
-    def _n_features_out(self) -> int:
-        layers: Any = self.network_.layers
-        return _width(layers[self._code_layer()])
-
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return names of the code's numbers."""
-        check_is_fitted(self)
-        return np.asarray([f"code{i}" for i in range(self._n_features_out)], dtype=object)
-
-
-def _width(layer: Layer) -> int:
-    shape = layer.output_shape or ()
-    return int(np.prod([extent or 1 for extent in shape[1:]]))

@@ -1,5 +1,7 @@
 """Noise as a regularizer: dropout and normal noise at named outputs."""
 
+from collections.abc import Iterator
+from itertools import count
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +17,8 @@ from noisegate.torch.functional import draw_seed
 
 from .base import Pattern, Regularizer, matches_any
 
+_OF_SEED: dict[int, Iterator[int]] = {}
+
 
 class NoiseRegularizer(Regularizer):
     """Noise at outputs: a rule of `inject`, with a seed of its own."""
@@ -28,6 +32,8 @@ class NoiseRegularizer(Regularizer):
         self.rng = rng
         self.seed = seed_of(type(self).__name__, rng)
         self._step = 0
+        # Two of one seed are two noises, also where a user calls them.
+        self._slot = next(_OF_SEED.setdefault(self.seed, count()))
 
     @property
     def modifies(self) -> bool:
@@ -44,8 +50,9 @@ class NoiseRegularizer(Regularizer):
 
         Within a training it is `inject` that does this, at the keys of the same seed.
         """
-        for name in matches_any(self.patterns, list(outputs)):
-            key = Stream(self.seed).site(name).at(self._step)
+        named = [name for name in outputs if name.endswith((":out", ":pre"))]
+        for name in matches_any(self.patterns, named):
+            key = Stream(self.seed).site(name, self._slot).at(self._step)
             outputs[name + self.SUFFIX] = outputs[name]
             outputs[name] = self.kind(outputs[name], key, sample_axis=0)
         self._step += 1

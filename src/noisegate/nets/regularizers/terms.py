@@ -18,18 +18,19 @@ class _Weights(Regularizer):
     """A penalty on parameters; by default on those of rank 2 and more."""
 
     def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
-        """Return the penalty, summed over the parameters."""
+        """Return the penalty, the mean over the parameters that matched."""
         found = parameters_matching(_model(layers), self.pattern)
-        chosen = {n: p for n, p in found.items() if p.ndim > 1}
+        # A pattern that names vectors alone means them.
+        chosen = {n: p for n, p in found.items() if p.ndim > 1} or found
         self.matched = tuple(chosen)
-        return sum((self._of(p) for p in chosen.values()), torch.zeros(()))
+        return torch.stack([self._of(p) for p in chosen.values()]).mean()
 
     def _of(self, parameter: Tensor) -> Tensor:
         raise NotImplementedError
 
 
 class WeightL1(_Weights):
-    """The loss term ``Σ|w|``, over the matrices of weights that the pattern names."""
+    """The loss term ``Σ|w|`` of a matrix of weights, mean over those that the pattern names."""
 
     NAMES = ("weight_l1", "weight_sparsity")
 
@@ -38,7 +39,7 @@ class WeightL1(_Weights):
 
 
 class WeightL2(_Weights):
-    """The loss term ``Σ‖W‖²`` (Frobenius), over the matrices of weights that the pattern names."""
+    """The loss term ``‖W‖²`` (Frobenius) of a matrix, mean over those that the pattern names."""
 
     NAMES = ("weight_l2", "weight_decay")
 
@@ -56,6 +57,9 @@ class _Outputs(Regularizer):
             names = [name for name in _hidden(layers) if name in outputs]
         else:
             names = matches_any(self.patterns, whole)
+            for alias, role in (("in:out", "input"), ("out:out", "output")):
+                if alias in self.patterns and alias not in whole:
+                    names += [name for name in _role(layers, role) if name in outputs]
         if not names:
             raise InvalidValue(messages.nothing_to_penalize(type(self).__name__, self.pattern))
         self.matched = tuple(names)
@@ -63,14 +67,14 @@ class _Outputs(Regularizer):
 
 
 class HiddenL1(_Outputs):
-    """The loss term ``Σ|z|`` over the units of hidden outputs, mean over the batch."""
+    """The loss term ``Σ|z|`` over the units of an output, mean over the batch and the outputs."""
 
     NAMES = ("hidden_l1", "hidden_sparsity")
 
     def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
-        """Return the penalty, summed over the outputs."""
+        """Return the penalty, the mean over the outputs that matched."""
         values = self._values(layers, outputs)
-        return torch.stack([z.abs().sum() / len(z) for z in values]).sum()
+        return torch.stack([z.abs().sum() / len(z) for z in values]).mean()
 
 
 class Contractive(_Outputs):
@@ -103,7 +107,7 @@ class Contractive(_Outputs):
         self.wrt = wrt
 
     def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
-        """Return the penalty, summed over the outputs."""
+        """Return the penalty, the mean over the outputs that matched."""
         values = self._values(layers, outputs)
         inputs = self._inputs(layers, outputs)
         total = torch.zeros(())
@@ -113,7 +117,7 @@ class Contractive(_Outputs):
             for slope in slopes:
                 if slope is not None:
                     total = total + slope.square().sum() / len(z)
-        return total
+        return total / len(values)
 
     def _inputs(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> list[Tensor]:
         if self.wrt == "*":
@@ -133,13 +137,12 @@ class _Recurrent(_Outputs):
     DEFAULT = None
 
     def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
-        """Return the penalty, summed over the outputs."""
-        total = torch.zeros(())
-        for z in self._values(layers, outputs):
+        """Return the penalty, the mean over the outputs that matched."""
+        values = self._values(layers, outputs)
+        for z in values:
             if z.ndim != 3:
                 raise InvalidValue(messages.no_time(type(self).__name__, tuple(z.shape)))
-            total = total + self._of(z)
-        return total
+        return torch.stack([self._of(z) for z in values]).mean()
 
     def _of(self, z: Tensor) -> Tensor:
         raise NotImplementedError

@@ -1,0 +1,6 @@
+"""Every sentence that an error of networks says; each is tested word for word."""
+
+# ruff: noqa: F403
+from .composition import *
+from .layers import *
+from .training import *

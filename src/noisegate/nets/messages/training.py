@@ -1,0 +1,98 @@
+"""Sentences about regularizers and estimators."""
+
+from collections.abc import Sequence
+
+from ._words import _names, _near
+
+
+def pattern_needed(who: str, value: object) -> str:
+    return (
+        f"{who}: `pattern` must be text, or several; got {value!r}. Write for example 'hid1:out'."
+    )
+
+
+def nothing_to_penalize(who: str, pattern: object) -> str:
+    return f"{who}: {pattern!r} names no output of this forward. Write for example 'hid1:out'."
+
+
+def no_time(who: str, shape: object) -> str:
+    return f"{who}: outputs must be (N, time, features); got the shape {shape}."
+
+
+def no_regularizer(who: str, value: object) -> str:
+    return (
+        f"{who}: `regularizers` must be a list of regularizers, or a dict of name to weight; "
+        f"got {value!r}. Write for example {{'weight_l2': 0.01}}."
+    )
+
+
+def unknown_regularizer(who: str, name: object, known: Sequence[str]) -> str:
+    return f"{who}: unknown regularizer `{name}`.{_near(name, known)}"
+
+
+# Estimators --------------------------------------------------------------------------------------
+
+
+def rules_needed(who: str, word: str, value: object) -> str:
+    return (
+        f"{who}: `{word}` must be a dict of pattern to number; got {value!r}. For one number at "
+        f"all hidden outputs write hidden_{word}={value!r}."
+    )
+
+
+def no_class_axis(shape: object) -> str:
+    return f"a classifier's network must give (N, classes); got {shape}."
+
+
+def output_size(what: str, count: int, classes: int) -> str:
+    return (
+        f"the network gives {count} outputs {what}for {classes} classes. A classifier ends in as "
+        "many as there are classes, or for two classes in one."
+    )
+
+
+def target_shape(outputs: object, targets: object) -> str:
+    return f"the network gives outputs of shape {outputs} for targets of shape {targets}."
+
+
+def other_size(where: str, given: object, data: str, found: object) -> str:
+    return f"the network's {where} has size {given}, and {data} has {found}."
+
+
+def bad_sizes(value: object) -> str:
+    return (
+        "`network` must be a module, or at least two sizes: whole numbers of at least 1, the first "
+        f"and the last None to be taken from the data; got {value!r}."
+    )
+
+
+def one_class(value: object) -> str:
+    return f"Classifier: y must have at least two classes; got one class, {value!r}."
+
+
+def bad_option(who: str, name: str, value: object, words: str) -> str:
+    return f"{who}: `{name}` must be {words}; got {value!r}."
+
+
+def new_classes(found: object, known: object) -> str:
+    return f"Classifier: y has {found}, which are none of the classes of before, {known}."
+
+
+def need_noise(who: str) -> str:
+    return (
+        f"{who}: `samples` and `return_std` are of noise; give some, as hidden_dropout=0.5, or a "
+        "network with noise layers and existing=True."
+    )
+
+
+def no_code(value: object, known: Sequence[str]) -> str:
+    what = "is needed for this network" if value is None else f"must be an output; got {value!r}"
+    return f"Autoencoder: `code` {what}. Give one of {_names(known)}."
+
+
+def one_input(entries: Sequence[str]) -> str:
+    return f"an estimator's network must take one input; this one takes {_names(entries)}."
+
+
+def bad_checkpoint(path: object, reason: str) -> str:
+    return f"resume: {path} does not belong to this training: {reason}."

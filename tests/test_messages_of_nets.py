@@ -1,0 +1,83 @@
+"""Every sentence that bad input to layers and networks is answered with, word for word."""
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import _bad_estimators
+import _bad_nets
+import _bad_nets_more
+import noisegate as ng
+from _asserts import assert_sentence
+from _bad_nets import Own, of_weights
+from noisegate.nets import DropBlock2d, Dropout, Input, Relu, get_output, messages
+
+CASES = [*_bad_nets.CASES, *_bad_nets_more.CASES, *_bad_estimators.CASES]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("call", "error", "sentence"), CASES, ids=[case[2][:60] for case in CASES])
+def test_bad_input_is_answered_in_a_sentence(
+    call: Callable[[], Any], error: type[Exception], sentence: str
+) -> None:
+    with assert_sentence(error, sentence):
+        call()
+
+
+def test_no_sentence_is_without_its_test() -> None:
+    called: set[str] = set()
+    sentences = {
+        name: function
+        for name, function in inspect.getmembers(messages, inspect.isfunction)
+        if not name.startswith("_") and function.__module__.startswith(messages.__name__)
+    }
+    assert {"name_taken", "rules_needed"} <= set(sentences)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in sentences.items():
+
+            def counted(*args: Any, name: str = name, function: Any = function) -> str:
+                called.add(name)
+                return str(function(*args))
+
+            patch.setattr(messages, name, counted)
+        for call, error, _ in CASES:
+            with pytest.raises(error):
+                call()
+    assert set(sentences) - called == set()
+
+
+NESTED = [
+    lambda: Dropout((None, 6), shared_axes=(2,)),
+    lambda: Input((10, 10)) >> DropBlock2d(0.1, 3),
+    lambda: Input(5) >> Own(),
+    lambda: of_weights({"c": torch.ones(2)}, Input(3) >> nn.Linear(3, 2)),
+]
+
+
+@pytest.mark.parametrize("call", NESTED)
+def test_a_sentence_that_tells_another_ends_once(call: Callable[[], Any]) -> None:
+    """And has no extents that nobody gave."""
+    with pytest.raises(ng.InvalidValue) as caught:
+        call()
+    sentence = str(caught.value)
+    assert re.search(r"[^.]\.$", sentence), sentence
+    assert not re.search(r"\(2, \d+\)", sentence), sentence
+
+
+def test_a_keyword_that_is_called_known_is_taken() -> None:
+    layer, x = Relu(input_dim=3), torch.ones(2, 3)
+    with pytest.raises(ng.InvalidType) as caught:
+        get_output(layer, x, foo=True)
+    for word in ("training", "deterministic"):
+        if f"`{word}`" in str(caught.value):
+            assert get_output(layer, x, **{word: True}).shape == (2, 3)
