@@ -56,14 +56,25 @@ def blocks(text: str) -> list[Block]:
 
 
 def run(name: str, text: str) -> int:
-    """Run the Python blocks of a page, and return how many ran."""
+    """Run the Python blocks of a page, and return how many ran.
+
+    What a block prints is what the `text` block below it shows, where there is one.
+    """
     namespace = {"__name__": "__main__"}
-    ready = [block for block in blocks(text) if block.language == "python" and block.runs]
-    for block in ready:
+    found, count = blocks(text), 0
+    for block, below in zip(found, [*found[1:], None], strict=True):
+        if block.language != "python" or not block.runs:
+            continue
         # Blank lines in front, so that a traceback names the line of the page.
         source = "\n" * (block.line - 1) + block.code
-        exec(compile(source, name, "exec", dont_inherit=True), namespace)
-    return len(ready)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(source, name, "exec", dont_inherit=True), namespace)
+        if below is not None and below.language == "text":
+            shown, out = below.code.strip(), printed.getvalue().strip()
+            assert out == shown, f"{name}, line {block.line}: it prints\n{out}\nnot\n{shown}"
+        count += 1
+    return count
 
 
 def commands(text: str) -> list[str]:
@@ -108,14 +119,6 @@ def test_python_runs(name, tmp_path, monkeypatch):
     ran = run(name, text)
     if name == "README.md":
         assert ran > 0, "the README runs no Python at all"
-
-
-def test_a_text_block_is_what_the_block_above_prints(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    code, shown, *_ = blocks((ROOT / "docs" / "inject.md").read_text("utf-8"))
-    assert (code.language, shown.language) == ("python", "text")
-    exec(compile(code.code, "inject.md", "exec", dont_inherit=True), {"__name__": "__main__"})
-    assert capsys.readouterr().out == shown.code
 
 
 @pytest.mark.parametrize("name", [*NAMES, *FOR_CONTRIBUTORS])
@@ -207,3 +210,10 @@ def test_a_fault_in_a_page_is_red_and_has_its_line(tmp_path, monkeypatch):
 def test_a_command_that_does_not_exist_is_red(command, reason):
     with pytest.raises(AssertionError, match=reason):
         check_command(command)
+
+
+def test_a_page_that_shows_what_is_not_printed_is_found():
+    page = "```python\nprint(1)\n```\n\n```text\n{}\n```\n"
+    assert run("page", page.format(1)) == 1
+    with pytest.raises(AssertionError, match="page, line 2: it prints"):
+        run("page", page.format(2))

@@ -6,7 +6,6 @@ old code was run: its own tests, golden facts, and faults. 5b to 5d are what els
 
 import json
 import math
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -392,9 +391,3 @@ def test_5d_weights() -> None:
     assert len(TDD(4, bias=False, weights=[W]).get_weights()) == 1
     with pytest.raises(ng.InvalidValue, match="its parameters are for in_features=3"):
         Sequential(Input((5, 2)), TDD(4, weights=[W, B]))
-
-
-def test_the_page_prints_what_it_shows() -> None:
-    tool = runpy.run_path(str(ROOT / "tools/make_notebook.py"))
-    page = "docs/from/keras1.md"
-    assert tool["run"](tool["parts_of"]((ROOT / page).read_text("utf-8")), page) == []
