@@ -99,6 +99,8 @@ class Layer(Joinable, nn.Module):
     keeps_time: ClassVar[bool] = True
     takes_mask: ClassVar[bool] = False
     is_noise: ClassVar[bool] = False
+    # Whether features follow the length of its input.
+    has_features: ClassVar[bool] = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         given = checks.arguments(type(self).__name__, self.signature(), args, kwargs)
@@ -111,9 +113,8 @@ class Layer(Joinable, nn.Module):
     def signature(cls) -> Signature:
         """Return what the layer takes."""
         words = [Parameter(w, Parameter.KEYWORD_ONLY, default=d) for w, d in COMMON.items()]
-        own = list(cls.PARAMETERS.values())
-        several = [p for p in own if p.kind is Parameter.VAR_POSITIONAL]
-        return Signature([*own, *(w for w in words if w.name not in cls.PARAMETERS), *several])
+        rest = (word for word in words if word.name not in cls.PARAMETERS)
+        return Signature([*cls.PARAMETERS.values(), *rest])
 
     def _start(self, common: Mapping[str, Any]) -> None:
         who = type(self).__name__
@@ -131,9 +132,6 @@ class Layer(Joinable, nn.Module):
         self.output_shape: Shape | None = None
         self.made: dict[str, dict[str, Any]] = {}
         self.built = False
-
-    # What a length alone says of the input: whether features follow it.
-    has_features: ClassVar[bool] = True
 
     def _told(self, who: str, common: Mapping[str, Any]) -> Shape | None:
         """Return the shape of the input that the layer was told, the batch in front."""
@@ -160,11 +158,6 @@ class Layer(Joinable, nn.Module):
     def check_of(cls, name: str) -> options.Check:
         """Return the check of an argument of its own."""
         return cls.CHECKS.get(name, options.anything)
-
-    @property
-    def makes_mask(self) -> bool:
-        """Whether it marks steps of time that are none."""
-        return False
 
     @property
     def options(self) -> dict[str, Option]:
@@ -293,6 +286,11 @@ class Layer(Joinable, nn.Module):
     def build(self, *given: Shape, device: Any = None, dtype: Any = None) -> None:
         """Make the parameters for a shape of the input, once."""
         self.built = True
+
+    @property
+    def makes_mask(self) -> bool:
+        """Whether it marks steps of time that are none."""
+        return False
 
     def merged_mask(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
         """Return what the masks of several inputs are together: a step is where all say so."""
