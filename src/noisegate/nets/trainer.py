@@ -80,7 +80,9 @@ class Trainer(NeuralNet):  # type: ignore[misc]
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        # A table that nobody sees takes half a millisecond to lay out.
+        table = [("print_log", PrintLog())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), *table]
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> "Trainer":
         """Make the optimizer, unless it is one already."""

@@ -1,7 +1,7 @@
 """One application of noise to a tensor, and the noise of the next steps, drawn ahead."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -10,7 +10,6 @@ from noisegate.core import apply as core
 from noisegate.core.draws import Field
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
-from noisegate.core.kinds import Dropout
 from noisegate.core.window import Window
 from noisegate.engines.torch import TorchEngine
 
@@ -41,15 +40,13 @@ class Noise:
     window: Window
     rate: float | None
     linear: bool = False
-    field: "Field | Survivors | None" = None
+    field: Field | None = None
 
     def __call__(self, x: Tensor, live: Tensor | None) -> Tensor:
         """Return x with the noise on it."""
-        if isinstance(self.field, Survivors):
-            result: Any = self.field.of(x)
-        elif self.field is not None:
+        if self.field is not None:
             field = self.field._replace(shift=None, fill=0.0) if self.linear else self.field
-            result = core.apply_field(CPU, self.kind, x, field, "float32")
+            result: Any = core.apply_field(CPU, self.kind, x, field, "float32")
         elif x.is_cpu:
             rate = self.rate if live is None else live
             result = core.apply(CPU, self.kind, x, self.key, self.window, rate, linear=self.linear)
@@ -78,27 +75,23 @@ class Noise:
 
 
 # How many elements of noise are drawn at once, and for how many steps at most.
-AT_ONCE, MOST = 1 << 17, 64
+AT_ONCE, MOST = 1 << 19, 64
 
 
-class Survivors(NamedTuple):
-    """A field that removes and scales, and no more, with its mask ready to select float32.
+def survivors(x: Tensor, field: Field) -> Tensor | None:
+    """Return x with a field on it that removes and scales, and no more; None for another one.
 
-    It is its own linear part.
+    By operations that torch differentiates: what they keep of the mask is what is drawn ahead.
     """
+    keep, gain = field.keep, field.gain
+    plain = field.shift is None and (gain is None or isinstance(gain, float))
+    removes = isinstance(keep, Tensor) and isinstance(field.fill, float) and field.fill == 0
+    if not (plain and removes and x.dtype is torch.float32 and keep.shape == x.shape):
+        return None
+    return torch.where(keep, x if gain is None else x * gain, _ZERO)
 
-    field: Field
-    bits: Tensor
-    gain: float | None
 
-    def of(self, x: Tensor) -> Tensor:
-        """Return x with the noise on it."""
-        if x.dtype is not torch.float32 or self.bits.shape != x.shape:
-            y: Tensor = core.apply_field(CPU, Dropout(), x, self.field, "float32")
-            return y
-        y = x.clone() if self.gain is None else x * self.gain
-        y.view(torch.int32).bitwise_and_(self.bits)
-        return y
+_ZERO = torch.zeros(())
 
 
 class _Drawn:
@@ -106,13 +99,8 @@ class _Drawn:
 
     def __init__(self, first: int, count: int, field: Field, rank: int) -> None:
         self.steps, self.field, self.rank = range(first, first + count), field, rank
-        keep, gain = field.keep, field.gain
-        alone = field.shift is None and isinstance(field.fill, float) and field.fill == 0
-        removes = alone and isinstance(keep, Tensor) and keep.ndim > rank
-        plain = removes and (gain is None or isinstance(gain, float))
-        self.bits = keep.to(torch.int32).neg_() if plain else None
 
-    def at(self, step: int, count: int | None) -> Field | Survivors:
+    def at(self, step: int, count: int | None) -> Field:
         """Return the field of a step, for all samples or for the first ones."""
         place = step - self.steps.start
 
@@ -123,8 +111,7 @@ class _Drawn:
                 return value
             return value[:count]
 
-        field = Field(*(part(value) for value in self.field))
-        return field if self.bits is None else Survivors(field, part(self.bits), field.gain)
+        return Field(*(part(value) for value in self.field))
 
 
 class Ahead:
@@ -132,7 +119,7 @@ class Ahead:
 
     A pass of whole-array operations costs half a millisecond however small the arrays are, which
     is more than a step of a small network. Steps that follow each other share one pass; a step
-    that follows none has its own. It holds at most 2¹⁷ elements, 640 kB for what removes. A batch
+    that follows none has its own. It holds at most 2¹⁹ elements, 512 kB for what removes. A batch
     with fewer samples has the first of them.
     """
 
@@ -164,7 +151,7 @@ class Ahead:
         same = (kind, rate, window.start[1:]) == (self.kind, self.rate, self.window.start[1:])
         return bool(fewer and plain and same and counted and x.itemsize <= 4)
 
-    def field(self, key: Key, count: int | None = None) -> Field | Survivors | None:
+    def field(self, key: Key, count: int | None = None) -> Field | None:
         """Return the noise of a key where it follows the step before, else None.
 
         `count` is the number of samples, where it may be fewer than those that were drawn for.

@@ -21,7 +21,7 @@ from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
 from noisegate.engines.torch import TorchEngine
 
-from .application import CPU, Noise, Survivors, device_of_noise
+from .application import CPU, Noise, device_of_noise, survivors
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -198,12 +198,16 @@ def apply_in(
     key: Key,
     window: Window,
     rate: float,
-    field: Field | Survivors | None = None,
+    field: Field | None = None,
 ) -> Tensor:
     """Return floating x with the noise of a key and a rate on it, where its window is known.
 
     `field` is that noise, where it is drawn already.
     """
+    if field is not None and not _are_functorch_transforms_active():
+        y = survivors(x, field)
+        if y is not None:
+            return y
     return _apply(x, None, Noise(kind, key, window, rate, field=field))
 
 
