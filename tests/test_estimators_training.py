@@ -12,7 +12,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -158,10 +158,18 @@ def test_an_error_leaves_no_noise_behind() -> None:
     def broken(outputs: Tensor, targets: Tensor) -> Tensor:
         raise ArithmeticError("broken")
 
-    model = regressor(loss=broken)
+    class Seen(Callback):
+        def on_train_begin(self, net: Any, **told: Any) -> None:
+            seen.append(net.module_)
+            assert ng.handles(net.module_)
+
+    seen: list[Any] = []
+    model = regressor(loss=broken, callbacks=[Seen()])
     with pytest.raises(ArithmeticError):
         model.fit(X, NUMBERS, hidden_dropout=0.5, regularizers={"contractive": 0.1})
-    assert not ng.handles(model.network_)
+    assert not ng.handles(seen[0])
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in seen[0].modules())
+    assert not hasattr(model, "network_")
 
 
 def test_a_random_state_decides_everything_and_draws_from_nobody() -> None:

@@ -234,7 +234,7 @@ class SiteNoise:
             raise NotTogether
         if not forward.numbered:
             return tuple(rows)
-        count = len(rows.samples)
+        count = rows.samples
         ids: Any = forward.ids
         if ids is None:
             ids = range(forward.first, forward.first + (forward.batch or 0))

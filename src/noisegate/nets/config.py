@@ -183,7 +183,7 @@ class _Reader:
             return self._module(config)
         if name not in LAYERS:
             raise InvalidValue(messages.unknown_class(name, list(LAYERS)))
-        words = {n: self._decoded(f"`{config.get('name')}`", v) for n, v in config.items()}
+        words = {n: self._decoded(_called(name, config), v) for n, v in config.items()}
         layer_name = words.pop("name", None)
         if name == "Input" and words.get("batch_shape") is not None:
             words["shape"] = None
@@ -235,6 +235,10 @@ class _Reader:
         if "schedule" in value:
             return schedule.from_config(value)
         return dict(value)
+
+
+def _called(kind: str, config: Mapping[str, Any]) -> str:
+    return f"`{config['name']}`" if config.get("name") else kind
 
 
 def _make_variables(layer: Layer, entry: Mapping[str, Any], built: bool) -> None:

@@ -85,6 +85,14 @@ class DenseLayer(PreActivation, TorchLayer):
         """How many units; None if it is an activation alone."""
         return self.arguments[self.units_word]  # type: ignore[no-any-return]
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether its activation changes nothing."""
+        named = getattr(type(self), "activation_class", None)
+        if named is not None:
+            return bool(named is nn.Identity)
+        return self.arguments["activation"] in (None, "linear")
+
     def parameter_names(self) -> tuple[str, ...]:
         """Return the names of the parameters that it has or will have."""
         return () if self.units is None else ("weight", "bias")

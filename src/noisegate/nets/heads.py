@@ -11,9 +11,11 @@ from torch.nn import functional
 from noisegate.core.errors import InvalidValue
 
 from . import messages
+from .basic import Reshape, Wrapped
 from .dense import DenseLayer
 from .layer import Layer
 from .network import Network
+from .time import TimeDistributed
 
 OUTPUTS = ("logits", "probabilities")
 
@@ -23,13 +25,21 @@ def last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
     if not isinstance(model, Network) or len(model.exits) != 1:
         return None, None
     name = model.exits[0]
-    while model.layers[name].is_noise and len(model.sources[name]) == 1:
+    passing = (nn.Flatten, Reshape)
+    while len(model.sources[name]) == 1:
+        layer = model.layers[name]
+        if not (layer.is_noise or isinstance(layer, passing)):
+            break
         name = model.sources[name][0]
     return name, model.layers[name]
 
 
 def _activation(layer: Layer | None) -> str | None:
     """Return the activation of a layer in Keras' words, where it decides how outputs are read."""
+    if isinstance(layer, TimeDistributed):
+        return _activation(layer.steps)
+    if isinstance(layer, Wrapped) and isinstance(layer.module, Network):
+        return _activation(last_layer(layer.module)[1])
     if not isinstance(layer, DenseLayer):
         return None
     named = getattr(type(layer), "activation_class", None)
@@ -72,7 +82,9 @@ class Head:
 
     def watch(self, noisy: bool) -> None:
         """Begin to take the loss from the pre-activation, if nothing is put behind that."""
-        known = isinstance(self.layer, DenseLayer) and self.output == "probabilities"
+        layer = self.layer
+        has_pre = isinstance(layer, DenseLayer | TimeDistributed) and layer.has_pre
+        known = has_pre and self.output == "probabilities"
         noisy = noisy or self.followed
         if known and not noisy and _activation(self.layer) in ("softmax", "sigmoid"):
             self._remove = self.layer.register_pre_activation_hook(self._keep).remove  # type: ignore[union-attr]

@@ -374,7 +374,8 @@ class Layer(Joinable, nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs: no tensors of a forward."""
-        return {n: v for n, v in self.__dict__.items() if n != "activity"}
+        state: Any = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {n: v for n, v in state.items() if n != "activity"}
 
     def __repr__(self) -> str:
         """Return the layer as it is written."""

@@ -122,7 +122,9 @@ class NoiseInNetwork(Layer):
             {} if isinstance(self.sample_axis, DefaultAxis) else {"sample_axis": self.sample_axis}
         )
         place = {"inplace": True} if self.inplace else {}
-        return {**given, **seeded, **axis, **place}
+        rate = self._buffers.get(self.kind.RATE)
+        now = {} if rate is None else {self.kind.RATE: float(f"{float(rate):.7g}")}
+        return {**given, **now, **seeded, **axis, **place}
 
     def _stored(self) -> list[str]:
         return [name for name in self.kind.names() if name in self.arguments]

@@ -60,6 +60,17 @@ class RecurrentLayer(TorchLayer):
         outputs, state = self.row.torch.forward(self, x)
         return outputs if self.arguments["return_sequences"] else self._last(outputs, state)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs; torch's own takes weights to be there."""
+        return super().__getstate__() if self.built else dict(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy, which may have no weights yet."""
+        if state["built"]:
+            super().__setstate__(state)  # type: ignore[no-untyped-call]
+        else:
+            nn.Module.__setstate__(self, state)
+
     def _last(self, outputs: Tensor, state: Any) -> Tensor:
         """Return the outputs at the end of each direction."""
         if not self.bidirectional:

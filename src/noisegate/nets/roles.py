@@ -34,6 +34,8 @@ def activates(layer: Layer) -> bool:
 
 def _is_between(layer: Layer) -> bool:
     """Return whether a layer may stand between a weighted one and its activation."""
+    if layer.is_noise:
+        return True
     norms = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
     return isinstance(layer.module if isinstance(layer, Wrapped) else layer, norms)
 
@@ -47,12 +49,21 @@ def hidden_sites(
     for name, behind in sources.items():
         for source in behind:
             takers[source].append(name)
-    return tuple(f"{_activated(name, layers, takers)}:out" for name in weighted[:-1])
+    before = {name for name in weighted if _leads_to(name, set(weighted), takers)}
+    found = (_activated(name, layers, takers) for name in weighted if name in before)
+    return tuple(dict.fromkeys(f"{name}:out" for name in found))
+
+
+def _leads_to(name: str, weighted: set[str], takers: Mapping[str, list[str]]) -> bool:
+    """Return whether another layer with weights comes after one: it is not a last one then."""
+    return any(t in weighted or _leads_to(t, weighted, takers) for t in takers[name])
 
 
 def _activated(name: str, layers: Mapping[str, Layer], takers: Mapping[str, list[str]]) -> str:
     """Return the activation that follows a layer, or the layer itself."""
-    place = name
+    place, layer = name, layers[name]
+    if isinstance(layer, DenseLayer) and not layer.is_linear:
+        return name
     while len(takers[place]) == 1:
         place = takers[place][0]
         if activates(layers[place]):

@@ -39,6 +39,9 @@ def save(network: Network, path: Any) -> None:
     text = json.dumps(config)
     with torch.random.fork_rng(devices=[]):
         again = from_config(json.loads(text), customs(network))
+    unbuilt = next((n for n, layer in again.layers.items() if not layer.built), None)
+    if unbuilt is not None:
+        raise InvalidValue(messages.not_saved(f"`{unbuilt}`", "input_shape", None))
     if json.dumps(network_config(again)) != text:
         raise InvalidValue(messages.not_saved("the network", "config", "another after loading"))
     data = serialized(weights, metadata={_HEADER: text})

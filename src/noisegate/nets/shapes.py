@@ -54,6 +54,8 @@ def product(extents: Sequence[int | None]) -> int | None:
 def per_axis(value: Any, count: int) -> tuple[Any, ...]:
     """Return an argument that may be given once for all axes, for each of them."""
     many = isinstance(value, tuple | list)
+    if many and len(value) != count:
+        raise ValueError(f"{value} is not one number, or {count} of them")
     return tuple(value[i % len(value)] if many else value for i in range(count))
 
 
@@ -74,6 +76,8 @@ def pooled(
     """Return the extent of an axis after pooling."""
     if extent is None:
         return None
+    if 2 * padding > kernel:
+        raise ValueError("its padding is more than half of the kernel")
     spare = extent + 2 * padding - dilation * (kernel - 1) - 1
     count = (-(-spare // stride) if ceil else spare // stride) + 1
     # A window that begins in the padding behind is left out.

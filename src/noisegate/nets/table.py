@@ -104,6 +104,8 @@ def _flatten(given: Mapping[str, Any], shape: Shape) -> Shape:
         if not -len(shape) <= axis < len(shape):
             raise ValueError(f"it has no axis {axis}")
     start, end = given["start_dim"] % len(shape), given["end_dim"] % len(shape)
+    if start > end:
+        raise ValueError("start_dim comes after end_dim")
     return (*shape[:start], shapes.product(shape[start : end + 1]), *shape[end + 1 :])
 
 

@@ -89,7 +89,8 @@ class TimeDistributed(PreActivation, Layer):
     def _at_once(self) -> bool:
         """Whether the layer within takes all steps as they are."""
         inner = self.steps
-        return isinstance(inner, DenseLayer) and inner.arguments.get("dim", -1) == -1
+        of_rows = isinstance(inner, DenseLayer) and inner.units_word == "out_features"
+        return of_rows and inner.arguments.get("dim", -1) == -1
 
     def register_pre_activation_hook(self, function: Any) -> Any:
         """Put a function at the pre-activation of the layer within, of all steps."""

@@ -24,32 +24,38 @@ class TimeRows(tuple[int, ...]):
 
     Attributes
     ----------
-    samples : tuple of int
-        The rows of the samples.
+    samples : int
+        How many samples there are.
     steps : int
         How many steps each has.
     numbered : bool
         Whether each step has a row of its own.
+    outer : TimeRows or None
+        What has these steps for its samples.
     """
 
-    samples: tuple[int, ...]
+    samples: int
     steps: int
     numbered: bool
+    outer: "TimeRows | None"
 
     def __new__(cls, samples: Iterable[int], steps: int, numbered: bool = False) -> "TimeRows":
         """Return the row of each step of each sample."""
+        outer = samples if isinstance(samples, TimeRows) else None
         samples = tuple(samples)
         if numbered:
             rows = [(row << TIME_BITS) + step for row in samples for step in range(steps)]
         else:
             rows = [row for row in samples for _ in range(steps)]
         made = super().__new__(cls, rows)
-        made.samples, made.steps, made.numbered = samples, steps, numbered
+        made.steps, made.numbered, made.outer = steps, numbered, outer
+        made.samples = len(samples) if outer is None else outer.samples
         return made
 
     def of(self, samples: Iterable[int]) -> "TimeRows":
         """Return the rows of the same steps of other samples."""
-        return TimeRows(samples, self.steps, self.numbered)
+        inner = samples if self.outer is None else self.outer.of(samples)
+        return TimeRows(inner, self.steps, self.numbered)
 
 
 _ROWS: ContextVar[TimeRows | None] = ContextVar("rows of noise layers", default=None)

@@ -167,6 +167,16 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
         return self._train(X, y, validation_data, noise, "partial_fit")
 
     def _train(self, X: Any, y: Any, validation_data: Any, words: Any, who: str) -> Self:
+        known = dict(self.__dict__)
+        try:
+            return self._trained(X, y, validation_data, words, who)
+        except BaseException:
+            # What was trained before is what there is.
+            self.__dict__.clear()
+            self.__dict__.update(known)
+            raise
+
+    def _trained(self, X: Any, y: Any, validation_data: Any, words: Any, who: str) -> Self:
         who = f"{type(self).__name__}.{who}"
         self._check_options()
         anew = who.endswith(".fit") or not hasattr(self, "net_")
