@@ -5,14 +5,23 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# No build isolation: the package is built by the pinned hatchling, not by the newest one.
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --no-build-isolation
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+# No build isolation: the package is built by the pinned tools, not by the newest ones. A warning of the compiler is
+# an error here, not in a user's build: `make WERROR=OFF` with a compiler that knows more of them.
+WERROR ?= ON
+EDITABLE := $(INSTALL) --no-build-isolation --config-settings=cmake.define.NOISEGATE_WERROR=$(WERROR) --editable
+# An import does not build: a target does, when one of these is newer than what is installed.
+NATIVE := $(wildcard native/CMakeLists.txt native/*.cpp native/*.h native/lanes/*) spec/normal_table.txt
+# The engine without Python, for its own tests, with the same pinned tools.
+CMAKE := $(BIN)/cmake -S native -G Ninja -D CMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -D NOISEGATE_PYTHON=OFF \
+	-D NOISEGATE_TESTS=ON -D NOISEGATE_WERROR=$(WERROR)
 PYTEST := $(BIN)/python -m pytest -n 2
 TREES := src tests $(wildcard tools bench examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow check lint format types bench vectors pictures notebook same-vectors clean
+.PHONY: help demo test test-slow check lint format types native native-test neon-test sanitize bench vectors \
+	pictures notebook same-vectors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +48,29 @@ format: $(VENV)/.dev ## mend what ruff can mend
 
 types: $(VENV)/.dev ## check the types of the package
 	$(BIN)/mypy --strict src
+
+native: $(VENV)/.study ## build the native engine into .venv; say why where that fails
+	@NOISEGATE_NATIVE=1 $(BIN)/python -c 'import noisegate.engines._native' || { rm $(VENV)/.study; $(EDITABLE) . --no-deps --verbose; exit 1; }
+
+native-test: $(VENV)/.tools ## run the vectors through the native engine alone, without Python
+	$(CMAKE) -B build/native
+	$(BIN)/cmake --build build/native --parallel 2
+	build/native/vectors spec/vectors
+
+neon-test: $(VENV)/.tools ## the same for 64-bit ARM, on its emulator: needs aarch64-linux-gnu-g++ and qemu-aarch64
+	$(CMAKE) -B build/neon -D CMAKE_SYSTEM_NAME=Linux -D CMAKE_SYSTEM_PROCESSOR=aarch64 \
+		-D CMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -D CMAKE_EXE_LINKER_FLAGS=-static
+	$(BIN)/cmake --build build/neon --parallel 2
+	qemu-aarch64 build/neon/vectors spec/vectors
+
+sanitize: $(VENV)/.tools ## look for wrong addresses, undefined behaviour and races in the native engine
+	$(CMAKE) -B build/sanitize-address -D NOISEGATE_SANITIZE=address,undefined
+	$(BIN)/cmake --build build/sanitize-address --parallel 2
+	build/sanitize-address/vectors spec/vectors
+	build/sanitize-address/fuzz
+	$(CMAKE) -B build/sanitize-thread -D NOISEGATE_SANITIZE=thread
+	$(BIN)/cmake --build build/sanitize-thread --parallel 2
+	build/sanitize-thread/threads_test
 
 bench: $(VENV)/.study ## time noise against torch's own dropout, a NumPy mask and a copy; and in models
 	$(BIN)/python bench/run.py
@@ -71,11 +103,15 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.study: $(VENV)/.python pyproject.toml constraints.txt
-	$(INSTALL) torch hatchling
-	$(INSTALL) --editable '.[study]'
+$(VENV)/.tools: $(VENV)/.python constraints.txt
+	$(INSTALL) cmake ninja nanobind scikit-build-core
+	@touch $@
+
+$(VENV)/.study: $(VENV)/.tools pyproject.toml constraints.txt $(NATIVE)
+	$(INSTALL) torch
+	$(EDITABLE) '.[study]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.study
-	$(INSTALL) --editable '.[study,dev]'
+	$(EDITABLE) '.[study,dev]'
 	@touch $@

@@ -1,8 +1,10 @@
-"""The one list of array libraries that the conformance suite runs over."""
+"""The one list of array libraries that the conformance suite runs over, each in both ways."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import ml_dtypes
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from noisegate.core.blocks import Engine
+from noisegate.engines import native
 from noisegate.engines.numpy import NumpyEngine
 from noisegate.engines.torch import TorchEngine
 
@@ -19,9 +22,17 @@ class Backend:
     name: str
     engine: Callable[[], Engine]
     array: Callable[[np.ndarray], Any]
+    pure: bool = False
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}-pure" if self.pure else self.name
+
+
+@contextmanager
+def pure_engines() -> Iterator[None]:
+    """Do without the native engine, for a block."""
+    with mock.patch.object(native, "library", return_value=None):
+        yield
 
 
 def _tensor(values: np.ndarray) -> torch.Tensor:
@@ -44,7 +55,9 @@ BACKENDS = [
     Backend("numpy", NumpyEngine, np.array),
     Backend("torch", TorchEngine, _tensor),
 ]
-each_backend = pytest.mark.parametrize("backend", BACKENDS, ids=str)
+# The fixture `backend` takes the native engine away from those that are pure.
+EACH = [*BACKENDS, *(replace(backend, pure=True) for backend in BACKENDS)]
+each_backend = pytest.mark.parametrize("backend", EACH, ids=str, indirect=True)
 
 DTYPES = {
     "float16": np.dtype(np.float16),

@@ -10,9 +10,28 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import settings
 
+from _backends import Backend, pure_engines
+
 # A red test must be red again when it is run again; and a slow machine is not a fault.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """Each array library, with the native engine and without it."""
+    if not request.param.pure:
+        yield request.param
+        return
+    with pure_engines():
+        yield request.param
+
+
+@pytest.fixture
+def pure() -> Iterator[None]:
+    """The pure engines alone, for tests that plant faults in what they are made of."""
+    with pure_engines():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

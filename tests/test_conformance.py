@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_ulps
-from _backends import BACKENDS, Backend, each_backend, each_dtype, numpy_of
+from _backends import BACKENDS, Backend, each_backend, each_dtype, numpy_of, pure_engines
 
 KEY = ng.Stream(13).site("hid1:out").at(5)
 KINDS = [
@@ -34,11 +34,14 @@ def sample(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
 
 
 def both(kind: ng.Kind, x: np.ndarray, **arguments: Any) -> np.ndarray:
-    """Return the noised array, once NumPy's and torch's have been found equal."""
+    """Return the noised array, once NumPy's and torch's have been found equal, in both ways."""
     ours = kind(x, KEY, **arguments)
     theirs = kind(TORCH.array(x), KEY, **arguments)
     assert type(ours) is type(x)
     assert_tier(kind, numpy_of(theirs), ours)
+    with pure_engines():
+        assert_tier(kind, kind(x, KEY, **arguments), ours)
+        assert_tier(kind, numpy_of(kind(TORCH.array(x), KEY, **arguments)), ours)
     return np.asarray(ours)
 
 

@@ -49,7 +49,7 @@ def kinds_z(sites: list[str]) -> st.Floats:
     )
 
 
-def test_kinds_at_one_site_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kinds_at_one_site_are_independent(monkeypatch: pytest.MonkeyPatch, pure: None) -> None:
     st.assert_independent("kinds", kinds_z(st.names(60)))
     own = keys._plane_key
     monkeypatch.setattr(keys, "_plane_key", lambda *key: own(*key[:3], "Kind", *key[4:]))
@@ -148,20 +148,26 @@ def test_one_low_bit_of_the_offset_changes_half_of_the_words() -> None:
 
 
 @pytest.mark.parametrize("place", ["step", "rows", "offset"])
-def test_too_few_rounds_are_refused(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_rounds_are_refused(
+    place: str, monkeypatch: pytest.MonkeyPatch, pure: None
+) -> None:
     monkeypatch.setattr(blocks, "ROUNDS", 3)
     with pytest.raises(AssertionError):
         st.assert_independent(place, st.avalanche_z(BASES, place))
 
 
-def test_too_few_rounds_show_in_the_low_bits_of_the_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_rounds_show_in_the_low_bits_of_the_offset(
+    monkeypatch: pytest.MonkeyPatch, pure: None
+) -> None:
     monkeypatch.setattr(blocks, "ROUNDS", 3)
     with pytest.raises(AssertionError):
         st.assert_independent("low bits of the offset", st.near_avalanche_z(BASES))
 
 
 @pytest.mark.parametrize("place", ["seed", "site", "slot", "call"])
-def test_a_key_that_overlooks_a_bit_is_refused(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_overlooks_a_bit_is_refused(
+    place: str, monkeypatch: pytest.MonkeyPatch, pure: None
+) -> None:
     whole, mask = keys._plane_key, ~(1 << 5)
 
     def forgetful(seed: int, site: str, slot: int, kind: str, call: int, plane: int) -> Any:

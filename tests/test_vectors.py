@@ -151,7 +151,7 @@ def _draw_single(
     caught: list[Any] = []
 
     class Caught(Draws):
-        def _read(self, dtype: str, function: Any) -> Any:
+        def _read(self, draw: Any, dtype: str, function: Any) -> Any:
             caught.append(function(Word()))
             return caught[-1]
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from . import checks, philox
 from .blocks import Chunk, read
-from .engine import Array, Engine
+from .engine import Array, Draw, Engine
 from .keys import Key
 from .window import Window
 
@@ -42,12 +42,15 @@ class Draws:
     window: Window
     dtype: str
 
-    def _read(self, dtype: str, function: Callable[[Chunk], Array]) -> Array:
+    def _read(self, draw: Draw, dtype: str, function: Callable[[Chunk], Array]) -> Array:
+        drawn = self.engine.drawn(draw, self.key, self.kind, self.window, dtype)
+        if drawn is not None:
+            return drawn
         return read(self.engine, self.window, self.key, self.kind, dtype, function)
 
     def u32(self, number: int = 0) -> Array:
         """Return 32 random bits per element, as int64 in [0, 2³²)."""
-        return self._read("int64", lambda chunk: chunk.u32(number))
+        return self._read(Draw("word", number), "int64", lambda chunk: chunk.u32(number))
 
     def keep(self, p: float | Array, number: int = 0) -> Array:
         """Return where an element survives removal with probability p."""
@@ -58,7 +61,7 @@ class Draws:
             everywhere = self.engine.empty(self.window.form or self.window.extent, "bool")
             everywhere[...] = t == 0
             return everywhere
-        return ~self._read("bool", lambda chunk: chunk.below(number, t))
+        return self._read(Draw("mask", number, t), "bool", lambda chunk: ~chunk.below(number, t))
 
     def survivor_scale(self, p: float | Array) -> Array | float | None:
         """Return 2³² / (2³² − T), rounded once; None where T is 0 or 2³² and it has no use."""
@@ -76,12 +79,29 @@ class Draws:
             odd = 2 * (chunk.u32(number) >> 8) + (1 - 2**24)
             return self.engine.cast(odd, "float32") * 2.0**-24
 
-        return self.engine.cast(self._read("float32", function), self.dtype)
+        numbers = self._read(Draw("uniform", number), "float32", function)
+        return self.engine.cast(numbers, self.dtype)
 
     def normal(self, number: int = 0) -> Array:
         """Return normal numbers, each a float32, in the precision of the application."""
         function = _normal_of(self.engine, number)
-        return self.engine.cast(self._read("float32", function), self.dtype)
+        numbers = self._read(Draw("normal", number), "float32", function)
+        return self.engine.cast(numbers, self.dtype)
+
+    def all_of_next(self, keep: Array, axis: int, size: int) -> Array:
+        """Return where a place and the size − 1 that follow it along an axis are all kept.
+
+        The axis of the result is shorter by size − 1.
+        """
+        found = self.engine.spread(keep, axis, size)
+        if found is not None:
+            return found
+        span, before = 1, (slice(None),) * axis
+        while span < size:
+            step = min(span, size - span)
+            keep = keep[(*before, slice(None, -step))] & keep[(*before, slice(step, None))]
+            span += step
+        return keep
 
     def kept_share(self, p: float | Array) -> Any:
         """Return which share of the elements survives, (2³² − T) / 2³², in float64."""

@@ -1,10 +1,25 @@
 """The keyhole through which the generic code sees an array library."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from .keys import Key
+from .window import Window
 
 # An array of the engine's library; its operators are the only other thing used of it.
 Array = Any
+
+
+class Draw(NamedTuple):
+    """What is drawn of an element: "mask", "uniform", "normal" or "word" (its u32).
+
+    `number` says which of its random numbers; a mask is true where the u32 is not below
+    `threshold`, in (0, 2³²).
+    """
+
+    what: str
+    number: int
+    threshold: int = 0
 
 
 class Engine(Protocol):
@@ -17,6 +32,15 @@ class Engine(Protocol):
     @property
     def blocks_per_pass(self) -> int:
         """How many Philox blocks one pass computes."""
+
+    def drawn(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
+        """Return a draw over a window, of its dtype, by a shortcut; None where there is none."""
+
+    def spread(self, kept: Array, axis: int, block: int) -> Array | None:
+        """Return where bools hold at a place and the next ones of an axis, `block` in all.
+
+        None where there is no shortcut.
+        """
 
     def integers(self, values: range | tuple[int, ...]) -> Array:
         """Return an int64 vector."""

@@ -113,6 +113,7 @@ def key(who: str, value: object) -> Key:
     return value
 
 
+@lru_cache(maxsize=4096)
 def site_hash(site: str, slot: int, kind: str) -> int:
     """Return the 64-bit name of a noise: BLAKE2b of ``site#slot:Kind``, little-endian."""
     digest = blake2b(f"{site}#{slot}:{kind}".encode(), digest_size=8).digest()

@@ -9,6 +9,12 @@ import numpy as np
 
 from noisegate.core import normal_table as table
 from noisegate.core.blocks import BIAS
+from noisegate.core.engine import Draw
+from noisegate.core.keys import Key
+from noisegate.core.recipe import Recipe
+from noisegate.core.window import Window
+
+from . import native
 
 Array = Any
 
@@ -23,6 +29,46 @@ class NumpyEngine:
     lazy: bool = True
     # Larger passes pay the fixed cost of a tie less often; twice this gains no more.
     blocks_per_pass: int = 32768
+
+    def fused(
+        self,
+        recipe: Recipe,
+        x: Array,
+        key: Key,
+        kind: str,
+        window: Window,
+        keep: Array | None = None,
+    ) -> Array | None:
+        """Return x with noise on it in one pass; None where the native engine takes none of it."""
+        if not native.fits(window) or type(x) is not np.ndarray or not _plain(x):
+            return None
+        if recipe.idle:
+            return x
+        y = np.empty_like(x)
+        arrays = x.shape, _strides(x), _strides(y)
+        dtype = x.dtype.name, x.itemsize
+        given = 0 if keep is None else np.ascontiguousarray(keep)
+        native.apply(recipe, key, kind, window, arrays, dtype, _buffer(x), _buffer(y), given)
+        return y
+
+    def drawn(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
+        """Return a draw over a window by the native engine; None where there is none."""
+        if not native.fits(window):
+            return None
+        y = np.empty(window.form or window.extent, dtype)
+        native.draw(draw, key, kind, window, y)
+        return y
+
+    def spread(self, kept: Array, axis: int, block: int) -> Array | None:
+        """Return where bools hold at a place and the next ones of an axis."""
+        if native.library() is None:
+            return None
+        kept = np.ascontiguousarray(kept)
+        shape = list(kept.shape)
+        shape[axis] -= block - 1
+        y = np.empty(shape, "bool")
+        native.spread(kept.shape, axis, block, kept, y)
+        return y
 
     def integers(self, values: range | tuple[int, ...]) -> Array:
         """Return an int64 vector."""
@@ -160,6 +206,26 @@ _PRECISION = {
     "float64": "float64",
     "complex128": "float64",
 }
+
+
+def _plain(x: Array) -> bool:
+    """Return whether elements lie whole numbers of elements apart, in this machine's order."""
+    return bool(
+        x.flags.aligned
+        and x.dtype.isnative
+        and x.dtype.kind != "O"
+        and not any(stride % x.itemsize for stride in x.strides)
+    )
+
+
+def _strides(x: Array) -> tuple[int, ...]:
+    size = x.itemsize
+    return tuple(stride // size for stride in x.strides)
+
+
+def _buffer(x: Array) -> Any:
+    """Return what has the array's memory: itself, but for dtypes that know no buffer."""
+    return x if x.dtype.kind in "biufc" else x.view(np.uint16)
 
 
 @cache

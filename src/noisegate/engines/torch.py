@@ -6,9 +6,17 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch._C import _is_tracing
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from noisegate.core import normal_table as table
 from noisegate.core.blocks import BIAS
+from noisegate.core.engine import Draw
+from noisegate.core.keys import Key
+from noisegate.core.recipe import Recipe
+from noisegate.core.window import Window
+
+from . import native
 
 Array = Any
 
@@ -31,6 +39,51 @@ class TorchEngine:
     def blocks_per_pass(self) -> int:
         """How many Philox blocks one pass computes; beyond the CPU, launches are what costs."""
         return 1 << 17 if self.device.type == "cpu" else 1 << 22
+
+    def fused(
+        self,
+        recipe: Recipe,
+        x: Array,
+        key: Key,
+        kind: str,
+        window: Window,
+        keep: Array | None = None,
+    ) -> Array | None:
+        """Return x with noise on it in one pass; None where the native engine takes none of it."""
+        if not native.fits(window) or not _in_memory(x):
+            return None
+        if recipe.idle:
+            return x
+        if x.is_conj() or x.is_neg():
+            x = x.resolve_conj().resolve_neg()
+        y = torch.empty_like(x)
+        if y.nbytes >= native.HUGE:
+            native.huge_pages(y.data_ptr(), y.nbytes)
+        arrays = tuple(x.shape), x.stride(), y.stride()
+        given = 0 if keep is None else keep.contiguous().data_ptr()
+        places = x.data_ptr(), y.data_ptr(), given
+        native.apply(recipe, key, kind, window, arrays, (_NAMES[x.dtype], x.itemsize), *places)
+        return y
+
+    def drawn(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
+        """Return a draw over a window by the native engine; None where there is none."""
+        if self.device.type != "cpu" or not native.fits(window):
+            return None
+        y = self.empty(window.form or window.extent, dtype)
+        if not _in_memory(y):
+            return None
+        native.draw(draw, key, kind, window, y.data_ptr())
+        return y
+
+    def spread(self, kept: Array, axis: int, block: int) -> Array | None:
+        """Return where bools hold at a place and the next ones of an axis."""
+        if native.library() is None or not _in_memory(kept):
+            return None
+        kept, shape = kept.contiguous(), list(kept.shape)
+        shape[axis] -= block - 1
+        y = self.empty(tuple(shape), "bool")
+        native.spread(tuple(kept.shape), axis, block, kept.data_ptr(), y.data_ptr())
+        return y
 
     def integers(self, values: range | tuple[int, ...]) -> Array:
         """Return an int64 vector."""
@@ -182,6 +235,28 @@ _PRECISION = {
 }
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+# As NumPy calls them.
+_NAMES = {
+    dtype: str(dtype).removeprefix("torch.")
+    for dtype in vars(torch).values()
+    if isinstance(dtype, torch.dtype)
+}
+
+
+def _in_memory(x: Array) -> bool:
+    """Return whether a tensor is its memory, and no more: no subclass, wrapper, or trace of one."""
+    return (
+        type(x) in _PLAIN
+        and x.is_cpu
+        and x.layout is torch.strided
+        and not is_functorch_wrapped_tensor(x)
+        and not _is_tracing()
+        and bool(x.data_ptr() or not x.numel())
+    )
+
+
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 @cache

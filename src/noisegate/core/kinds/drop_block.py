@@ -120,7 +120,7 @@ class DropBlock(Kind):
         more = {axis: size - 1 for axis, size in sizes.items()}
         keep = draws.over(draws.window.padded(type(self).__name__, more)).keep(t / ALL)
         for axis, size in sizes.items():
-            keep = _all_of_next(keep, axis, size)
+            keep = draws.all_of_next(keep, axis, size)
         return keep
 
     def _sizes(self, window: Window) -> dict[int, int]:
@@ -142,16 +142,6 @@ class DropBlock(Kind):
         if len(sizes) != len(spatial):
             raise InvalidValue(messages.block_count(who, sizes, spatial))
         return dict(zip(spatial, sizes, strict=True))
-
-
-def _all_of_next(keep: Array, axis: int, size: int) -> Array:
-    """Return where a position and the size − 1 that follow along an axis are all kept."""
-    span = 1
-    while span < size:
-        step = min(span, size - span)
-        keep = _cut(keep, axis, slice(None, -step)) & _cut(keep, axis, slice(step, None))
-        span += step
-    return keep
 
 
 def _cut(values: Array, axis: int, part: slice) -> Array:

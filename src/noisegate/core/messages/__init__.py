@@ -7,6 +7,7 @@ Who, the invariant, what was received, the way out.
 from .arrays import *
 from .injection import *
 from .names import *
+from .native import *
 from .numbers import *
 from .places import *
 from .shapes import *

@@ -1,0 +1,289 @@
+// The kernels, written once over lanes and compiled once for each instruction set.
+//
+// No template of the standard library is used here: of functions that objects share, the linker
+// keeps one, and it may be that of the widest instruction set.
+#include "kernels.h"
+
+#include <cstring>
+
+#include "normal_table.h"
+
+#if !defined(NOISEGATE_LANES)
+#error "define NOISEGATE_LANES as the name of a file in lanes/"
+#endif
+#define NOISEGATE_TEXT_OF(x) #x
+#define NOISEGATE_TEXT(x) NOISEGATE_TEXT_OF(x)
+#define NOISEGATE_LANES_FILE(x) NOISEGATE_TEXT(lanes/x.h)
+#include NOISEGATE_LANES_FILE(NOISEGATE_LANES)
+
+namespace noisegate::NOISEGATE_LANES {
+namespace {
+
+// Philox4x32-10; see spec/streams.md. Salmon, Moraes, Dror, Shaw (2011), Parallel random numbers.
+constexpr std::uint32_t FACTOR[2] = {0xD2511F53, 0xCD9E8D57};
+constexpr std::uint32_t WEYL[2] = {0x9E3779B9, 0xBB67AE85};
+constexpr unsigned ROUNDS = 10;
+
+// Groups of BLOCKS that are computed side by side: multiplications wait for each other else.
+constexpr std::size_t SIDE = GROUP / BLOCKS > 2 ? 2 : GROUP / BLOCKS;
+
+struct Counter {
+    Word c[4];
+};
+
+inline void turn(Counter &at, std::uint32_t k0, std::uint32_t k1) {
+    const Word p0 = times(at.c[0], FACTOR[0]), p1 = times(at.c[2], FACTOR[1]);
+    at.c[0] = mix(high(p1), at.c[1], same(k0));
+    at.c[1] = low(p1);
+    at.c[2] = mix(high(p0), at.c[3], same(k1));
+    at.c[3] = low(p0);
+}
+
+template <unsigned FROM> inline void turns(Counter (&at)[SIDE], const std::uint32_t (&key)[2]) {
+    std::uint32_t k0 = key[0] + FROM * WEYL[0], k1 = key[1] + FROM * WEYL[1];
+    for (unsigned i = FROM; i < ROUNDS; ++i) {
+        for (std::size_t s = 0; s < SIDE; ++s) turn(at[s], k0, k1);
+        k0 += WEYL[0];
+        k1 += WEYL[1];
+    }
+}
+
+// Blocks that follow each other. Of the first two rounds half is the same for all of them.
+class OfRun {
+  public:
+    OfRun(const std::uint32_t (&key)[2], std::uint32_t step, Run run) : key_(key) {
+        const std::uint64_t p1 = std::uint64_t{run.high} * FACTOR[1];
+        const auto c0 = static_cast<std::uint32_t>(p1 >> 32) ^ run.low ^ key[0];
+        const std::uint64_t p0 = std::uint64_t{c0} * FACTOR[0];
+        k1_ = step ^ key[1];
+        c1_ = static_cast<std::uint32_t>(p1) ^ (key[0] + WEYL[0]);
+        c2_ = static_cast<std::uint32_t>(p0 >> 32) ^ (key[1] + WEYL[1]);
+        c3_ = static_cast<std::uint32_t>(p0);
+        for (std::size_t s = 0; s < SIDE; ++s) {
+            blocks_[s] = counted(run.block + static_cast<std::uint32_t>(s * BLOCKS));
+        }
+    }
+
+    inline void next_into(Lanes (&out)[SIDE]) {
+        Counter at[SIDE];
+        for (std::size_t s = 0; s < SIDE; ++s) {
+            const Word first = times(blocks_[s], FACTOR[0]);
+            const Word second = times(mix(high(first), same(k1_)), FACTOR[1]);
+            at[s] = {{mix(high(second), same(c1_)), low(second), mix(low(first), same(c2_)), same(c3_)}};
+            blocks_[s] = next(blocks_[s], SIDE * BLOCKS);
+        }
+        turns<2>(at, key_);
+        for (std::size_t s = 0; s < SIDE; ++s) out[s] = lanes(at[s].c[0], at[s].c[1], at[s].c[2], at[s].c[3]);
+    }
+
+  private:
+    const std::uint32_t (&key_)[2];
+    std::uint32_t k1_, c1_, c2_, c3_;
+    Word blocks_[SIDE];
+};
+
+// Any blocks.
+class OfList {
+  public:
+    OfList(const std::uint32_t (&key)[2], std::uint32_t step, List list) : key_(key), step_(step), list_(list) {}
+
+    inline void next_into(Lanes (&out)[SIDE]) {
+        Counter at[SIDE];
+        for (std::size_t s = 0; s < SIDE; ++s) {
+            const std::size_t i = at_ + s * BLOCKS;
+            at[s] = {{load(list_.block + i), load(list_.low + i), load(list_.high + i), same(step_)}};
+        }
+        at_ += SIDE * BLOCKS;
+        turns<0>(at, key_);
+        for (std::size_t s = 0; s < SIDE; ++s) out[s] = lanes(at[s].c[0], at[s].c[1], at[s].c[2], at[s].c[3]);
+    }
+
+  private:
+    const std::uint32_t (&key_)[2];
+    std::uint32_t step_;
+    List list_;
+    std::size_t at_ = 0;
+};
+
+inline Run block_of(Run run, std::size_t i) { return {run.block + static_cast<std::uint32_t>(i), run.low, run.high}; }
+inline Run block_of(List list, std::size_t i) { return {list.block[i], list.low[i], list.high[i]}; }
+
+// The lanes of one block.
+void single(const std::uint32_t (&key)[2], std::uint32_t step, Run block, std::uint16_t (&out)[8]) {
+    std::uint32_t c[4] = {block.block, block.low, block.high, step};
+    for (unsigned i = 0; i < ROUNDS; ++i) {
+        const std::uint64_t p0 = std::uint64_t{c[0]} * FACTOR[0], p1 = std::uint64_t{c[2]} * FACTOR[1];
+        c[0] = static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ (key[0] + i * WEYL[0]);
+        c[1] = static_cast<std::uint32_t>(p1);
+        c[2] = static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ (key[1] + i * WEYL[1]);
+        c[3] = static_cast<std::uint32_t>(p0);
+    }
+    for (unsigned i = 0; i < 8; ++i) out[i] = static_cast<std::uint16_t>(c[i >> 1] >> 16 * (i & 1));
+}
+
+// Decide by plane 1 where plane 0 ties; what ties is kept so far. One block in 8192 comes here.
+template <class Where>
+void untie(const Number &number, Threshold t, Where where, std::size_t first, std::size_t count, Byte *out) {
+    for (std::size_t i = first; i < first + count; ++i) {
+        std::uint16_t high[8], low[8];
+        single(number.high, number.step, block_of(where, i), high);
+        for (unsigned j = 0; j < 8; ++j) {
+            if (high[j] != t.top) continue;
+            single(number.low, number.step, block_of(where, i), low);
+            out[8 * i + j] = low[j] < t.bottom ? 0 : 0xFF;
+        }
+    }
+}
+
+template <class Source, class Where>
+void keep(const Number &number, Threshold t, Where where, std::size_t count, Byte *out) {
+    constexpr std::size_t many = SIDE * BLOCKS;
+    Source source(number.high, number.step, where);
+    for (std::size_t i = 0; i < count; i += many) {
+        Lanes lanes[SIDE];
+        source.next_into(lanes);
+        bool tie = false;
+        for (std::size_t s = 0; s < SIDE; ++s) tie |= at_least(lanes[s], t.top, out + 8 * (i + s * BLOCKS));
+        if (tie && t.bottom) untie(number, t, where, i, count - i < many ? count - i : many, out);
+    }
+}
+
+template <class Source, class Where>
+void words(const Number &number, Where where, std::size_t count, std::uint32_t *out) {
+    Source first(number.high, number.step, where), second(number.low, number.step, where);
+    for (std::size_t i = 0; i < count; i += SIDE * BLOCKS) {
+        Lanes high[SIDE], low[SIDE];
+        first.next_into(high);
+        second.next_into(low);
+        for (std::size_t s = 0; s < SIDE; ++s) join(high[s], low[s], out + 8 * (i + s * BLOCKS));
+    }
+}
+
+// Numbers take the place of words; they are of one size.
+inline void put(std::uint32_t *words, Float value) { store(reinterpret_cast<float *>(words), value); }
+
+void uniform(std::uint32_t *words, std::size_t count) {
+    for (std::size_t i = 0; i < count; i += WIDE) {
+        const Wide odd = left<1>(right<8>(load_wide(words + i))) - wide((1u << 24) - 1);
+        put(words + i, to_float(odd) * same(0x1p-24f));
+    }
+}
+
+// See spec/normal.md, whose letters these are.
+void normal(std::uint32_t *words, std::size_t count) {
+    for (std::size_t i = 0; i < count; i += WIDE) {
+        const Wide w = load_wide(words + i);
+        const Wide v = left<1>(w) | wide(1);
+        const Wide zeros = leading_zeros(v);
+        const Wide t = left(left<1>(v), zeros);
+        const Wide row = left<5>(wide(31) - zeros) + right<27>(t);
+        const Wide f = right<11>(t) & wide(0xFFFF);
+        const Wide g = high16(f, f ^ wide(0xFFFF));
+        Wide a, dc;
+        look_up(NORMAL, row, a, dc);
+        const Wide bow = (dc & wide(0xFFFF)) * f + right<16>(dc) * g;
+        const Wide magnitude = a - right<10>(bow), minus = sign(w);
+        put(words + i, to_float((magnitude ^ minus) - minus) * same(0x1p-27f));
+    }
+}
+
+// Computed in: float32, but for float64.
+template <class T> struct In {
+    using Number = float;
+    using Vector = Float;
+    static constexpr std::size_t size = WIDE;
+    static Vector noise(const float *z) { return load(z); }
+};
+template <> struct In<double> {
+    using Number = double;
+    using Vector = Double;
+    static constexpr std::size_t size = WIDE / 2;
+    static Vector noise(const float *z) { return widened(z); }
+};
+
+// Call a function with vectors' places of x and y; what is left over at the end is padded.
+template <class T, class F> inline void strip(std::size_t count, const void *from, void *to, F function) {
+    constexpr std::size_t size = In<T>::size;
+    const T *x = static_cast<const T *>(from);
+    T *y = static_cast<T *>(to);
+    std::size_t i = 0;
+    for (; i + size <= count; i += size) function(i, x + i, y + i);
+    if (i < count) {
+        T in[size] = {}, out[size];
+        std::memcpy(in, x + i, (count - i) * sizeof(T));
+        function(i, in, out);
+        std::memcpy(y + i, out, (count - i) * sizeof(T));
+    }
+}
+
+template <class T>
+void masked(std::size_t count, const void *x, void *y, const Byte *keep, const Affine &affine) {
+    using Number = typename In<T>::Number;
+    const auto gain = same(static_cast<Number>(affine.gain)), shift = same(static_cast<Number>(affine.shift));
+    const auto fill = same(static_cast<Number>(affine.fill));
+    if (!affine.adds && !affine.fills) {
+        strip<T>(count, x, y, [&](std::size_t i, const T *in, T *out) { store(out, where(keep + i, load(in) * gain)); });
+    } else if (!affine.adds) {
+        strip<T>(count, x, y,
+                 [&](std::size_t i, const T *in, T *out) { store(out, where(keep + i, load(in) * gain, fill)); });
+    } else {
+        strip<T>(count, x, y, [&](std::size_t i, const T *in, T *out) {
+            store(out, where(keep + i, load(in) * gain + shift, fill));
+        });
+    }
+}
+
+template <class T>
+void random_gain(std::size_t count, const void *x, void *y, const float *z, double factor, double plus) {
+    using Number = typename In<T>::Number;
+    const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
+    strip<T>(count, x, y,
+             [&](std::size_t i, const T *in, T *out) { store(out, load(in) * (In<T>::noise(z + i) * f + p)); });
+}
+
+template <class T>
+void random_shift(std::size_t count, const void *x, void *y, const float *z, double factor, double plus) {
+    using Number = typename In<T>::Number;
+    const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
+    strip<T>(count, x, y,
+             [&](std::size_t i, const T *in, T *out) { store(out, load(in) + (In<T>::noise(z + i) * f + p)); });
+}
+
+// Plain loops, which compilers make vectors of.
+template <class T>
+void select(std::size_t count, const void *from, void *to, const Byte *keep, const Byte *other, std::uint64_t first,
+            std::uint64_t second) {
+    const T *x = static_cast<const T *>(from);
+    T *y = static_cast<T *>(to);
+    const T a = static_cast<T>(first), change = static_cast<T>(first ^ second);
+    for (std::size_t i = 0; i < count; ++i) {
+        const T kept = static_cast<T>(static_cast<signed char>(keep[i]));
+        const T changed = other ? static_cast<T>(static_cast<signed char>(other[i])) : T{0};
+        const T fill = static_cast<T>(a ^ (changed & change));
+        y[i] = static_cast<T>((x[i] & kept) | (fill & static_cast<T>(~kept)));
+    }
+}
+
+constexpr Kernels KERNELS = {
+    NAME,
+    keep<OfRun, Run>,
+    keep<OfList, List>,
+    words<OfRun, Run>,
+    words<OfList, List>,
+    uniform,
+    normal,
+    {masked<Half>, masked<Brain>, masked<float>, masked<double>, nullptr, nullptr, nullptr, nullptr},
+    {random_gain<Half>, random_gain<Brain>, random_gain<float>, random_gain<double>, nullptr, nullptr, nullptr,
+     nullptr},
+    {random_shift<Half>, random_shift<Brain>, random_shift<float>, random_shift<double>, nullptr, nullptr, nullptr,
+     nullptr},
+    {select<std::uint16_t>, select<std::uint16_t>, select<std::uint32_t>, select<std::uint64_t>, select<std::uint8_t>,
+     select<std::uint16_t>, select<std::uint32_t>, select<std::uint64_t>},
+};
+
+}  // namespace
+
+const Kernels *table();
+const Kernels *table() { return &KERNELS; }
+
+}  // namespace noisegate::NOISEGATE_LANES

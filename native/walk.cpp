@@ -1,0 +1,467 @@
+// The walk over a plan: tile by tile, noise is drawn and then applied to all that shares it.
+#include <algorithm>
+#include <cstring>
+
+#include "plan.h"
+
+namespace noisegate {
+
+namespace {
+
+// Blocks from which on they are better computed as a run than gathered in a list.
+constexpr std::size_t LONG = 64;
+// Blocks that are gathered in a list before they are computed.
+constexpr std::size_t LISTED = 512;
+// Elements that are moved one by one around a kernel, where they do not lie side by side.
+constexpr std::int64_t STRIP = 256;
+// Elements that have one decision and are taken at a time.
+constexpr std::size_t SAME = 1024;
+
+struct Decision {
+    Byte bytes[SAME + SLACK];
+    explicit Decision(int byte) { std::memset(bytes, byte, sizeof bytes); }
+};
+const Decision ALL(0xFF), NONE(0);
+
+}  // namespace
+
+// What one thread needs for its part of a walk.
+class Walk {
+  public:
+    Walk(const Plan &plan, const Recipe &recipe, const Key &key, const void *x, void *y, const Byte *given,
+         const Kernels &kernels)
+        : plan_(plan), recipe_(recipe), kernels_(kernels), x_(static_cast<const char *>(x)),
+          y_(static_cast<char *>(y)), given_(given), size_(size_of(recipe.type)),
+          first_(number(key, recipe.number)), second_(number(key, recipe.second_number)) {
+        switch (recipe.action) {
+        case Action::mask: to_ = 1; break;
+        case Action::number: to_ = 4; break;
+        case Action::word: to_ = 8; break;
+        default: to_ = size_;
+        }
+        from_ = reads() ? size_ : 0;
+    }
+
+    void items(std::int64_t begin, std::int64_t end) {
+        for (std::int64_t item = begin; item < end; ++item) {
+            const std::int64_t before = number_;
+            number_ = item / plan_.parts_;
+            if (number_ != before) {
+                locate();
+                draw();
+            }
+            spread_out(item % plan_.parts_);
+        }
+    }
+
+  private:
+    static constexpr std::size_t AXES = 72;  // torch has 64 at most, NumPy too
+
+    bool reads() const { return recipe_.action < Action::mask; }
+    bool bytes() const { return recipe_.action <= Action::impulse || recipe_.action == Action::mask; }
+
+    static Number number(const Key &key, std::uint32_t index) {
+        Number result{{0, 0}, {0, 0}, key.step};
+        const std::uint32_t hash[2] = {static_cast<std::uint32_t>(key.hash), static_cast<std::uint32_t>(key.hash >> 32)};
+        plane(key, hash, 2 * index, result.high);
+        plane(key, hash, 2 * index + 1, result.low);
+        return result;
+    }
+
+    // The key of a plane: two words of a block under the seed; see spec/streams.md.
+    static void plane(const Key &key, const std::uint32_t (&hash)[2], std::uint32_t index, std::uint32_t (&out)[2]) {
+        std::uint32_t c[4] = {hash[0], hash[1], key.call, index};
+        auto k0 = static_cast<std::uint32_t>(key.seed), k1 = static_cast<std::uint32_t>(key.seed >> 32);
+        for (int i = 0; i < 10; ++i) {
+            const std::uint64_t p0 = std::uint64_t{c[0]} * 0xD2511F53, p1 = std::uint64_t{c[2]} * 0xCD9E8D57;
+            c[0] = static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ k0;
+            c[1] = static_cast<std::uint32_t>(p1);
+            c[2] = static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ k1;
+            c[3] = static_cast<std::uint32_t>(p0);
+            k0 += 0x9E3779B9;
+            k1 += 0xBB67AE85;
+        }
+        out[0] = c[0];
+        out[1] = c[1];
+    }
+
+    // Find where the tile begins, and how much of each axis it has.
+    void locate() {
+        std::int64_t rest = number_;
+        at_x_ = at_y_ = at_given_ = at_row_ = 0;
+        at_offset_ = static_cast<std::int64_t>(plan_.first_);
+        for (std::size_t i = plan_.cuts_.size(); i-- > 0;) {
+            const Plan::Cut &cut = plan_.cuts_[i];
+            const std::int64_t start = rest % cut.tiles * cut.chunk;
+            rest /= cut.tiles;
+            has_[i] = std::min(cut.chunk, cut.axis.extent - start);
+            at_x_ += start * cut.axis.x;
+            at_y_ += start * cut.axis.y;
+            at_given_ += start * cut.axis.given;
+            (cut.axis.role == Role::row ? at_row_ : at_offset_) += start * cut.axis.step;
+        }
+    }
+
+    std::uint64_t row(std::int64_t index) const {
+        const Rows &rows = plan_.rows_;
+        const auto i = static_cast<std::size_t>(index);
+        return rows.ids.empty() ? rows.start + rows.step * i : rows.ids[i];
+    }
+
+    // Runs of the tile that lie at equal distances, along the axis before the last.
+    struct Stretch {
+        std::int64_t count, row, offset, given, dense;  // of the first
+        std::int64_t row_step, offset_step, given_step, dense_step;
+    };
+
+    // Call a function with every stretch of the tile, in the order in which they are in it.
+    template <class F> void stretches(F function) const {
+        const std::size_t axes = plan_.cuts_.size() - 1, outer = axes ? axes - 1 : 0;
+        Stretch now{1, at_row_, at_offset_, at_given_, 0, 0, 0, 0, 0};
+        if (axes) {
+            const Plan::Cut &cut = plan_.cuts_[outer];
+            (cut.axis.role == Role::row ? now.row_step : now.offset_step) = cut.axis.step;
+            now.given_step = cut.axis.given;
+            now.dense_step = cut.dense;
+            now.count = has_[outer];
+        }
+        std::int64_t index[AXES] = {};
+        while (true) {
+            function(now);
+            std::size_t i = outer;
+            while (true) {
+                if (i == 0) return;
+                --i;
+                const Plan::Cut &cut = plan_.cuts_[i];
+                std::int64_t &along = cut.axis.role == Role::row ? now.row : now.offset;
+                along += cut.axis.step;
+                now.given += cut.axis.given;
+                now.dense += cut.dense;
+                if (++index[i] < has_[i]) break;
+                along -= has_[i] * cut.axis.step;
+                now.given -= has_[i] * cut.axis.given;
+                now.dense -= has_[i] * cut.dense;
+                index[i] = 0;
+            }
+        }
+    }
+
+    // Draw the noise of the tile.
+    void draw() {
+        if (given_) {
+            const std::int64_t step = plan_.cuts_.back().axis.given;
+            stretches([&](Stretch s) {
+                for (; s.count > 0; --s.count, s.given += s.given_step, s.dense += s.dense_step) {
+                    for (std::int64_t i = 0; i < length(); ++i) {
+                        tile_[s.dense + i] = given_[s.given + i * step] ? 0xFF : 0;
+                    }
+                }
+            });
+            keep_ = tile_;
+            return;
+        }
+        if (bytes()) {
+            keep_ = kept(first_, recipe_.threshold, tile_, scratch_);
+            if (recipe_.action == Action::impulse) {
+                other_ = kept(second_, recipe_.second_threshold, other_tile_, other_scratch_);
+            }
+            return;
+        }
+        words_ = drawn<std::uint32_t>(
+            [&](Run run, std::size_t count, std::uint32_t *out) { kernels_.words_run(first_, run, count, out); },
+            [&](List list, std::size_t count, std::uint32_t *out) { kernels_.words_list(first_, list, count, out); },
+            word_tile_, word_scratch_);
+        if (recipe_.action == Action::word) return;
+        auto *const inverse = recipe_.source == Source::normal ? kernels_.normal : kernels_.uniform;
+        // What stands before the first element in its block is turned into a number too, harmlessly.
+        std::uint32_t *const words = const_cast<std::uint32_t *>(words_);
+        inverse(words, extent());
+    }
+
+    std::size_t extent() const {
+        std::int64_t last = 0;
+        for (std::size_t i = 0; i < plan_.cuts_.size(); ++i) last += (has_[i] - 1) * plan_.cuts_[i].dense;
+        return static_cast<std::size_t>(last + 1);
+    }
+
+    const Byte *kept(const Number &number, std::uint64_t threshold, Byte *tile, Byte *scratch) {
+        if (threshold == 0 || threshold >> 32) {
+            std::memset(tile, threshold ? 0 : 0xFF, extent());
+            return tile;
+        }
+        const Threshold t{static_cast<std::uint32_t>(threshold >> 16), static_cast<std::uint32_t>(threshold & 0xFFFF)};
+        return drawn<Byte>(
+            [&](Run run, std::size_t count, Byte *out) { kernels_.keep_run(number, t, run, count, out); },
+            [&](List list, std::size_t count, Byte *out) { kernels_.keep_list(number, t, list, count, out); }, tile,
+            scratch);
+    }
+
+    std::int64_t length() const { return has_[plan_.cuts_.size() - 1]; }
+
+    // Draw all runs of the tile: into the tile, or, where it is one run, leave it where it is drawn.
+    template <class T, class OfRun, class OfList> const T *drawn(OfRun of_run, OfList of_list, T *tile, T *scratch) {
+        const auto run = static_cast<std::size_t>(length());
+        const bool alone = extent() == run;
+        if (!alone && (run + 14) >> 3 < LONG) {
+            listed(run, of_list, tile, scratch);
+            return tile;
+        }
+        const T *result = tile;
+        stretches([&](Stretch s) {
+            for (; s.count > 0; --s.count, s.row += s.row_step, s.offset += s.offset_step, s.dense += s.dense_step) {
+                const std::uint64_t id = row(s.row);
+                const std::size_t lead = s.offset & 7;
+                T *const to = tile + s.dense;
+                // What is written too much is the next run's, and written over.
+                of_run(Run{static_cast<std::uint32_t>(s.offset >> 3), static_cast<std::uint32_t>(id),
+                           static_cast<std::uint32_t>(id >> 32)},
+                       (lead + run + 7) >> 3, lead || alone ? scratch : to);
+                if (alone) {
+                    result = scratch + lead;
+                } else if (lead) {
+                    std::memcpy(to, scratch + lead, run * sizeof(T));
+                }
+            }
+        });
+        return result;
+    }
+
+    // Draw short runs, many at a time: the blocks of all of them make one list.
+    template <class T, class OfList> void listed(std::size_t run, OfList of_list, T *tile, T *scratch) {
+        std::size_t blocks = 0, waiting = 0;
+        const auto flush = [&] {
+            for (std::size_t i = blocks; i % GROUP; ++i) block_[i] = low_[i] = high_[i] = 0;
+            of_list(List{block_, low_, high_}, blocks, scratch);
+            for (std::size_t i = 0; i < waiting; ++i) {
+                T *const to = tile + waiting_[i].to;
+                const T *const from = scratch + waiting_[i].from;
+                for (std::size_t j = 0; j < run; j += 16 / sizeof(T)) std::memcpy(to + j, from + j, 16);
+            }
+            blocks = waiting = 0;
+        };
+        stretches([&](Stretch s) {
+            for (; s.count > 0; --s.count, s.row += s.row_step, s.offset += s.offset_step, s.dense += s.dense_step) {
+                const std::uint64_t id = row(s.row);
+                const std::size_t lead = s.offset & 7, some = (lead + run + 7) >> 3;
+                if (blocks + some > LISTED) flush();
+                waiting_[waiting++] = {static_cast<std::uint32_t>(s.dense), static_cast<std::uint32_t>(8 * blocks + lead)};
+                const auto first = static_cast<std::uint32_t>(s.offset >> 3);
+                const auto low = static_cast<std::uint32_t>(id), high = static_cast<std::uint32_t>(id >> 32);
+                std::uint32_t *const b = block_ + blocks, *const l = low_ + blocks, *const h = high_ + blocks;
+                for (std::uint32_t i = 0; i < some; ++i) {
+                    b[i] = first + i;
+                    l[i] = low;
+                    h[i] = high;
+                }
+                blocks += some;
+            }
+        });
+        flush();
+    }
+
+    // Apply the tile to all that shares it.
+    void spread_out(std::int64_t part) {
+        std::int64_t counts[AXES], index[AXES] = {};
+        const std::size_t loops = plan_.loops_.size();
+        std::int64_t x = at_x_, y = at_y_, dense = 0;
+        for (std::size_t i = 0; i < loops; ++i) {
+            const Plan::Loop &loop = plan_.loops_[i];
+            counts[i] = loop.count * (loop.cut < 0 ? 1 : has_[loop.cut]);
+            if (static_cast<std::int64_t>(i) == plan_.split_) {
+                const std::int64_t start = part * plan_.part_;
+                counts[i] = std::min(plan_.part_, counts[i] - start);
+                x += start * loop.x;
+                y += start * loop.y;
+            }
+        }
+        const Plan::Loop &inner = plan_.loops_[loops - 1];
+        while (true) {
+            strip(counts[loops - 1], dense, x, y, inner);
+            std::size_t i = loops - 1;
+            while (true) {
+                if (i == 0) return;
+                --i;
+                const Plan::Loop &loop = plan_.loops_[i];
+                x += loop.x;
+                y += loop.y;
+                dense += loop.dense;
+                if (++index[i] < counts[i]) break;
+                x -= counts[i] * loop.x;
+                y -= counts[i] * loop.y;
+                dense -= counts[i] * loop.dense;
+                index[i] = 0;
+            }
+        }
+    }
+
+    // Apply noise to elements of one loop.
+    void strip(std::int64_t count, std::int64_t dense, std::int64_t x, std::int64_t y, const Plan::Loop &loop) {
+        const bool close = (loop.x == 1 || !reads()) && loop.y == 1;
+        if (close && loop.dense == 0 && count > 1) {
+            same(static_cast<std::size_t>(count), dense, x_ + x * size(from_), y_ + y * size(to_));
+        } else if (close && (loop.dense == 1 || count == 1)) {
+            noisy(count, dense, x_ + x * size(from_), y_ + y * size(to_));
+        } else {
+            for (std::int64_t i = 0; i < count; i += STRIP) {
+                scattered(std::min(STRIP, count - i), dense + i * loop.dense, x + i * loop.x, y + i * loop.y, loop);
+            }
+        }
+    }
+
+    // Elements side by side, and their noise too.
+    void noisy(std::int64_t count, std::int64_t dense, const char *x, char *y) {
+        const auto some = static_cast<std::size_t>(count);
+        if (bytes()) {
+            decided(some, keep_ + dense, other_ ? other_ + dense : nullptr, x, y);
+        } else {
+            moved(some, words_ + dense, x, y);
+        }
+    }
+
+    static std::int64_t size(std::size_t bytes) { return static_cast<std::int64_t>(bytes); }
+
+    // One decision, or number, for all of a strip.
+    void same(std::size_t count, std::int64_t dense, const char *x, char *y) {
+        const Byte *const keep = bytes() && !keep_[dense] ? NONE.bytes : ALL.bytes;
+        const Byte *const other = other_ && !other_[dense] ? NONE.bytes : ALL.bytes;
+        const Affine affine = bytes() ? recipe_.affine : number_as_affine(dense);
+        for (std::size_t i = 0; i < count; i += SAME) {
+            const std::size_t some = std::min(SAME, count - i);
+            if (bytes()) {
+                decided(some, keep, other_ ? other : nullptr, x + i * from_, y + i * to_);
+            } else {
+                kernels_.masked[type()](some, x + i * from_, y + i * to_, keep, affine);
+            }
+        }
+    }
+
+    // A random gain or shift that is the same for many elements, in the precision of the type.
+    Affine number_as_affine(std::int64_t dense) const {
+        float z;
+        std::memcpy(&z, words_ + dense, sizeof z);
+        double value = static_cast<double>(z) * recipe_.factor + recipe_.plus;
+        if (recipe_.type != Type::double_) {
+            const float product = z * static_cast<float>(recipe_.factor);
+            value = product + static_cast<float>(recipe_.plus);
+        }
+        if (recipe_.action == Action::gain) return {value, 0.0, 0.0, false, false};
+        return {1.0, value, 0.0, true, false};
+    }
+
+    std::size_t type() const { return static_cast<std::size_t>(recipe_.type); }
+
+    // Elements side by side, each with a decision of its own.
+    void decided(std::size_t count, const Byte *keep, const Byte *other, const char *x, char *y) {
+        switch (recipe_.action) {
+        case Action::masked: kernels_.masked[type()](count, x, y, keep, recipe_.affine); break;
+        case Action::mask:
+            for (std::size_t i = 0; i < count; ++i) y[i] = static_cast<char>(keep[i] & 1);
+            break;
+        default: kernels_.select[type()](count, x, y, keep, other, recipe_.fill, recipe_.other);
+        }
+    }
+
+    // Elements side by side, each with a number of its own.
+    void moved(std::size_t count, const std::uint32_t *words, const char *x, char *y) {
+        const auto *const z = reinterpret_cast<const float *>(words);
+        switch (recipe_.action) {
+        case Action::gain: kernels_.gain[type()](count, x, y, z, recipe_.factor, recipe_.plus); break;
+        case Action::shift: kernels_.shift[type()](count, x, y, z, recipe_.factor, recipe_.plus); break;
+        case Action::number: std::memcpy(y, words, count * sizeof(float)); break;
+        default:
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::uint64_t wide = words[i];
+                std::memcpy(y + i * sizeof wide, &wide, sizeof wide);
+            }
+        }
+    }
+
+    // Elements that do not lie side by side: gathered, and scattered again.
+    void scattered(std::int64_t count, std::int64_t dense, std::int64_t x, std::int64_t y, const Plan::Loop &loop) {
+        alignas(64) char in[8 * STRIP], out[8 * STRIP];
+        const char *from = x_ + x * size(from_);
+        char *const to = y_ + y * size(to_), *const result = loop.y == 1 ? to : out;
+        if (reads() && loop.x != 1) {
+            move(in, from, count, 1, loop.x, from_);
+            from = in;
+        }
+        if (loop.dense == 1) {
+            noisy(count, dense, from, result);
+        } else if (bytes()) {
+            for (std::int64_t i = 0; i < count; ++i) one_[i] = keep_[dense + i * loop.dense];
+            for (std::int64_t i = 0; other_ && i < count; ++i) another_[i] = other_[dense + i * loop.dense];
+            decided(static_cast<std::size_t>(count), one_, other_ ? another_ : nullptr, from, result);
+        } else {
+            for (std::int64_t i = 0; i < count; ++i) numbers_[i] = words_[dense + i * loop.dense];
+            moved(static_cast<std::size_t>(count), numbers_, from, result);
+        }
+        if (result == out) move(to, out, count, loop.y, 1, to_);
+    }
+
+    template <std::size_t SIZE>
+    static void move(char *to, const char *from, std::int64_t count, std::int64_t step_to, std::int64_t step_from) {
+        for (std::int64_t i = 0; i < count; ++i) {
+            std::memcpy(to + i * step_to * size(SIZE), from + i * step_from * size(SIZE), SIZE);
+        }
+    }
+    static void move(char *to, const char *from, std::int64_t count, std::int64_t step_to, std::int64_t step_from,
+                     std::size_t bytes) {
+        switch (bytes) {
+        case 1: return move<1>(to, from, count, step_to, step_from);
+        case 2: return move<2>(to, from, count, step_to, step_from);
+        case 4: return move<4>(to, from, count, step_to, step_from);
+        default: return move<8>(to, from, count, step_to, step_from);
+        }
+    }
+    const Plan &plan_;
+    const Recipe &recipe_;
+    const Kernels &kernels_;
+    const char *const x_;
+    char *const y_;
+    const Byte *const given_;
+    const std::size_t size_;
+    const Number first_, second_;
+    std::size_t from_ = 0, to_ = 0;
+
+    std::int64_t number_ = -1, at_x_ = 0, at_y_ = 0, at_given_ = 0, at_row_ = 0, at_offset_ = 0;
+    std::int64_t has_[AXES] = {};
+
+    struct Waiting {
+        std::uint32_t to, from;
+    };
+    const Byte *keep_ = nullptr, *other_ = nullptr;
+    const std::uint32_t *words_ = nullptr;
+    Waiting waiting_[LISTED];
+    std::uint32_t block_[LISTED + GROUP], low_[LISTED + GROUP], high_[LISTED + GROUP];
+    alignas(64) Byte one_[STRIP + SLACK], another_[STRIP + SLACK];
+    alignas(64) std::uint32_t numbers_[STRIP + SLACK];
+    alignas(64) Byte tile_[TILE + SLACK], other_tile_[TILE + SLACK], scratch_[TILE + SLACK], other_scratch_[TILE + SLACK];
+    alignas(64) std::uint32_t word_tile_[TILE + SLACK], word_scratch_[TILE + SLACK];
+};
+
+void Plan::run(const Recipe &recipe, const Key &key, const void *x, void *y, const Byte *given,
+               const Kernels &kernels, ParallelFor parallel_for) const {
+    if (size_ == 0) return;
+    struct Context {
+        const Plan *plan;
+        const Recipe &recipe;
+        const Key &key;
+        const void *x;
+        void *y;
+        const Byte *given;
+        const Kernels &kernels;
+    } context{this, recipe, key, x, y, given, kernels};
+    const Body body = [](std::int64_t begin, std::int64_t end, void *with) {
+        const Context &c = *static_cast<Context *>(with);
+        Walk(*c.plan, c.recipe, c.key, c.x, c.y, c.given, c.kernels).items(begin, end);
+    };
+    const std::int64_t items = tiles_ * parts_;
+    const std::int64_t grain = std::max<std::int64_t>(1, GRAIN * items / size_);
+    if (items <= grain) {
+        body(0, items, &context);
+    } else {
+        parallel_for(items, grain, body, &context);
+    }
+}
+
+}  // namespace noisegate

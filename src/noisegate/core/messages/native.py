@@ -1,0 +1,29 @@
+"""Sentences about the native engine."""
+
+from collections.abc import Sequence
+
+
+def bad_native(variable: str, asked: str, sets: Sequence[str]) -> str:
+    return (
+        f"{variable} must be 0 (no native engine), 1 (no noise without it) or one of "
+        f"{', '.join(sets)}; got {asked!r}."
+    )
+
+
+def missing_native(variable: str, asked: str, error: object) -> str:
+    return (
+        f"{variable} is {asked}, so the native engine must be there, and it cannot be imported: "
+        f"{error}. Install noisegate where there is a C++17 compiler, or from a wheel."
+    )
+
+
+def no_instruction_set(variable: str, asked: str) -> str:
+    return f"{variable} is {asked}, which this processor or this build of noisegate does not have."
+
+
+def pure_engine(error: object) -> str:
+    return (
+        f"noisegate: the native engine cannot be imported ({error}), so the pure one is in use: "
+        "the same noise, 10 to 100 times slower. Install noisegate where there is a C++17 "
+        "compiler, or from a wheel; NOISEGATE_NATIVE=0 leaves this unsaid."
+    )
