@@ -1,4 +1,4 @@
-"""The native engine: that it is there, how it is switched, and that it is a shortcut and no more."""
+"""The native engine: it is there, it can be switched, and it is a shortcut and no more."""
 
 import os
 import subprocess
