@@ -43,7 +43,7 @@ def test_nothing_is_said_where_it_is_switched_off() -> None:
 
 
 def test_where_it_is_missing_that_is_said_once() -> None:
-    done = run(MISSING + NOISE + NOISE)
+    done = run(f"{MISSING}\n{NOISE}\n{NOISE}")
     assert done.returncode == 0
     assert done.stderr.count("the native engine cannot be imported") == 1
     assert "NOISEGATE_NATIVE=0 leaves this unsaid." in done.stderr

@@ -10,7 +10,6 @@ from .engine import Array, Engine
 from .errors import InvalidType, InvalidValue
 from .keys import Key
 from .kind import Kind
-from .recipe import Kept, Recipe, recipe_of
 from .window import Window, local_shape, window_of
 
 
@@ -36,18 +35,12 @@ class ArrayEngine(Engine, Protocol):
         """Return the smallest and the largest number that an array of integers can hold."""
 
     def fused(
-        self,
-        recipe: Recipe,
-        x: Array,
-        key: Key,
-        kind: str,
-        window: Window,
-        keep: Array | None = None,
+        self, kind: Kind, rate: float, x: Array, key: Key, window: Window, linear: bool
     ) -> Array | None:
-        """Return x with noise on it by a shortcut, in one pass; None where there is none.
+        """Return x with noise on it by a shortcut, in one pass; None where there is none."""
 
-        With `keep`, of the local noise shape, that is the mask instead of the recipe's.
-        """
+    def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
+        """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
 
     def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
         """Return values where keep, else fill, laid out in memory as values are.
@@ -151,35 +144,21 @@ def apply(
 
     The linear part, with shift and fill at 0, is the backward pass and the tangent.
     """
-    precision = check_input(engine, kind, x)
-    computed = "float64" if precision == "integer" else precision
-    recipe = recipe_of(kind, rate, computed) if checks.is_host(rate) else None
-    if recipe is not None and _takes(recipe, engine, x, precision):
-        recipe = recipe.linear if linear else recipe
-        fused = engine.fused(recipe, x, key, type(kind).__name__, window)
+    if checks.is_host(rate):
+        fused = engine.fused(kind, rate, x, key, window, linear)
         if fused is not None:
             return fused
+    precision = check_input(engine, kind, x)
+    computed = "float64" if precision == "integer" else precision
     field = field_of(kind, draws_of(engine, kind, key, window, computed), rate)
     if linear:
         field = field._replace(shift=None, fill=0.0)
-    if checks.is_host(rate) and isinstance(field.fill, float):
-        simple = Recipe(_GIVEN, field.gain, field.shift, field.fill)
-        if simple.plain and field.keep is not None and _takes(simple, engine, x, precision):
-            fused = engine.fused(simple, x, key, type(kind).__name__, window, field.keep)
-            if fused is not None:
-                return fused
+    real = precision != "integer" and not engine.is_complex(x)
+    if real and field.keep is not None and field.of_numbers:
+        fused = engine.fused_mask(field, x, window)
+        if fused is not None:
+            return fused
     return apply_field(engine, kind, x, field, precision)
-
-
-# In place of a decision that is made already.
-_GIVEN = Kept(0, 0)
-
-
-def _takes(recipe: Recipe, engine: ArrayEngine, x: Array, precision: str) -> bool:
-    """Return whether a recipe can be for such an input; what is refused is told by the field."""
-    if precision == "integer":
-        return recipe.gain is None and recipe.shift is None and recipe.keep is not None
-    return recipe.real or not engine.is_complex(x)
 
 
 def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precision: str) -> Array:

@@ -49,6 +49,11 @@ def given(axes: tuple[int, ...] | AxisSlice) -> Axes:
     return slice(*_parts(axes)) if isinstance(axes, AxisSlice) else axes
 
 
+def hashable(axes: Axes) -> tuple[int, ...] | AxisSlice:
+    """Return axes that were given, as they are stored."""
+    return AxisSlice(*_parts(axes)) if isinstance(axes, slice) else tuple(axes)
+
+
 def resolve(who: str, name: str, axis: int, shape: Sequence[int]) -> int:
     """Return an axis as a number >= 0."""
     if not -len(shape) <= axis < len(shape):

@@ -37,11 +37,21 @@ BACKENDS = (
 )
 
 
+# What is known already of the libraries' own classes: they are asked for at every call.
+_FACES: dict[type, Any] = {}
+
+
 def face_of_array(who: str, x: object) -> Any:
     """Return the face for an array."""
+    face = _FACES.get(type(x))
+    if face is not None:
+        return face
     for backend in BACKENDS:
         if backend.owns(x, backend.arrays):
-            return import_module(backend.face)
+            face = import_module(backend.face)
+            if type(x).__module__.partition(".")[0] == backend.module:
+                _FACES[type(x)] = face
+            return face
     supported = [backend.module for backend in BACKENDS]
     raise InvalidType(messages.unsupported_array(who, x, supported))
 

@@ -26,6 +26,11 @@ class Field(NamedTuple):
     shift: Array = None
     fill: Array | float = 0.0
 
+    @property
+    def of_numbers(self) -> bool:
+        """Whether all but what is kept is one number for all elements, or none."""
+        return all(part is None or isinstance(part, float) for part in self[1:])
+
 
 @dataclass(frozen=True, slots=True)
 class Draws:

@@ -6,6 +6,7 @@ A face turns each row of `LAYERS` into a layer and a function of its own.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from inspect import Parameter, signature
 from typing import Any
 
@@ -29,7 +30,7 @@ def _of_rank(rank: int, words: str, sample_axis: int | None = 0) -> Input:
     return Input(range(rank, rank + 1), words, sample_axis)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Definition:
     """A layer, whatever the face.
 
@@ -50,18 +51,32 @@ class Definition:
     inputs: Callable[..., tuple[Input, ...]] | None = None
     inplace: bool = False
 
-    @property
+    @cached_property
     def function(self) -> str:
         """The name of the function: the layer's, in small letters."""
         return re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", self.name).lower()
 
-    @property
+    @cached_property
+    def made(self) -> Callable[..., Kind]:
+        """`make`, which keeps what it has made of arguments that can be kept."""
+        kept = lru_cache(maxsize=256, typed=True)(self.make)
+
+        def made(**arguments: Any) -> Kind:
+            try:
+                hash(tuple(arguments.values()))
+            except TypeError:
+                return self.make(**arguments)
+            return kept(**arguments)
+
+        return made
+
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """The arguments of the layer, by name."""
         given = signature(self.make).parameters
         return {n: p for n, p in given.items() if p.kind is not Parameter.VAR_KEYWORD}
 
-    @property
+    @cached_property
     def rate(self) -> str:
         """The name of the argument that is the kind's rate: the first."""
         return next(iter(self.parameters))

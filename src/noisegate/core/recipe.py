@@ -6,7 +6,6 @@ kind that does more than a recorder can take down has no recipe, and its field i
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from .draws import Draws, Field
@@ -71,16 +70,12 @@ class Recipe(NamedTuple):
         """Whether it leaves elements as they are."""
         return self.keep is None and self.gain is None and self.shift is None
 
-    @property
-    def plain(self) -> bool:
-        """Whether gain and shift are numbers, or none."""
-        numbers = (float, type(None))
-        return isinstance(self.gain, numbers) and isinstance(self.shift, numbers)
-
-    @property
-    def real(self) -> bool:
-        """Whether it is linear in the input, so that complex numbers have it too."""
-        return self.shift is None and self.fill == 0.0
+    def fits(self, dtype: str) -> bool:
+        """Return whether it can be for a dtype; what is refused is told where arrays are used."""
+        if dtype.startswith("complex"):
+            return self.shift is None and self.fill == 0.0
+        floating = dtype in FLOATS
+        return floating or (self.gain is None and self.shift is None and self.keep is not None)
 
     @property
     def linear(self) -> "Recipe":
@@ -110,17 +105,27 @@ class Recorder(Draws):
         return Choice(condition, float(yes), float(no))
 
 
-@lru_cache(maxsize=1024)
+# Dtypes of real numbers, by the precision in which they are computed.
+FLOATS = {
+    "float16": "float32",
+    "bfloat16": "float32",
+    "float32": "float32",
+    "float64": "float64",
+}
+
+
 def recipe_of(kind: Kind, rate: float, dtype: str) -> Recipe | None:
-    """Return the recipe of a kind at a rate, in "float32" or "float64"; None if it has none."""
+    """Return the recipe of a kind at a rate for elements of a dtype; None if it has none."""
+    computed = "float32" if dtype == "complex64" else FLOATS.get(dtype, "float64")
     nothing: Any = None  # a recipe holds for every key and window
-    recorder = Recorder(nothing, type(kind).__name__, nothing, nothing, dtype)
+    recorder = Recorder(nothing, type(kind).__name__, nothing, nothing, computed)
     try:
         field = kind.field(recorder, rate)
     except Exception:
         # What a recorder cannot take down, or an error, which the kind raises again on arrays.
         return None
-    return _checked(field)
+    recipe = _checked(field)
+    return recipe if recipe is not None and recipe.fits(dtype) else None
 
 
 def _checked(field: Any) -> Recipe | None:

@@ -9,13 +9,15 @@ import warnings
 from functools import cache, lru_cache
 from importlib import import_module
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from noisegate.core import keys, messages
+from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.errors import InvalidValue, MissingExtra
 from noisegate.core.keys import Key
-from noisegate.core.recipe import Choice, Recipe
+from noisegate.core.kind import Kind
+from noisegate.core.recipe import Choice, Kept, Recipe, recipe_of
 from noisegate.core.window import KEY_BITS, Window
 
 VARIABLE = "NOISEGATE_NATIVE"
@@ -66,26 +68,89 @@ def library() -> Any:
     return module
 
 
-def apply(
-    recipe: Recipe,
-    key: Key,
-    kind: str,
-    window: Window,
-    arrays: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]],
-    dtype: tuple[str, int],
-    x: Any,
-    y: Any,
-    given: Any = 0,
-) -> None:
-    """Put noise on x, into y.
+class Work(NamedTuple):
+    """What the extension does to arrays of one geometry: a plan, and a recipe of its own.
 
-    `arrays` are the shape of both, the strides of x and those of y, in elements; `dtype` is its
-    name and its size in bytes; `x`, `y` and `given`, a mask in place of the recipe's, are
-    addresses or objects with a buffer. Complex numbers are pairs of real ones.
+    `kind` is the name that draws; `large` is the size of the output in bytes, where it is worth
+    huge pages.
     """
-    plan = _plan(window, *arrays, dtype[0].startswith("complex"))
-    site = keys.site_hash(key.site, key.slot, kind)
-    plan.run(_recipe(recipe, *dtype), key.seed, site, key.call, key.step, x, y, given)
+
+    plan: Any
+    recipe: Any
+    kind: str = ""
+    large: int = 0
+
+    def run(self, key: Key, x: Any, y: Any, given: Any = 0) -> None:
+        """Put noise on x, into y; they, and a mask, are addresses or objects with a buffer.
+
+        An output that is an address has just been allocated.
+        """
+        if self.large and type(y) is int:
+            library().huge_pages(y, self.large)
+        site = keys.site_hash(key.site, key.slot, self.kind)
+        self.plan.run(self.recipe, key.seed, site, key.call, key.step, x, y, given)
+
+
+# The shape of input and output, and the strides of each, in elements.
+Geometry = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+# What changes nothing.
+IDLE = Work(None, None)
+
+
+def work_of(
+    kind: Kind, rate: float, linear: bool, window: Window, geometry: Geometry, dtype: str, size: int
+) -> Work | None:
+    """Return the work of a kind on arrays of a dtype, `size` bytes an element.
+
+    None where the kind has no recipe; IDLE where nothing changes.
+    """
+    given = kind, rate, linear, window, geometry, dtype, size
+    if is_ours(kind):
+        return _kept_work(*given)
+    try:
+        return _kept_work(*given, repr(kind))
+    except TypeError:  # it has no hash
+        return _work(*given)
+
+
+def is_ours(kind: Kind) -> bool:
+    """Return whether equal kinds are the same: others' numbers may differ as 0.0 and -0.0 do."""
+    return type(kind).__module__.startswith("noisegate.")
+
+
+@lru_cache(maxsize=4096)
+def _kept_work(*given: Any) -> Work | None:
+    return _work(*given[:7])
+
+
+def _work(
+    kind: Kind, rate: float, linear: bool, window: Window, geometry: Geometry, dtype: str, size: int
+) -> Work | None:
+    recipe = recipe_of(kind, rate, dtype)
+    if recipe is None:
+        return None
+    recipe = recipe.linear if linear else recipe
+    if recipe.idle:
+        return IDLE
+    plan = _plan(window, *geometry, dtype.startswith("complex"))
+    return Work(plan, _recipe(recipe, dtype, size), type(kind).__name__, _large(geometry[0], size))
+
+
+def work_of_mask(field: Field, window: Window, geometry: Geometry, dtype: str, size: int) -> Work:
+    """Return the work of a field of numbers whose mask is given."""
+    recipe = Recipe(Kept(0, 0), field.gain, field.shift, field.fill)
+    plan = _plan(window, *geometry, dtype.startswith("complex"))
+    return Work(plan, _recipe(recipe, dtype, size), "", _large(geometry[0], size))
+
+
+def _large(shape: tuple[int, ...], size: int) -> int:
+    """Return the bytes of an array, where they are many."""
+    total = prod(shape) * size
+    return total if total >= HUGE else 0
+
+
+# A mask that is given needs no key.
+NO_KEY = Key(0, "", 0, 0, 0)
 
 
 def draw(draw: Draw, key: Key, kind: str, window: Window, y: Any) -> None:
@@ -95,20 +160,13 @@ def draw(draw: Draw, key: Key, kind: str, window: Window, y: Any) -> None:
     """
     shape = window.form or window.extent
     strides = _c_order(shape)
-    plan = _plan(window, shape, strides, strides, False)
-    site = keys.site_hash(key.site, key.slot, kind)
-    plan.run(_drawing(draw), key.seed, site, key.call, key.step, 0, y, 0)
+    Work(_plan(window, shape, strides, strides, False), _drawing(draw), kind).run(key, 0, y)
 
 
 def spread(extents: tuple[int, ...], axis: int, block: int, x: Any, y: Any) -> None:
     """Write into y where x, bools in C order, holds at a place and the next ones of an axis."""
     outer, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
     library().spread(x, y, outer, extents[axis], inner, block)
-
-
-def huge_pages(address: int, size: int) -> None:
-    """Ask for huge pages where memory has just been allocated, of a size in bytes."""
-    library().huge_pages(address, size)
 
 
 def fits(window: Window) -> bool:

@@ -9,9 +9,10 @@ import numpy as np
 
 from noisegate.core import normal_table as table
 from noisegate.core.blocks import BIAS
+from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.keys import Key
-from noisegate.core.recipe import Recipe
+from noisegate.core.kind import Kind
 from noisegate.core.window import Window
 
 from . import native
@@ -31,24 +32,27 @@ class NumpyEngine:
     blocks_per_pass: int = 32768
 
     def fused(
-        self,
-        recipe: Recipe,
-        x: Array,
-        key: Key,
-        kind: str,
-        window: Window,
-        keep: Array | None = None,
+        self, kind: Kind, rate: float, x: Array, key: Key, window: Window, linear: bool
     ) -> Array | None:
         """Return x with noise on it in one pass; None where the native engine takes none of it."""
-        if not native.fits(window) or type(x) is not np.ndarray or not _plain(x):
+        if not native.fits(window) or not _plain(x):
             return None
-        if recipe.idle:
-            return x
         y = np.empty_like(x)
-        arrays = x.shape, _strides(x), _strides(y)
-        dtype = x.dtype.name, x.itemsize
-        given = 0 if keep is None else np.ascontiguousarray(keep)
-        native.apply(recipe, key, kind, window, arrays, dtype, _buffer(x), _buffer(y), given)
+        geometry = x.shape, _strides(x), _strides(y)
+        work = native.work_of(kind, rate, linear, window, geometry, x.dtype.name, x.itemsize)
+        if work is None or work is native.IDLE:
+            return None if work is None else x
+        work.run(key, _buffer(x), _buffer(y))
+        return y
+
+    def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
+        """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
+        if not native.fits(window) or not _plain(x):
+            return None
+        y, keep = np.empty_like(x), np.ascontiguousarray(field.keep)
+        geometry = x.shape, _strides(x), _strides(y)
+        work = native.work_of_mask(field, window, geometry, x.dtype.name, x.itemsize)
+        work.run(native.NO_KEY, _buffer(x), _buffer(y), keep)
         return y
 
     def drawn(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
@@ -211,7 +215,8 @@ _PRECISION = {
 def _plain(x: Array) -> bool:
     """Return whether elements lie whole numbers of elements apart, in this machine's order."""
     return bool(
-        x.flags.aligned
+        type(x) is np.ndarray
+        and x.flags.aligned
         and x.dtype.isnative
         and x.dtype.kind != "O"
         and not any(stride % x.itemsize for stride in x.strides)

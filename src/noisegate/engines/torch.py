@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -11,9 +11,10 @@ from torch._C._functorch import is_functorch_wrapped_tensor
 
 from noisegate.core import normal_table as table
 from noisegate.core.blocks import BIAS
+from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.keys import Key
-from noisegate.core.recipe import Recipe
+from noisegate.core.kind import Kind
 from noisegate.core.window import Window
 
 from . import native
@@ -41,28 +42,32 @@ class TorchEngine:
         return 1 << 17 if self.device.type == "cpu" else 1 << 22
 
     def fused(
-        self,
-        recipe: Recipe,
-        x: Array,
-        key: Key,
-        kind: str,
-        window: Window,
-        keep: Array | None = None,
+        self, kind: Kind, rate: float, x: Array, key: Key, window: Window, linear: bool
     ) -> Array | None:
         """Return x with noise on it in one pass; None where the native engine takes none of it."""
-        if not native.fits(window) or not _in_memory(x):
+        address = _address(x) if native.fits(window) else None
+        if address is None:
             return None
-        if recipe.idle:
-            return x
+        work_of = _kept_work if native.is_ours(kind) else _work
+        work = work_of(kind, rate, linear, window, x.shape, x.stride(), x.dtype)
+        if work is None or work is native.IDLE:
+            return None if work is None else x
         if x.is_conj() or x.is_neg():
             x = x.resolve_conj().resolve_neg()
+            return self.fused(kind, rate, x, key, window, linear)
         y = torch.empty_like(x)
-        if y.nbytes >= native.HUGE:
-            native.huge_pages(y.data_ptr(), y.nbytes)
-        arrays = tuple(x.shape), x.stride(), y.stride()
-        given = 0 if keep is None else keep.contiguous().data_ptr()
-        places = x.data_ptr(), y.data_ptr(), given
-        native.apply(recipe, key, kind, window, arrays, (_NAMES[x.dtype], x.itemsize), *places)
+        work.run(key, address, y.data_ptr())
+        return y
+
+    def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
+        """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
+        if not native.fits(window) or None in (_address(x), _address(field.keep)):
+            return None
+        x, keep = x.resolve_conj().resolve_neg(), field.keep.contiguous()
+        y = torch.empty_like(x)
+        geometry = tuple(x.shape), x.stride(), y.stride()
+        work = native.work_of_mask(field, window, geometry, _NAMES[x.dtype], x.itemsize)
+        work.run(native.NO_KEY, x.data_ptr(), y.data_ptr(), keep.data_ptr())
         return y
 
     def drawn(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
@@ -70,14 +75,15 @@ class TorchEngine:
         if self.device.type != "cpu" or not native.fits(window):
             return None
         y = self.empty(window.form or window.extent, dtype)
-        if not _in_memory(y):
+        address = _address(y)
+        if address is None:
             return None
-        native.draw(draw, key, kind, window, y.data_ptr())
+        native.draw(draw, key, kind, window, address)
         return y
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
         """Return where bools hold at a place and the next ones of an axis."""
-        if native.library() is None or not _in_memory(kept):
+        if native.library() is None or _address(kept) is None:
             return None
         kept, shape = kept.contiguous(), list(kept.shape)
         shape[axis] -= block - 1
@@ -244,17 +250,30 @@ _NAMES = {
 }
 
 
-def _in_memory(x: Array) -> bool:
-    """Return whether a tensor is its memory, and no more: no subclass, wrapper, or trace of one."""
-    return (
-        type(x) in _PLAIN
-        and x.is_cpu
-        and x.layout is torch.strided
-        and not is_functorch_wrapped_tensor(x)
-        and not _is_tracing()
-        and bool(x.data_ptr() or not x.numel())
-    )
+def _address(x: Array) -> int | None:
+    """Return where a tensor's memory is; None for a subclass, a wrapper, or a trace of one."""
+    if type(x) not in _PLAIN or not x.is_cpu or is_functorch_wrapped_tensor(x) or _is_tracing():
+        return None
+    address = int(x.data_ptr())
+    return address if address or not x.numel() else None
 
+
+def _work(
+    kind: Kind,
+    rate: float,
+    linear: bool,
+    window: Window,
+    shape: tuple[int, ...],
+    stride: tuple[int, ...],
+    dtype: torch.dtype,
+) -> native.Work | None:
+    """Return the native engine's work on a tensor of a layout, into one that is like it."""
+    like = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+    geometry = tuple(shape), stride, torch.empty_like(like).stride()
+    return native.work_of(kind, rate, linear, window, geometry, _NAMES[dtype], dtype.itemsize)
+
+
+_kept_work = lru_cache(maxsize=4096)(_work)
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 

@@ -198,10 +198,12 @@ def dropout_forward(
     >>> ng.numpy.dropout_backward(np.ones(6), cache)
     array([0., 0., 2., 0., 0., 2.])
     """
-    return forward(kinds.Dropout(), x, training=training, rng=rng, p=p)
+    return forward(_DROPOUT, x, training=training, rng=rng, p=p)
 
 
 dropout_backward = backward
+
+_DROPOUT = kinds.Dropout()
 
 
 def key_of(rng: Any) -> Key:

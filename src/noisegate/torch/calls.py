@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from noisegate.core.patterns import own_site
 from noisegate.core.sites import Call
 
-from .functional import compiler_looks_on, eager_only
+from .eager import compiler_looks_on, eager_only
 from .functions import HANDLERS, SILENT
 from .hooks import running
 from .own import Removal, SiteFunction, changed, present

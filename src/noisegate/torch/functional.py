@@ -1,14 +1,14 @@
 """Noise as functions of tensors: forward, backward, double backward, tangents, vmap."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import lru_cache
 from inspect import Parameter, Signature
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active
-from torch._C._dynamo import eval_frame
 from torch._C._functorch import unwrap_if_dead
 from torch.autograd import forward_ad
 
@@ -16,41 +16,13 @@ from noisegate.core import apply as core
 from noisegate.core import checks, layers, messages
 from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, InvalidValue
-from noisegate.core.keys import Key, Stream
+from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
 from noisegate.engines.torch import TorchEngine
 
 from .application import CPU, Noise, device_of_noise, survivors
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-# What compiles the frames that are entered; private, as are other names of torch's in this face.
-_callback: Callable[[], Any] = getattr(eval_frame, "get_eval_frame_callback", lambda: None)
-
-
-def compiler_looks_on() -> bool:
-    """Return whether a compiler traces this, or would compile what this calls."""
-    return torch.compiler.is_compiling() or _callback() is not None
-
-
-def eager_only(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function run outside of compiled graphs: a graph break, and the right noise.
-
-    Keys are worked out in Python integers, which no compiler traces. Where nothing is compiled,
-    this costs the question alone: torch's own wrapper takes some microseconds.
-    """
-    outside = torch.compiler.disable(function)
-
-    @wraps(function)
-    def front(*args: P.args, **kwargs: P.kwargs) -> R:
-        if compiler_looks_on():
-            return cast(R, outside(*args, **kwargs))
-        return function(*args, **kwargs)
-
-    return front
+from .eager import eager_only
 
 
 class _Linear(torch.autograd.Function):
@@ -167,6 +139,11 @@ def apply(
     live: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Return x with the noise of a key on it; what ``kind(x, key)`` calls for tensors."""
+    if rows is None and not live and type(key) is Key and checks.is_host(kind.rate):
+        plain = type(x) is Tensor and x.is_cpu and x.layout is torch.strided
+        known = _known(kind, x.shape, x.dtype, sample_axis) if plain else None
+        if known is not None:
+            return _apply(x, None, Noise(kind, key, *known))
     window, rate, precision = _checked(kind, x, key, rows, sample_axis, live or {})
     if core.is_identity(kind, rate):
         return x
@@ -224,13 +201,39 @@ def apply_steps(
     return cast(Tensor, y).reshape(x.shape)
 
 
+def _known(
+    kind: Kind, shape: tuple[int, ...], dtype: torch.dtype, sample_axis: SampleAxis
+) -> tuple[Window, float] | None:
+    """Return the window and the rate of a call of which nothing but the key is new."""
+    try:
+        return _known_before(kind, shape, dtype, sample_axis)
+    except TypeError:  # a kind of somebody else's that has no hash, or a wrong argument
+        return None
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _known_before(
+    kind: Kind, shape: tuple[int, ...], dtype: torch.dtype, sample_axis: SampleAxis
+) -> tuple[Window, float] | None:
+    rate = kind.rate
+    if not dtype.is_floating_point or not checks.is_host(rate) or kind.is_identity(rate):
+        return None
+    x = torch.empty(shape, dtype=dtype, device="meta")
+    core.check_input(CPU, kind, x)
+    return core.prepare(kind, _ANY, tuple(shape), None, sample_axis, {})
+
+
+_ANY = Key(0, "", 0, 0, 0)
+
+
 def _checked(
     kind: Kind, x: Tensor, key: Key, rows: Any, sample_axis: SampleAxis, live: Mapping[str, Any]
 ) -> tuple[Window, Any, str]:
     """Return the window, the rate and the precision of a call, all arguments checked."""
     _check_dense(type(kind).__name__, x)
     window, rate = core.prepare(kind, key, tuple(x.shape), rows, sample_axis, live)
-    return window, rate, core.check_input(TorchEngine(x.device), kind, x)
+    engine = CPU if x.is_cpu else TorchEngine(x.device)
+    return window, rate, core.check_input(engine, kind, x)
 
 
 def _check_dense(who: str, x: Tensor) -> None:
@@ -242,8 +245,14 @@ def _check_dense(who: str, x: Tensor) -> None:
 
 def draw_seed() -> int:
     """Return 64 bits from torch's CPU generator, so that `torch.manual_seed` governs them."""
-    drawn = torch.empty((), dtype=torch.int64).random_(-(2**63), None)
-    return int(drawn.item()) % 2**64
+    place = _SCRATCH.__dict__.get("place")
+    if place is None:
+        place = _SCRATCH.place = torch.empty((), dtype=torch.int64)
+    return int(place.random_(-(2**63), None).item()) % 2**64
+
+
+# Where each thread draws.
+_SCRATCH = threading.local()
 
 
 def refuse_leaf(who: str, x: Tensor) -> None:
@@ -256,12 +265,12 @@ def _function(name: str) -> Callable[..., Tensor]:
     """Return the function of a layer: x, its rate and what else it needs, then by name."""
     definition = layers.LAYERS[name]
     call = _signature(definition)
+    bind = checks.binder(definition.function, call)
 
     def function(*args: Any, **kwargs: Any) -> Tensor:
-        given = checks.arguments(definition.function, call, args, kwargs)
-        words = {word: given[word] for word in definition.parameters}
-        how = {word: given[word] for word in given if word not in words}
-        return _apply_or_pass(definition, words, **how)
+        given = bind(args, kwargs)
+        words = {word: given.pop(word) for word in definition.parameters}
+        return _apply_or_pass(definition, words, **given)
 
     function.__name__ = function.__qualname__ = definition.function
     function.__doc__ = _DOC.format(layer=name, rate=definition.rate)
@@ -324,16 +333,19 @@ def _apply_or_pass(
     checks.flag(who, "inplace", inplace)
     if not isinstance(x, Tensor):
         raise InvalidType(messages.unsupported_array(who, x, ["torch"]))
-    # The rate may be a tensor, which a kind does not hold; any number makes the same kind.
-    kind = definition.make(**{**words, definition.rate: 0.0})
-    live = {kind.RATE: words[definition.rate]}
+    live: dict[str, Any] = {}
+    if checks.is_host(words[definition.rate]):
+        kind = definition.made(**words)
+    else:  # a tensor or a schedule, which a kind does not hold, or not for all calls
+        kind = definition.made(**{**words, definition.rate: 0.0})
+        live = {kind.RATE: words[definition.rate]}
     axis = definition.sample_axis(words, tuple(x.shape), sample_axis)
-    rate = kind.rate_at(None if key is None else key.step, live)
+    rate = kind.rate_at(None if key is None else key.step, live) if live else kind.rate
     if not training or core.is_identity(kind, rate):
         return x
     if inplace:
         refuse_leaf(who, x)
-    y = apply(kind, x, Stream(draw_seed()).site("").at(0) if key is None else key, rows, axis, live)
+    y = apply(kind, x, Key(draw_seed(), "", 0, 0, 0) if key is None else key, rows, axis, live)
     return x.copy_(y) if inplace else y
 
 

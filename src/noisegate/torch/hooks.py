@@ -12,7 +12,7 @@ from noisegate.core import messages
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from .composed import PreActivation
-from .functional import compiler_looks_on, eager_only
+from .eager import compiler_looks_on, eager_only
 from .own import SiteFunction, act
 
 

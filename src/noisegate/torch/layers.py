@@ -242,9 +242,9 @@ class NoiseLayer(nn.Module):
 
     def _key(self) -> Key:
         if self.seed is None or self.site is None:
-            return Stream(draw_seed()).site("").at(0)
+            return Key(draw_seed(), "", 0, 0, 0)
         refuse_backward(type(self).__name__)
-        key = Stream(self.seed).site(self.site).at(self._step)
+        key = Key(self.seed, self.site, 0, 0, self._step)
         self._step += 1
         return key
 

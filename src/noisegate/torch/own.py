@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from noisegate.core.sites import Call
 from noisegate.core.window import DEFAULT_AXIS
 
-from .functional import eager_only, refuse_leaf
+from .eager import eager_only
+from .functional import refuse_leaf
 from .sites import own_axis, own_call, own_rate
 
 
