@@ -33,8 +33,10 @@ test test-slow: export OMP_NUM_THREADS = 1
 test: $(VENV)/.dev ## run the tests, the slow ones left out
 	$(PYTEST) -m "not slow"
 
-test-slow: $(VENV)/.dev ## run all the tests
+test-slow: $(VENV)/.dev native-test ## run all the tests, with the native engine and without it
+	build/native/fuzz 100000
 	$(PYTEST)
+	NOISEGATE_NATIVE=0 $(PYTEST)
 
 check: lint types same-vectors test ## lint, format, types, vectors, tests: what a change must pass
 
@@ -52,16 +54,19 @@ types: $(VENV)/.dev ## check the types of the package
 native: $(VENV)/.study ## build the native engine into .venv; say why where that fails
 	@NOISEGATE_NATIVE=1 $(BIN)/python -c 'import noisegate.engines._native' || { rm $(VENV)/.study; $(EDITABLE) . --no-deps --verbose; exit 1; }
 
-native-test: $(VENV)/.tools ## run the vectors through the native engine alone, without Python
+native-test: $(VENV)/.tools ## test the native engine alone, without Python: vectors, any shapes, threads
 	$(CMAKE) -B build/native
 	$(BIN)/cmake --build build/native --parallel 2
 	build/native/vectors spec/vectors
+	build/native/fuzz 20000
+	NOISEGATE_THREADS=4 build/native/threads_test
 
 neon-test: $(VENV)/.tools ## the same for 64-bit ARM, on its emulator: needs aarch64-linux-gnu-g++ and qemu-aarch64
 	$(CMAKE) -B build/neon -D CMAKE_SYSTEM_NAME=Linux -D CMAKE_SYSTEM_PROCESSOR=aarch64 \
 		-D CMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -D CMAKE_EXE_LINKER_FLAGS=-static
 	$(BIN)/cmake --build build/neon --parallel 2
 	qemu-aarch64 build/neon/vectors spec/vectors
+	qemu-aarch64 build/neon/fuzz 2000
 
 sanitize: $(VENV)/.tools ## look for wrong addresses, undefined behaviour and races in the native engine
 	$(CMAKE) -B build/sanitize-address -D NOISEGATE_SANITIZE=address,undefined
@@ -70,7 +75,7 @@ sanitize: $(VENV)/.tools ## look for wrong addresses, undefined behaviour and ra
 	build/sanitize-address/fuzz
 	$(CMAKE) -B build/sanitize-thread -D NOISEGATE_SANITIZE=thread
 	$(BIN)/cmake --build build/sanitize-thread --parallel 2
-	build/sanitize-thread/threads_test
+	NOISEGATE_THREADS=4 build/sanitize-thread/threads_test
 
 bench: $(VENV)/.study ## time noise against torch's own dropout, a NumPy mask and a copy; and in models
 	$(BIN)/python bench/run.py

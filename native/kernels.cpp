@@ -27,31 +27,39 @@ constexpr unsigned ROUNDS = 10;
 // Groups of BLOCKS that are computed side by side: multiplications wait for each other else.
 constexpr std::size_t SIDE = GROUP / BLOCKS > 2 ? 2 : GROUP / BLOCKS;
 
+// Elements that are computed at a time.
+constexpr std::size_t GROUPED = 8 * SIDE * BLOCKS;
+
 struct Counter {
     Word c[4];
 };
 
-inline void turn(Counter &at, std::uint32_t k0, std::uint32_t k1) {
-    const Word p0 = times(at.c[0], FACTOR[0]), p1 = times(at.c[2], FACTOR[1]);
-    at.c[0] = mix(high(p1), at.c[1], same(k0));
-    at.c[1] = low(p1);
-    at.c[2] = mix(high(p0), at.c[3], same(k1));
-    at.c[3] = low(p0);
-}
-
-template <unsigned FROM> inline void turns(Counter (&at)[SIDE], const std::uint32_t (&key)[2]) {
-    std::uint32_t k0 = key[0] + FROM * WEYL[0], k1 = key[1] + FROM * WEYL[1];
-    for (unsigned i = FROM; i < ROUNDS; ++i) {
-        for (std::size_t s = 0; s < SIDE; ++s) turn(at[s], k0, k1);
-        k0 += WEYL[0];
-        k1 += WEYL[1];
+// The key of every round, spread over a vector once: not again for every group.
+class Keys {
+  public:
+    explicit Keys(const std::uint32_t (&key)[2]) {
+        for (std::uint32_t i = 0; i < ROUNDS; ++i) {
+            for (unsigned j = 0; j < 2; ++j) of_[i][j] = same(key[j] + i * WEYL[j]);
+        }
     }
-}
+
+    template <unsigned FROM> inline void turn(Counter (&at)[SIDE]) const {
+        for (unsigned i = FROM; i < ROUNDS; ++i) {
+            for (Counter &a : at) {
+                const auto p0 = times(a.c[0], FACTOR[0]), p1 = times(a.c[2], FACTOR[1]);
+                a = {{mix(high(p1), a.c[1], of_[i][0]), low(p1), mix(high(p0), a.c[3], of_[i][1]), low(p0)}};
+            }
+        }
+    }
+
+  private:
+    Word of_[ROUNDS][2];
+};
 
 // Blocks that follow each other. Of the first two rounds half is the same for all of them.
 class OfRun {
   public:
-    OfRun(const std::uint32_t (&key)[2], std::uint32_t step, Run run) : key_(key) {
+    OfRun(const std::uint32_t (&key)[2], std::uint32_t step, Run run) : keys_(key) {
         const std::uint64_t p1 = std::uint64_t{run.high} * FACTOR[1];
         const auto c0 = static_cast<std::uint32_t>(p1 >> 32) ^ run.low ^ key[0];
         const std::uint64_t p0 = std::uint64_t{c0} * FACTOR[0];
@@ -67,17 +75,17 @@ class OfRun {
     inline void next_into(Lanes (&out)[SIDE]) {
         Counter at[SIDE];
         for (std::size_t s = 0; s < SIDE; ++s) {
-            const Word first = times(blocks_[s], FACTOR[0]);
-            const Word second = times(mix(high(first), same(k1_)), FACTOR[1]);
+            const auto first = times(blocks_[s], FACTOR[0]);
+            const auto second = times(mix(high(first), same(k1_)), FACTOR[1]);
             at[s] = {{mix(high(second), same(c1_)), low(second), mix(low(first), same(c2_)), same(c3_)}};
             blocks_[s] = next(blocks_[s], SIDE * BLOCKS);
         }
-        turns<2>(at, key_);
+        keys_.turn<2>(at);
         for (std::size_t s = 0; s < SIDE; ++s) out[s] = lanes(at[s].c[0], at[s].c[1], at[s].c[2], at[s].c[3]);
     }
 
   private:
-    const std::uint32_t (&key_)[2];
+    const Keys keys_;
     std::uint32_t k1_, c1_, c2_, c3_;
     Word blocks_[SIDE];
 };
@@ -85,7 +93,7 @@ class OfRun {
 // Any blocks.
 class OfList {
   public:
-    OfList(const std::uint32_t (&key)[2], std::uint32_t step, List list) : key_(key), step_(step), list_(list) {}
+    OfList(const std::uint32_t (&key)[2], std::uint32_t step, List list) : keys_(key), step_(step), list_(list) {}
 
     inline void next_into(Lanes (&out)[SIDE]) {
         Counter at[SIDE];
@@ -94,12 +102,12 @@ class OfList {
             at[s] = {{load(list_.block + i), load(list_.low + i), load(list_.high + i), same(step_)}};
         }
         at_ += SIDE * BLOCKS;
-        turns<0>(at, key_);
+        keys_.turn<0>(at);
         for (std::size_t s = 0; s < SIDE; ++s) out[s] = lanes(at[s].c[0], at[s].c[1], at[s].c[2], at[s].c[3]);
     }
 
   private:
-    const std::uint32_t (&key_)[2];
+    const Keys keys_;
     std::uint32_t step_;
     List list_;
     std::size_t at_ = 0;
@@ -122,41 +130,45 @@ void single(const std::uint32_t (&key)[2], std::uint32_t step, Run block, std::u
 }
 
 // Decide by plane 1 where plane 0 ties; what ties is kept so far. One block in 8192 comes here.
-template <class Where>
-void untie(const Number &number, Threshold t, Where where, std::size_t first, std::size_t count, Byte *out) {
-    for (std::size_t i = first; i < first + count; ++i) {
+template <class Where> void untie(const Number &number, Threshold t, Where where, std::size_t first, Byte *out) {
+    for (std::size_t i = 0; i < SIDE * BLOCKS; ++i) {
         std::uint16_t high[8], low[8];
-        single(number.high, number.step, block_of(where, i), high);
+        single(number.high, number.step, block_of(where, first + i), high);
         for (unsigned j = 0; j < 8; ++j) {
             if (high[j] != t.top) continue;
-            single(number.low, number.step, block_of(where, i), low);
+            single(number.low, number.step, block_of(where, first + i), low);
             out[8 * i + j] = low[j] < t.bottom ? 0 : 0xFF;
         }
     }
 }
 
+// Decide on the next elements of a source: SIDE * BLOCKS blocks, of which this one is the first.
+template <class Source, class Where>
+inline void decide(Source &source, const Number &number, Threshold t, Where where, std::size_t first, Byte *out) {
+    Lanes lanes[SIDE];
+    source.next_into(lanes);
+    bool tie = false;
+    for (std::size_t s = 0; s < SIDE; ++s) tie |= at_least(lanes[s], t.top, out + 8 * s * BLOCKS);
+    if (tie && t.bottom) untie(number, t, where, first, out);
+}
+
 template <class Source, class Where>
 void keep(const Number &number, Threshold t, Where where, std::size_t count, Byte *out) {
-    constexpr std::size_t many = SIDE * BLOCKS;
     Source source(number.high, number.step, where);
-    for (std::size_t i = 0; i < count; i += many) {
-        Lanes lanes[SIDE];
-        source.next_into(lanes);
-        bool tie = false;
-        for (std::size_t s = 0; s < SIDE; ++s) tie |= at_least(lanes[s], t.top, out + 8 * (i + s * BLOCKS));
-        if (tie && t.bottom) untie(number, t, where, i, count - i < many ? count - i : many, out);
-    }
+    for (std::size_t i = 0; i < count; i += SIDE * BLOCKS) decide(source, number, t, where, i, out + 8 * i);
+}
+
+template <class Source> inline void next_words(Source &first, Source &second, std::uint32_t *out) {
+    Lanes high[SIDE], low[SIDE];
+    first.next_into(high);
+    second.next_into(low);
+    for (std::size_t s = 0; s < SIDE; ++s) join(high[s], low[s], out + 8 * s * BLOCKS);
 }
 
 template <class Source, class Where>
 void words(const Number &number, Where where, std::size_t count, std::uint32_t *out) {
     Source first(number.high, number.step, where), second(number.low, number.step, where);
-    for (std::size_t i = 0; i < count; i += SIDE * BLOCKS) {
-        Lanes high[SIDE], low[SIDE];
-        first.next_into(high);
-        second.next_into(low);
-        for (std::size_t s = 0; s < SIDE; ++s) join(high[s], low[s], out + 8 * (i + s * BLOCKS));
-    }
+    for (std::size_t i = 0; i < count; i += SIDE * BLOCKS) next_words(first, second, out + 8 * i);
 }
 
 // Numbers take the place of words; they are of one size.
@@ -169,21 +181,37 @@ void uniform(std::uint32_t *words, std::size_t count) {
     }
 }
 
-// See spec/normal.md, whose letters these are.
+inline void put(std::uint32_t *words, Wide value) { std::memcpy(words, &value.v, sizeof value.v); }
+
+// Where lanes have no better way to look up rows that are in memory.
+template <class Row> inline void look_up(const std::uint64_t *table, const Row *rows, Wide &low, Wide &high) {
+    look_up(table, load_wide(rows), low, high);
+}
+
+// See spec/normal.md, whose letters these are. Rows go through memory, some at a time: taken out of
+// a vector one by one they cost more than all the rest.
 void normal(std::uint32_t *words, std::size_t count) {
-    for (std::size_t i = 0; i < count; i += WIDE) {
-        const Wide w = load_wide(words + i);
-        const Wide v = left<1>(w) | wide(1);
-        const Wide zeros = leading_zeros(v);
-        const Wide t = left(left<1>(v), zeros);
-        const Wide row = left<5>(wide(31) - zeros) + right<27>(t);
-        const Wide f = right<11>(t) & wide(0xFFFF);
-        const Wide g = high16(f, f ^ wide(0xFFFF));
-        Wide a, dc;
-        look_up(NORMAL, row, a, dc);
-        const Wide bow = (dc & wide(0xFFFF)) * f + right<16>(dc) * g;
-        const Wide magnitude = a - right<10>(bow), minus = sign(w);
-        put(words + i, to_float((magnitude ^ minus) - minus) * same(0x1p-27f));
+    constexpr std::size_t some = 64;
+    const Wide fraction = wide(0xFFFF);
+    alignas(64) std::uint32_t rows[some];
+    for (std::size_t begin = 0; begin < count; begin += some, words += some) {
+        for (std::size_t i = 0; i < some; i += WIDE) {
+            const Wide w = load_wide(words + i);
+            const Wide v = left<1>(w) | wide(1);
+            const Wide zeros = leading_zeros(v);
+            const Wide t = left(left<1>(v), zeros);
+            put(rows + i, left<5>(wide(31) - zeros) + right<27>(t));
+            put(words + i, (w & wide(0x80000000)) | (right<11>(t) & fraction));
+        }
+        for (std::size_t i = 0; i < some; i += WIDE) {
+            const Wide signed_f = load_wide(words + i), f = signed_f & fraction, minus = sign(signed_f);
+            const Wide g = high16(f, f ^ fraction);
+            Wide a, dc;
+            look_up(NORMAL, rows + i, a, dc);
+            const Wide bow = (dc & fraction) * f + right<16>(dc) * g;
+            const Wide magnitude = a - right<10>(bow);
+            put(words + i, to_float((magnitude ^ minus) - minus) * same(0x1p-27f));
+        }
     }
 }
 
@@ -233,6 +261,35 @@ void masked(std::size_t count, const void *x, void *y, const Byte *keep, const A
     }
 }
 
+// Draw and apply a few at a time: while some are computed, others are on their way from and to memory.
+template <class T, class Draw, class Apply>
+inline void at_once(std::size_t lead, std::size_t count, const void *x, void *y, Draw draw, Apply apply) {
+    for (std::size_t i = 0; i < lead + count; i += GROUPED) {
+        draw(i / 8);
+        const auto part = [&](std::size_t from, std::size_t some) {
+            strip<T>(some, static_cast<const T *>(x) + (i + from - lead), static_cast<T *>(y) + (i + from - lead),
+                     [&](std::size_t j, const T *in, T *out) { apply(from + j, in, out); });
+        };
+        const std::size_t from = i ? 0 : lead, left = lead + count - i;
+        if (from == 0 && left >= GROUPED) {
+            part(0, GROUPED);  // of known length: without a loop
+        } else {
+            part(from, (left < GROUPED ? left : GROUPED) - from);
+        }
+    }
+}
+
+template <class T>
+void dropped(const Number &number, Threshold t, Run run, std::size_t lead, std::size_t count, const void *x, void *y,
+             double gain) {
+    OfRun source(number.high, number.step, run);
+    const auto g = same(static_cast<typename In<T>::Number>(gain));
+    Byte kept[GROUPED + WIDE] = {};
+    at_once<T>(
+        lead, count, x, y, [&](std::size_t block) { decide(source, number, t, run, block, kept); },
+        [&](std::size_t i, const T *in, T *out) { store(out, where(kept + i, load(in) * g)); });
+}
+
 template <class T>
 void random_gain(std::size_t count, const void *x, void *y, const float *z, double factor, double plus) {
     using Number = typename In<T>::Number;
@@ -247,6 +304,39 @@ void random_shift(std::size_t count, const void *x, void *y, const float *z, dou
     const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
     strip<T>(count, x, y,
              [&](std::size_t i, const T *in, T *out) { store(out, load(in) + (In<T>::noise(z + i) * f + p)); });
+}
+
+// The same with numbers that are drawn meanwhile.
+template <class T, class Apply>
+inline void numbered(const Number &number, bool is_normal, Run run, std::size_t lead, std::size_t count, const void *x,
+                     void *y, Apply apply) {
+    OfRun first(number.high, number.step, run), second(number.low, number.step, run);
+    alignas(64) std::uint32_t words[GROUPED + WIDE] = {};
+    at_once<T>(
+        lead, count, x, y,
+        [&](std::size_t) {
+            next_words(first, second, words);
+            is_normal ? normal(words, GROUPED) : uniform(words, GROUPED);
+        },
+        [&](std::size_t i, const T *in, T *out) {
+            store(out, apply(load(in), In<T>::noise(reinterpret_cast<const float *>(words + i))));
+        });
+}
+
+template <class T>
+void gained(const Number &number, bool is_normal, Run run, std::size_t lead, std::size_t count, const void *x, void *y,
+            double factor, double plus) {
+    using Number = typename In<T>::Number;
+    const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
+    numbered<T>(number, is_normal, run, lead, count, x, y, [&](auto in, auto z) { return in * (z * f + p); });
+}
+
+template <class T>
+void shifted(const Number &number, bool is_normal, Run run, std::size_t lead, std::size_t count, const void *x, void *y,
+             double factor, double plus) {
+    using Number = typename In<T>::Number;
+    const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
+    numbered<T>(number, is_normal, run, lead, count, x, y, [&](auto in, auto z) { return in + (z * f + p); });
 }
 
 // Plain loops, which compilers make vectors of.
@@ -277,6 +367,9 @@ constexpr Kernels KERNELS = {
      nullptr},
     {random_shift<Half>, random_shift<Brain>, random_shift<float>, random_shift<double>, nullptr, nullptr, nullptr,
      nullptr},
+    {dropped<Half>, dropped<Brain>, dropped<float>, dropped<double>, nullptr, nullptr, nullptr, nullptr},
+    {gained<Half>, gained<Brain>, gained<float>, gained<double>, nullptr, nullptr, nullptr, nullptr},
+    {shifted<Half>, shifted<Brain>, shifted<float>, shifted<double>, nullptr, nullptr, nullptr, nullptr},
     {select<std::uint16_t>, select<std::uint16_t>, select<std::uint32_t>, select<std::uint64_t>, select<std::uint8_t>,
      select<std::uint16_t>, select<std::uint32_t>, select<std::uint64_t>},
 };

@@ -55,10 +55,18 @@ struct Kernels {
     // Words to numbers, in place: the words become floats.
     void (*uniform)(std::uint32_t *words, std::size_t count);
     void (*normal)(std::uint32_t *words, std::size_t count);
-    // Strips of `count` elements, by type; those of bits have none of the first three.
+    // Strips of `count` elements, by type; those of bits have the last alone.
     void (*masked[TYPES])(std::size_t count, const void *x, void *y, const Byte *keep, const Affine &);
     void (*gain[TYPES])(std::size_t count, const void *x, void *y, const float *z, double factor, double plus);
     void (*shift[TYPES])(std::size_t count, const void *x, void *y, const float *z, double factor, double plus);
+    // The same with the noise of a run, drawn meanwhile; its first `lead` elements are left out.
+    // y = keep ? gain · x : 0; and as `gain` and `shift`.
+    void (*dropped[TYPES])(const Number &, Threshold, Run, std::size_t lead, std::size_t count, const void *x, void *y,
+                           double gain);
+    void (*gained[TYPES])(const Number &, bool normal, Run, std::size_t lead, std::size_t count, const void *x, void *y,
+                          double factor, double plus);
+    void (*shifted[TYPES])(const Number &, bool normal, Run, std::size_t lead, std::size_t count, const void *x, void *y,
+                           double factor, double plus);
     // y = keep ? x : other ? second : first, as bits.
     void (*select[TYPES])(std::size_t count, const void *x, void *y, const Byte *keep, const Byte *other,
                           std::uint64_t first, std::uint64_t second);

@@ -67,7 +67,8 @@ class Plan {
     // Axes as the array has them; `first` is the offset of its first element.
     Plan(std::vector<Axis> axes, std::uint64_t first, Rows rows);
 
-    // Put noise on x, or draw it, into y; `given` is a mask in place of the first number's.
+    // Put noise on x, or draw it, into y. A mask that is `given` takes the place of the first number's
+    // (masked, select and mask).
     void run(const Recipe &, const Key &, const void *x, void *y, const Byte *given, const Kernels &,
              ParallelFor) const;
 

@@ -93,6 +93,7 @@ struct Loop {
     Body body;
     void *context;
     std::atomic<std::int64_t> taken{0};
+    int helpers = 0;  // in it now; the pool's lock guards it
 
     void work() {
         for (std::int64_t begin; (begin = taken.fetch_add(part)) < count;) {
@@ -128,7 +129,7 @@ class Pool {
         lock.lock();
         current_ = nullptr;
         wanted_ = 0;
-        idle_.wait(lock, [this] { return busy_ == 0; });
+        idle_.wait(lock, [&loop] { return loop.helpers == 0; });
     }
 
   private:
@@ -137,19 +138,19 @@ class Pool {
         while (true) {
             wake_.wait(lock, [this] { return wanted_ > 0; });
             --wanted_;
-            ++busy_;
             Loop &loop = *current_;
+            ++loop.helpers;
             lock.unlock();
             loop.work();
             lock.lock();
-            if (--busy_ == 0) idle_.notify_all();
+            if (--loop.helpers == 0) idle_.notify_all();
         }
     }
 
     std::mutex mutex_;
     std::condition_variable wake_, idle_;
     Loop *current_ = nullptr;
-    int started_ = 0, wanted_ = 0, busy_ = 0;
+    int started_ = 0, wanted_ = 0;
 };
 
 // Never destroyed: its threads sleep in it when the process ends.

@@ -32,7 +32,8 @@ class Walk {
          const Kernels &kernels)
         : plan_(plan), recipe_(recipe), kernels_(kernels), x_(static_cast<const char *>(x)),
           y_(static_cast<char *>(y)), given_(given), size_(size_of(recipe.type)),
-          first_(number(key, recipe.number)), second_(number(key, recipe.second_number)) {
+          first_(number(key, recipe.number)) {
+        if (recipe.action == Action::impulse) second_ = number(key, recipe.second_number);
         switch (recipe.action) {
         case Action::mask: to_ = 1; break;
         case Action::number: to_ = 4; break;
@@ -40,6 +41,7 @@ class Walk {
         default: to_ = size_;
         }
         from_ = reads() ? size_ : 0;
+        at_once_ = at_once();
     }
 
     void items(std::int64_t begin, std::int64_t end) {
@@ -48,9 +50,13 @@ class Walk {
             number_ = item / plan_.parts_;
             if (number_ != before) {
                 locate();
-                draw();
+                if (at_once_) {
+                    draw_out();
+                } else {
+                    draw();
+                }
             }
-            spread_out(item % plan_.parts_);
+            if (!at_once_) spread_out(item % plan_.parts_);
         }
     }
 
@@ -110,19 +116,31 @@ class Walk {
 
     // Runs of the tile that lie at equal distances, along the axis before the last.
     struct Stretch {
-        std::int64_t count, row, offset, given, dense;  // of the first
-        std::int64_t row_step, offset_step, given_step, dense_step;
+        std::int64_t count, row, offset, given, dense, x, y;  // of the first
+        std::int64_t row_step, offset_step, given_step, dense_step, x_step, y_step;
+
+        void next() {
+            --count;
+            row += row_step;
+            offset += offset_step;
+            given += given_step;
+            dense += dense_step;
+            x += x_step;
+            y += y_step;
+        }
     };
 
     // Call a function with every stretch of the tile, in the order in which they are in it.
     template <class F> void stretches(F function) const {
         const std::size_t axes = plan_.cuts_.size() - 1, outer = axes ? axes - 1 : 0;
-        Stretch now{1, at_row_, at_offset_, at_given_, 0, 0, 0, 0, 0};
+        Stretch now{1, at_row_, at_offset_, at_given_, 0, at_x_, at_y_, 0, 0, 0, 0, 0, 0};
         if (axes) {
             const Plan::Cut &cut = plan_.cuts_[outer];
             (cut.axis.role == Role::row ? now.row_step : now.offset_step) = cut.axis.step;
             now.given_step = cut.axis.given;
             now.dense_step = cut.dense;
+            now.x_step = cut.axis.x;
+            now.y_step = cut.axis.y;
             now.count = has_[outer];
         }
         std::int64_t index[AXES] = {};
@@ -137,13 +155,59 @@ class Walk {
                 along += cut.axis.step;
                 now.given += cut.axis.given;
                 now.dense += cut.dense;
+                now.x += cut.axis.x;
+                now.y += cut.axis.y;
                 if (++index[i] < has_[i]) break;
                 along -= has_[i] * cut.axis.step;
                 now.given -= has_[i] * cut.axis.given;
                 now.dense -= has_[i] * cut.dense;
+                now.x -= has_[i] * cut.axis.x;
+                now.y -= has_[i] * cut.axis.y;
                 index[i] = 0;
             }
         }
+    }
+
+    // Whether elements can be done with as soon as their noise is drawn: long runs that lie side by side
+    // in memory, each for itself.
+    bool at_once() const {
+        const Plan::Cut &run = plan_.cuts_.back();
+        return run.chunk >= size(8 * LONG) && run.axis.x == 1 && run.axis.y == 1 && (moves() || drops()) &&
+               std::all_of(plan_.loops_.begin(), plan_.loops_.end(), [](const Plan::Loop &l) { return l.cut >= 0; });
+    }
+    bool moves() const { return recipe_.action == Action::gain || recipe_.action == Action::shift; }
+    bool drops() const {
+        const bool some = recipe_.threshold != 0 && recipe_.threshold >> 32 == 0;
+        return recipe_.action == Action::masked && some && !recipe_.affine.adds && !recipe_.affine.fills && !given_;
+    }
+
+    void draw_out() {
+        const Threshold t = threshold(recipe_.threshold);
+        const auto run = static_cast<std::size_t>(length());
+        const bool normal = recipe_.source == Source::normal;
+        auto *const moved = (recipe_.action == Action::gain ? kernels_.gained : kernels_.shifted)[type()];
+        stretches([&](Stretch s) {
+            for (; s.count > 0; s.next()) {
+                const char *const x = x_ + s.x * size(from_);
+                char *const y = y_ + s.y * size(to_);
+                if (bytes()) {
+                    kernels_.dropped[type()](first_, t, of(s), s.offset & 7, run, x, y, recipe_.affine.gain);
+                } else {
+                    moved(first_, normal, of(s), s.offset & 7, run, x, y, recipe_.factor, recipe_.plus);
+                }
+            }
+        });
+    }
+
+    static Threshold threshold(std::uint64_t all) {
+        return {static_cast<std::uint32_t>(all >> 16), static_cast<std::uint32_t>(all & 0xFFFF)};
+    }
+
+    // The blocks of a run.
+    Run of(const Stretch &s) const {
+        const std::uint64_t id = row(s.row);
+        return {static_cast<std::uint32_t>(s.offset >> 3), static_cast<std::uint32_t>(id),
+                static_cast<std::uint32_t>(id >> 32)};
     }
 
     // Draw the noise of the tile.
@@ -151,7 +215,7 @@ class Walk {
         if (given_) {
             const std::int64_t step = plan_.cuts_.back().axis.given;
             stretches([&](Stretch s) {
-                for (; s.count > 0; --s.count, s.given += s.given_step, s.dense += s.dense_step) {
+                for (; s.count > 0; s.next()) {
                     for (std::int64_t i = 0; i < length(); ++i) {
                         tile_[s.dense + i] = given_[s.given + i * step] ? 0xFF : 0;
                     }
@@ -184,12 +248,12 @@ class Walk {
         return static_cast<std::size_t>(last + 1);
     }
 
-    const Byte *kept(const Number &number, std::uint64_t threshold, Byte *tile, Byte *scratch) {
-        if (threshold == 0 || threshold >> 32) {
-            std::memset(tile, threshold ? 0 : 0xFF, extent());
+    const Byte *kept(const Number &number, std::uint64_t limit, Byte *tile, Byte *scratch) {
+        if (limit == 0 || limit >> 32) {
+            std::memset(tile, limit ? 0 : 0xFF, extent());
             return tile;
         }
-        const Threshold t{static_cast<std::uint32_t>(threshold >> 16), static_cast<std::uint32_t>(threshold & 0xFFFF)};
+        const Threshold t = threshold(limit);
         return drawn<Byte>(
             [&](Run run, std::size_t count, Byte *out) { kernels_.keep_run(number, t, run, count, out); },
             [&](List list, std::size_t count, Byte *out) { kernels_.keep_list(number, t, list, count, out); }, tile,
@@ -208,14 +272,11 @@ class Walk {
         }
         const T *result = tile;
         stretches([&](Stretch s) {
-            for (; s.count > 0; --s.count, s.row += s.row_step, s.offset += s.offset_step, s.dense += s.dense_step) {
-                const std::uint64_t id = row(s.row);
+            for (; s.count > 0; s.next()) {
                 const std::size_t lead = s.offset & 7;
                 T *const to = tile + s.dense;
                 // What is written too much is the next run's, and written over.
-                of_run(Run{static_cast<std::uint32_t>(s.offset >> 3), static_cast<std::uint32_t>(id),
-                           static_cast<std::uint32_t>(id >> 32)},
-                       (lead + run + 7) >> 3, lead || alone ? scratch : to);
+                of_run(of(s), (lead + run + 7) >> 3, lead || alone ? scratch : to);
                 if (alone) {
                     result = scratch + lead;
                 } else if (lead) {
@@ -240,7 +301,7 @@ class Walk {
             blocks = waiting = 0;
         };
         stretches([&](Stretch s) {
-            for (; s.count > 0; --s.count, s.row += s.row_step, s.offset += s.offset_step, s.dense += s.dense_step) {
+            for (; s.count > 0; s.next()) {
                 const std::uint64_t id = row(s.row);
                 const std::size_t lead = s.offset & 7, some = (lead + run + 7) >> 3;
                 if (blocks + some > LISTED) flush();
@@ -297,7 +358,7 @@ class Walk {
     // Apply noise to elements of one loop.
     void strip(std::int64_t count, std::int64_t dense, std::int64_t x, std::int64_t y, const Plan::Loop &loop) {
         const bool close = (loop.x == 1 || !reads()) && loop.y == 1;
-        if (close && loop.dense == 0 && count > 1) {
+        if (close && loop.dense == 0 && count > 1 && (bytes() || reads())) {
             same(static_cast<std::size_t>(count), dense, x_ + x * size(from_), y_ + y * size(to_));
         } else if (close && (loop.dense == 1 || count == 1)) {
             noisy(count, dense, x_ + x * size(from_), y_ + y * size(to_));
@@ -420,8 +481,10 @@ class Walk {
     char *const y_;
     const Byte *const given_;
     const std::size_t size_;
-    const Number first_, second_;
+    const Number first_;
+    Number second_{};
     std::size_t from_ = 0, to_ = 0;
+    bool at_once_ = false;
 
     std::int64_t number_ = -1, at_x_ = 0, at_y_ = 0, at_given_ = 0, at_row_ = 0, at_offset_ = 0;
     std::int64_t has_[AXES] = {};

@@ -100,13 +100,13 @@ inline Wide leading_zeros(Wide a) {
 }
 
 // The low and the high halves of rows of a table of 64-bit numbers.
-inline void look_up(const std::uint64_t *table, Wide row, Wide &low, Wide &high) {
-    alignas(32) std::uint32_t rows[8];
-    alignas(32) std::uint64_t found[8];
-    _mm256_store_si256(reinterpret_cast<__m256i *>(rows), row.v);
-    for (int i = 0; i < 8; ++i) found[i] = table[rows[i]];
-    const __m256 a = _mm256_load_ps(reinterpret_cast<const float *>(found));
-    const __m256 b = _mm256_load_ps(reinterpret_cast<const float *>(found + 4));
+inline __m128 two_rows(const std::uint64_t *table, const std::uint32_t *rows) {
+    const __m128i first = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(table + rows[0]));
+    return _mm_loadh_pi(_mm_castsi128_ps(first), reinterpret_cast<const __m64 *>(table + rows[1]));
+}
+inline void look_up(const std::uint64_t *table, const std::uint32_t *rows, Wide &low, Wide &high) {
+    const __m256 a = _mm256_set_m128(two_rows(table, rows + 2), two_rows(table, rows));
+    const __m256 b = _mm256_set_m128(two_rows(table, rows + 6), two_rows(table, rows + 4));
     const __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
     const __m256i odd = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD));
     low = {_mm256_permute4x64_epi64(even, 0xD8)};

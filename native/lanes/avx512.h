@@ -94,12 +94,18 @@ inline Wide sign(Wide a) { return {_mm512_srai_epi32(a.v, 31)}; }
 inline Wide leading_zeros(Wide a) { return {_mm512_lzcnt_epi32(a.v)}; }
 
 // The low and the high halves of rows of a table of 64-bit numbers.
-inline void look_up(const std::uint64_t *table, Wide row, Wide &low, Wide &high) {
-    alignas(64) std::uint32_t rows[16];
-    alignas(64) std::uint64_t found[16];
-    _mm512_store_si512(rows, row.v);
-    for (int i = 0; i < 16; ++i) found[i] = table[rows[i]];
-    const __m512i a = _mm512_load_si512(found), b = _mm512_load_si512(found + 8);
+inline __m128 two_rows(const std::uint64_t *table, const std::uint32_t *rows) {
+    const __m128i first = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(table + rows[0]));
+    return _mm_loadh_pi(_mm_castsi128_ps(first), reinterpret_cast<const __m64 *>(table + rows[1]));
+}
+inline __m512i eight_rows(const std::uint64_t *table, const std::uint32_t *rows) {
+    __m512 found = _mm512_castps128_ps512(two_rows(table, rows));
+    found = _mm512_insertf32x4(found, two_rows(table, rows + 2), 1);
+    found = _mm512_insertf32x4(found, two_rows(table, rows + 4), 2);
+    return _mm512_castps_si512(_mm512_insertf32x4(found, two_rows(table, rows + 6), 3));
+}
+inline void look_up(const std::uint64_t *table, const std::uint32_t *rows, Wide &low, Wide &high) {
+    const __m512i a = eight_rows(table, rows), b = eight_rows(table, rows + 8);
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     low = {_mm512_permutex2var_epi32(a, even, b)};
     high = {_mm512_permutex2var_epi32(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b)};
@@ -126,19 +132,19 @@ inline Float load(const Brain *p) {
 }
 inline void store(Brain *p, Float a) {
     const __m512i bits = _mm512_castps_si512(a.v);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    __m512i top = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF))), 16);
-    const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
-    top = _mm512_mask_mov_epi32(top, nan, _mm512_set1_epi32(0x7FC0));
+    const __m512i half = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), one = _mm512_set1_epi32(1);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    const __mmask16 number = _mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q);
+    const __m512i rounded = _mm512_mask_add_epi32(half, odd, half, one);
+    const __m512i top = _mm512_mask_srli_epi32(_mm512_set1_epi32(0x7FC0), number, rounded, 16);
     _mm256_storeu_si256(reinterpret_cast<__m256i *>(p), _mm512_cvtepi32_epi16(top));
 }
-inline Float where(const std::uint8_t *keep, Float a) {
-    const __m512i mask = _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(keep)));
-    return {_mm512_and_ps(a.v, _mm512_castsi512_ps(mask))};
+inline __mmask16 kept(const std::uint8_t *keep) {
+    return _mm_movepi8_mask(_mm_loadu_si128(reinterpret_cast<const __m128i *>(keep)));
 }
+inline Float where(const std::uint8_t *keep, Float a) { return {_mm512_maskz_mov_ps(kept(keep), a.v)}; }
 inline Float where(const std::uint8_t *keep, Float a, Float other) {
-    const __m512i mask = _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(keep)));
-    return {_mm512_mask_blend_ps(_mm512_movepi32_mask(mask), other.v, a.v)};
+    return {_mm512_mask_blend_ps(kept(keep), other.v, a.v)};
 }
 
 struct Double {
@@ -150,13 +156,12 @@ inline Double operator+(Double a, Double b) { return {_mm512_add_pd(a.v, b.v)}; 
 inline Double load(const double *p) { return {_mm512_loadu_pd(p)}; }
 inline void store(double *p, Double a) { _mm512_storeu_pd(p, a.v); }
 inline Double widened(const float *p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
-inline Double where(const std::uint8_t *keep, Double a) {
-    const __m512i mask = _mm512_cvtepi8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(keep)));
-    return {_mm512_and_pd(a.v, _mm512_castsi512_pd(mask))};
+inline __mmask8 kept_of_eight(const std::uint8_t *keep) {
+    return static_cast<__mmask8>(_mm_movepi8_mask(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(keep))));
 }
+inline Double where(const std::uint8_t *keep, Double a) { return {_mm512_maskz_mov_pd(kept_of_eight(keep), a.v)}; }
 inline Double where(const std::uint8_t *keep, Double a, Double other) {
-    const __m512i mask = _mm512_cvtepi8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(keep)));
-    return {_mm512_mask_blend_pd(_mm512_movepi64_mask(mask), other.v, a.v)};
+    return {_mm512_mask_blend_pd(kept_of_eight(keep), other.v, a.v)};
 }
 
 }  // namespace noisegate::avx512

@@ -93,11 +93,13 @@ inline Wide sign(Wide a) { return {vreinterpretq_u32_s32(vshrq_n_s32(vreinterpre
 inline Wide leading_zeros(Wide a) { return {vclzq_u32(a.v)}; }
 
 // The low and the high halves of rows of a table of 64-bit numbers.
-inline void look_up(const std::uint64_t *table, Wide row, Wide &low, Wide &high) {
-    const uint64x2_t ab = vcombine_u64(vld1_u64(table + vgetq_lane_u32(row.v, 0)), vld1_u64(table + vgetq_lane_u32(row.v, 1)));
-    const uint64x2_t cd = vcombine_u64(vld1_u64(table + vgetq_lane_u32(row.v, 2)), vld1_u64(table + vgetq_lane_u32(row.v, 3)));
-    low = {vuzp1q_u32(vreinterpretq_u32_u64(ab), vreinterpretq_u32_u64(cd))};
-    high = {vuzp2q_u32(vreinterpretq_u32_u64(ab), vreinterpretq_u32_u64(cd))};
+inline uint32x4_t two_rows(const std::uint64_t *table, const std::uint32_t *rows) {
+    return vreinterpretq_u32_u64(vcombine_u64(vld1_u64(table + rows[0]), vld1_u64(table + rows[1])));
+}
+inline void look_up(const std::uint64_t *table, const std::uint32_t *rows, Wide &low, Wide &high) {
+    const uint32x4_t a = two_rows(table, rows), b = two_rows(table, rows + 2);
+    low = {vuzp1q_u32(a, b)};
+    high = {vuzp2q_u32(a, b)};
 }
 
 struct Float {

@@ -9,11 +9,15 @@
 namespace noisegate::portable {
 
 constexpr char NAME[] = "portable";
-constexpr std::size_t BLOCKS = 4;
-constexpr std::size_t WIDE = 4;
+// Long loops over arrays: short ones are unrolled before the compiler looks for vectors, and stay scalar.
+constexpr std::size_t BLOCKS = 16;
+constexpr std::size_t WIDE = 16;
 
-// One word of each block's counter, in the low halves of 64 bits; the high halves are anything.
+// One word of each block's counter; a product of them.
 struct Word {
+    std::uint32_t v[BLOCKS];
+};
+struct Product {
     std::uint64_t v[BLOCKS];
 };
 
@@ -27,7 +31,7 @@ inline Word same(std::uint32_t word) {
     return words([=](std::size_t) { return word; });
 }
 inline Word counted(std::uint32_t first) {
-    return words([=](std::size_t i) { return first + i; });
+    return words([=](std::size_t i) { return first + static_cast<std::uint32_t>(i); });
 }
 inline Word next(const Word &word, std::uint32_t by) {
     return words([&](std::size_t i) { return word.v[i] + by; });
@@ -35,17 +39,23 @@ inline Word next(const Word &word, std::uint32_t by) {
 inline Word load(const std::uint32_t *from) {
     return words([=](std::size_t i) { return from[i]; });
 }
-inline Word times(const Word &word, std::uint32_t factor) {
-    return words([&](std::size_t i) { return (word.v[i] & 0xFFFFFFFFu) * factor; });
+inline Product times(const Word &word, std::uint32_t factor) {
+    Product result;
+    for (std::size_t i = 0; i < BLOCKS; ++i) result.v[i] = std::uint64_t{word.v[i]} * factor;
+    return result;
 }
-inline Word high(const Word &product) {
-    return words([&](std::size_t i) { return product.v[i] >> 32; });
+inline Word high(const Product &product) {
+    return words([&](std::size_t i) { return static_cast<std::uint32_t>(product.v[i] >> 32); });
 }
-inline Word low(const Word &product) { return product; }
+inline Word low(const Product &product) {
+    return words([&](std::size_t i) { return static_cast<std::uint32_t>(product.v[i]); });
+}
 inline Word mix(const Word &a, const Word &b) {
     return words([&](std::size_t i) { return a.v[i] ^ b.v[i]; });
 }
-inline Word mix(const Word &a, const Word &b, const Word &c) { return mix(a, mix(b, c)); }
+inline Word mix(const Word &a, const Word &b, const Word &c) {
+    return words([&](std::size_t i) { return a.v[i] ^ b.v[i] ^ c.v[i]; });
+}
 
 // The 16-bit lanes of BLOCKS blocks, in order.
 struct Lanes {
@@ -53,28 +63,33 @@ struct Lanes {
 };
 
 inline Lanes lanes(const Word &w0, const Word &w1, const Word &w2, const Word &w3) {
-    Lanes result;
-    const Word *const all[4] = {&w0, &w1, &w2, &w3};
+    std::uint32_t all[4 * BLOCKS];
     for (std::size_t i = 0; i < BLOCKS; ++i) {
-        for (std::size_t w = 0; w < 4; ++w) {
-            result.v[8 * i + 2 * w] = static_cast<std::uint16_t>(all[w]->v[i]);
-            result.v[8 * i + 2 * w + 1] = static_cast<std::uint16_t>(all[w]->v[i] >> 16);
-        }
+        all[4 * i] = w0.v[i];
+        all[4 * i + 1] = w1.v[i];
+        all[4 * i + 2] = w2.v[i];
+        all[4 * i + 3] = w3.v[i];
+    }
+    Lanes result;
+    for (std::size_t i = 0; i < 4 * BLOCKS; ++i) {
+        result.v[2 * i] = static_cast<std::uint16_t>(all[i]);
+        result.v[2 * i + 1] = static_cast<std::uint16_t>(all[i] >> 16);
     }
     return result;
 }
 
 // Write where lanes are at least `top`; return whether one equals it.
 inline bool at_least(const Lanes &lanes, std::uint32_t top, std::uint8_t *out) {
-    bool equal = false;
-    for (std::size_t i = 0; i < 8 * BLOCKS; ++i) {
-        out[i] = lanes.v[i] >= top ? 0xFF : 0;
-        equal |= lanes.v[i] == top;
-    }
-    return equal;
+    const auto t = static_cast<std::uint16_t>(top);
+    std::uint8_t kept[8 * BLOCKS];
+    std::uint16_t equal = 0;
+    for (std::size_t i = 0; i < 8 * BLOCKS; ++i) kept[i] = lanes.v[i] >= t ? 0xFF : 0;
+    for (std::size_t i = 0; i < 8 * BLOCKS; ++i) equal = static_cast<std::uint16_t>(equal | (lanes.v[i] == t));
+    std::memcpy(out, kept, sizeof kept);
+    return equal != 0;
 }
 
-// Four numbers of 32 bits.
+// Sixteen numbers of 32 bits.
 struct Wide {
     std::uint32_t v[WIDE];
 };
@@ -126,24 +141,24 @@ template <int N> inline Wide left(const Wide &a) {
 template <int N> inline Wide right(const Wide &a) {
     return wides([&](std::size_t i) { return a.v[i] >> N; });
 }
-// By 32 and more nothing is left.
 inline Wide left(const Wide &a, const Wide &by) {
-    return wides([&](std::size_t i) { return by.v[i] < 32 ? a.v[i] << by.v[i] : 0; });
+    return wides([&](std::size_t i) { return a.v[i] << (by.v[i] & 31); });
 }
 inline Wide sign(const Wide &a) {
     return wides([&](std::size_t i) { return 0 - (a.v[i] >> 31); });
 }
-// How many zeros stand before the first one.
+// How many zeros stand before the first one, for odd numbers: as in avx2.h.
 inline Wide leading_zeros(const Wide &a) {
+    float first[WIDE];
+    for (std::size_t i = 0; i < WIDE; ++i) {
+        const std::uint32_t half = a.v[i] >> 1;
+        first[i] = static_cast<float>(static_cast<std::int32_t>(half & ~(half >> 1)));
+    }
+    Wide bits;
+    std::memcpy(bits.v, first, sizeof first);
     return wides([&](std::size_t i) {
-        std::uint32_t value = a.v[i], zeros = 0;
-        for (std::uint32_t half = 16; half; half >>= 1) {
-            if (value >> (32 - half) == 0) {
-                zeros += half;
-                value <<= half;
-            }
-        }
-        return zeros;
+        const std::uint32_t exponent = bits.v[i] >> 23;
+        return 157 - (exponent < 126 ? 126 : exponent);
     });
 }
 
@@ -195,12 +210,24 @@ inline Float load(const Brain *p) {
 inline void store(Brain *p, const Float &a) {
     for (std::size_t i = 0; i < WIDE; ++i) p[i] = to_brain(a.v[i]);
 }
-inline Float where(const std::uint8_t *keep, const Float &a) {
-    return floats([&](std::size_t i) { return float_of_bits(keep[i] ? bits_of_float(a.v[i]) : 0); });
+// As bits, where a branch would go either way.
+template <class Bits, class Number> inline Number chosen(const std::uint8_t *keep, const Number &a, const Number &other) {
+    constexpr std::size_t size = sizeof(Number) / sizeof(Bits);
+    Bits yes[size], no[size];
+    std::memcpy(yes, a.v, sizeof yes);
+    std::memcpy(no, other.v, sizeof no);
+    for (std::size_t i = 0; i < size; ++i) {
+        const auto mask = static_cast<Bits>(static_cast<std::int8_t>(keep[i]));
+        yes[i] = (yes[i] & mask) | (no[i] & ~mask);
+    }
+    Number result;
+    std::memcpy(result.v, yes, sizeof yes);
+    return result;
 }
 inline Float where(const std::uint8_t *keep, const Float &a, const Float &other) {
-    return floats([&](std::size_t i) { return keep[i] ? a.v[i] : other.v[i]; });
+    return chosen<std::uint32_t>(keep, a, other);
 }
+inline Float where(const std::uint8_t *keep, const Float &a) { return where(keep, a, Float{}); }
 
 struct Double {
     double v[WIDE / 2];
@@ -226,11 +253,9 @@ inline void store(double *p, const Double &a) { std::memcpy(p, a.v, sizeof a.v);
 inline Double widened(const float *p) {
     return doubles([=](std::size_t i) { return static_cast<double>(p[i]); });
 }
-inline Double where(const std::uint8_t *keep, const Double &a) {
-    return doubles([&](std::size_t i) { return keep[i] ? a.v[i] : 0.0; });
-}
 inline Double where(const std::uint8_t *keep, const Double &a, const Double &other) {
-    return doubles([&](std::size_t i) { return keep[i] ? a.v[i] : other.v[i]; });
+    return chosen<std::uint64_t>(keep, a, other);
 }
+inline Double where(const std::uint8_t *keep, const Double &a) { return where(keep, a, Double{}); }
 
 }  // namespace noisegate::portable

@@ -51,15 +51,13 @@ class Ready(NamedTuple):
     """What of an application is the same at every step.
 
     `of` says for what: kind, shape, dtype, layout, device, sample axis, rows. `rate` is None
-    where it moves, or where x is integers; `idle` says that it changes nothing. `ahead` draws the
-    noise of the next steps, where it is small.
+    where it moves, or where x is integers; `idle` says that it changes nothing.
     """
 
     of: tuple[Any, ...]
     window: Window
     rate: float | None
     idle: bool
-    ahead: Any
 
 
 class SiteNoise:
@@ -145,8 +143,7 @@ class SiteNoise:
             return kind(x, key, rows=rows, sample_axis=axis)
         if ready.idle:
             return x
-        field = None if ready.ahead is None else ready.ahead.field(key, len(x) if x.ndim else None)
-        return self.injection.host.apply_in(kind, x, key, ready.window, ready.rate, field)
+        return self.injection.host.apply_in(kind, x, key, ready.window, ready.rate)
 
     def _prepared(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Ready:
         """Return what is the same for every step, all arguments checked, once."""
@@ -154,11 +151,7 @@ class SiteNoise:
         if ready is None or ready.of != of:
             window, integers = self.injection.host.window_for(kind, x, key, rows, axis)
             rate = kind.rate if checks.is_host(kind.rate) and not integers else None
-            host, idle = self.injection.host, rate is not None and kind.is_identity(rate)
-            moves = rate is None or idle
-            before = None if ready is None else ready.ahead
-            ahead = None if moves else host.ahead_of(kind, x, window, rate, before)
-            ready = Ready(of, window, rate, idle, ahead)
+            ready = Ready(of, window, rate, rate is not None and kind.is_identity(rate))
             self._ready = ready
         return ready
 

@@ -14,14 +14,14 @@ from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
 from noisegate.core import checks, layers, messages
-from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
+from noisegate.engines import native
 from noisegate.engines.torch import TorchEngine
 
-from .application import CPU, Noise, device_of_noise, survivors
+from .application import CPU, Noise, device_of_noise
 from .eager import eager_only
 
 
@@ -169,31 +169,18 @@ def window_for(
     return window, precision == "integer"
 
 
-def apply_in(
-    kind: Kind,
-    x: Tensor,
-    key: Key,
-    window: Window,
-    rate: float,
-    field: Field | None = None,
-) -> Tensor:
-    """Return floating x with the noise of a key and a rate on it, where its window is known.
-
-    `field` is that noise, where it is drawn already.
-    """
-    if field is not None and not _are_functorch_transforms_active():
-        y = survivors(x, field)
-        if y is not None:
-            return y
-    return _apply(x, None, Noise(kind, key, window, rate, field=field))
+def apply_in(kind: Kind, x: Tensor, key: Key, window: Window, rate: float) -> Tensor:
+    """Return floating x with the noise of a key and a rate on it, where its window is known."""
+    return _apply(x, None, Noise(kind, key, window, rate))
 
 
 def apply_steps(
     kind: Kind, x: Tensor, key: Key, window: Window, rate: float, steps: Sequence[int]
 ) -> Tensor:
     """Return x with the noise of several steps on it, each on an equal part of its first axis."""
+    # Without a pass that is over in microseconds, all steps share one.
     simple = kind.elementwise and x.is_cpu and x.is_floating_point() and x.itemsize <= 4
-    if not simple or (x.requires_grad and torch.is_grad_enabled()):
+    if native.library() is not None or not simple or (x.requires_grad and torch.is_grad_enabled()):
         parts = zip(x.chunk(len(steps)), steps, strict=True)
         return torch.cat([apply_in(kind, p, key._replace(step=s), window, rate) for p, s in parts])
     apart = x.reshape(len(steps), -1, *x.shape[1:])

@@ -11,7 +11,6 @@ from noisegate.core.patterns import port_of, split
 from noisegate.core.sites import Sites
 
 from . import hooks, run
-from .application import Ahead
 from .calls import Calls, Listener
 from .compiled import refuse_compiled
 from .composed import PreActivation
@@ -42,7 +41,6 @@ class Host:
     register = staticmethod(register)
     window_for = staticmethod(window_for)
     apply_in = staticmethod(apply_in)
-    ahead_of = staticmethod(Ahead.of)
     rows_in_use = staticmethod(rows_in_use)
     apply_steps = staticmethod(apply_steps)
 

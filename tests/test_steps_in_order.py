@@ -1,4 +1,4 @@
-"""Small noises are drawn for several steps at once: the same bits, in any order of steps."""
+"""The noise of a site is that of its step, in whatever order steps come and however few samples."""
 
 import copy
 from typing import Any
