@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 
+import numpy
 import pytest
 
 import noisegate as ng
+from _backends import pure_engines
 from noisegate import cli
+from noisegate.engines import native
 from noisegate.study import RECIPES, extra, main, run
 
 SMALL = ["--model", "mlp", "--recipe", "gaussian", "--seeds", "2", "--epochs", "1", "--jobs", "1"]
@@ -33,14 +36,40 @@ def test_version(capsys):
     assert called(["--version"], capsys) == (0, f"noisegate {ng.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["show", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["show", "--help"], ["info", "--help"]])
 def test_the_examples_of_the_help_can_be_pasted(arguments, capsys):
     code, out, err = called(arguments, capsys)
     assert (code, err) == (0, "")
-    examples = re.findall(r"^  noisegate ((?:study|show).*)$", out, re.MULTILINE)
+    examples = re.findall(r"^  noisegate ((?:study|show|info).*)$", out, re.MULTILINE)
     assert examples
     for example in examples:
         assert cli.parser().parse_args(shlex.split(example)).execute
+
+
+def test_info_says_what_makes_the_noise(capsys):
+    code, out, err = called(["info"], capsys)
+    assert (code, err) == (0, "")
+    told = {line[:16].strip(): line[16:].strip() for line in out.splitlines()}
+    module = native.library()
+    assert told["noisegate"] == ng.__version__
+    assert told["scheme"] == "1"
+    assert told["engine"] == ("pure" if module is None else "native")
+    assert told["instruction set"] == ("none" if module is None else module.instruction_set())
+    assert told["threads"] == str(1 if module is None else module.threads())
+    assert told["numpy"] == numpy.__version__
+    assert {"python", "torch"} <= told.keys()
+    code, out, _ = called(["info", "--json"], capsys)
+    given = json.loads(out)
+    assert {name: str(value) for name, value in given.items() if value} == {
+        name: value for name, value in told.items() if value != "not installed"
+    }
+
+
+def test_info_says_that_the_pure_engine_is_in_use(capsys):
+    with pure_engines():
+        _, out, _ = called(["info"], capsys)
+    assert re.search(r"^engine +pure$", out, re.MULTILINE)
+    assert re.search(r"^instruction set +none$", out, re.MULTILINE)
 
 
 def test_the_help_names_every_recipe(capsys):

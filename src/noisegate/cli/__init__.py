@@ -8,11 +8,11 @@ from io import TextIOWrapper
 from noisegate import __version__
 from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError
 
-from . import show, study
+from . import info, show, study
 
 __all__ = ["main", "parser"]
 
-SUBCOMMANDS = (study, show)
+SUBCOMMANDS = (study, show, info)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,9 @@ from . import checks, messages
 from .errors import InvalidType, InvalidValue
 from .philox import plane_key
 
+# Which definition of the noise this is: other bits would be another one.
+SCHEME = 1
+
 SEED_BITS, STEP_BITS, CALL_BITS, SLOT_BITS = 64, 32, 32, 32
 
 

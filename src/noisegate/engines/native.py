@@ -68,6 +68,18 @@ def library() -> Any:
     return module
 
 
+def facts() -> dict[str, Any]:
+    """Return which engine is in use, its instruction set and its number of threads."""
+    module = library()
+    if module is None:
+        return {"engine": "pure", "instruction set": None, "threads": 1}
+    return {
+        "engine": "native",
+        "instruction set": module.instruction_set(),
+        "threads": module.threads(),
+    }
+
+
 class Work(NamedTuple):
     """What the extension does to arrays of one geometry: a plan, and a recipe of its own.
 

@@ -10,7 +10,7 @@ import numpy as np
 from noisegate.core import checks, messages, patterns
 from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue, UnmatchedRule
-from noisegate.core.keys import SEED_BITS
+from noisegate.core.keys import SCHEME, SEED_BITS
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.sites import Call
 
@@ -254,7 +254,7 @@ class Injection:
         noises = [
             {"site": p.site, "slot": p.slot, "noise": p.kind.config()} for p in self.plan.placements
         ]
-        return {"scheme": 1, "seed": self.seed, "step": self.step, "noises": noises}
+        return {"scheme": SCHEME, "seed": self.seed, "step": self.step, "noises": noises}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from a state; the noise must be the one that it was taken of.
