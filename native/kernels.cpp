@@ -59,7 +59,7 @@ class Keys {
 // Blocks that follow each other. Of the first two rounds half is the same for all of them.
 class OfRun {
   public:
-    OfRun(const std::uint32_t (&key)[2], std::uint32_t step, Run run) : keys_(key) {
+    OfRun(const Keys &keys, const std::uint32_t (&key)[2], std::uint32_t step, Run run) : keys_(keys) {
         const std::uint64_t p1 = std::uint64_t{run.high} * FACTOR[1];
         const auto c0 = static_cast<std::uint32_t>(p1 >> 32) ^ run.low ^ key[0];
         const std::uint64_t p0 = std::uint64_t{c0} * FACTOR[0];
@@ -85,15 +85,47 @@ class OfRun {
     }
 
   private:
-    const Keys keys_;
+    const Keys &keys_;
     std::uint32_t k1_, c1_, c2_, c3_;
     Word blocks_[SIDE];
+};
+
+// Rows of few blocks. In which row a block is, and where in it, comes of its number in the grid by a product with
+// the inverse of a row's length, which is exact for so few.
+class OfGrid {
+  public:
+    OfGrid(const Keys &keys, const std::uint32_t (&)[2], std::uint32_t step, Grid grid)
+        : keys_(keys), step_(step), grid_(grid),
+          inverse_(static_cast<std::uint32_t>((std::uint64_t{1} << 32) / grid.blocks + 1)) {
+        for (std::size_t s = 0; s < SIDE; ++s) numbers_[s] = counted(static_cast<std::uint32_t>(s * BLOCKS));
+    }
+
+    inline void next_into(Lanes (&out)[SIDE]) {
+        Counter at[SIDE];
+        for (std::size_t s = 0; s < SIDE; ++s) {
+            const Word row = high(times(numbers_[s], inverse_));
+            const Word block = minus(numbers_[s], low(times(row, grid_.blocks)));
+            at[s] = {{plus(block, same(grid_.block)), plus(low(times(row, grid_.step)), same(grid_.low)),
+                      same(grid_.high), same(step_)}};
+            numbers_[s] = next(numbers_[s], SIDE * BLOCKS);
+        }
+        keys_.turn<0>(at);
+        for (std::size_t s = 0; s < SIDE; ++s) out[s] = lanes(at[s].c[0], at[s].c[1], at[s].c[2], at[s].c[3]);
+    }
+
+  private:
+    const Keys &keys_;
+    const std::uint32_t step_;
+    const Grid grid_;
+    const std::uint32_t inverse_;
+    Word numbers_[SIDE];
 };
 
 // Any blocks.
 class OfList {
   public:
-    OfList(const std::uint32_t (&key)[2], std::uint32_t step, List list) : keys_(key), step_(step), list_(list) {}
+    OfList(const Keys &keys, const std::uint32_t (&)[2], std::uint32_t step, List list)
+        : keys_(keys), step_(step), list_(list) {}
 
     inline void next_into(Lanes (&out)[SIDE]) {
         Counter at[SIDE];
@@ -107,13 +139,17 @@ class OfList {
     }
 
   private:
-    const Keys keys_;
+    const Keys &keys_;
     std::uint32_t step_;
     List list_;
     std::size_t at_ = 0;
 };
 
 inline Run block_of(Run run, std::size_t i) { return {run.block + static_cast<std::uint32_t>(i), run.low, run.high}; }
+inline Run block_of(Grid grid, std::size_t i) {
+    const auto row = static_cast<std::uint32_t>(i / grid.blocks), block = static_cast<std::uint32_t>(i % grid.blocks);
+    return {grid.block + block, grid.low + row * grid.step, grid.high};
+}
 inline Run block_of(List list, std::size_t i) { return {list.block[i], list.low[i], list.high[i]}; }
 
 // The lanes of one block.
@@ -154,7 +190,8 @@ inline void decide(Source &source, const Number &number, Threshold t, Where wher
 
 template <class Source, class Where>
 void keep(const Number &number, Threshold t, Where where, std::size_t count, Byte *out) {
-    Source source(number.high, number.step, where);
+    const Keys keys(number.high);
+    Source source(keys, number.high, number.step, where);
     for (std::size_t i = 0; i < count; i += SIDE * BLOCKS) decide(source, number, t, where, i, out + 8 * i);
 }
 
@@ -167,8 +204,22 @@ template <class Source> inline void next_words(Source &first, Source &second, st
 
 template <class Source, class Where>
 void words(const Number &number, Where where, std::size_t count, std::uint32_t *out) {
-    Source first(number.high, number.step, where), second(number.low, number.step, where);
+    const Keys high(number.high), low(number.low);
+    Source first(high, number.high, number.step, where), second(low, number.low, number.step, where);
     for (std::size_t i = 0; i < count; i += SIDE * BLOCKS) next_words(first, second, out + 8 * i);
+}
+
+template <std::size_t SIZE> inline void pack_by(const char *from, std::size_t from_step, char *to, std::size_t to_step,
+                                               std::size_t length, std::size_t rows) {
+    for (std::size_t row = 0; row < rows; ++row, from += from_step, to += to_step) {
+        for (std::size_t i = 0; i < length; i += SIZE) std::memcpy(to + i, from + i, SIZE);
+    }
+}
+
+void pack(const void *from, std::size_t from_step, void *to, std::size_t to_step, std::size_t length,
+          std::size_t rows) {
+    auto *const by = length <= 16 ? pack_by<16> : pack_by<32>;
+    by(static_cast<const char *>(from), from_step, static_cast<char *>(to), to_step, length, rows);
 }
 
 // Numbers take the place of words; they are of one size.
@@ -229,19 +280,26 @@ template <> struct In<double> {
     static Vector noise(const float *z) { return widened(z); }
 };
 
-// Call a function with vectors' places of x and y; what is left over at the end is padded.
+// Vectors of which only some elements are there; lanes that have masks do without a copy.
+template <class T> inline auto load_some(const T *p, std::size_t count) {
+    T all[In<T>::size] = {};
+    std::memcpy(all, p, count * sizeof(T));
+    return load(all);
+}
+template <class T, class V> inline void store_some(T *p, V values, std::size_t count) {
+    T all[In<T>::size];
+    store(all, values);
+    std::memcpy(p, all, count * sizeof(T));
+}
+
+// Make vectors of y from those of x; of the last one there may be only some.
 template <class T, class F> inline void strip(std::size_t count, const void *from, void *to, F function) {
     constexpr std::size_t size = In<T>::size;
     const T *x = static_cast<const T *>(from);
     T *y = static_cast<T *>(to);
     std::size_t i = 0;
-    for (; i + size <= count; i += size) function(i, x + i, y + i);
-    if (i < count) {
-        T in[size] = {}, out[size];
-        std::memcpy(in, x + i, (count - i) * sizeof(T));
-        function(i, in, out);
-        std::memcpy(y + i, out, (count - i) * sizeof(T));
-    }
+    for (; i + size <= count; i += size) store(y + i, function(i, load(x + i)));
+    if (i < count) store_some(y + i, function(i, load_some(x + i, count - i)), count - i);
 }
 
 template <class T>
@@ -250,14 +308,21 @@ void masked(std::size_t count, const void *x, void *y, const Byte *keep, const A
     const auto gain = same(static_cast<Number>(affine.gain)), shift = same(static_cast<Number>(affine.shift));
     const auto fill = same(static_cast<Number>(affine.fill));
     if (!affine.adds && !affine.fills) {
-        strip<T>(count, x, y, [&](std::size_t i, const T *in, T *out) { store(out, where(keep + i, load(in) * gain)); });
+        strip<T>(count, x, y, [&](std::size_t i, auto in) { return where(keep + i, in * gain); });
     } else if (!affine.adds) {
-        strip<T>(count, x, y,
-                 [&](std::size_t i, const T *in, T *out) { store(out, where(keep + i, load(in) * gain, fill)); });
+        strip<T>(count, x, y, [&](std::size_t i, auto in) { return where(keep + i, in * gain, fill); });
     } else {
-        strip<T>(count, x, y, [&](std::size_t i, const T *in, T *out) {
-            store(out, where(keep + i, load(in) * gain + shift, fill));
-        });
+        strip<T>(count, x, y, [&](std::size_t i, auto in) { return where(keep + i, in * gain + shift, fill); });
+    }
+}
+
+// Call a function with every one of rows that follow each other.
+template <class T, class F> inline void each(Run run, Elements rows, const void *from, void *to, F function) {
+    const T *x = static_cast<const T *>(from);
+    T *y = static_cast<T *>(to);
+    std::uint64_t id = std::uint64_t{run.high} << 32 | run.low;
+    for (std::size_t i = 0; i < rows.count; ++i, id += rows.step, x += rows.x, y += rows.y) {
+        function(Run{run.block, static_cast<std::uint32_t>(id), static_cast<std::uint32_t>(id >> 32)}, x, y);
     }
 }
 
@@ -268,7 +333,7 @@ inline void at_once(std::size_t lead, std::size_t count, const void *x, void *y,
         draw(i / 8);
         const auto part = [&](std::size_t from, std::size_t some) {
             strip<T>(some, static_cast<const T *>(x) + (i + from - lead), static_cast<T *>(y) + (i + from - lead),
-                     [&](std::size_t j, const T *in, T *out) { apply(from + j, in, out); });
+                     [&](std::size_t j, auto in) { return apply(from + j, in); });
         };
         const std::size_t from = i ? 0 : lead, left = lead + count - i;
         if (from == 0 && left >= GROUPED) {
@@ -280,63 +345,66 @@ inline void at_once(std::size_t lead, std::size_t count, const void *x, void *y,
 }
 
 template <class T>
-void dropped(const Number &number, Threshold t, Run run, std::size_t lead, std::size_t count, const void *x, void *y,
-             double gain) {
-    OfRun source(number.high, number.step, run);
+void dropped(const Number &number, Threshold t, Run run, Elements rows, const void *x, void *y, double gain) {
+    const Keys keys(number.high);
     const auto g = same(static_cast<typename In<T>::Number>(gain));
     Byte kept[GROUPED + WIDE] = {};
-    at_once<T>(
-        lead, count, x, y, [&](std::size_t block) { decide(source, number, t, run, block, kept); },
-        [&](std::size_t i, const T *in, T *out) { store(out, where(kept + i, load(in) * g)); });
+    each<T>(run, rows, x, y, [&](Run now, const T *in, T *out) {
+        OfRun source(keys, number.high, number.step, now);
+        at_once<T>(
+            rows.lead, rows.length, in, out,
+            [&](std::size_t block) { decide(source, number, t, now, block, kept); },
+            [&](std::size_t i, auto v) { return where(kept + i, v * g); });
+    });
 }
 
 template <class T>
 void random_gain(std::size_t count, const void *x, void *y, const float *z, double factor, double plus) {
     using Number = typename In<T>::Number;
     const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
-    strip<T>(count, x, y,
-             [&](std::size_t i, const T *in, T *out) { store(out, load(in) * (In<T>::noise(z + i) * f + p)); });
+    strip<T>(count, x, y, [&](std::size_t i, auto in) { return in * (In<T>::noise(z + i) * f + p); });
 }
 
 template <class T>
 void random_shift(std::size_t count, const void *x, void *y, const float *z, double factor, double plus) {
     using Number = typename In<T>::Number;
     const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
-    strip<T>(count, x, y,
-             [&](std::size_t i, const T *in, T *out) { store(out, load(in) + (In<T>::noise(z + i) * f + p)); });
+    strip<T>(count, x, y, [&](std::size_t i, auto in) { return in + (In<T>::noise(z + i) * f + p); });
 }
 
 // The same with numbers that are drawn meanwhile.
 template <class T, class Apply>
-inline void numbered(const Number &number, bool is_normal, Run run, std::size_t lead, std::size_t count, const void *x,
-                     void *y, Apply apply) {
-    OfRun first(number.high, number.step, run), second(number.low, number.step, run);
+inline void numbered(const Number &number, bool is_normal, Run run, Elements rows, const void *x, void *y, Apply apply) {
+    const Keys high(number.high), low(number.low);
     alignas(64) std::uint32_t words[GROUPED + WIDE] = {};
-    at_once<T>(
-        lead, count, x, y,
-        [&](std::size_t) {
-            next_words(first, second, words);
-            is_normal ? normal(words, GROUPED) : uniform(words, GROUPED);
-        },
-        [&](std::size_t i, const T *in, T *out) {
-            store(out, apply(load(in), In<T>::noise(reinterpret_cast<const float *>(words + i))));
-        });
+    each<T>(run, rows, x, y, [&](Run now, const T *in, T *out) {
+        OfRun first(high, number.high, number.step, now), second(low, number.low, number.step, now);
+        at_once<T>(
+            rows.lead, rows.length, in, out,
+            [&](std::size_t) {
+                next_words(first, second, words);
+                is_normal ? normal(words, GROUPED) : uniform(words, GROUPED);
+            },
+            [&](std::size_t i, auto v) {
+                return apply(v, In<T>::noise(reinterpret_cast<const float *>(words + i)));
+            });
+    });
 }
 
 template <class T>
-void gained(const Number &number, bool is_normal, Run run, std::size_t lead, std::size_t count, const void *x, void *y,
-            double factor, double plus) {
+void gained(const Number &number, bool is_normal, Run run, Elements rows, const void *x, void *y, double factor,
+            double plus) {
     using Number = typename In<T>::Number;
     const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
-    numbered<T>(number, is_normal, run, lead, count, x, y, [&](auto in, auto z) { return in * (z * f + p); });
+    numbered<T>(number, is_normal, run, rows, x, y, [&](auto in, auto z) { return in * (z * f + p); });
 }
 
 template <class T>
-void shifted(const Number &number, bool is_normal, Run run, std::size_t lead, std::size_t count, const void *x, void *y,
-             double factor, double plus) {
+void shifted(const Number &number, bool is_normal, Run run, Elements rows, const void *x, void *y, double factor,
+             double plus) {
     using Number = typename In<T>::Number;
     const auto f = same(static_cast<Number>(factor)), p = same(static_cast<Number>(plus));
-    numbered<T>(number, is_normal, run, lead, count, x, y, [&](auto in, auto z) { return in + (z * f + p); });
+    numbered<T>(number, is_normal, run, rows, x, y, [&](auto in, auto z) { return in + (z * f + p); });
 }
 
 // Plain loops, which compilers make vectors of.
@@ -357,9 +425,12 @@ void select(std::size_t count, const void *from, void *to, const Byte *keep, con
 constexpr Kernels KERNELS = {
     NAME,
     keep<OfRun, Run>,
+    keep<OfGrid, Grid>,
     keep<OfList, List>,
     words<OfRun, Run>,
+    words<OfGrid, Grid>,
     words<OfList, List>,
+    pack,
     uniform,
     normal,
     {masked<Half>, masked<Brain>, masked<float>, masked<double>, nullptr, nullptr, nullptr, nullptr},

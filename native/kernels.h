@@ -24,12 +24,25 @@ struct Threshold {
     std::uint32_t top, bottom;
 };
 
-// Blocks of the field: `count` that follow each other in a row, or any that a list names.
+// Blocks of the field: `count` that follow each other in a row; the same few of rows that follow each
+// other, from `block` on, at a `step` that carries nothing into the high words; or any that a list names.
 struct Run {
     std::uint32_t block, low, high;
 };
+struct Grid {
+    std::uint32_t block, low, high, step;
+    std::uint32_t blocks;  // of a row, from 2 to 64; times the rows, at most 2¹⁶
+};
 struct List {
     const std::uint32_t *block, *low, *high;
+};
+
+// `count` rows of `length` elements, the first of which are `lead` elements after the beginning of a block: how far
+// apart their ids are, and they in x and in y, in elements.
+struct Elements {
+    std::size_t count, lead, length;
+    std::uint64_t step;
+    std::int64_t x, y;
 };
 
 // How many elements more than asked for a function may write, and read of what is not x or y.
@@ -49,9 +62,15 @@ struct Kernels {
     const char *name;
     // Noise of `count` blocks, eight elements each, in order.
     void (*keep_run)(const Number &, Threshold, Run, std::size_t count, Byte *out);
+    void (*keep_grid)(const Number &, Threshold, Grid, std::size_t count, Byte *out);
     void (*keep_list)(const Number &, Threshold, List, std::size_t count, Byte *out);
     void (*words_run)(const Number &, Run, std::size_t count, std::uint32_t *out);
+    void (*words_grid)(const Number &, Grid, std::size_t count, std::uint32_t *out);
     void (*words_list)(const Number &, List, std::size_t count, std::uint32_t *out);
+    // Copy rows of `length` bytes that lie `from_step` apart, to where they lie `to_step` apart, in order; what is
+    // written too much is the next row's.
+    void (*pack)(const void *from, std::size_t from_step, void *to, std::size_t to_step, std::size_t length,
+                 std::size_t rows);
     // Words to numbers, in place: the words become floats.
     void (*uniform)(std::uint32_t *words, std::size_t count);
     void (*normal)(std::uint32_t *words, std::size_t count);
@@ -59,14 +78,11 @@ struct Kernels {
     void (*masked[TYPES])(std::size_t count, const void *x, void *y, const Byte *keep, const Affine &);
     void (*gain[TYPES])(std::size_t count, const void *x, void *y, const float *z, double factor, double plus);
     void (*shift[TYPES])(std::size_t count, const void *x, void *y, const float *z, double factor, double plus);
-    // The same with the noise of a run, drawn meanwhile; its first `lead` elements are left out.
+    // The same with the noise of rows of elements, drawn meanwhile.
     // y = keep ? gain · x : 0; and as `gain` and `shift`.
-    void (*dropped[TYPES])(const Number &, Threshold, Run, std::size_t lead, std::size_t count, const void *x, void *y,
-                           double gain);
-    void (*gained[TYPES])(const Number &, bool normal, Run, std::size_t lead, std::size_t count, const void *x, void *y,
-                          double factor, double plus);
-    void (*shifted[TYPES])(const Number &, bool normal, Run, std::size_t lead, std::size_t count, const void *x, void *y,
-                           double factor, double plus);
+    void (*dropped[TYPES])(const Number &, Threshold, Run, Elements, const void *x, void *y, double gain);
+    void (*gained[TYPES])(const Number &, bool normal, Run, Elements, const void *x, void *y, double factor, double plus);
+    void (*shifted[TYPES])(const Number &, bool normal, Run, Elements, const void *x, void *y, double factor, double plus);
     // y = keep ? x : other ? second : first, as bits.
     void (*select[TYPES])(std::size_t count, const void *x, void *y, const Byte *keep, const Byte *other,
                           std::uint64_t first, std::uint64_t second);

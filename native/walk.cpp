@@ -187,14 +187,19 @@ class Walk {
         const bool normal = recipe_.source == Source::normal;
         auto *const moved = (recipe_.action == Action::gain ? kernels_.gained : kernels_.shifted)[type()];
         stretches([&](Stretch s) {
+            const bool together = s.offset_step == 0 && plan_.rows_.ids.empty();
+            const std::uint64_t step = plan_.rows_.step * static_cast<std::uint64_t>(s.row_step);
+            const auto many = static_cast<std::size_t>(together ? s.count : 1);
             for (; s.count > 0; s.next()) {
+                const Elements rows{many, static_cast<std::size_t>(s.offset & 7), run, step, s.x_step, s.y_step};
                 const char *const x = x_ + s.x * size(from_);
                 char *const y = y_ + s.y * size(to_);
                 if (bytes()) {
-                    kernels_.dropped[type()](first_, t, of(s), s.offset & 7, run, x, y, recipe_.affine.gain);
+                    kernels_.dropped[type()](first_, t, of(s), rows, x, y, recipe_.affine.gain);
                 } else {
-                    moved(first_, normal, of(s), s.offset & 7, run, x, y, recipe_.factor, recipe_.plus);
+                    moved(first_, normal, of(s), rows, x, y, recipe_.factor, recipe_.plus);
                 }
+                if (together) return;
             }
         });
     }
@@ -209,6 +214,23 @@ class Walk {
         return {static_cast<std::uint32_t>(s.offset >> 3), static_cast<std::uint32_t>(id),
                 static_cast<std::uint32_t>(id >> 32)};
     }
+
+    // What is drawn for the elements of a tile.
+    struct Decisions {
+        const Kernels &by;
+        const Number &number;
+        Threshold t;
+        void of(Run run, std::size_t count, Byte *out) const { by.keep_run(number, t, run, count, out); }
+        void of(Grid grid, std::size_t count, Byte *out) const { by.keep_grid(number, t, grid, count, out); }
+        void of(List list, std::size_t count, Byte *out) const { by.keep_list(number, t, list, count, out); }
+    };
+    struct Words {
+        const Kernels &by;
+        const Number &number;
+        void of(Run run, std::size_t count, std::uint32_t *out) const { by.words_run(number, run, count, out); }
+        void of(Grid grid, std::size_t count, std::uint32_t *out) const { by.words_grid(number, grid, count, out); }
+        void of(List list, std::size_t count, std::uint32_t *out) const { by.words_list(number, list, count, out); }
+    };
 
     // Draw the noise of the tile.
     void draw() {
@@ -231,10 +253,7 @@ class Walk {
             }
             return;
         }
-        words_ = drawn<std::uint32_t>(
-            [&](Run run, std::size_t count, std::uint32_t *out) { kernels_.words_run(first_, run, count, out); },
-            [&](List list, std::size_t count, std::uint32_t *out) { kernels_.words_list(first_, list, count, out); },
-            word_tile_, word_scratch_);
+        words_ = drawn(Words{kernels_, first_}, word_tile_, word_scratch_);
         if (recipe_.action == Action::word) return;
         auto *const inverse = recipe_.source == Source::normal ? kernels_.normal : kernels_.uniform;
         // What stands before the first element in its block is turned into a number too, harmlessly.
@@ -253,21 +272,23 @@ class Walk {
             std::memset(tile, limit ? 0 : 0xFF, extent());
             return tile;
         }
-        const Threshold t = threshold(limit);
-        return drawn<Byte>(
-            [&](Run run, std::size_t count, Byte *out) { kernels_.keep_run(number, t, run, count, out); },
-            [&](List list, std::size_t count, Byte *out) { kernels_.keep_list(number, t, list, count, out); }, tile,
-            scratch);
+        return drawn(Decisions{kernels_, number, threshold(limit)}, tile, scratch);
     }
 
     std::int64_t length() const { return has_[plan_.cuts_.size() - 1]; }
 
     // Draw all runs of the tile: into the tile, or, where it is one run, leave it where it is drawn.
-    template <class T, class OfRun, class OfList> const T *drawn(OfRun of_run, OfList of_list, T *tile, T *scratch) {
+    template <class T, class Draw> const T *drawn(const Draw &draw, T *tile, T *scratch) {
         const auto run = static_cast<std::size_t>(length());
         const bool alone = extent() == run;
         if (!alone && (run + 14) >> 3 < LONG) {
-            listed(run, of_list, tile, scratch);
+            stretches([&](const Stretch &s) {
+                if (is_grid(s, run)) {
+                    gridded(s, run, draw, tile, scratch);
+                } else {
+                    listed(s, run, draw, tile, scratch);
+                }
+            });
             return tile;
         }
         const T *result = tile;
@@ -276,7 +297,7 @@ class Walk {
                 const std::size_t lead = s.offset & 7;
                 T *const to = tile + s.dense;
                 // What is written too much is the next run's, and written over.
-                of_run(of(s), (lead + run + 7) >> 3, lead || alone ? scratch : to);
+                draw.of(of(s), (lead + run + 7) >> 3, lead || alone ? scratch : to);
                 if (alone) {
                     result = scratch + lead;
                 } else if (lead) {
@@ -287,37 +308,52 @@ class Walk {
         return result;
     }
 
-    // Draw short runs, many at a time: the blocks of all of them make one list.
-    template <class T, class OfList> void listed(std::size_t run, OfList of_list, T *tile, T *scratch) {
-        std::size_t blocks = 0, waiting = 0;
-        const auto flush = [&] {
-            for (std::size_t i = blocks; i % GROUP; ++i) block_[i] = low_[i] = high_[i] = 0;
-            of_list(List{block_, low_, high_}, blocks, scratch);
-            for (std::size_t i = 0; i < waiting; ++i) {
-                T *const to = tile + waiting_[i].to;
-                const T *const from = scratch + waiting_[i].from;
-                for (std::size_t j = 0; j < run; j += 16 / sizeof(T)) std::memcpy(to + j, from + j, 16);
-            }
-            blocks = waiting = 0;
-        };
-        stretches([&](Stretch s) {
+    // Whether short runs are the same blocks of rows that follow each other.
+    bool is_grid(const Stretch &s, std::size_t run) const {
+        const std::uint64_t step = plan_.rows_.step, first = row(s.row), low = first & 0xFFFFFFFF;
+        const bool follow = s.row_step == 1 && plan_.rows_.ids.empty() && step >> 32 == 0;
+        const bool carries = (low + step * static_cast<std::uint64_t>(s.count)) >> 32 != 0;
+        return follow && !carries && ((s.offset & 7) + static_cast<std::int64_t>(run) > 8);
+    }
+
+    template <class T, class Draw>
+    void gridded(const Stretch &s, std::size_t run, const Draw &draw, T *tile, T *scratch) {
+        const std::size_t lead = s.offset & 7, blocks = (lead + run + 7) >> 3;
+        const auto count = static_cast<std::size_t>(s.count), many = LISTED / blocks;
+        const Run first = of(s);
+        const auto step = static_cast<std::uint32_t>(plan_.rows_.step);
+        for (std::size_t i = 0; i < count; i += many) {
+            const std::size_t some = std::min(many, count - i);
+            const std::uint32_t low = first.low + static_cast<std::uint32_t>(i) * step;
+            draw.of(Grid{first.block, low, first.high, step, static_cast<std::uint32_t>(blocks)}, some * blocks, scratch);
+            T *const to = tile + s.dense + static_cast<std::int64_t>(i) * s.dense_step;
+            kernels_.pack(scratch + lead, 8 * blocks * sizeof(T), to,
+                          static_cast<std::size_t>(s.dense_step) * sizeof(T), run * sizeof(T), some);
+        }
+    }
+
+    // Draw any short runs, many at a time: the blocks of all of them make one list.
+    template <class T, class Draw>
+    void listed(Stretch s, std::size_t run, const Draw &draw, T *tile, T *scratch) {
+        while (s.count > 0) {
+            std::size_t blocks = 0, waiting = 0;
             for (; s.count > 0; s.next()) {
-                const std::uint64_t id = row(s.row);
                 const std::size_t lead = s.offset & 7, some = (lead + run + 7) >> 3;
-                if (blocks + some > LISTED) flush();
+                if (blocks + some > LISTED) break;
                 waiting_[waiting++] = {static_cast<std::uint32_t>(s.dense), static_cast<std::uint32_t>(8 * blocks + lead)};
-                const auto first = static_cast<std::uint32_t>(s.offset >> 3);
-                const auto low = static_cast<std::uint32_t>(id), high = static_cast<std::uint32_t>(id >> 32);
-                std::uint32_t *const b = block_ + blocks, *const l = low_ + blocks, *const h = high_ + blocks;
-                for (std::uint32_t i = 0; i < some; ++i) {
-                    b[i] = first + i;
-                    l[i] = low;
-                    h[i] = high;
+                const Run first = of(s);
+                for (std::uint32_t i = 0; i < some; ++i, ++blocks) {
+                    block_[blocks] = first.block + i;
+                    low_[blocks] = first.low;
+                    high_[blocks] = first.high;
                 }
-                blocks += some;
             }
-        });
-        flush();
+            for (std::size_t i = blocks; i % GROUP; ++i) block_[i] = low_[i] = high_[i] = 0;
+            draw.of(List{block_, low_, high_}, blocks, scratch);
+            for (std::size_t i = 0; i < waiting; ++i) {
+                kernels_.pack(scratch + waiting_[i].from, 0, tile + waiting_[i].to, 0, run * sizeof(T), 1);
+            }
+        }
     }
 
     // Apply the tile to all that shares it.

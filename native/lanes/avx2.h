@@ -24,6 +24,8 @@ inline Word counted(std::uint32_t first) {
     return {_mm256_add_epi64(_mm256_set1_epi64x(first), _mm256_setr_epi64x(0, 2, 1, 3))};
 }
 inline Word next(Word word, std::uint32_t by) { return {_mm256_add_epi64(word.v, _mm256_set1_epi64x(by))}; }
+inline Word plus(Word a, Word b) { return {_mm256_add_epi64(a.v, b.v)}; }
+inline Word minus(Word a, Word b) { return {_mm256_sub_epi64(a.v, b.v)}; }
 inline Word load(const std::uint32_t *words) {
     const __m256i wide = _mm256_cvtepu32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i *>(words)));
     return {_mm256_permute4x64_epi64(wide, 0xD8)};

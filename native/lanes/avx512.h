@@ -25,6 +25,8 @@ inline Word counted(std::uint32_t first) {
     return {_mm512_add_epi64(_mm512_set1_epi64(first), order)};
 }
 inline Word next(Word word, std::uint32_t by) { return {_mm512_add_epi64(word.v, _mm512_set1_epi64(by))}; }
+inline Word plus(Word a, Word b) { return {_mm512_add_epi64(a.v, b.v)}; }
+inline Word minus(Word a, Word b) { return {_mm512_sub_epi64(a.v, b.v)}; }
 inline Word load(const std::uint32_t *words) {
     const __m512i wide = _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(words)));
     return {_mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), wide)};
@@ -162,6 +164,18 @@ inline __mmask8 kept_of_eight(const std::uint8_t *keep) {
 inline Double where(const std::uint8_t *keep, Double a) { return {_mm512_maskz_mov_pd(kept_of_eight(keep), a.v)}; }
 inline Double where(const std::uint8_t *keep, Double a, Double other) {
     return {_mm512_mask_blend_pd(kept_of_eight(keep), other.v, a.v)};
+}
+
+// Some elements of a vector, from the first on.
+inline __mmask16 first_of(std::size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+
+inline Float load_some(const float *p, std::size_t count) { return {_mm512_maskz_loadu_ps(first_of(count), p)}; }
+inline void store_some(float *p, Float a, std::size_t count) { _mm512_mask_storeu_ps(p, first_of(count), a.v); }
+inline Double load_some(const double *p, std::size_t count) {
+    return {_mm512_maskz_loadu_pd(static_cast<__mmask8>(first_of(count)), p)};
+}
+inline void store_some(double *p, Double a, std::size_t count) {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first_of(count)), a.v);
 }
 
 }  // namespace noisegate::avx512

@@ -26,6 +26,8 @@ inline Word counted(std::uint32_t first) {
     return word_of(vaddq_u32(vdupq_n_u32(first), vld1q_u32(order)));
 }
 inline Word next(Word word, std::uint32_t by) { return word_of(vaddq_u32(word.v, vdupq_n_u32(by))); }
+inline Word plus(Word a, Word b) { return word_of(vaddq_u32(a.v, b.v)); }
+inline Word minus(Word a, Word b) { return word_of(vsubq_u32(a.v, b.v)); }
 inline Word load(const std::uint32_t *words) { return word_of(vld1q_u32(words)); }
 inline Word times(Word word, std::uint32_t factor) {
     const uint32x4_t factors = vdupq_n_u32(factor);

@@ -36,6 +36,12 @@ inline Word counted(std::uint32_t first) {
 inline Word next(const Word &word, std::uint32_t by) {
     return words([&](std::size_t i) { return word.v[i] + by; });
 }
+inline Word plus(const Word &a, const Word &b) {
+    return words([&](std::size_t i) { return a.v[i] + b.v[i]; });
+}
+inline Word minus(const Word &a, const Word &b) {
+    return words([&](std::size_t i) { return a.v[i] - b.v[i]; });
+}
 inline Word load(const std::uint32_t *from) {
     return words([=](std::size_t i) { return from[i]; });
 }
