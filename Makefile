@@ -77,10 +77,10 @@ sanitize: $(VENV)/.tools ## look for wrong addresses, undefined behaviour and ra
 	$(BIN)/cmake --build build/sanitize-thread --parallel 2
 	NOISEGATE_THREADS=4 build/sanitize-thread/threads_test
 
-bench: $(VENV)/.study ## time noise against torch's own dropout, a NumPy mask and a copy; and in models
-	$(BIN)/python bench/run.py
-	$(BIN)/python bench/models.py
-	$(BIN)/python bench/training.py
+bench: $(VENV)/.study ## time noise against its goals, its peers and a copy; and in models; JSON in build/bench
+	$(BIN)/python bench/run.py --json build/bench/run.json
+	$(BIN)/python bench/models.py --json build/bench/models.json
+	$(BIN)/python bench/training.py --json build/bench/training.json
 
 vectors: $(VENV)/.study ## make the tables and vectors in spec/ anew
 	$(BIN)/python tools/make_normal_table.py

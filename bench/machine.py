@@ -4,17 +4,20 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 import noisegate as ng
+from noisegate.engines import native
 
 
-def facts() -> dict[str, object]:
-    """Return the machine and the versions, as JSON can hold them."""
+def facts() -> dict[str, Any]:
+    """Return the machine, its load, the engine and the versions, as JSON can hold them."""
     model, vendor = _processor()
     serial, why = serial_path(vendor)
+    library = native.library()
     return {
         "processor": model,
         "vendor": vendor,
@@ -24,6 +27,10 @@ def facts() -> dict[str, object]:
         "numpy": np.__version__,
         "torch": torch.__version__,
         "noisegate": ng.__version__,
+        "engine": "pure" if library is None else f"native, {library.instruction_set()}",
+        "engine_threads": None if library is None else library.threads(),
+        "huge_pages": _huge_pages(),
+        "load": load(),
         "date": datetime.now(UTC).date().isoformat(),
         "torch_serial_path": serial,
         "torch_serial_path_because": why,
@@ -49,6 +56,15 @@ def serial_path(vendor: str | None) -> tuple[bool | None, str]:
     if vendor == "GenuineIntel":
         return False, "torch was built with MKL, and the processor is Intel's"
     return True, f"torch uses MKL's generator on Intel's processors only, and this is {vendor}"
+
+
+def _huge_pages() -> str | None:
+    """Return who gets huge pages: always, whoever asks (madvise), or never."""
+    try:
+        text = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text("utf-8")
+    except OSError:
+        return None
+    return text.partition("[")[2].partition("]")[0]
 
 
 def _processor() -> tuple[str, str | None]:

@@ -6,7 +6,6 @@ are hooks, checks, keys and autograd.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 
 import torch
 from machine import facts, load
+from report import write
 from timing import interleaved, quartiles
 from torch import Tensor, nn
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     seconds, rounds = (0.02, (3, 3)) if options.quick else (3.0, (9, 300))
-    found: dict[str, Any] = {"machine": {**facts(), "load": load()}}
+    found: dict[str, Any] = {"machine": facts()}
     found["sites"] = [overhead(grad, seconds, rounds) for grad in (False, True)]
     for row in found["sites"]:
         print(
@@ -56,9 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"predict, {row['rows']} rows, width {row['width']}, {SAMPLES} samples: "
             f"{row['predict']:.1f} ms, {row['ratio']:.2f} of the loop's {row['loop']:.1f} ms"
         )
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    found["machine"]["load_after"] = load()
+    write(options.json, found)
     return 0
 
 

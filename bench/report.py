@@ -1,154 +1,243 @@
-"""Measured times as rows, tables and sentences."""
+"""Measured numbers as rows, figures, tables and verdicts."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from timing import quartiles
+from contenders import MISSING, Size, elements
+from goals import Goal, Task
+from timing import Samples, quartiles, tail
 
-TORCH_BOUND, NUMPY_BOUND = 1.5, 2.5
-LEAST_ELEMENTS = 2**18
+TAIL = "99th percentile / median"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender at one size; times in nanoseconds per element, quartiles below and above."""
+    """One contender at one size: the quartiles and the tail of its numbers, in a unit."""
 
-    group: str
+    task: str
     threads: int
-    elements: int
+    size: str
     contender: str
+    unit: str
     rounds: int
     low: float
     median: float
     high: float
+    tail: float
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """The median of one of ours over that of a peer, and quartiles of the ratio within a round."""
+class Figure:
+    """What a goal asks about, at one size.
 
-    group: str
+    Ratios are those of the medians, or of the tails; `low` and `high` are quartiles of the ratio
+    within a round (a tail has none: they are the value). It `counts` if the goal is about this
+    size.
+    """
+
+    goal: Goal
+    task: str
     threads: int
-    elements: int
+    size: str
     ours: str
-    peer: str
+    value: float
     low: float
-    ratio: float
     high: float
+    unit: str
+    counts: bool
+
+    def config(self) -> dict[str, object]:
+        """Return the figure as JSON can hold it."""
+        return {**asdict(self), "goal": self.goal.text, "peer": self.goal.peer}
 
 
 @dataclass(frozen=True)
-class Requirement:
-    """A bound on a ratio of forward passes, and the largest one that was measured."""
+class Verdict:
+    """What became of a goal, for one task, number of threads, and one of ours."""
 
-    text: str
-    applies: bool
-    worst: Ratio | None
-    bound: float
+    goal: Goal
+    task: str
+    threads: int
+    ours: str
+    figures: tuple[Figure, ...]
+    missing: str | None
+
+    @property
+    def worst(self) -> Figure | None:
+        """The figure that is farthest from the goal, or the least flattering one without."""
+        fewer = self.goal.least is not None
+        order = sorted(self.figures, key=lambda figure: figure.value, reverse=not fewer)
+        return order[0] if order else None
 
     @property
     def met(self) -> bool | None:
-        """Whether every ratio is within the bound; None if none was measured or it is idle."""
-        if self.worst is None or not self.applies:
+        """Whether all figures are as asked; None if none was measured, or nothing is asked."""
+        worst, goal = self.worst, self.goal
+        if worst is None or (goal.most is None and goal.least is None):
             return None
-        return self.worst.ratio <= self.bound
+        return worst.value >= goal.least if goal.most is None else worst.value <= goal.most
 
     def config(self) -> dict[str, object]:
-        """Return the requirement as JSON can hold it."""
-        return {**asdict(self), "met": self.met}
+        """Return the verdict as JSON can hold it."""
+        figures = [figure.config() for figure in self.figures]
+        met = {"verdict": self.verdict, "met": self.met, "missing": self.missing}
+        return {**asdict(self), "figures": figures, **met}
 
-    def sentence(self) -> str:
-        """Return the outcome in words."""
-        if self.worst is None:
-            return f"{self.text}: no size was large enough to tell"
-        seen = (
-            f"at most {self.worst.ratio:.2f} times, at {size(self.worst.elements)} elements "
-            f"({self.worst.group})"
-        )
-        verdict = {True: "met", False: "NOT MET", None: "does not apply here"}[self.met]
-        return f"{self.text}: {verdict}; {seen}"
+    @property
+    def verdict(self) -> str:
+        """MET, NOT MET, or why neither."""
+        if self.missing:
+            return "not measured"
+        if not self.figures:
+            return "no such size"
+        return {True: "MET", False: "NOT MET", None: "compare"}[self.met]
+
+    def line(self) -> list[str]:
+        """Return the cells of the verdict in the table of all."""
+        goal, worst = self.goal, self.worst
+        who = f"{self.ours} / {goal.peer}" if goal.peer else self.ours
+        if goal.least is not None and goal.peer:
+            who = f"{goal.peer} / {self.ours}"
+        asked = f"≤ {goal.most:g}" if goal.most is not None else "-"
+        asked = f"≥ {goal.least:g}" if goal.least is not None else asked
+        number = self.missing or "-"
+        if worst is not None:
+            unit = "times" if goal.peer else worst.unit
+            each = ", ".join(f"{f.size} {_digits(f.value)}" for f in self.figures)
+            number = f"{_digits(worst.value)} {unit} ({each})"
+        where = f"{self.task}, {_threads(self.threads)}"
+        return [self.verdict, goal.text, where, who, asked, number]
 
 
-def rows(group: str, threads: int, elements: int, samples: Mapping[str, list[float]]) -> list[Row]:
-    """Return the rows of one group at one size."""
+def rows(task: Task, threads: int, size: Size, samples: Samples) -> list[Row]:
+    """Return the rows of a task at one size."""
+    unit, factor = task.unit, _factor(task, size)
     return [
         Row(
-            group,
+            task.title,
             threads,
-            elements,
+            label(size),
             name,
-            len(seconds),
-            *(1e9 * value / elements for value in quartiles(seconds)),
+            unit.name,
+            len(values),
+            *(factor * value for value in quartiles(values)),
+            tail(values),
         )
-        for name, seconds in samples.items()
+        for name, values in samples.items()
     ]
 
 
-def ratios(
-    group: str,
-    threads: int,
-    elements: int,
-    samples: Mapping[str, list[float]],
-    peers: Mapping[str, Sequence[str]],
-) -> list[Ratio]:
-    """Return the ratios of one group at one size, of ours that were measured."""
+def figures(
+    asked: Iterable[Goal], task: Task, threads: int, size: Size, samples: Samples
+) -> list[Figure]:
+    """Return what goals ask about, of a task at one size."""
     found = []
-    for ours, theirs in peers.items():
-        for peer in theirs if ours in samples else ():
-            within = [a / b for a, b in zip(samples[ours], samples[peer], strict=True)]
-            low, _, high = quartiles(within)
-            ratio = quartiles(samples[ours])[1] / quartiles(samples[peer])[1]
-            found.append(Ratio(group, threads, elements, ours, peer, low, ratio, high))
+    for goal in asked:
+        counts = size in (goal.sizes or task.sizes)
+        for ours in goal.ours if _is_about(goal, task, threads) else ():
+            if ours not in samples or (goal.peer is not None and goal.peer not in samples):
+                continue
+            given = samples[ours], samples[goal.peer] if goal.peer else None
+            value, low, high = _values(goal, *given, _factor(task, size))
+            where = task.title, threads, label(size), ours
+            unit = "times" if goal.peer else task.unit.name
+            found.append(Figure(goal, *where, value, low, high, unit, counts))
     return found
 
 
-def requirements(
-    found: Iterable[Ratio], groups: Collection[str], serial: bool | None
-) -> list[Requirement]:
-    """Return what is asked of the forward pass at LEAST_ELEMENTS and more, with the outcome.
-
-    Each number of threads has its own line: threads need idle cores, and one does not.
-    """
-    forward = [r for r in found if r.group in groups]
-    asked = []
-    for peer, threads in dict.fromkeys((r.peer, r.threads) for r in forward):
-        large = [
-            r
-            for r in forward
-            if (r.peer, r.threads) == (peer, threads) and r.elements >= LEAST_ELEMENTS
-        ]
-        worst = max(large, key=lambda r: r.ratio, default=None)
-        where = _threads(threads)
-        if peer == "F.dropout":
-            text = f"noisegate torch within {TORCH_BOUND} times F.dropout, serial path, {where}"
-            asked.append(Requirement(text, serial is not False, worst, TORCH_BOUND))
-        else:
-            text = f"noisegate numpy within {NUMPY_BOUND} times a {peer}, {where}"
-            asked.append(Requirement(text, True, worst, NUMPY_BOUND))
-    return sorted(asked, key=lambda requirement: requirement.text, reverse=True)
+def verdicts(
+    asked: Sequence[Goal], done: Sequence[tuple[Task, int]], found: Sequence[Figure]
+) -> list[Verdict]:
+    """Return what became of all goals about the tasks that were done."""
+    made = []
+    for goal in asked:
+        about = [(task, n) for task, n in done if _is_about(goal, task, n)]
+        for ours, (task, threads) in ((ours, one) for ours in goal.ours for one in about):
+            where = task.title, threads, ours
+            mine = [f for f in found if f.goal is goal and (f.task, f.threads, f.ours) == where]
+            counting = tuple(f for f in mine if f.counts)
+            missing = None if mine else _missing(ours) or _missing(goal.peer) or "not measured"
+            made.append(Verdict(goal, *where, counting, missing))
+    return made
 
 
-def table(measured: Sequence[Row], found: Sequence[Ratio]) -> str:
-    """Return the rows of one group and number of threads: a line per contender, sizes across."""
-    sizes = sorted({row.elements for row in measured})
-    names = list(dict.fromkeys(row.contender for row in measured))
-    times = {(row.contender, row.elements): row for row in measured}
-    pairs = list(dict.fromkeys((r.ours, r.peer) for r in found))
-    of_pair = {(r.ours, r.peer, r.elements): r for r in found}
+def table(measured: Sequence[Row], found: Sequence[Figure]) -> str:
+    """Return the rows of one task and number of threads, and their ratios; sizes across."""
     first = measured[0]
-    lines = [["ns per element", *(size(elements) for elements in sizes)]]
-    for name in names:
-        cells = (times[name, elements] for elements in sizes)
-        lines.append([name, *(f"{_digits(r.median)} ±{_spread(r)}%" for r in cells)])
-    for ours, peer in pairs:
-        ratio = (of_pair[ours, peer, elements] for elements in sizes)
-        lines.append([f"{ours} / {peer}", *(_ratio(r) for r in ratio)])
-    return f"{first.group}, {_threads(first.threads)}\n{_aligned(lines)}"
+    sizes = list(dict.fromkeys(row.size for row in measured))
+    lines = [[first.unit, *sizes]]
+    of = {(row.contender, row.size): row for row in measured}
+    for name in dict.fromkeys(row.contender for row in measured):
+        cells = (of.get((name, size)) for size in sizes)
+        lines.append([name, *(f"{_digits(r.median)} ±{_spread(r)}%" if r else "" for r in cells)])
+    if any(figure.goal.tail for figure in found):
+        for name in dict.fromkeys(row.contender for row in measured):
+            lines.append([f"{name}, {TAIL}", *(_digits(of[name, size].tail) for size in sizes)])
+    ratios: dict[str, dict[str, str]] = {}
+    for figure in found:
+        if figure.goal.peer:
+            ratios.setdefault(_name(figure), {})[figure.size] = _ratio(figure)
+    lines += [[name, *(cells.get(size, "") for size in sizes)] for name, cells in ratios.items()]
+    return f"{first.task}, {_threads(first.threads)}\n{_aligned(lines)}"
 
 
-def size(elements: int) -> str:
-    """Return a number of elements as a power of two."""
-    return f"2^{elements.bit_length() - 1}"
+def summary(made: Sequence[Verdict]) -> str:
+    """Return the table of all verdicts: what is asked for first, then what is to be compared."""
+    order = sorted(made, key=lambda verdict: verdict.verdict == "compare")
+    head = ["", "figure", "task", "of", "goal", "worst (each)"]
+    return _aligned([head, *(verdict.line() for verdict in order)], left=True)
+
+
+def write(path: Path | None, content: Mapping[str, object]) -> None:
+    """Write every number as JSON, where somebody wants it."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def label(size: Size) -> str:
+    """Return a number of elements as a power of two; a shape is one already."""
+    return size if isinstance(size, str) else f"2^{size.bit_length() - 1}"
+
+
+def _is_about(goal: Goal, task: Task, threads: int) -> bool:
+    return task.title in goal.tasks and goal.threads in (None, threads)
+
+
+def _factor(task: Task, size: Size) -> float:
+    return task.unit.factor / (elements(size) if task.unit.each else 1)
+
+
+def _values(
+    goal: Goal, ours: list[float], peer: list[float] | None, factor: float
+) -> tuple[float, float, float]:
+    """Return the value of a figure, and its quartiles."""
+    if peer is None:
+        low, median, high = (factor * value for value in quartiles(ours))
+        return median, low, high
+    over, under = (peer, ours) if goal.least is not None else (ours, peer)
+    if goal.tail:
+        return (tail(over) / tail(under),) * 3
+    low, _, high = quartiles([a / b for a, b in zip(over, under, strict=True)])
+    return quartiles(over)[1] / quartiles(under)[1], low, high
+
+
+def _name(figure: Figure) -> str:
+    goal = figure.goal
+    assert goal.peer is not None
+    over = (goal.peer, figure.ours) if goal.least is not None else (figure.ours, goal.peer)
+    return " / ".join(over) + (f", {TAIL}" if goal.tail else "")
+
+
+def _ratio(figure: Figure) -> str:
+    low, high = _digits(figure.low), _digits(figure.high)
+    return _digits(figure.value) + ("" if figure.goal.tail else f" ({low}-{high})")
+
+
+def _missing(name: str | None) -> str | None:
+    return next((why for start, why in MISSING.items() if name and name.startswith(start)), None)
 
 
 def _threads(count: int) -> str:
@@ -161,21 +250,13 @@ def _digits(value: float) -> str:
 
 def _spread(row: Row) -> str:
     """Return half the distance of the quartiles, in per cent of the median."""
-    return f"{50 * (row.high - row.low) / row.median:.0f}"
+    return f"{50 * (row.high - row.low) / row.median:.0f}" if row.median else "0"
 
 
-def _ratio(ratio: Ratio) -> str:
-    return f"{ratio.ratio:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
-
-
-def _aligned(lines: list[list[str]]) -> str:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+def _aligned(lines: list[list[str]], left: bool = False) -> str:
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    sides = [str.ljust, *([str.ljust if left else str.rjust] * (len(widths) - 1))]
     return "\n".join(
-        "  ".join(
-            [
-                line[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
-            ]
-        )
+        "  ".join(put(c, w) for put, c, w in zip(sides, line, widths, strict=True)).rstrip()
         for line in lines
     )

@@ -1,88 +1,71 @@
-"""Times noise against torch's own dropout, a NumPy mask and a copy, in one run.
+"""Measures every figure that `goals.py` asks for, in one run: ours, peers and copies in turns.
 
 Says nothing by its exit status unless `--require` is given: a benchmark measures.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from contenders import FORWARD, FORWARD_TENTH, Group, groups
+from contenders import ONE_THREAD
+from goals import Goal, Task, goals, tasks
 from machine import facts, load
-from report import Ratio, Requirement, Row, ratios, requirements, rows, table
-from timing import interleaved
+from report import Figure, Row, figures, rows, summary, table, verdicts, write
 
-SECONDS, ROUNDS = 1.0, (5, 100)
 QUICK_SECONDS, QUICK_ROUNDS = 0.02, (3, 3)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write; return the exit status."""
     options = _options(arguments)
-    machine = {**facts(), "load_before": load()}
-    print(", ".join(f"{name} {machine[name]}" for name in ("processor", "torch", "numpy")))
-    print(
-        f"torch's serial path: {machine['torch_serial_path']}: "
-        f"{machine['torch_serial_path_because']}"
-    )
-    measured, found = measure(options.threads, options.quick)
-    machine["load_after"] = load()
-    asked = requirements(found, (FORWARD, FORWARD_TENTH), machine["torch_serial_path"])
-    print(f"\nload of the machine: {machine['load_before']} before, {machine['load_after']} after")
-    for requirement in asked:
-        print(requirement.sentence())
-    if options.json:
-        write(options.json, machine, measured, found, asked)
-    return int(options.require and not all(requirement.met is not False for requirement in asked))
-
-
-def measure(threads: Sequence[int], quick: bool) -> tuple[list[Row], list[Ratio]]:
-    """Return all times and ratios, and print each table when it is complete."""
+    machine = facts()
+    shown = "processor", "engine", "engine_threads", "huge_pages", "torch", "numpy"
+    print(", ".join(f"{name} {machine[name]}" for name in shown))
+    serial, why = machine["torch_serial_path"], machine["torch_serial_path_because"]
+    print(f"torch's serial path: {serial}: {why}")
+    asked = goals(serial)
+    some = [task for task in tasks() if options.only in task.title]
+    done: list[tuple[Task, int]] = []
     measured: list[Row] = []
-    found: list[Ratio] = []
-    for group in groups(quick):
-        for count in threads:
-            torch.set_num_threads(count)
-            some, their = _group(group, count, quick)
-            print(f"\n{table(some, their)}", flush=True)
-            measured += some
-            found += their
-    return measured, found
-
-
-def write(
-    path: Path,
-    machine: dict[str, object],
-    measured: Sequence[Row],
-    found: Sequence[Ratio],
-    asked: Sequence[Requirement],
-) -> None:
-    """Write every number as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    found: list[Figure] = []
+    for task, threads in ((one, n) for one in some for n in one.threads):
+        if threads in options.threads:
+            mine = measure(task, threads, asked, options.quick)
+            print(f"\n{table(*mine)}", flush=True)
+            done.append((task, threads))
+            measured += mine[0]
+            found += mine[1]
+    made = verdicts(asked, done, found)
+    machine["load_after"] = load()
+    print(f"\n{summary(made)}")
+    print(f"\nload of the machine: {machine['load']} before, {machine['load_after']} after")
     content = {
         "machine": machine,
         "times": [asdict(row) for row in measured],
-        "ratios": [asdict(ratio) for ratio in found],
-        "requirements": [requirement.config() for requirement in asked],
+        "figures": [figure.config() for figure in found],
+        "verdicts": [verdict.config() for verdict in made],
     }
-    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    write(options.json, content)
+    return int(options.require and any(verdict.met is False for verdict in made))
 
 
-def _group(group: Group, threads: int, quick: bool) -> tuple[list[Row], list[Ratio]]:
+def measure(
+    task: Task, threads: int, asked: Sequence[Goal], quick: bool
+) -> tuple[list[Row], list[Figure]]:
+    """Return the numbers of a task with a number of torch threads, and what goals ask of them."""
+    torch.set_num_threads(threads)
     measured: list[Row] = []
-    found: list[Ratio] = []
-    for elements in group.sizes:
-        contenders = group.make(elements)
-        if threads != 1:  # NumPy computes in one thread whatever it is told
-            contenders = {k: v for k, v in contenders.items() if "numpy" not in k.lower()}
-        seconds, rounds = (QUICK_SECONDS, QUICK_ROUNDS) if quick else (SECONDS, ROUNDS)
-        samples = interleaved(contenders, seconds, rounds)
-        measured += rows(group.title, threads, elements, samples)
-        found += ratios(group.title, threads, elements, samples, group.peers)
+    found: list[Figure] = []
+    limits = (QUICK_SECONDS, QUICK_ROUNDS) if quick else (task.seconds, task.rounds)
+    for size in task.quick if quick else task.sizes:
+        made = task.make(size)
+        some = {k: v for k, v in made.items() if threads == 1 or k not in ONE_THREAD}
+        samples = task.measure(some, *limits)
+        measured += rows(task, threads, size, samples)
+        found += figures(asked, task, threads, size, samples)
     return measured, found
 
 
@@ -90,13 +73,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
     parser.add_argument("--quick", action="store_true", help="small sizes and three rounds")
+    parser.add_argument("--only", default="", metavar="TEXT", help="tasks with this in their title")
     parser.add_argument(
         "--threads",
         type=int,
         nargs="+",
+        choices=(1, 2),
         default=[1, 2],
         metavar="N",
-        help="numbers of torch threads (default: 1 2); NumPy is timed with 1 only",
+        help="numbers of threads (default: 1 2); NumPy's own and jax are timed beside 1 only",
     )
     parser.add_argument(
         "--require", action="store_true", help="exit with 1 if a line at the end says NOT MET"

@@ -8,14 +8,16 @@ from statistics import median, quantiles
 from time import perf_counter
 
 Call = Callable[[], object]
+Samples = dict[str, list[float]]
 
 # A sample shorter than this is repeated within the sample: a clock call costs some 50 ns.
 SHORTEST_SAMPLE = 1e-3
+# A call up to this long is made once more before its sample is timed: the cache then holds its
+# arrays, not those of the contender before it.
+LONGEST_WARMED = 2e-2
 
 
-def interleaved(
-    contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]
-) -> dict[str, list[float]]:
+def interleaved(contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]) -> Samples:
     """Return the seconds per call of every contender, one number per round.
 
     A round times each contender once, and the next round starts with another one, so that none
@@ -23,21 +25,42 @@ def interleaved(
     the bounds `rounds`; where the machine turns slow, rounds end early, but not below the lower.
     """
     with _no_collection():
-        repeats = {name: _repeats(call) for name, call in contenders.items()}
-        once = sum(
-            _sample(call, repeats[name]) * repeats[name] for name, call in contenders.items()
-        )
-        count = min(max(int(seconds / once), rounds[0]), rounds[1])
-        samples: dict[str, list[float]] = {name: [] for name in contenders}
-        names = list(contenders)
+        known = {name: _known(call) for name, call in contenders.items()}
+        start = perf_counter()
+        for name, call in contenders.items():
+            _sample(call, *known[name])
+        count = min(max(int(seconds / (perf_counter() - start)), rounds[0]), rounds[1])
+        samples: Samples = {name: [] for name in contenders}
         end = perf_counter() + 2 * seconds
         for turn in range(count):
             if turn >= rounds[0] and perf_counter() > end:
                 break
-            first = turn % len(names)
-            for name in names[first:] + names[:first]:
-                samples[name].append(_sample(contenders[name], repeats[name]))
+            for name in _turned(list(contenders), turn):
+                samples[name].append(_sample(contenders[name], *known[name]))
     return samples
+
+
+def in_loop(
+    contenders: Mapping[str, Call], step: Call, seconds: float, rounds: tuple[int, int]
+) -> Samples:
+    """Return the seconds of single calls, one of each contender after every step of a loop."""
+    samples: Samples = {name: [] for name in contenders}
+    with _no_collection():
+        for call in (step, *contenders.values()):
+            call()
+        end = perf_counter() + seconds
+        for turn in range(rounds[1]):
+            if turn >= rounds[0] and perf_counter() > end:
+                break
+            step()
+            for name in _turned(list(contenders), turn):
+                samples[name].append(_sample(contenders[name], 1, False))
+    return samples
+
+
+def counted(contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]) -> Samples:
+    """Return what the contenders return, which are numbers: not a time, but in the same tables."""
+    return {name: [float(call())] for name, call in contenders.items()}  # type: ignore[arg-type]
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
@@ -48,13 +71,29 @@ def quartiles(values: list[float]) -> tuple[float, float, float]:
     return low, median(values), high
 
 
-def _repeats(call: Call) -> int:
+def tail(values: list[float]) -> float:
+    """Return the 99th percentile over the median, or 1 where that is 0."""
+    middle = median(values)
+    last = quantiles(values, n=100, method="inclusive")[-1] if len(values) > 1 else middle
+    return last / middle if middle else 1.0
+
+
+def _turned(names: list[str], turn: int) -> list[str]:
+    first = turn % len(names)
+    return names[first:] + names[:first]
+
+
+def _known(call: Call) -> tuple[int, bool]:
+    """Return how often a call is repeated in a sample, and whether it is made once before."""
     call()  # the first call pays for allocations and caches
-    return max(1, ceil(SHORTEST_SAMPLE / max(_sample(call, 1), 1e-9)))
+    once = max(_sample(call, 1, False), 1e-9)
+    return max(1, ceil(SHORTEST_SAMPLE / once)), once <= LONGEST_WARMED
 
 
-def _sample(call: Call, repeats: int) -> float:
+def _sample(call: Call, repeats: int, warmed: bool) -> float:
     """Return the mean seconds per call of `repeats` calls."""
+    if warmed:
+        call()
     start = perf_counter()
     for _ in range(repeats):
         call()

@@ -5,7 +5,6 @@ none; with `hidden_dropout` it has `nn.Dropout` at the same place.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from machine import facts, load
+from report import write
 from sklearn.datasets import load_digits
 from timing import interleaved, quartiles
 from torch import nn
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     epochs, rounds = (1, (3, 3)) if options.quick else (EPOCHS, (9, 15))
-    found: dict[str, Any] = {"machine": {**facts(), "load": load()}, "fits": []}
+    found: dict[str, Any] = {"machine": facts(), "fits": []}
     for p in RATES:
         for size in BATCHES:
             row = training(p, size, epochs, rounds)
@@ -41,9 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"fit, p = {p:g}, batches of {size}: {row['fit']:.1f} ms an epoch, "
                 f"{row['ratio']:.2f} of the loop's {row['loop']:.1f} ms"
             )
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    found["machine"]["load_after"] = load()
+    write(options.json, found)
     return 0
 
 

@@ -116,6 +116,7 @@ void choose(const std::string &name) {
 }  // namespace
 
 NB_MODULE(_native, m) {
+    watch_forks();
     m.doc() = "Noise on memory, drawn and applied in one pass. Internal: addresses are not checked.";
     nb::class_<Recipe>(m, "Recipe")
         .def(nb::new_(&recipe), nb::arg("action"), nb::arg("type"), nb::arg("source") = 0, nb::arg("number") = 0,
@@ -132,6 +133,7 @@ NB_MODULE(_native, m) {
     m.def("bits_of", [](double value, int type) { return bits_of(value, static_cast<Type>(type)); });
     m.def("instruction_set", [] { return in_use().name; });
     m.def("choose", &choose, nb::arg("name"));
+    m.def("stay_alone", &stay_alone);
     m.def("threads", &threads);
     m.def("beside_torch", &beside_torch);
 }

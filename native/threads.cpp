@@ -70,13 +70,6 @@ const Torch &torch() {
 // A child of a fork has no thread but its own, and the pools do not know.
 std::atomic<bool> forked{false};
 
-void watch_forks() {
-#if !defined(_WIN32)
-    static const int watched = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
-    static_cast<void>(watched);
-#endif
-}
-
 int own_threads() {
     static const int count = [] {
         if (const char *const text = std::getenv("NOISEGATE_THREADS")) {
@@ -160,6 +153,15 @@ Pool &pool() {
 }
 
 }  // namespace
+
+void watch_forks() {
+#if !defined(_WIN32)
+    static const int watched = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
+    static_cast<void>(watched);
+#endif
+}
+
+void stay_alone() { forked.store(true); }
 
 bool beside_torch() { return torch().parallel_for != nullptr; }
 

@@ -6,6 +6,12 @@
 
 namespace noisegate {
 
+// From then on the children of a fork use one thread: theirs is alone, and the pools do not know.
+void watch_forks();
+
+// One thread from now on: this process is such a child, and was one before anybody watched.
+void stay_alone();
+
 // How many threads a loop may use: as torch is told where it is loaded, else as many as there are
 // cores, or as NOISEGATE_THREADS says; one after a fork.
 int threads();

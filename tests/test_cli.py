@@ -36,7 +36,9 @@ def test_version(capsys):
     assert called(["--version"], capsys) == (0, f"noisegate {ng.__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["show", "--help"], ["info", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["study", "--help"], ["show", "--help"], ["info", "--help"]]
+)
 def test_the_examples_of_the_help_can_be_pasted(arguments, capsys):
     code, out, err = called(arguments, capsys)
     assert (code, err) == (0, "")

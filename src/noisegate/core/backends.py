@@ -10,6 +10,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from . import forks as forks  # from the first import on, forks are counted
 from . import messages
 from .errors import InvalidType
 

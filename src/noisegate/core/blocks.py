@@ -142,7 +142,9 @@ def _counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Array, i
 
 def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
     """Return the low or high words of rows, as a column."""
-    if isinstance(ids, range) and (not ids or ids[-1] < 1 << 63):
+    if not ids:
+        return engine.integers(()).reshape(-1, 1)
+    if isinstance(ids, range) and max(ids.start, ids.stop) < 1 << 63:
         return (engine.integers(ids) >> shift & WORD).reshape(-1, 1)
     words = tuple(row >> shift & WORD for row in ids)
     return engine.integers(words).reshape(-1, 1)
@@ -164,7 +166,9 @@ def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array],
         blocks = _grid(engine, [*((i, n, s >> 3) for i, n, s in outer), (start, stop - start, 1)])
 
         def pick(lanes: Array) -> Array:
-            return lanes.reshape(len(lanes), -1, width)[:, :, part].reshape(len(lanes), -1)
+            return lanes.reshape(len(lanes), len(blocks) * 8 // width, width)[:, :, part].reshape(
+                len(lanes), count
+            )
 
         return blocks, pick
     offsets = _grid(engine, runs)

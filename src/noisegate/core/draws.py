@@ -29,7 +29,7 @@ class Field(NamedTuple):
     @property
     def of_numbers(self) -> bool:
         """Whether all but what is kept is one number for all elements, or none."""
-        return all(part is None or isinstance(part, float) for part in self[1:])
+        return all(part is None or type(part) is float for part in self[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,35 @@ kind that does more than a recorder can take down has no recipe, and its field i
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from . import checks
 from .draws import Draws, Field
 from .kind import Kind
 from .philox import threshold
 
 
-class Kept(NamedTuple):
+class StandIn:
+    """What takes an array's place while a kind is taken down: most that arrays do it refuses."""
+
+    __slots__ = ()
+    __array_ufunc__ = None  # so that NumPy's numbers leave operators to it
+    __hash__ = None  # type: ignore[assignment]
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise TypeError("this stands for an array that is not there")
+
+    __array__ = __bool__ = __eq__ = __ne__ = _refuse
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept(StandIn):
     """Where a random number's u32 is not below a threshold."""
 
     number: int
     threshold: int
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Choice(StandIn):
     """One number where kept, another where not."""
 
     kept: Kept
@@ -28,8 +44,8 @@ class Choice(NamedTuple):
     no: float
 
 
-@dataclass(frozen=True, slots=True)
-class Random:
+@dataclass(frozen=True, slots=True, eq=False)
+class Random(StandIn):
     """A random number z of an element: ``z · factor + plus``, each where it is not None."""
 
     normal: bool
@@ -39,17 +55,22 @@ class Random:
 
     def __mul__(self, factor: Any) -> "Random":
         """Return the number times another; once, and before anything is added."""
-        if type(factor) not in (int, float) or self.factor is not None or self.plus is not None:
+        if not _is_plain(factor) or self.factor is not None or self.plus is not None:
             return NotImplemented
         return replace(self, factor=float(factor))
 
     def __add__(self, plus: Any) -> "Random":
         """Return the number and another one; once."""
-        if type(plus) not in (int, float) or self.plus is not None:
+        if not _is_plain(plus) or self.plus is not None:
             return NotImplemented
         return replace(self, plus=float(plus))
 
     __rmul__, __radd__ = __mul__, __add__
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether every library takes a number for one of the array's precision."""
+    return type(value) is float or (type(value) is int and abs(value) < 1 << 24)
 
 
 class Recipe(NamedTuple):
@@ -73,7 +94,7 @@ class Recipe(NamedTuple):
     def fits(self, dtype: str) -> bool:
         """Return whether it can be for a dtype; what is refused is told where arrays are used."""
         if dtype.startswith("complex"):
-            return self.shift is None and self.fill == 0.0
+            return self.shift is None and type(self.fill) is float and self.fill == 0.0
         floating = dtype in FLOATS
         return floating or (self.gain is None and self.shift is None and self.keep is not None)
 
@@ -90,19 +111,31 @@ class Recorder(Draws):
 
     def keep(self, p: Any, number: int = 0) -> Any:
         """Return what stands for where an element survives."""
-        return Kept(number, threshold(p))
+        return Kept(_whole(number), threshold(_host(p)))
 
     def uniform(self, number: int = 0) -> Any:
         """Return what stands for uniform numbers."""
-        return Random(False, number)
+        return Random(False, _whole(number))
 
     def normal(self, number: int = 0) -> Any:
         """Return what stands for normal numbers."""
-        return Random(True, number)
+        return Random(True, _whole(number))
 
     def where(self, condition: Any, yes: float, no: float) -> Any:
         """Return what stands for one number where a condition holds and another where not."""
         return Choice(condition, float(yes), float(no))
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int or not 0 <= number < 1 << 31:
+        raise TypeError("arrays decide what such a number is")
+    return number
+
+
+def _host(p: Any) -> float:
+    if not checks.is_host(p):
+        raise TypeError("arrays decide what such a rate is")
+    return p
 
 
 # Dtypes of real numbers, by the precision in which they are computed.
@@ -132,21 +165,20 @@ def _checked(field: Any) -> Recipe | None:
     """Return a field of what stands for arrays as a recipe, if that is all it is."""
     if type(field) is not Field:
         return None
+    keep, gain, shift, fill = field
+    # Exactly these: a number of NumPy's is a float too, and makes arrays more precise.
     numbers = (float, Random, type(None))
-    fits = (
-        isinstance(field.keep, Kept | None)
-        and isinstance(field.gain, numbers)
-        and isinstance(field.shift, numbers)
-        and (isinstance(field.fill, float) or isinstance(getattr(field.fill, "kept", None), Kept))
-    )
-    recipe = Recipe(field.keep, field.gain, field.shift, field.fill)
-    if not fits or (isinstance(field.fill, Choice) and (field.gain, field.shift) != (None, None)):
+    decided = type(keep) in (Kept, type(None))
+    filled = type(fill) is float or (type(fill) is Choice and type(fill.kept) is Kept)
+    if not (decided and filled and type(gain) in numbers and type(shift) in numbers):
         return None
-    if recipe.random is None:
-        return recipe
+    moved = sum(part is not None for part in (gain, shift))
+    if type(fill) is Choice and moved:
+        return None
+    recipe = Recipe(keep, gain, shift, fill)
     # A random number moves elements alone.
-    alone = field.keep is None and None in (field.gain, field.shift)
-    return recipe if alone else None
+    alone = keep is None and moved == 1
+    return recipe if alone or recipe.random is None else None
 
 
 __all__ = ["Choice", "Kept", "Random", "Recipe", "Recorder", "recipe_of"]

@@ -11,7 +11,7 @@ from importlib import import_module
 from math import prod
 from typing import Any, NamedTuple
 
-from noisegate.core import keys, messages
+from noisegate.core import forks, keys, messages
 from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.errors import InvalidValue, MissingExtra
@@ -60,6 +60,8 @@ def library() -> Any:
             raise MissingExtra(messages.missing_native(VARIABLE, asked, error)) from None
         warnings.warn(messages.pure_engine(error), RuntimeWarning, stacklevel=2)
         return None
+    if forks.is_child():
+        module.stay_alone()
     if asked in SETS:
         try:
             module.choose(asked)
@@ -117,10 +119,11 @@ def work_of(
     None where the kind has no recipe; IDLE where nothing changes.
     """
     given = kind, rate, linear, window, geometry, dtype, size
+    kept = _kept_few if isinstance(window.rows, tuple) else _kept_work
     if is_ours(kind):
-        return _kept_work(*given)
+        return kept(*given)
     try:
-        return _kept_work(*given, repr(kind))
+        return kept(*given, repr([getattr(kind, name) for name in kind.names()]))
     except TypeError:  # it has no hash
         return _work(*given)
 
@@ -130,9 +133,13 @@ def is_ours(kind: Kind) -> bool:
     return type(kind).__module__.startswith("noisegate.")
 
 
-@lru_cache(maxsize=4096)
-def _kept_work(*given: Any) -> Work | None:
+def _work_of(*given: Any) -> Work | None:
     return _work(*given[:7])
+
+
+_kept_work = lru_cache(maxsize=4096)(_work_of)
+# Of windows that hold an id for each sample.
+_kept_few = lru_cache(maxsize=16)(_work_of)
 
 
 def _work(
@@ -171,8 +178,17 @@ def draw(draw: Draw, key: Key, kind: str, window: Window, y: Any) -> None:
     A mask is bools, uniform and normal numbers are float32, and a word is an int64.
     """
     shape = window.form or window.extent
+    kept = _plan_of_few if isinstance(window.rows, tuple) else _plan_of_draw
+    Work(kept(window, shape), _drawing(draw), kind).run(key, 0, y)
+
+
+def _plan_in_c_order(window: Window, shape: tuple[int, ...]) -> Any:
     strides = _c_order(shape)
-    Work(_plan(window, shape, strides, strides, False), _drawing(draw), kind).run(key, 0, y)
+    return _plan(window, shape, strides, strides, False)
+
+
+_plan_of_draw = lru_cache(maxsize=1024)(_plan_in_c_order)
+_plan_of_few = lru_cache(maxsize=16)(_plan_in_c_order)
 
 
 def spread(extents: tuple[int, ...], axis: int, block: int, x: Any, y: Any) -> None:
@@ -186,7 +202,6 @@ def fits(window: Window) -> bool:
     return library() is not None and not window.steps
 
 
-@lru_cache(maxsize=1024)
 def _plan(
     window: Window,
     shape: tuple[int, ...],
@@ -208,7 +223,7 @@ def _plan(
         axes.append((SHARED, 2, 1, 1, 0, 0))
     rows = window.rows
     if isinstance(rows, range):
-        return library().Plan(axes, window.first, rows.start, rows.step % 2**64, [])
+        return library().Plan(axes, window.first, rows.start % 2**64, rows.step % 2**64, [])
     return library().Plan(axes, window.first, 0, 0, list(rows))
 
 
@@ -234,7 +249,6 @@ def _drawing(draw: Draw) -> Any:
     return library().Recipe(action, 0, int(draw.what == "normal"), draw.number, draw.threshold)
 
 
-@lru_cache(maxsize=4096)
 def _recipe(recipe: Recipe, dtype: str, size: int) -> Any:
     """Return a recipe as the extension takes it, for a dtype."""
     keep, random, kind = recipe.keep, recipe.random, TYPES.get(dtype)
@@ -244,18 +258,24 @@ def _recipe(recipe: Recipe, dtype: str, size: int) -> Any:
         plus = -0.0 if random.plus is None else random.plus
         factor = 1.0 if random.factor is None else random.factor
         return made(action, kind, int(random.normal), random.number, factor=factor, plus=plus)
-    number, threshold = (0, 0) if keep is None else keep
+    number, threshold = (0, 0) if keep is None else (keep.number, keep.threshold)
     if recipe.gain is not None or recipe.shift is not None:
         gain = 1.0 if recipe.gain is None else recipe.gain
-        affine = {"gain": gain, "shift": recipe.shift, "fill": recipe.fill}
+        affine = {"gain": gain, "shift": recipe.shift, "fill": recipe.fill + 0.0}
         return made(MASKED, kind, 0, number, threshold, **affine)
     # The bits of one element, half a complex number.
     bits = BITS[size if kind is None else SIZES[kind]]
     if isinstance(recipe.fill, Choice):
-        second, yes, no = recipe.fill
-        given = {"fill_bits": _bits(no, dtype, size), "other_bits": _bits(yes, dtype, size)}
+        fill = recipe.fill
+        given = {
+            "fill_bits": _bits(fill.no, dtype, size),
+            "other_bits": _bits(fill.yes, dtype, size),
+        }
+        second = fill.kept.number, fill.kept.threshold
         return made(IMPULSE, bits, 0, number, threshold, *second, **given)
-    return made(SELECT, bits, 0, number, threshold, fill_bits=_bits(recipe.fill, dtype, size))
+    # What is removed becomes +0, also where the fill is -0.
+    fill = _bits(recipe.fill + 0.0, dtype, size)
+    return made(SELECT, bits, 0, number, threshold, fill_bits=fill)
 
 
 def _bits(value: float, dtype: str, size: int) -> int:

@@ -47,7 +47,8 @@ class NumpyEngine:
 
     def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
         """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
-        if not native.fits(window) or not _plain(x):
+        shape = window.form or window.extent
+        if not native.fits(window) or not _plain(x) or not _is_mask(field.keep, shape):
             return None
         y, keep = np.empty_like(x), np.ascontiguousarray(field.keep)
         geometry = x.shape, _strides(x), _strides(y)
@@ -221,6 +222,10 @@ def _plain(x: Array) -> bool:
         and x.dtype.kind != "O"
         and not any(stride % x.itemsize for stride in x.strides)
     )
+
+
+def _is_mask(keep: Array, shape: tuple[int, ...]) -> bool:
+    return type(keep) is np.ndarray and keep.dtype == np.bool_ and keep.shape == shape
 
 
 def _strides(x: Array) -> tuple[int, ...]:

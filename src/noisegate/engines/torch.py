@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 import torch
-from torch._C import _is_tracing
+from torch._C import _is_tracing, _len_torch_dispatch_stack
 from torch._C._functorch import is_functorch_wrapped_tensor
 
 from noisegate.core import normal_table as table
@@ -48,7 +48,8 @@ class TorchEngine:
         address = _address(x) if native.fits(window) else None
         if address is None:
             return None
-        work_of = _kept_work if native.is_ours(kind) else _work
+        plain = native.is_ours(kind) and not isinstance(window.rows, tuple)
+        work_of = _kept_work if plain else _work
         work = work_of(kind, rate, linear, window, x.shape, x.stride(), x.dtype)
         if work is None or work is native.IDLE:
             return None if work is None else x
@@ -62,6 +63,8 @@ class TorchEngine:
     def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
         """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
         if not native.fits(window) or None in (_address(x), _address(field.keep)):
+            return None
+        if field.keep.dtype is not torch.bool or field.keep.shape != (window.form or window.extent):
             return None
         x, keep = x.resolve_conj().resolve_neg(), field.keep.contiguous()
         y = torch.empty_like(x)
@@ -132,7 +135,9 @@ class TorchEngine:
 
     def normal_table(self) -> tuple[Array, Array, Array]:
         """Return the columns A, D, C of the normal table as int64 vectors."""
-        return _normal_table(self.device)
+        # What is made while something watches may be no tensor of its own.
+        kept = _normal_table.__wrapped__ if _len_torch_dispatch_stack() else _normal_table
+        return kept(self.device)
 
     def sqrt(self, values: Array) -> Array:
         """Return the square root."""
@@ -251,8 +256,10 @@ _NAMES = {
 
 
 def _address(x: Array) -> int | None:
-    """Return where a tensor's memory is; None for a subclass, a wrapper, or a trace of one."""
-    if type(x) not in _PLAIN or not x.is_cpu or is_functorch_wrapped_tensor(x) or _is_tracing():
+    """Return where a tensor's memory is; None for a subclass or a wrapper, or where one watches."""
+    if type(x) not in _PLAIN or not x.is_cpu or is_functorch_wrapped_tensor(x):
+        return None
+    if _is_tracing() or _len_torch_dispatch_stack():
         return None
     address = int(x.data_ptr())
     return address if address or not x.numel() else None

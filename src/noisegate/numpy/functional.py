@@ -40,7 +40,12 @@ def _apply(kind: Kind, x: Any, key: Key, window: Window, rate: Any, *, linear: b
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         array = np.asarray(x)
         result = core.apply(ENGINE, kind, array, key, window, rate, linear=linear)
-    return np.asarray(result, dtype=array.dtype)
+    result = np.asarray(result, dtype=array.dtype)
+    if result is array or result.flags.c_contiguous == array.flags.c_contiguous:
+        return result
+    laid_out = np.empty_like(array, subok=False)  # as the input is
+    laid_out[...] = result
+    return laid_out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -112,7 +112,9 @@ class DropBlock(Kind):
         counted = tuple(axis for axis in range(whole.ndim) if axis != draws.window.sample_axis)
         kept = draws.engine.count(whole, counted)
         every = float(prod(whole.shape[axis] for axis in counted))
-        gain = draws.rounded(every / draws.engine.clip(kept, 1.0, float("inf")))
+        kept = draws.engine.clip(kept, 1.0, float("inf"))
+        # A number over an array may be a product with its inverse, which rounds twice.
+        gain = draws.rounded((kept * 0 + every) / kept)
         return Field(keep=_part(whole, draws.window), gain=gain)
 
     def _keep(self, draws: Draws, t: int, sizes: Mapping[int, int]) -> Array:
