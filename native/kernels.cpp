@@ -307,7 +307,9 @@ void masked(std::size_t count, const void *x, void *y, const Byte *keep, const A
     using Number = typename In<T>::Number;
     const auto gain = same(static_cast<Number>(affine.gain)), shift = same(static_cast<Number>(affine.shift));
     const auto fill = same(static_cast<Number>(affine.fill));
-    if (!affine.adds && !affine.fills) {
+    if (!keep) {
+        strip<T>(count, x, y, [&](std::size_t, auto in) { return affine.adds ? in * gain + shift : in * gain; });
+    } else if (!affine.adds && !affine.fills) {
         strip<T>(count, x, y, [&](std::size_t i, auto in) { return where(keep + i, in * gain); });
     } else if (!affine.adds) {
         strip<T>(count, x, y, [&](std::size_t i, auto in) { return where(keep + i, in * gain, fill); });

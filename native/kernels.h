@@ -75,6 +75,7 @@ struct Kernels {
     void (*uniform)(std::uint32_t *words, std::size_t count);
     void (*normal)(std::uint32_t *words, std::size_t count);
     // Strips of `count` elements, by type; those of bits have the last alone.
+    // `masked` keeps all where there is no `keep`.
     void (*masked[TYPES])(std::size_t count, const void *x, void *y, const Byte *keep, const Affine &);
     void (*gain[TYPES])(std::size_t count, const void *x, void *y, const float *z, double factor, double plus);
     void (*shift[TYPES])(std::size_t count, const void *x, void *y, const float *z, double factor, double plus);

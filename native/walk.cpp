@@ -419,16 +419,21 @@ class Walk {
 
     // One decision, or number, for all of a strip.
     void same(std::size_t count, std::int64_t dense, const char *x, char *y) {
-        const Byte *const keep = bytes() && !keep_[dense] ? NONE.bytes : ALL.bytes;
-        const Byte *const other = other_ && !other_[dense] ? NONE.bytes : ALL.bytes;
-        const Affine affine = bytes() ? recipe_.affine : number_as_affine(dense);
-        for (std::size_t i = 0; i < count; i += SAME) {
-            const std::size_t some = std::min(SAME, count - i);
-            if (bytes()) {
-                decided(some, keep, other_ ? other : nullptr, x + i * from_, y + i * to_);
-            } else {
-                kernels_.masked[type()](some, x + i * from_, y + i * to_, keep, affine);
+        const bool kept = !bytes() || keep_[dense];
+        if (recipe_.action == Action::masked || !bytes()) {
+            if (kept) {
+                kernels_.masked[type()](count, x, y, nullptr, bytes() ? recipe_.affine : number_as_affine(dense));
+                return;
             }
+            if (!recipe_.affine.fills) {
+                std::memset(y, 0, count * to_);
+                return;
+            }
+        }
+        const Byte *const keep = kept ? ALL.bytes : NONE.bytes;
+        const Byte *const other = other_ ? (other_[dense] ? ALL.bytes : NONE.bytes) : nullptr;
+        for (std::size_t i = 0; i < count; i += SAME) {
+            decided(std::min(SAME, count - i), keep, other, x + i * from_, y + i * to_);
         }
     }
 

@@ -9,7 +9,7 @@ import warnings
 from functools import cache, lru_cache
 from importlib import import_module
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from noisegate.core import forks, keys, messages
 from noisegate.core.draws import Field
@@ -261,7 +261,7 @@ def _recipe(recipe: Recipe, dtype: str, size: int) -> Any:
     number, threshold = (0, 0) if keep is None else (keep.number, keep.threshold)
     if recipe.gain is not None or recipe.shift is not None:
         gain = 1.0 if recipe.gain is None else recipe.gain
-        affine = {"gain": gain, "shift": recipe.shift, "fill": recipe.fill + 0.0}
+        affine = {"gain": gain, "shift": recipe.shift, "fill": cast(float, recipe.fill) + 0.0}
         return made(MASKED, kind, 0, number, threshold, **affine)
     # The bits of one element, half a complex number.
     bits = BITS[size if kind is None else SIZES[kind]]
@@ -274,8 +274,8 @@ def _recipe(recipe: Recipe, dtype: str, size: int) -> Any:
         second = fill.kept.number, fill.kept.threshold
         return made(IMPULSE, bits, 0, number, threshold, *second, **given)
     # What is removed becomes +0, also where the fill is -0.
-    fill = _bits(recipe.fill + 0.0, dtype, size)
-    return made(SELECT, bits, 0, number, threshold, fill_bits=fill)
+    removed = _bits(recipe.fill + 0.0, dtype, size)
+    return made(SELECT, bits, 0, number, threshold, fill_bits=removed)
 
 
 def _bits(value: float, dtype: str, size: int) -> int:

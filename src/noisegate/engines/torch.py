@@ -21,6 +21,18 @@ from . import native
 
 Array = Any
 
+
+class Works(dict[tuple[bool, torch.dtype, tuple[int, ...]], native.Work]):
+    """What the native engine does in calls that differ in the key and the layout alone.
+
+    By whether it is the linear part, by dtype and by strides. A copy is empty, and fills itself.
+    """
+
+    def __reduce__(self) -> Any:
+        """Return how a copy is made."""
+        return Works, ()
+
+
 # Two biases side by side, as the two lanes of a word; as int32, where words are packed.
 _BOTH = (BIAS << 16 | BIAS) - (1 << 32)
 
@@ -42,23 +54,45 @@ class TorchEngine:
         return 1 << 17 if self.device.type == "cpu" else 1 << 22
 
     def fused(
-        self, kind: Kind, rate: float, x: Array, key: Key, window: Window, linear: bool
+        self,
+        kind: Kind,
+        rate: float,
+        x: Array,
+        key: Key,
+        window: Window,
+        linear: bool,
+        works: Works | None = None,
     ) -> Array | None:
-        """Return x with noise on it in one pass; None where the native engine takes none of it."""
+        """Return x with noise on it in one pass; None where the native engine takes none of it.
+
+        `works` are those of other calls that differ from this one in the key and the layout alone.
+        """
         address = _address(x) if native.fits(window) else None
         if address is None:
             return None
-        plain = native.is_ours(kind) and not isinstance(window.rows, tuple)
-        work_of = _kept_work if plain else _work
-        work = work_of(kind, rate, linear, window, x.shape, x.stride(), x.dtype)
-        if work is None or work is native.IDLE:
-            return None if work is None else x
+        layout = linear, x.dtype, x.stride()
+        work = None if works is None else works.get(layout)
+        if work is None:
+            work = self._work(kind, rate, linear, window, x)
+            if work is None:
+                return None
+            if works is not None:
+                works[layout] = work
+        if work is native.IDLE:
+            return x
         if x.is_conj() or x.is_neg():
             x = x.resolve_conj().resolve_neg()
             return self.fused(kind, rate, x, key, window, linear)
         y = torch.empty_like(x)
         work.run(key, address, y.data_ptr())
         return y
+
+    def _work(
+        self, kind: Kind, rate: float, linear: bool, window: Window, x: Array
+    ) -> native.Work | None:
+        plain = native.is_ours(kind) and not isinstance(window.rows, tuple)
+        work_of = _kept_work if plain else _work
+        return work_of(kind, rate, linear, window, x.shape, x.stride(), x.dtype)
 
     def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
         """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""

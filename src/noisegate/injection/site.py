@@ -51,13 +51,15 @@ class Ready(NamedTuple):
     """What of an application is the same at every step.
 
     `of` says for what: kind, shape, dtype, layout, device, sample axis, rows. `rate` is None
-    where it moves, or where x is integers; `idle` says that it changes nothing.
+    where it moves, or where x is integers; `idle` says that it changes nothing. In `works` the
+    host keeps what it worked out.
     """
 
     of: tuple[Any, ...]
     window: Window
     rate: float | None
     idle: bool
+    works: dict[Any, Any]
 
 
 class SiteNoise:
@@ -143,15 +145,17 @@ class SiteNoise:
             return kind(x, key, rows=rows, sample_axis=axis)
         if ready.idle:
             return x
-        return self.injection.host.apply_in(kind, x, key, ready.window, ready.rate)
+        return self.injection.host.apply_in(kind, x, key, ready.window, ready.rate, ready.works)
 
     def _prepared(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Ready:
         """Return what is the same for every step, all arguments checked, once."""
         ready, of = self._ready, (kind, x.shape, x.dtype, x.layout, x.device, axis, rows)
         if ready is None or ready.of != of:
-            window, integers = self.injection.host.window_for(kind, x, key, rows, axis)
+            host = self.injection.host
+            window, integers = host.window_for(kind, x, key, rows, axis)
             rate = kind.rate if checks.is_host(kind.rate) and not integers else None
-            ready = Ready(of, window, rate, rate is not None and kind.is_identity(rate))
+            idle = rate is not None and kind.is_identity(rate)
+            ready = Ready(of, window, rate, idle, host.works())
             self._ready = ready
         return ready
 

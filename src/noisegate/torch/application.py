@@ -10,7 +10,7 @@ from noisegate.core import apply as core
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.window import Window
-from noisegate.engines.torch import TorchEngine
+from noisegate.engines.torch import TorchEngine, Works
 
 # Metal has no float64, which thresholds of live rates and normal numbers are made with.
 WITHOUT_FLOAT64 = {"mps"}
@@ -39,9 +39,15 @@ class Noise:
     window: Window
     rate: float | None
     linear: bool = False
+    works: Works | None = None
 
     def __call__(self, x: Tensor, live: Tensor | None) -> Tensor:
         """Return x with the noise on it."""
+        if self.works is not None and self.rate is not None and x.is_cpu:
+            given = self.kind, self.rate, x, self.key, self.window, self.linear
+            y = CPU.fused(*given, works=self.works)
+            if y is not None:
+                return cast(Tensor, y.clone() if y is x else y)
         if x.is_cpu:
             rate = self.rate if live is None else live
             result: Any = core.apply(
@@ -68,4 +74,4 @@ class Noise:
 
     def derivative(self) -> "Noise":
         """Return the part that is linear in x."""
-        return Noise(self.kind, self.key, self.window, self.rate, linear=True)
+        return Noise(self.kind, self.key, self.window, self.rate, linear=True, works=self.works)

@@ -19,7 +19,7 @@ from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
 from noisegate.engines import native
-from noisegate.engines.torch import TorchEngine
+from noisegate.engines.torch import TorchEngine, Works
 
 from .application import CPU, Noise, device_of_noise
 from .eager import eager_only
@@ -143,7 +143,8 @@ def apply(
         plain = type(x) is Tensor and x.is_cpu and x.layout is torch.strided
         known = _known(kind, x.shape, x.dtype, sample_axis) if plain else None
         if known is not None:
-            return _apply(x, None, Noise(kind, key, *known))
+            window, rate, works = known
+            return _apply(x, None, Noise(kind, key, window, rate, False, works))
     window, rate, precision = _checked(kind, x, key, rows, sample_axis, live or {})
     if core.is_identity(kind, rate):
         return x
@@ -169,9 +170,14 @@ def window_for(
     return window, precision == "integer"
 
 
-def apply_in(kind: Kind, x: Tensor, key: Key, window: Window, rate: float) -> Tensor:
-    """Return floating x with the noise of a key and a rate on it, where its window is known."""
-    return _apply(x, None, Noise(kind, key, window, rate))
+def apply_in(
+    kind: Kind, x: Tensor, key: Key, window: Window, rate: float, works: Works | None = None
+) -> Tensor:
+    """Return floating x with the noise of a key and a rate on it, where its window is known.
+
+    `works` is a dict that the same window and rate are always given with.
+    """
+    return _apply(x, None, Noise(kind, key, window, rate, False, works))
 
 
 def apply_steps(
@@ -190,24 +196,26 @@ def apply_steps(
 
 def _known(
     kind: Kind, shape: tuple[int, ...], dtype: torch.dtype, sample_axis: SampleAxis
-) -> tuple[Window, float] | None:
-    """Return the window and the rate of a call of which nothing but the key is new."""
-    try:
-        return _known_before(kind, shape, dtype, sample_axis)
-    except TypeError:  # a kind of somebody else's that has no hash, or a wrong argument
-        return None
+) -> tuple[Window, float, Works] | None:
+    """Return the window and the rate of a call of which nothing but the key is new.
+
+    And what the native engine does in such calls.
+    """
+    if not native.is_ours(kind) or not isinstance(sample_axis, int | str | None):
+        return None  # of another's kinds equal ones may differ
+    return _known_before(kind, shape, dtype, sample_axis)
 
 
 @lru_cache(maxsize=4096, typed=True)
 def _known_before(
     kind: Kind, shape: tuple[int, ...], dtype: torch.dtype, sample_axis: SampleAxis
-) -> tuple[Window, float] | None:
+) -> tuple[Window, float, Works] | None:
     rate = kind.rate
     if not dtype.is_floating_point or not checks.is_host(rate) or kind.is_identity(rate):
         return None
     x = torch.empty(shape, dtype=dtype, device="meta")
     core.check_input(CPU, kind, x)
-    return core.prepare(kind, _ANY, tuple(shape), None, sample_axis, {})
+    return (*core.prepare(kind, _ANY, tuple(shape), None, sample_axis, {}), Works())
 
 
 _ANY = Key(0, "", 0, 0, 0)

@@ -223,7 +223,7 @@ class NoiseLayer(nn.Module):
     def forward(self, x: Tensor, rows: Any = None) -> Tensor:
         """Return x with noise in training, x itself otherwise."""
         axis = self.sample_axis
-        if self.definition is not None:
+        if self.definition is not None and self.definition.inputs is not None:
             axis = self.definition.sample_axis(self.arguments, tuple(x.shape), axis)
         if not self.training or (self.seed is None and self._is_identity()):
             return x
