@@ -52,7 +52,7 @@ types: $(VENV)/.dev ## check the types of the package
 	$(BIN)/mypy --strict src
 
 native: $(VENV)/.study ## build the native engine into .venv; say why where that fails
-	@NOISEGATE_NATIVE=1 $(BIN)/python -c 'import noisegate.engines._native' || { rm $(VENV)/.study; $(EDITABLE) . --no-deps --verbose; exit 1; }
+	@NOISEGATE_NATIVE=1 $(BIN)/python -c 'import noisegate.engines._native' || { rm -rf $(VENV)/.study build/*/editable; $(EDITABLE) . --no-deps --verbose; exit 1; }
 
 native-test: $(VENV)/.tools ## test the native engine alone, without Python: vectors, any shapes, threads
 	$(CMAKE) -B build/native

@@ -1,4 +1,4 @@
-"""What is measured and what is asked of it: the table of issue 6, a line for each figure."""
+"""What is measured, and what is asked of it: a line for each figure."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

@@ -116,6 +116,7 @@ void choose(const std::string &name) {
 }  // namespace
 
 NB_MODULE(_native, m) {
+    nb::set_leak_warnings(false);  // what is alive when the interpreter ends is no fault of a user's
     watch_forks();
     m.doc() = "Noise on memory, drawn and applied in one pass. Internal: addresses are not checked.";
     nb::class_<Recipe>(m, "Recipe")

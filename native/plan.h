@@ -58,7 +58,8 @@ using ParallelFor = void (*)(std::int64_t count, std::int64_t grain, Body, void 
 
 // Elements of noise that are drawn before they are applied: they stay in the first-level cache.
 constexpr std::int64_t TILE = 4096;
-// Elements that a thread takes at a time, at the least.
+// One thread does what is smaller: waking others costs more. Of more, each takes so many at the least.
+constexpr std::int64_t SMALL = 1 << 16;
 constexpr std::int64_t GRAIN = 1 << 14;
 
 // The walk over one array's noise. Nothing of it changes, so threads may share it.

@@ -14,6 +14,7 @@
 #else
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #endif
 
 namespace noisegate {
@@ -75,6 +76,10 @@ int own_threads() {
         if (const char *const text = std::getenv("NOISEGATE_THREADS")) {
             if (const int asked = std::atoi(text); asked > 0) return asked;
         }
+#if defined(__linux__)
+        cpu_set_t mine;  // of all cores those that this process may use
+        if (sched_getaffinity(0, sizeof mine, &mine) == 0) return std::max(1, CPU_COUNT(&mine));
+#endif
         return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     }();
     return count;
@@ -181,7 +186,8 @@ void pool_for(int threads, std::int64_t count, std::int64_t grain, Body body, vo
         return;
     }
     Loop loop{count, part, body, context};
-    pool().run(loop, threads - 1);
+    const std::int64_t parts = (count + part - 1) / part;
+    pool().run(loop, static_cast<int>(std::min<std::int64_t>(threads, parts)) - 1);
 }
 
 void parallel_for(std::int64_t count, std::int64_t grain, Body body, void *context) {

@@ -561,7 +561,7 @@ void Plan::run(const Recipe &recipe, const Key &key, const void *x, void *y, con
     };
     const std::int64_t items = tiles_ * parts_;
     const std::int64_t grain = std::max<std::int64_t>(1, GRAIN * items / size_);
-    if (items <= grain) {
+    if (size_ < SMALL || items <= grain) {
         body(0, items, &context);
     } else {
         parallel_for(items, grain, body, &context);

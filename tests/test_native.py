@@ -57,7 +57,24 @@ def test_where_it_is_required_and_missing_that_is_an_error() -> None:
         "noisegate.core.errors.MissingExtra: NOISEGATE_NATIVE is 1, so the native engine must be "
         "there, and it cannot be imported: "
     )
-    assert last.endswith("Install noisegate where there is a C++17 compiler, or from a wheel.")
+    assert last.endswith("--no-cache-dir noisegate` builds it.")
+
+
+@pytest.mark.parametrize("threads", ["0", "-3", "4x", "99999999999"])
+def test_threads_are_a_number(threads: str) -> None:
+    done = run(f"import os; os.environ['NOISEGATE_THREADS'] = {threads!r}\n{NOISE}")
+    assert done.stderr.strip().splitlines()[-1] == (
+        "noisegate.core.errors.InvalidValue: NOISEGATE_THREADS must be a whole number from 1 to "
+        f"1024; got {threads!r}."
+    )
+
+
+def test_a_warning_that_is_an_error_is_raised_once() -> None:
+    once = "import warnings; warnings.simplefilter('error')"
+    done = run(
+        f"{once}\ntry:\n    exec({MISSING!r})\nexcept RuntimeWarning: print('said')\n{NOISE}"
+    )
+    assert (done.returncode, done.stdout) == (0, "said\n"), done.stderr
 
 
 def test_what_the_variable_may_not_be_is_an_error() -> None:

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "storage.h"
 
@@ -162,7 +163,7 @@ inline void store(double *p, Double a) { _mm256_storeu_pd(p, a.v); }
 inline Double widened(const float *p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p))}; }
 inline __m256d mask64(const std::uint8_t *keep) {
     int four;
-    __builtin_memcpy(&four, keep, sizeof four);
+    std::memcpy(&four, keep, sizeof four);
     return _mm256_castsi256_pd(_mm256_cvtepi8_epi64(_mm_cvtsi32_si128(four)));
 }
 inline Double where(const std::uint8_t *keep, Double a) { return {_mm256_and_pd(a.v, mask64(keep))}; }

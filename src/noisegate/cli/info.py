@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -49,7 +50,10 @@ def _execute(parsed: argparse.Namespace) -> None:
 
 
 def _facts() -> dict[str, Any]:
-    found = {k: "none" if v is None else v for k, v in native.facts().items()}
+    with warnings.catch_warnings():  # that there is none is what is told
+        warnings.simplefilter("ignore")
+        facts = native.facts()
+    found = {k: "none" if v is None else v for k, v in facts.items()}
     here = {"noisegate": __version__, "scheme": SCHEME, **found}
     return {**here, "python": platform.python_version(), **{n: _version(n) for n in PACKAGES}}
 

@@ -95,8 +95,10 @@ class Recipe(NamedTuple):
         """Return whether it can be for a dtype; what is refused is told where arrays are used."""
         if dtype.startswith("complex"):
             return self.shift is None and type(self.fill) is float and self.fill == 0.0
-        floating = dtype in FLOATS
-        return floating or (self.gain is None and self.shift is None and self.keep is not None)
+        if dtype in FLOATS:
+            return True
+        whole = dtype.startswith(("int", "uint", "bool"))
+        return whole and (self.gain is None and self.shift is None and self.keep is not None)
 
     @property
     def linear(self) -> "Recipe":

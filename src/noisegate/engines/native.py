@@ -20,7 +20,8 @@ from noisegate.core.kind import Kind
 from noisegate.core.recipe import Choice, Kept, Recipe, recipe_of
 from noisegate.core.window import KEY_BITS, Window
 
-VARIABLE = "NOISEGATE_NATIVE"
+VARIABLE, THREADS = "NOISEGATE_NATIVE", "NOISEGATE_THREADS"
+MOST_THREADS = 1024
 SETS = ("avx512", "avx2", "neon", "portable")
 
 # As in `native/plan.h` and `native/kernels.h`.
@@ -41,6 +42,9 @@ SIZES = (2, 2, 4, 8)
 HUGE = 1 << 22
 
 
+_SAID: list[bool] = []
+
+
 @cache
 def library() -> Any:
     """Return the extension module, or None where it is switched off or missing.
@@ -48,9 +52,12 @@ def library() -> Any:
     ``NOISEGATE_NATIVE`` is 0 for none, 1 to require it, or the name of an instruction set. It is
     read once. Where the extension is missing and was not switched off, that is said once.
     """
-    asked = os.environ.get(VARIABLE, "")
+    asked = os.environ.get(VARIABLE, "").lower()
     if asked not in ("", "0", "1", *SETS):
         raise InvalidValue(messages.bad_native(VARIABLE, asked, SETS))
+    threads = os.environ.get(THREADS) or "1"
+    if not (threads.isdecimal() and 1 <= int(threads) <= MOST_THREADS):
+        raise InvalidValue(messages.bad_threads(THREADS, threads, MOST_THREADS))
     if asked == "0":
         return None
     try:
@@ -58,7 +65,9 @@ def library() -> Any:
     except ImportError as error:
         if asked:
             raise MissingExtra(messages.missing_native(VARIABLE, asked, error)) from None
-        warnings.warn(messages.pure_engine(error), RuntimeWarning, stacklevel=2)
+        if not _SAID:  # where a warning is an error, the next call finds it said
+            _SAID.append(True)
+            warnings.warn(messages.pure_engine(error), RuntimeWarning, stacklevel=2)
         return None
     if forks.is_child():
         module.stay_alone()
@@ -119,27 +128,14 @@ def work_of(
     None where the kind has no recipe; IDLE where nothing changes.
     """
     given = kind, rate, linear, window, geometry, dtype, size
-    kept = _kept_few if isinstance(window.rows, tuple) else _kept_work
-    if is_ours(kind):
-        return kept(*given)
-    try:
-        return kept(*given, repr([getattr(kind, name) for name in kind.names()]))
-    except TypeError:  # it has no hash
+    if not is_ours(kind):
         return _work(*given)
+    return (_kept_few if isinstance(window.rows, tuple) else _kept_work)(*given)
 
 
 def is_ours(kind: Kind) -> bool:
-    """Return whether equal kinds are the same: others' numbers may differ as 0.0 and -0.0 do."""
+    """Return whether equal kinds do the same, always: others' may depend on what is not theirs."""
     return type(kind).__module__.startswith("noisegate.")
-
-
-def _work_of(*given: Any) -> Work | None:
-    return _work(*given[:7])
-
-
-_kept_work = lru_cache(maxsize=4096)(_work_of)
-# Of windows that hold an id for each sample.
-_kept_few = lru_cache(maxsize=16)(_work_of)
 
 
 def _work(
@@ -153,6 +149,11 @@ def _work(
         return IDLE
     plan = _plan(window, *geometry, dtype.startswith("complex"))
     return Work(plan, _recipe(recipe, dtype, size), type(kind).__name__, _large(geometry[0], size))
+
+
+_kept_work = lru_cache(maxsize=4096)(_work)
+# Of windows that hold an id for each sample.
+_kept_few = lru_cache(maxsize=16)(_work)
 
 
 def work_of_mask(field: Field, window: Window, geometry: Geometry, dtype: str, size: int) -> Work:

@@ -21,6 +21,9 @@ from . import native
 
 Array = Any
 
+# A place is seldom met in more than one or two.
+MOST_LAYOUTS = 64
+
 
 class Works(dict[tuple[bool, torch.dtype, tuple[int, ...]], native.Work]):
     """What the native engine does in calls that differ in the key and the layout alone.
@@ -77,6 +80,8 @@ class TorchEngine:
             if work is None:
                 return None
             if works is not None:
+                if len(works) >= MOST_LAYOUTS:
+                    works.clear()
                 works[layout] = work
         if work is native.IDLE:
             return x
@@ -295,7 +300,10 @@ def _address(x: Array) -> int | None:
         return None
     if _is_tracing() or _len_torch_dispatch_stack():
         return None
-    address = int(x.data_ptr())
+    try:
+        address = int(x.data_ptr())
+    except RuntimeError:  # torch's older kind of wrapper, of batched gradients
+        return None
     return address if address or not x.numel() else None
 
 

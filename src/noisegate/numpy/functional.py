@@ -166,6 +166,7 @@ def backward(dout: np.ndarray, cache: Cache) -> np.ndarray:
         raise InvalidValue(messages.gradient_shape("backward", np.shape(dout), cache.shape))
     if cache.key is None or cache.window is None:
         return dout
+    core.check_input(ENGINE, cache.kind, np.asarray(dout))
     dx: np.ndarray = _apply(cache.kind, dout, cache.key, cache.window, cache.rate, linear=True)
     return dx
 
