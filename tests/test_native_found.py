@@ -56,6 +56,14 @@ def test_a_kind_that_reads_what_is_not_its_own_is_read_anew() -> None:
             assert set(Stronger()(x, KEY)) == {0.0, strength}
 
 
+def test_such_a_kind_is_read_anew_in_a_model_too() -> None:
+    model = torch.nn.Sequential(torch.nn.Identity())
+    ng.inject(model, {"0:out": Stronger()}, seed=13)
+    for strength in (2.0, 5.0):
+        STRENGTH["now"] = strength
+        assert set(model(torch.ones(4, 16)).flatten().tolist()) == {0.0, strength}
+
+
 def test_works_of_many_layouts_are_not_all_kept() -> None:
     kind, memory = ng.Dropout(0.5), torch.ones(4 * 1000)
     for width in range(8, 8 + 3 * engine.MOST_LAYOUTS):

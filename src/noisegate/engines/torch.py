@@ -36,6 +36,11 @@ class Works(dict[tuple[bool, torch.dtype, tuple[int, ...]], native.Work]):
         return Works, ()
 
 
+def works_of(kind: Kind) -> Works | None:
+    """Return what calls of a kind may keep; None where its next call may do something else."""
+    return Works() if native.is_ours(kind) else None
+
+
 # Two biases side by side, as the two lanes of a word; as int32, where words are packed.
 _BOTH = (BIAS << 16 | BIAS) - (1 << 32)
 

@@ -59,7 +59,7 @@ class Ready(NamedTuple):
     window: Window
     rate: float | None
     idle: bool
-    works: dict[Any, Any]
+    works: Any
 
 
 class SiteNoise:
@@ -155,7 +155,7 @@ class SiteNoise:
             window, integers = host.window_for(kind, x, key, rows, axis)
             rate = kind.rate if checks.is_host(kind.rate) and not integers else None
             idle = rate is not None and kind.is_identity(rate)
-            ready = Ready(of, window, rate, idle, host.works())
+            ready = Ready(of, window, rate, idle, host.works_of(kind))
             self._ready = ready
         return ready
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from noisegate.core.patterns import port_of, split
 from noisegate.core.sites import Sites
-from noisegate.engines.torch import Works
+from noisegate.engines.torch import works_of
 
 from . import hooks, run
 from .calls import Calls, Listener
@@ -42,7 +42,7 @@ class Host:
     register = staticmethod(register)
     window_for = staticmethod(window_for)
     apply_in = staticmethod(apply_in)
-    works = Works
+    works_of = staticmethod(works_of)
     rows_in_use = staticmethod(rows_in_use)
     apply_steps = staticmethod(apply_steps)
 
