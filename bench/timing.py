@@ -60,6 +60,7 @@ def in_loop(
 
 def counted(contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]) -> Samples:
     """Return what the contenders return, which are numbers: not a time, but in the same tables."""
+    # A contender may return anything; of those that are counted, each returns a number.
     return {name: [float(call())] for name, call in contenders.items()}  # type: ignore[arg-type]
 
 

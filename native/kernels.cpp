@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "normal_table.h"
+#include "philox.h"
 
 #if !defined(NOISEGATE_LANES)
 #error "define NOISEGATE_LANES as the name of a file in lanes/"
@@ -18,11 +19,6 @@
 
 namespace noisegate::NOISEGATE_LANES {
 namespace {
-
-// Philox4x32-10; see spec/streams.md. Salmon, Moraes, Dror, Shaw (2011), Parallel random numbers.
-constexpr std::uint32_t FACTOR[2] = {0xD2511F53, 0xCD9E8D57};
-constexpr std::uint32_t WEYL[2] = {0x9E3779B9, 0xBB67AE85};
-constexpr unsigned ROUNDS = 10;
 
 // Groups of BLOCKS that are computed side by side: multiplications wait for each other else.
 constexpr std::size_t SIDE = GROUP / BLOCKS > 2 ? 2 : GROUP / BLOCKS;
@@ -155,13 +151,7 @@ inline Run block_of(List list, std::size_t i) { return {list.block[i], list.low[
 // The lanes of one block.
 void single(const std::uint32_t (&key)[2], std::uint32_t step, Run block, std::uint16_t (&out)[8]) {
     std::uint32_t c[4] = {block.block, block.low, block.high, step};
-    for (unsigned i = 0; i < ROUNDS; ++i) {
-        const std::uint64_t p0 = std::uint64_t{c[0]} * FACTOR[0], p1 = std::uint64_t{c[2]} * FACTOR[1];
-        c[0] = static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ (key[0] + i * WEYL[0]);
-        c[1] = static_cast<std::uint32_t>(p1);
-        c[2] = static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ (key[1] + i * WEYL[1]);
-        c[3] = static_cast<std::uint32_t>(p0);
-    }
+    philox(c, key[0], key[1]);
     for (unsigned i = 0; i < 8; ++i) out[i] = static_cast<std::uint16_t>(c[i >> 1] >> 16 * (i & 1));
 }
 
@@ -233,11 +223,6 @@ void uniform(std::uint32_t *words, std::size_t count) {
 }
 
 inline void put(std::uint32_t *words, Wide value) { std::memcpy(words, &value.v, sizeof value.v); }
-
-// Where lanes have no better way to look up rows that are in memory.
-template <class Row> inline void look_up(const std::uint64_t *table, const Row *rows, Wide &low, Wide &high) {
-    look_up(table, load_wide(rows), low, high);
-}
 
 // See spec/normal.md, whose letters these are. Rows go through memory, some at a time: taken out of
 // a vector one by one they cost more than all the rest.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "philox.h"
 #include "plan.h"
 
 namespace noisegate {
@@ -77,16 +78,7 @@ class Walk {
     // The key of a plane: two words of a block under the seed; see spec/streams.md.
     static void plane(const Key &key, const std::uint32_t (&hash)[2], std::uint32_t index, std::uint32_t (&out)[2]) {
         std::uint32_t c[4] = {hash[0], hash[1], key.call, index};
-        auto k0 = static_cast<std::uint32_t>(key.seed), k1 = static_cast<std::uint32_t>(key.seed >> 32);
-        for (int i = 0; i < 10; ++i) {
-            const std::uint64_t p0 = std::uint64_t{c[0]} * 0xD2511F53, p1 = std::uint64_t{c[2]} * 0xCD9E8D57;
-            c[0] = static_cast<std::uint32_t>(p1 >> 32) ^ c[1] ^ k0;
-            c[1] = static_cast<std::uint32_t>(p1);
-            c[2] = static_cast<std::uint32_t>(p0 >> 32) ^ c[3] ^ k1;
-            c[3] = static_cast<std::uint32_t>(p0);
-            k0 += 0x9E3779B9;
-            k1 += 0xBB67AE85;
-        }
+        philox(c, static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32));
         out[0] = c[0];
         out[1] = c[1];
     }

@@ -169,9 +169,9 @@ inline Wide leading_zeros(const Wide &a) {
 }
 
 // The low and the high halves of rows of a table of 64-bit numbers.
-inline void look_up(const std::uint64_t *table, const Wide &row, Wide &low, Wide &high) {
+inline void look_up(const std::uint64_t *table, const std::uint32_t *rows, Wide &low, Wide &high) {
     for (std::size_t i = 0; i < WIDE; ++i) {
-        const std::uint64_t found = table[row.v[i]];
+        const std::uint64_t found = table[rows[i]];
         low.v[i] = static_cast<std::uint32_t>(found);
         high.v[i] = static_cast<std::uint32_t>(found >> 32);
     }

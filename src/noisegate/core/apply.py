@@ -187,24 +187,9 @@ def apply_steps(
 
     For kinds whose field is made element by element, and floating x of up to 32 bits.
     """
-    field = field_of_steps(engine, kind, key, window, rate, steps)
-    return apply_field(engine, kind, x, field, "float32")
-
-
-def field_of_steps(
-    engine: ArrayEngine,
-    kind: Kind,
-    key: Key,
-    window: Window,
-    rate: float,
-    steps: Sequence[int],
-) -> Field:
-    """Return the field of several steps, drawn at once; for kinds that are `elementwise`.
-
-    Its arrays have a first axis of steps, but for what is the same at every step.
-    """
     several = replace(window, steps=tuple(steps))
-    return field_of(kind, draws_of(engine, kind, key, several, "float32"), rate)
+    field = field_of(kind, draws_of(engine, kind, key, several, "float32"), rate)
+    return apply_field(engine, kind, x, field, "float32")
 
 
 def _applied(engine: ArrayEngine, field: Field, x: Array) -> Array:

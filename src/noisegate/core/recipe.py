@@ -19,6 +19,7 @@ class StandIn:
 
     __slots__ = ()
     __array_ufunc__ = None  # so that NumPy's numbers leave operators to it
+    # As Python itself sets where there is no hash; its stubs know only functions.
     __hash__ = None  # type: ignore[assignment]
 
     def _refuse(self, *_: object, **__: object) -> Any:
@@ -95,7 +96,7 @@ class Recipe(NamedTuple):
         """Return whether it can be for a dtype; what is refused is told where arrays are used."""
         if dtype.startswith("complex"):
             return self.shift is None and type(self.fill) is float and self.fill == 0.0
-        if dtype in FLOATS:
+        if dtype in PRECISION:
             return True
         whole = dtype.startswith(("int", "uint", "bool"))
         return whole and (self.gain is None and self.shift is None and self.keep is not None)
@@ -140,18 +141,20 @@ def _host(p: Any) -> float:
     return p
 
 
-# Dtypes of real numbers, by the precision in which they are computed.
-FLOATS = {
+# In which precision numbers of a dtype are computed; integers are never computed with.
+PRECISION = {
     "float16": "float32",
     "bfloat16": "float32",
     "float32": "float32",
+    "complex64": "float32",
     "float64": "float64",
+    "complex128": "float64",
 }
 
 
 def recipe_of(kind: Kind, rate: float, dtype: str) -> Recipe | None:
     """Return the recipe of a kind at a rate for elements of a dtype; None if it has none."""
-    computed = "float32" if dtype == "complex64" else FLOATS.get(dtype, "float64")
+    computed = PRECISION.get(dtype, "float64")
     nothing: Any = None  # a recipe holds for every key and window
     recorder = Recorder(nothing, type(kind).__name__, nothing, nothing, computed)
     try:

@@ -169,7 +169,7 @@ def _large(shape: tuple[int, ...], size: int) -> int:
     return total if total >= HUGE else 0
 
 
-# A mask that is given needs no key.
+# Where no key is needed: a mask is given, or nothing is drawn.
 NO_KEY = Key(0, "", 0, 0, 0)
 
 

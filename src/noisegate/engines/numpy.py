@@ -13,6 +13,7 @@ from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
+from noisegate.core.recipe import PRECISION
 from noisegate.core.window import Window
 
 from . import native
@@ -155,7 +156,7 @@ class NumpyEngine:
     def precision(self, x: Array) -> str:
         """Return "float32" or "float64", in which x is computed; "integer"; or "unsupported"."""
         other = "integer" if x.dtype.kind in "biu" else "unsupported"
-        return _PRECISION.get(x.dtype.name, other)
+        return PRECISION.get(x.dtype.name, other)
 
     def is_complex(self, x: Array) -> bool:
         """Return whether x holds complex numbers."""
@@ -202,15 +203,6 @@ class NumpyEngine:
 
 # Elements selected at a time: what is widened for it stays in the cache.
 _CHUNK = 1 << 20
-
-_PRECISION = {
-    "float16": "float32",
-    "bfloat16": "float32",
-    "float32": "float32",
-    "complex64": "float32",
-    "float64": "float64",
-    "complex128": "float64",
-}
 
 
 def _plain(x: Array) -> bool:

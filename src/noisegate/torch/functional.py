@@ -215,10 +215,7 @@ def _known_before(
         return None
     x = torch.empty(shape, dtype=dtype, device="meta")
     core.check_input(CPU, kind, x)
-    return (*core.prepare(kind, _ANY, tuple(shape), None, sample_axis, {}), Works())
-
-
-_ANY = Key(0, "", 0, 0, 0)
+    return (*core.prepare(kind, native.NO_KEY, tuple(shape), None, sample_axis, {}), Works())
 
 
 def _checked(
