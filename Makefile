@@ -27,7 +27,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.study ## install what the study needs and run it: networks with and without noise
-	$(BIN)/noisegate study --out build/study
+	$(BIN)/noisegate study --out build/study --resume
 
 test test-slow: export OMP_NUM_THREADS = 1
 test: $(VENV)/.dev ## run the tests, the slow ones left out
@@ -90,6 +90,7 @@ pictures: $(VENV)/.dev ## make the pictures of docs anew
 	$(BIN)/python tools/make_pictures.py
 	$(BIN)/python tools/make_figures.py
 	$(BIN)/python tools/make_by_hand.py
+	$(BIN)/python tools/make_walks.py
 
 notebook: $(VENV)/.study ## make the notebook of docs/by_hand.md anew
 	$(BIN)/python tools/make_notebook.py
@@ -118,5 +119,5 @@ $(VENV)/.study: $(VENV)/.tools pyproject.toml constraints.txt $(NATIVE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.study
-	$(EDITABLE) '.[study,dev]'
+	$(EDITABLE) '.[study,tune,parquet,dev]'
 	@touch $@

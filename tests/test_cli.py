@@ -4,52 +4,133 @@ import io
 import json
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
+from typing import Any
 
-import numpy
+import numpy as np
 import pytest
 
 import noisegate as ng
 from _backends import pure_engines
+from _study_runs import ended, environment, numbers, on_the_terminal, started, without_pictures
 from noisegate import cli
 from noisegate.engines import native
 from noisegate.study import RECIPES, extra, main, run
 
 SMALL = ["--model", "mlp", "--recipe", "gaussian", "--seeds", "2", "--epochs", "1", "--jobs", "1"]
+COMMANDS = ["study", "tune", "compare", "sites", "show", "info"]
 
 
-def called(arguments, capsys) -> tuple[int, str, str]:
-    """Return exit code, output and errors of the command."""
-    try:
-        code = cli.main(arguments)
-    except SystemExit as ended:
-        code = ended.code
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return code, out, err
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start in an empty folder, from which modules are imported."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 def test_version(capsys):
-    assert called(["--version"], capsys) == (0, f"noisegate {ng.__version__}\n", "")
+    assert on_the_terminal(["--version"], capsys) == (0, f"noisegate {ng.__version__}\n", "")
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["study", "--help"], ["show", "--help"], ["info", "--help"]]
-)
-def test_the_examples_of_the_help_can_be_pasted(arguments, capsys):
-    code, out, err = called(arguments, capsys)
+# Help -------------------------------------------------------------------------------------------
+
+
+def examples_of(command: list[str], capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """Return the examples of a help as the words that follow `noisegate`."""
+    code, out, err = on_the_terminal([*command, "--help"], capsys)
     assert (code, err) == (0, "")
-    examples = re.findall(r"^  noisegate ((?:study|show|info).*)$", out, re.MULTILINE)
+    lines = re.findall(r"^  noisegate (.+)$", out.partition("Example")[2], re.MULTILINE)
+    return [shlex.split(line) for line in lines]
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=["", *COMMANDS])
+def test_the_examples_of_the_help_can_be_pasted(command, capsys):
+    examples = examples_of(command, capsys)
     assert examples
     for example in examples:
-        assert cli.parser().parse_args(shlex.split(example)).execute
+        assert example[: len(command)] == command or command == ["compare"]
+        assert cli.parser().parse_args(example).execute
+
+
+def test_every_command_is_listed_and_has_a_help(capsys):
+    _, out, _ = on_the_terminal(["--help"], capsys)
+    assert re.findall(r"^    (\w+) ", out, re.MULTILINE) == COMMANDS
+
+
+# What makes the long ones short: of two values of an option the last one counts.
+FEW = ["--epochs", "1", "--seeds", "2", "--jobs", "1"]
+NETS = """\
+from torch import nn
+
+def make(input_shape, n_outputs):
+    model = nn.Sequential()
+    model.add_module("hid1", nn.Linear(input_shape[0], 8))
+    model.add_module("out", nn.Linear(8, n_outputs))
+    return model
+"""
+
+
+def write_what_examples_name() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3))
+    y = (x[:, 0] > 0).astype(int)
+    rows = (f"{a},{b},c{i // 4},{t}" for i, ((a, b, _), t) in enumerate(zip(x, y, strict=True)))
+    Path("patients.csv").write_text("\n".join(["age,dose,clinic,outcome", *rows]) + "\n")
+    np.savez("x.npz", x=x, y=y)
+    Path("nets.py").write_text(NETS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_examples_of_the_help_run(command, capsys, monkeypatch):
+    without_pictures(monkeypatch)
+    write_what_examples_name()
+    for number, example in enumerate(examples_of([command], capsys)):
+        more = FEW if example[0] in ("study", "tune") else []
+        if example[0] == "tune":
+            if "--storage" in example:  # a machine that is not here
+                continue
+            more = [*more, "--trials", "2"]
+        if example[0] in ("study", "tune") and "--out" not in example:
+            more = [*more, "--out", f"out-{number}"]
+        code, out, err = on_the_terminal([*example, *more], capsys)
+        assert (code, err) == (0, ""), example
+        assert out
+
+
+@pytest.mark.slow
+def test_the_shortest_examples_of_a_study_run_as_they_stand(capsys):
+    (first,) = examples_of([], capsys)
+    for number, example in enumerate([first, examples_of(["study"], capsys)[1]]):
+        code, out, err = on_the_terminal([*example, "--out", str(number)], capsys)
+        assert (code, err) == (0, "")
+        assert f"Report: {number}/report.html" in out
+
+
+def test_the_help_names_every_recipe(capsys):
+    _, out, _ = on_the_terminal(["study", "--help"], capsys)
+    for name in RECIPES:
+        assert re.search(rf"\b{name}\b", out)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_does_not_wait_for_torch(command):
+    code = (
+        "import sys; from noisegate import cli\n"
+        f"try: cli.main(['{command}', '--help'])\n"
+        "except SystemExit: pass\n"
+        "slow = {'torch', 'matplotlib', 'sklearn', 'rich', 'optuna', 'scipy'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment())
+
+
+# Info -------------------------------------------------------------------------------------------
 
 
 def test_info_says_what_makes_the_noise(capsys):
-    code, out, err = called(["info"], capsys)
+    code, out, err = on_the_terminal(["info"], capsys)
     assert (code, err) == (0, "")
     told = {line[:16].strip(): line[16:].strip() for line in out.splitlines()}
     module = native.library()
@@ -58,9 +139,9 @@ def test_info_says_what_makes_the_noise(capsys):
     assert told["engine"] == ("pure" if module is None else "native")
     assert told["instruction set"] == ("none" if module is None else module.instruction_set())
     assert told["threads"] == str(1 if module is None else module.threads())
-    assert told["numpy"] == numpy.__version__
+    assert told["numpy"] == np.__version__
     assert {"python", "torch"} <= told.keys()
-    code, out, _ = called(["info", "--json"], capsys)
+    code, out, _ = on_the_terminal(["info", "--json"], capsys)
     given = json.loads(out)
     assert {name: str(value) for name, value in given.items() if value} == {
         name: value for name, value in told.items() if value != "not installed"
@@ -69,76 +150,69 @@ def test_info_says_what_makes_the_noise(capsys):
 
 def test_info_says_that_the_pure_engine_is_in_use(capsys):
     with pure_engines():
-        _, out, _ = called(["info"], capsys)
+        _, out, _ = on_the_terminal(["info"], capsys)
     assert re.search(r"^engine +pure$", out, re.MULTILINE)
     assert re.search(r"^instruction set +none$", out, re.MULTILINE)
 
 
-def test_the_help_names_every_recipe(capsys):
-    _, out, _ = called(["study", "--help"], capsys)
-    for name in RECIPES:
-        assert re.search(rf"\b{name}\b", out)
+# Study ------------------------------------------------------------------------------------------
 
 
-def test_help_does_not_wait_for_torch():
-    code = (
-        "import sys; from noisegate import cli\n"
-        "try: cli.main(['study', '--help'])\n"
-        "except SystemExit: pass\n"
-        "assert not {'torch', 'matplotlib', 'sklearn', 'rich'} & set(sys.modules), 'imported'"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
-def test_a_study_ends_with_the_report_the_sentence_and_what_next(tmp_path, capsys):
-    code, out, err = called(["study", *SMALL, "--out", str(tmp_path)], capsys)
+def test_a_study_ends_with_the_report_the_sentences_and_what_next(capsys):
+    code, out, err = on_the_terminal(["study", *SMALL, "--out", "o"], capsys)
     assert (code, err) == (0, "")
     found = run("mlp", "gaussian", seeds=2, epochs=1, jobs=1, progress=False)
-    *_, report, sentence, lead, first, inject, last = out.splitlines()
-    assert report == f"Report: {tmp_path / 'report.html'}"
-    assert (tmp_path / "report.html").is_file()
-    assert sentence == found.sentence
-    assert lead == (
+    lines = out.splitlines()
+    start = lines.index("Report: o/report.html")
+    assert Path("o/report.html").is_file()
+    assert lines[start + 1] == found.sentence
+    assert lines[start + 2].startswith("On the test split the MLP reaches a cross-entropy of ")
+    assert lines[-4] == (
         "Next, in Python, with your own torch model as `model` "
         "(name your layers in place of these):"
     )
-    assert "\n".join(line.strip() for line in (first, inject, last)) == found.snippet
+    assert "\n".join(line.strip() for line in lines[-3:]) == found.snippet
 
 
-def test_a_terminal_without_the_signs_gets_the_study_all_the_same(tmp_path, monkeypatch):
+def test_a_terminal_without_the_signs_gets_the_study_all_the_same(monkeypatch):
+    without_pictures(monkeypatch)
     output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", output)
-    assert cli.main(["study", *SMALL, "--out", str(tmp_path)]) == 0
+    assert cli.main(["study", *SMALL]) == 0
     output.seek(0)
     text = output.read()
     assert "difference" in text
     assert "print(noise.report())" in text
 
 
-def test_json_for_machines(tmp_path, capsys):
-    code, out, err = called(["study", *SMALL, "--out", str(tmp_path), "--json"], capsys)
+def test_json_for_machines(capsys):
+    code, out, err = on_the_terminal(["study", *SMALL, "--out", "o", "--json"], capsys)
     assert (code, err) == (0, "")
-    assert json.loads(out) == json.loads((tmp_path / "study.json").read_text("utf-8"))
+    assert json.loads(out) == json.loads(Path("o/study.json").read_text("utf-8"))
     again = shlex.split(json.loads(out)["command"])
-    _, out_again, _ = called([*again[1:], "--jobs=1", f"--out={tmp_path}", "--json"], capsys)
-    first, second = json.loads(out), json.loads(out_again)
-    del first["execution"], second["execution"]
-    assert first == second
+    assert again[0] == "noisegate"
+    call = [*again[1:], "--jobs=1", "--out=again", "--json"]
+    assert on_the_terminal(call, capsys)[0] == 0
+    assert numbers(Path("again")) == numbers(Path("o"))
+
+
+# Wrong calls ------------------------------------------------------------------------------------
 
 
 def test_an_unknown_recipe_names_the_known_ones(capsys):
-    assert called(["study", "--recipe", "gausian"], capsys) == (
+    assert on_the_terminal(["study", "--recipe", "gausian"], capsys) == (
         2,
         "",
-        "noisegate: study: unknown recipe 'gausian' for mlp and cnn; known are none, hidden, "
-        "input-hidden, gaussian, spatial. Did you mean gaussian?\n",
+        "noisegate: study: unknown recipe 'gausian'; known are none, hidden, input-hidden, "
+        "gaussian, spatial. Did you mean gaussian? Your own is NAME=RULES, for example "
+        "'mine=hid*:out=0.5'.\n",
     )
 
 
 def test_a_folder_below_a_file(tmp_path, capsys):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "below"
-    assert called(["study", "--out", str(folder)], capsys) == (
+    assert on_the_terminal(["study", "--out", str(folder)], capsys) == (
         2,
         "",
         f"noisegate: study: cannot write to '{folder}': Not a directory. "
@@ -150,15 +224,41 @@ def test_a_folder_below_a_file(tmp_path, capsys):
     ("arguments", "end"),
     [
         (["study", "--seeds", "x"], "error: argument --seeds: invalid int value: 'x'\n"),
-        (["study", "--model", "rnn"], "(choose from 'mlp', 'cnn', 'both')\n"),
+        (["study", "--task", "ranking"], "(choose from 'classification', 'regression')\n"),
+        (["compare", "a.json"], "error: the following arguments are required: B\n"),
+        (["sites", "mlp", "--shape", "a"], "as 1,8,8; got 'a'\n"),
         ([], "error: the following arguments are required: COMMAND\n"),
     ],
 )
 def test_calls_that_cannot_be_read(arguments, end, capsys):
-    code, out, err = called(arguments, capsys)
+    code, out, err = on_the_terminal(arguments, capsys)
     assert (code, out) == (2, "")
     # Python 3.12 writes the choices without quotes.
     assert err.replace("'", "").endswith(end.replace("'", ""))
+
+
+WRONG = [
+    ["study", "--data", "no.csv", "--target", "y"],
+    ["tune", "--data", "no.csv", "--target", "y"],
+    ["compare", "no.json", "no.json"],
+    ["sites", "nothing_here:make"],
+    ["show", "dropout(1.5)", "--shape", "4"],
+]
+
+
+@pytest.mark.parametrize("call", WRONG, ids=[call[0] for call in WRONG])
+def test_a_traceback_is_shown_with_debug_alone(call, capsys):
+    code, out, err = on_the_terminal(call, capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith("noisegate: ")
+    assert err.count("\n") == 1
+    assert cli.main([*call, "--debug"]) == 2
+    told = capsys.readouterr().err
+    assert "Traceback (most recent call last):" in told
+    assert told.endswith(err)
+
+
+# Work that fails --------------------------------------------------------------------------------
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch, capsys):
@@ -167,7 +267,7 @@ def test_a_missing_package_is_one_sentence(monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("noisegate.study")]:
         if name != "noisegate.study.extra":
             monkeypatch.delitem(sys.modules, name)
-    assert called(["study"], capsys) == (
+    assert on_the_terminal(["study"], capsys) == (
         1,
         "",
         'noisegate: noisegate.study needs rich. Install it with: pip install "noisegate[study]"\n',
@@ -177,35 +277,55 @@ def test_a_missing_package_is_one_sentence(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (ng.NoisegateError("it failed"), 1, "it failed"),
+        (ng.NoisegateError("it failed."), 1, "it failed."),
+        (ng.InvalidType("it was wrong."), 2, "it was wrong."),
         (OSError(28, "No space left on device"), 1, "[Errno 28] No space left on device"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            OSError(28, "No space left on device", "/full/place"),
+            1,
+            "[Errno 28] No space left on device: '/full/place'",
+        ),
+        (
+            KeyboardInterrupt(),
+            130,
+            "interrupted. What has finished is saved: go on with --resume.",
+        ),
+        (ZeroDivisionError("by zero"), 1, "unexpected ZeroDivisionError: by zero"),
+        (RuntimeError("one\n  two\nthree"), 1, "unexpected RuntimeError: one two three"),
+        (AssertionError(), 1, "unexpected AssertionError"),
+        (MemoryError(), 1, "unexpected MemoryError"),
     ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
-def test_work_that_fails(error, code, sentence, monkeypatch, tmp_path, capsys):
-    def fails(*_):
+def test_work_that_fails(error, code, sentence, monkeypatch, capsys):
+    def fails(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(main, "execute_all", fails)
-    found = called(["study", *SMALL, "--out", str(tmp_path)], capsys)
-    assert found == (code, "", f"noisegate: {sentence}\n")
+    found, out, err = on_the_terminal(["study", *SMALL, "--out", "o"], capsys)
+    assert (found, out) == (code, "")
+    assert err.startswith(f"noisegate: {sentence}")
+    assert err.count("\n") == 1, "one line"
+    if sentence.startswith("unexpected"):
+        assert err.endswith(" See where with --debug.\n")
+    else:
+        assert err == f"noisegate: {sentence}\n"
+    assert cli.main(["study", *SMALL, "--out", "p", "--debug"]) == code
+    assert "in fails" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [3, 4, 5, 7])
-def test_an_interrupted_study_ends_with_its_processes(seconds, tmp_path):
-    # A shell's background jobs ignore Ctrl-C, and would hand that down to the study.
-    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    program = f"{listen}\nimport sys; from noisegate import cli; sys.exit(cli.main())"
-    study = subprocess.Popen(
-        [sys.executable, "-c", program, "study", "--out", tmp_path],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    time.sleep(seconds)
-    study.send_signal(signal.SIGINT)
-    # Workers hold these pipes too: that they end here shows that the workers have ended.
-    assert study.communicate(timeout=30) == ("", "noisegate: interrupted\n")
-    assert study.returncode == 130
+@pytest.mark.parametrize("command", [["info"], ["info", "--json"], ["sites", "mlp"]])
+def test_who_stops_reading_gets_no_words(command, tmp_path):
+    process = started(*command, folder=tmp_path)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    code, _, err = ended(process)
+    assert (code, err) == (1, "")
+
+
+def test_progress_is_quiet_where_nobody_watches(tmp_path):
+    process = started("study", *SMALL, "--out", "o", "--json", folder=tmp_path)
+    code, out, err = ended(process)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["execution"]["jobs"] == 1

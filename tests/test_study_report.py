@@ -1,72 +1,70 @@
-"""What a study shows: in a terminal, in its pictures, in its report."""
+"""The report: its order, what it says, and that it needs nothing else."""
 
-import ast
-import io
-import json
-import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from html import escape, unescape
 from html.parser import HTMLParser
 
-import matplotlib.image
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 import noisegate as ng
-from noisegate.study import Study, progress, run, save, tables
+from _study_shown import (
+    FILE,
+    LONG,
+    NASTY,
+    digits,
+    lost,
+    one_recipe,
+    prices,
+    shown,
+    tuned,
+    with_seeds,
+)
+from noisegate.study import plots, wording
+from noisegate.study.report import html
+from noisegate.study.results import Placed, Study
 
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return run(seeds=2, epochs=2, jobs=1, progress=False)
+    return digits()
 
 
 @pytest.fixture(scope="module")
-def page(study, tmp_path_factory) -> str:
-    return save(study, tmp_path_factory.mktemp("study")).read_text(encoding="utf-8")
+def small() -> Study:
+    return one_recipe()
 
 
-def test_what_a_terminal_shows(study, tmp_path):
-    text = io.StringIO()
-    tables.show(study, tmp_path / "report.html", Console(file=text, width=80))
-    lines = text.getvalue().splitlines()
-    end = lines.index(f"Report: {tmp_path / 'report.html'}")
-    assert lines[end + 1] == study.sentence
-    assert ast.parse("\n".join(line.strip() for line in lines[end + 3 :]))
-    table = "\n".join(lines[:end])
-    assert max(map(len, lines[:end])) <= 80
-    for row in study.table:
-        for cell in tables.cells(row):
-            assert cell in table
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory) -> Study:
+    return prices(tmp_path_factory.mktemp("prices"))
 
 
-def test_progress_is_quiet_where_nobody_watches(study):
-    for terminal in (False, True):
-        text = io.StringIO()
-        console = Console(file=text, force_terminal=terminal, width=80)
-        with progress.counted_runs(2, enabled=True, console=console) as finished:
-            finished(study.runs[0])
-        assert ("mlp none seed 0" in text.getvalue()) == terminal
-        assert ("1/2" in text.getvalue()) == terminal
-        assert terminal or not text.getvalue()
+@pytest.fixture(scope="module")
+def page(study) -> str:
+    return html(study)
 
 
-# Files --------------------------------------------------------------------------------------
+# The report ---------------------------------------------------------------------------------
 
 
 class Page(HTMLParser):
-    """Collects what a page asks for, and checks that its tags are closed."""
+    """Collects what a page asks for and says, and checks that its tags are closed."""
 
     VOID = frozenset({"meta", "link", "img", "br"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.links: list[str] = []
+        self.headings: list[str] = []
+        self.text = ""
         self.open: list[str] = []
         self.feed(text)
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
+        assert tag != "script"
         self.links += [value for name, value in attrs if name in ("src", "href", "srcset")]
         if tag not in self.VOID:
             self.open.append(tag)
@@ -74,50 +72,146 @@ class Page(HTMLParser):
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
+    def handle_data(self, data):
+        self.text += data
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+SECTIONS = [
+    "On the test split",
+    "On the MLP: validation",
+    "On the CNN: validation",
+    "Open questions",
+    "What each recipe does",
+    "How to read this",
+    "Try it on your own model",
+    "How this was made",
+    "Every run, at its best epoch",
+]
+
 
 def test_the_report_needs_nothing_else(page):
     found = Page(page)
-    assert len(found.links) == 1 + 2 * 4
+    # The icon; five panels for each model; each mask once: input, hidden, Gaussian, two spatial.
+    assert len(found.links) == 1 + 2 * 5 + 2 + 1 + 1 + 1 + 2
     assert all(link.startswith("data:") for link in found.links)
-    assert "@import" not in page
-    assert "url(" not in page
+    for reference in ("http://", "https://", "@import", "url("):
+        assert reference not in page
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
 
 
+def test_the_report_has_its_sections_in_order(study, regression, page):
+    assert Page(page).headings == SECTIONS
+    assert page.index(escape(study.sentence)) < page.index("<h2>")
+    assert Page(html(tuned(regression))).headings == [
+        *SECTIONS[:2],
+        *SECTIONS[3:5],
+        "Whether its doubt can be trusted",
+        "What the search found",
+        *SECTIONS[5:7],
+        "Recipe files",
+        *SECTIONS[7:],
+    ]
+
+
 def test_the_report_says_what_was_done(study, page):
-    assert page.index(study.sentence) < page.index("<table>")
-    assert study.settings.command() in page
+    said = Page(page).text
+    assert study.settings.command() in said
+    assert study.snippet in said
+    assert "conv2:out" in said
+    assert "chosen on the validation rows themselves" in said
+    for sentence in wording.scored_sentences(study):
+        assert sentence in said
     for one in study.runs:
-        assert f"{one.history.best.validation_loss:.4f}" in page
-    assert "conv2:out" in page
-    assert "chosen on the validation rows themselves" in page
-    assert "not corrected for the number of recipes" in page
+        assert f"{one.model} {one.recipe} seed {one.seed}" in said
+        if one.seed == 0:
+            assert one.matched.rstrip() in said or one.recipe == "none"
     for text in (torch.__version__, np.__version__, ng.__version__):
         assert f"<td>{text}</td>" in page
 
 
-def test_the_pictures_open_and_are_not_blank(study, tmp_path):
-    save(study, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "report.html",
-        "study.json",
-        "study.png",
-        "study.svg",
-    }
-    pixels = matplotlib.image.imread(tmp_path / "study.png")
-    height, width, _ = pixels.shape
-    assert width > 1000
-    # Each quarter of the picture has ink, and most of it is paper.
-    for rows in (slice(None, height // 2), slice(height // 2, None)):
-        for columns in (slice(None, width // 2), slice(width // 2, None)):
-            ink = (pixels[rows, columns, :3] < 0.5).any(axis=-1).mean()
-            assert 0.005 < ink < 0.3
-    assert ElementTree.parse(tmp_path / "study.svg").getroot().tag.endswith("svg")
-    assert json.loads((tmp_path / "study.json").read_text("utf-8")) == json.loads(study.to_json())
+def test_the_report_has_every_number_of_the_tables(study, page):
+    text = Page(page).text.replace("\u00a0", " ")
+    for model in study.models:
+        rows = [row for row in study.table if row.model == model]
+        for cells in wording.estimates(study.settings.task, rows):
+            assert all(cell in text for cell in cells)
+        for row in rows[1:]:
+            assert f'class="{row.loss_difference.verdict}"' in page
+            assert f"<span>{row.loss_difference.verdict}</span>" in page
 
 
-def test_the_pictures_are_the_same_twice(study, tmp_path):
-    for folder in ("a", "b"):
-        save(study, tmp_path / folder)
-    for name in ("study.png", "study.svg", "report.html"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+def test_names_of_users_are_escaped(regression):
+    notes = (*regression.settings.notes, f"column {NASTY} is ignored")
+    nasty = replace(
+        tuned(regression),
+        settings=replace(regression.settings, notes=notes, facts=_with_name(regression)),
+    )
+    text = html(nasty)
+    assert "<b>&" not in text
+    said = Page(text).text
+    assert said.count(NASTY) >= 4  # the title, a heading, an input, a note
+    assert "<mine>.yaml" in said
+    assert FILE in said
+
+
+def _with_name(study: Study) -> dict:
+    return {**study.settings.facts, "data": {**study.settings.facts["data"], "name": NASTY}}
+
+
+def test_the_report_of_a_regression_has_its_units(regression):
+    text = html(regression)
+    assert "validation RMSE" in text
+    assert "validation mean absolute error" in text
+    assert "error, %" not in Page(text).text
+    assert "cross-entropy" not in Page(text).text
+    assert LONG in text
+
+
+@pytest.mark.parametrize(("seeds", "marked"), [(10, False), (11, True)])
+def test_many_splits_are_marked_as_optimistic(small, seeds, marked):
+    text = html(with_seeds(small, seeds))
+    assert ("<small>optimistic</small>" in text) == marked
+    assert "Nadeau and Bengio&#x27;s corrected interval" in text
+
+
+def test_a_test_split_scored_again_is_told(small):
+    twice = replace(small, execution=replace(small.execution, scored={"mlp": 2}))
+    told = "The test split of this folder has been scored 2 times for this model"
+    assert told in html(twice)
+    assert any(told in line for line in shown(twice))
+    assert html(twice).count("has been scored") == 1
+    assert "has been scored" not in html(small)
+
+
+def test_losses_that_are_not_finite_are_told(small):
+    text = html(lost(small))
+    assert "not finite" in text
+    assert "no verdict" in text
+    assert plots.overview(lost(small), "png")[1:4] == b"PNG"
+    assert any("not finite" in line for line in shown(lost(small)))
+
+
+def test_no_more_masks_than_can_be_read(small):
+    kind = ng.Dropout(0.5)
+    many = tuple(Placed(f"layer{i}:out", kind, (8, 3, 64, 64)) for i in range(8))
+    wide = replace(small, placed={**small.placed, ("mlp", "hidden"): (*many, many[0])})
+    text = html(wide)
+    pictures = Page(text).links[1:]
+    assert len(pictures) == 5 + 6
+    assert "And 2 more sites." in text
+    assert "drawn on (2, 3, 16, 16)" in text
+    assert max(map(len, pictures)) < 4 / 3 * 200_000
+
+
+def test_what_a_search_found(small):
+    said = unescape(Page(html(tuned(small))).text)
+    assert (
+        "16 trials on the MLP: 14 finished, 1 given up early, since worse than the median" in said
+    )
+    assert "{'hid*:out': 0.6, 'in:out': ng.GaussianNoise(sigma=0.25)}" in said
+    assert "The best 10 of 16 trials" in said
+    assert said.index("trial 5") < said.index("trial 4") < said.index("trial 0")
+    assert "trial 10" not in said
+    assert "noisegate study --5" in said

@@ -31,7 +31,7 @@ MODEL, RECIPE = "mlp", "hidden"
 def main() -> None:
     """Draw all three."""
     save(one_digit(), "by_hand")
-    found = study.run(MODEL, RECIPE, jobs=1)
+    found = study.run(MODEL, RECIPE, source=study.Source(validation_share=0.5), jobs=1)
     save(curves(found, "training loss", "validation loss"), "by_hand_loss")
     save(curves(found, "validation error"), "by_hand_error")
     print(found.settings.command(), found.sentence, sep="\n")
@@ -55,7 +55,7 @@ def curves(found: study.Study, *titles: str) -> Figure:
         for ax, title in zip(grid, titles, strict=True):
             plots.PANELS[title](ax, found, MODEL)
             ax.set_title(title, loc="left", fontsize=9)
-        labels = [study.RECIPES[name].label for name in found.settings.recipes[MODEL]]
+        labels = [recipe.label for recipe in found.settings.recipes[MODEL]]
         made.legend(grid[0].get_lines(), labels, loc="outside lower center", ncols=2, frameon=False)
         return made
 

@@ -2,24 +2,30 @@
 
 import argparse
 import sys
-from pathlib import Path
+
+from .arguments import add_doubt, add_jobs, add_rows, add_training, source
 
 __all__ = ["add"]
 
-MODELS = {"mlp": ("mlp",), "cnn": ("cnn",), "both": ("mlp", "cnn")}
-
 DESCRIPTION = """\
-Train a network on handwritten digits with several noise recipes, on the same splits,
-initial weights and batch orders, and show what each recipe did: a table, a sentence,
-curves (PNG, SVG), a report (HTML) and every number (JSON).
+Train a network on your data with several noise recipes, on the same splits, initial
+weights and batch orders, and show what each recipe did: a table, a sentence, a report
+(HTML), curves (PNG, SVG) and every number (JSON). The recipe that validation chooses is
+scored once on test rows that nothing has seen before.
 
-Recipes: none, hidden, input-hidden, gaussian; on the CNN spatial too.
+A recipe is NAME=RULES, with rules as in noisegate.inject; a file .yaml or .toml; or one of
+none, hidden, input-hidden, gaussian, and on the CNN spatial. Left out: all that fit.
+
+A model is mlp (hid1, hid2, out), cnn (conv1, conv2, hid1, out), or module:function, called
+with the shape of one input and the number of outputs; the current folder is importable.
 """
 
 EPILOG = """\
 Examples:
   noisegate study
   noisegate study --model mlp --recipe gaussian --seeds 3 --epochs 20
+  noisegate study --data patients.csv --target outcome --split clinic --uncertainty
+  noisegate study --data x.npz --target y --model nets:make --recipe 'mine=hid*:out=0.5'
 """
 
 
@@ -32,46 +38,47 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", choices=MODELS, default="both", help="default: %(default)s")
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        action="extend",
+        metavar="MODEL",
+        help="mlp, cnn, or module:function; default: mlp, and cnn too on the digits",
+    )
     parser.add_argument(
         "--recipe",
         nargs="+",
         action="extend",
-        metavar="NAME",
-        help="recipes to compare with `none`; default: all",
+        metavar="RECIPE",
+        help="recipes to compare with `none`: names, NAME=RULES, files; default: all that fit",
     )
-    parser.add_argument("--seeds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument(
-        "--epochs", type=int, default=60, help="the budget of each run; default: %(default)s"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=2, help="processes of one thread each; default: %(default)s"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("noisegate-study"),
-        metavar="DIR",
-        help="folder for the report, the pictures and the numbers; default: %(default)s",
-    )
-    parser.add_argument("--json", action="store_true", help="print the numbers, not the tables")
+    add_rows(parser)
+    add_training(parser, seeds=5)
+    add_doubt(parser)
+    add_jobs(parser, jobs=2, out="noisegate-study")
     parser.set_defaults(execute=execute)
 
 
-def execute(arguments: argparse.Namespace) -> None:
+def execute(parsed: argparse.Namespace) -> None:
     """Run the study and print what it found."""
     # Imported here, so that `noisegate --help` does not wait for torch.
     from noisegate.study import run, tables
 
     found = run(
-        MODELS[arguments.model],
-        arguments.recipe,
-        seeds=arguments.seeds,
-        epochs=arguments.epochs,
-        out=arguments.out,
-        jobs=arguments.jobs,
+        parsed.model,
+        parsed.recipe,
+        source=source(parsed),
+        seeds=parsed.seeds,
+        epochs=parsed.epochs,
+        batch_size=parsed.batch_size,
+        learning_rate=parsed.learning_rate,
+        uncertainty=parsed.uncertainty,
+        ood=parsed.ood,
+        out=parsed.out,
+        resume=parsed.resume,
+        jobs=parsed.jobs,
     )
-    if arguments.json:
+    if parsed.json:
         sys.stdout.write(found.to_json())
     else:
-        tables.show(found, arguments.out / "report.html")
+        tables.show(found, parsed.out / "report.html")

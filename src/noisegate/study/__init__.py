@@ -12,6 +12,7 @@ require_extra()
 from .main import run, save
 from .recipes import RECIPES, Recipe
 from .results import Settings, Study
+from .sources import Source
 from .stats import Row
 
-__all__ = ["RECIPES", "Recipe", "Row", "Settings", "Study", "run", "save"]
+__all__ = ["RECIPES", "Recipe", "Row", "Settings", "Source", "Study", "run", "save"]

@@ -1,179 +1,189 @@
-"""One run is (model, recipe, seed); many runs go to processes of one thread each."""
+"""One run is (model, recipe, seed): trained on its training rows, judged on its validation rows."""
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import noisegate as ng
-from noisegate.core.errors import NoisegateError
-from noisegate.nets import History, fit, misclassified
+from noisegate.nets import Epoch, History, fit
 
-from . import messages
-from .data import Data, derived_seed, split
-from .models import MODELS
-from .recipes import RECIPES
+from .data import Dataset, Encoder, derived_seed, drawn, input_shape
+from .models import Model
+from .recipes import Recipe
 
-__all__ = ["BATCH_SIZE", "LEARNING_RATE", "Job", "Run", "execute", "execute_all"]
+__all__ = [
+    "OPTIMIZER",
+    "Job",
+    "Parts",
+    "Run",
+    "Setup",
+    "Trained",
+    "execute",
+    "parts_of",
+    "restored",
+]
 
-# Ten equal batches an epoch. The rate was chosen by the loss without noise, on both models.
-BATCH_SIZE = 100
-LEARNING_RATE = 2e-3
+OPTIMIZER = "Adam"
+# A tenth of the training rows, within these: ten steps an epoch are enough to follow a curve.
+BATCHES, SMALLEST, LARGEST = 10, 16, 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """What all runs of a study share: the rows to learn from, and how. No test row is among them.
+
+    `batch_size` None is a tenth of the training rows, at least 16 and at most 128.
+    """
+
+    data: Dataset
+    epochs: int
+    batch_size: int | None
+    learning_rate: float
+    validation_share: float
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to train: a model's name, a recipe's name, a seed, a budget of epochs."""
+    """What to train."""
 
-    model: str
-    recipe: str
+    model: Model
+    recipe: Recipe
     seed: int
-    epochs: int
+
+    def __str__(self) -> str:
+        return f"{self.model.name} {self.recipe.name} seed {self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of a job.
+    """What came of a job, in the target's unit.
 
     `split` and `initial_weights` are digests: equal for every recipe of a model and seed.
-    `matched` is the report of the injection; `seconds` the time the run took.
+    `matched` is the report of the injection; `seconds` is the time that the run took.
     """
 
-    job: Job
+    model: str
+    recipe: str
+    seed: int
     history: History
     split: str
     initial_weights: str
     matched: str
+    train_rows: int
+    validation_rows: int
+    batch_size: int
     seconds: float
 
 
-def execute(job: Job, data: Data) -> Run:
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The rows of one seed: what trains, what validates, and the encoder made of the first."""
+
+    encoder: Encoder
+    train: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A run and the weights of its best epoch."""
+
+    run: Run
+    weights: Mapping[str, Any]
+
+
+def parts_of(setup: Setup, seed: int) -> Parts:
+    """Return the split of a seed: the same for every model and recipe."""
+    data = setup.data
+    train, validation = drawn(data, setup.validation_share, seed, "split")
+    encoder = Encoder.fit(data, train)
+    rows = np.concatenate([train, [-1], validation]).astype("<i8")
+    digest = blake2b(rows.tobytes(), digest_size=8).hexdigest()
+    train_rows, validation_rows = (
+        _encoded(encoder, data.take(part)) for part in (train, validation)
+    )
+    return Parts(encoder, train_rows, validation_rows, digest)
+
+
+def execute(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None = None) -> Trained:
     """Train one model with one recipe; seed, and nothing else, decides split, start and order."""
     began = time.perf_counter()
-    parts = split(data, job.seed)
-    model = _initial_model(job)
+    task, parts = setup.data.task, parts_of(setup, job.seed)
+    model = _initial(job, setup.data)
     initial_weights = _digest(model)
-    rules = RECIPES[job.recipe].rules
-    noise = ng.inject(model, dict(rules), seed=job.seed) if rules else None
+    rules = dict(job.recipe.rules)
+    noise = ng.inject(model, rules, seed=job.seed) if rules else None
+    count = len(parts.train[1])
+    batch_size = setup.batch_size or _batch_size(count)
     history = fit(
         model,
-        nn.functional.cross_entropy,
+        task.loss,
         parts.train,
         parts.validation,
-        epochs=job.epochs,
-        batch_size=BATCH_SIZE,
-        optimizer=torch.optim.Adam(model.parameters(), lr=LEARNING_RATE),
+        epochs=setup.epochs,
+        batch_size=batch_size,
+        optimizer=torch.optim.Adam(model.parameters(), lr=setup.learning_rate),
         order_seed=derived_seed(job.seed, "order"),
-        error=misclassified,
+        error=task.error,
+        on_epoch=on_epoch,
     )
-    matched = noise.report() if noise is not None else "no rules"
-    seconds = time.perf_counter() - began
-    return Run(job, history, parts.digest, initial_weights, matched, seconds)
+    matched = str(noise.report()) if noise is not None else "no rules"
+    if noise is not None:
+        noise.remove()
+    run = Run(
+        job.model.name,
+        job.recipe.name,
+        job.seed,
+        task.in_units(history, parts.encoder.scale),
+        parts.digest,
+        initial_weights,
+        matched,
+        count,
+        len(parts.validation[1]),
+        batch_size,
+        time.perf_counter() - began,
+    )
+    return Trained(run, model.state_dict())
 
 
-def execute_all(
-    jobs: Sequence[Job], data: Data, processes: int, on_run: Callable[[Run], None]
-) -> tuple[Run, ...]:
-    """Execute every job and return the runs in the order of `jobs`, whatever ended first.
+def restored(job: Job, setup: Setup, weights: Mapping[str, Any]) -> nn.Module:
+    """Return the model of a run as it was trained, in evaluation and without noise."""
+    model = _initial(job, setup.data)
+    model.load_state_dict(weights)
+    return model.eval()
 
-    Every run has one thread, in this process (``processes=1``) as in others, since sums over
-    threads are rounded otherwise.
+
+def _batch_size(rows: int) -> int:
+    """Return a tenth of the rows, within bounds, that leaves no single row for the last batch.
+
+    Batch normalisation can do nothing with it.
     """
-    if processes == 1:
-        with _one_thread():
-            return tuple(_reported(execute(job, data), on_run) for job in jobs)
-    with _workers(processes) as pool:
-        with _interrupts_held():
-            # The data go with each job: a start would wait for ever to hand over as much to a
-            # process that ends at once.
-            futures = [pool.submit(execute, job, data) for job in jobs]
-        for future in as_completed(futures):
-            on_run(future.result())
-        return tuple(future.result() for future in futures)
+    size = min(max(rows // BATCHES, SMALLEST), LARGEST)
+    return size + (rows % size == 1)
 
 
-@contextmanager
-def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool whose processes end at once if the work is interrupted or fails."""
-    # Not fork: a forked child of a process that has used torch's threads can hang.
-    context = multiprocessing.get_context("spawn")
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(processes, context, _start_worker)
-    try:
-        yield pool
-    except BaseException as error:
-        for worker in multiprocessing.active_children():
-            if worker not in others:
-                worker.kill()
-        pool.shutdown(cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            raise NoisegateError(messages.needs_main_guard()) from None
-        raise
-    pool.shutdown()
+def _encoded(encoder: Encoder, data: Dataset) -> tuple[Tensor, Tensor]:
+    return encoder.inputs(data), encoder.targets(data)
 
 
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back while processes start; they inherit that for their whole life.
-
-    Ctrl-C reaches every process of a terminal; the parent answers it, and ends its workers.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent has ended: a killed parent cannot say goodbye."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _reported(run: Run, on_run: Callable[[Run], None]) -> Run:
-    on_run(run)
-    return run
-
-
-def _initial_model(job: Job) -> nn.Module:
+def _initial(job: Job, data: Dataset) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(job.seed, "weights"))
-        return MODELS[job.model]()
+        return job.model.make(input_shape(data), data.task.outputs)
 
 
 def _digest(model: nn.Module) -> str:
     digest = blake2b(digest_size=8)
     for weights in model.state_dict().values():
-        digest.update(weights.numpy().tobytes())
+        if isinstance(weights, Tensor):  # a module may add what it likes
+            digest.update(
+                weights.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+            )
     return digest.hexdigest()

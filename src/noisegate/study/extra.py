@@ -16,6 +16,7 @@ PACKAGES = {
     "scipy": "scipy",
     "matplotlib": "matplotlib",
     "rich": "rich",
+    "yaml": "pyyaml",
 }
 
 

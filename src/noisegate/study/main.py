@@ -1,56 +1,84 @@
-"""The study from its settings to its result."""
+"""The study from its call to its result."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from noisegate.core.errors import InvalidValue
+from .experiment import Job, Run
+from .files import made, write
+from .planning import Given, Planned, check_count, planned
+from .pool import Board, execute_all
+from .progress import counted
+from .recipes import Recipe
+from .results import Execution, Study
+from .sources import DIGITS, Source
+from .store import Store
+from .testing import Tested, chosen, doubted, tested
+from .uncertainty import Uncertainty
 
-from . import messages
-from .data import digits
-from .experiment import Job, execute_all
-from .models import MODELS
-from .progress import counted_runs
-from .recipes import chosen_recipes
-from .results import Execution, Settings, Study
-
-__all__ = ["run", "save"]
+__all__ = ["kept", "run", "save", "studied"]
 
 
 def run(
-    models: str | Sequence[str] = ("mlp", "cnn"),
-    recipes: str | Sequence[str] | None = None,
+    models: str | Sequence[str] | None = None,
+    recipes: str | Recipe | Iterable[str | Recipe] | None = None,
     *,
+    source: Source = DIGITS,
     seeds: int = 5,
     epochs: int = 60,
+    batch_size: int | None = None,
+    learning_rate: float = 2e-3,
+    uncertainty: bool = False,
+    ood: str | Path | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     jobs: int = 2,
     progress: bool = True,
 ) -> Study:
-    """Train each model with each recipe on scikit-learn's digits, over several seeds.
+    """Train each model with each recipe over several seeds, and test what validation has chosen.
 
-    1,000 digits train and 797 validate. Seed s decides split, initial weights and order of
-    batches, the same for every recipe; noise is drawn from the same seed by `noisegate.inject`.
-    The numbers depend on the arguments only, not on `jobs`.
+    Seed s decides the split into training and validation rows, the initial weights and the order
+    of batches, the same for every recipe; noise is drawn from the same seed by
+    `noisegate.inject`. Each run is judged at its best validation loss. Then no noise and the
+    recipe of the lowest mean validation loss are scored on the test rows, which nothing has seen
+    before. The numbers depend on the arguments only, not on `jobs`, nor on interruptions.
 
     Parameters
     ----------
-    models : str or sequence of str
-        Of `mlp` (64-256-256-10) and `cnn` (two convolutions, one hidden layer).
-    recipes : str or sequence of str, optional
-        Names of `RECIPES`; `none`, with which all are compared, is always trained. All if None.
+    models : str or sequence of str, optional
+        `mlp`, `cnn`, or `module:function`, which is called with the shape of one input and the
+        number of outputs and returns an `nn.Module`. By default `mlp`, and `cnn` on the digits.
+    recipes : str, Recipe, or several of them, optional
+        Names of `RECIPES`, texts ``NAME=RULES``, files .yaml or .toml; `none`, with which all are
+        compared, is always trained. All built-in ones that fit the model if None.
+    source : Source
+        The rows; scikit-learn's digits by default.
     seeds : int
         Seeds 0 to ``seeds - 1``; at least 2, since an interval needs two.
     epochs : int
-        The budget of each run, at least 1; each is judged at its best validation loss.
+        The budget of each run, at least 1.
+    batch_size : int, optional
+        Rows of a step; a tenth of the training rows if None, at least 16 and at most 128.
+    learning_rate : float
+        Of Adam; above 0.
+    uncertainty : bool
+        Measure on the test rows how far predictions with noise know their doubt.
+    ood : path, optional
+        A file of inputs that are not of the data, for that; test rows with their columns
+        shuffled if None.
     out : path, optional
-        Folder for report.html, study.json, study.png and study.svg; nothing is written if None.
+        Folder for report.html, study.json, study.png, study.svg and the runs; nothing is kept if
+        None.
+    resume : bool
+        Go on with the runs that `out` has; without it, a folder with runs is refused.
     jobs : int
         Processes, of one thread each. With 1, runs take place in this process; with more, a
         script must call `run` below ``if __name__ == "__main__":``.
     progress : bool
-        Show a progress bar, if the error stream is a terminal.
+        Show progress bars, if the error stream is a terminal.
 
     Returns
     -------
@@ -59,74 +87,119 @@ def run(
 
     Raises
     ------
-    InvalidValue
-        If a model or recipe is unknown, a count too small, or `out` cannot be written.
+    InvalidValue, InvalidType
+        If the call is wrong: a file, a column, a recipe, a number, a folder.
+    NoisegateError
+        If a run fails or cannot be kept; those that have finished are kept.
     MissingExtra
         On import, if a package of the extra `study` is not installed.
     """
-    settings = _settings(
-        _names(models), None if recipes is None else _names(recipes), seeds, epochs
+    check_count("jobs", 1, jobs, "1 is this process.")
+    names = (models,) if isinstance(models, str) else models
+    given = Given(
+        None if names is None else tuple(names),
+        source,
+        seeds,
+        epochs,
+        batch_size,
+        learning_rate,
+        uncertainty,
+        ood,
     )
-    _check_count("jobs", 1, jobs, "1 is this process.")
     if out is not None:
-        # Before the work, not after it.
-        _make_folder(Path(out))
-    began = time.perf_counter()
-    todo = [
-        Job(model, recipe, seed, epochs)
-        # Seeds outermost: long and short runs then alternate, and the time left is right.
-        for seed in range(seeds)
-        for model, names in settings.recipes.items()
-        for recipe in names
-    ]
-    with counted_runs(len(todo), enabled=progress) as on_run:
-        runs = execute_all(todo, digits(), min(jobs, len(todo)), on_run)
-    finished = datetime.now(UTC).isoformat(timespec="seconds")
-    study = Study(settings, runs, Execution(jobs, round(time.perf_counter() - began, 1), finished))
+        made(Path(out))  # before the work, not after it
+    several = [recipes] if isinstance(recipes, str | Recipe) else recipes
+    plan = planned(given, several)
+    with kept(plan, out, resume=resume) as store:
+        study = studied(plan, store, jobs=jobs, progress=progress)
     if out is not None:
         save(study, out)
     return study
 
 
-def save(study: Study, folder: str | Path) -> Path:
-    """Write report.html, study.json, study.png and study.svg; return the report's path."""
-    # matplotlib takes a second to import, and is needed only here.
-    from . import plots, report
+@contextmanager
+def kept(plan: Planned, out: str | Path | None, *, resume: bool) -> Iterator[Store]:
+    """Yield where the runs of a plan are kept: in a folder, or for as long as this lasts."""
+    with TemporaryDirectory(prefix="noisegate-") as folder:
+        store = Store(Path(folder if out is None else out) / "runs", plan.settings.identity())
+        store.begin(resume=resume)
+        yield store
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "study.json").write_text(study.to_json(), encoding="utf-8")
-    (folder / "study.png").write_bytes(plots.overview(study, "png"))
-    (folder / "study.svg").write_bytes(plots.overview(study, "svg"))
+
+def save(study: Study, folder: str | Path) -> Path:
+    """Write report.html, study.json, study.png and study.svg, and return the report's path.
+
+    Of a search there are tuning.png and tuning.svg too.
+    """
+    # matplotlib takes a second to import, and is needed only here.
+    from . import plots, plots_of_tuning, report
+
+    folder = made(Path(folder))
+    write(folder / "study.json", study.to_json())
+    for format in ("png", "svg"):
+        write(folder / f"study.{format}", plots.overview(study, format))
+        if study.tuning is not None:
+            picture = plots_of_tuning.overview(study.tuning, study.settings.task, format)
+            write(folder / f"tuning.{format}", picture)
     path = folder / "report.html"
-    path.write_text(report.html(study), encoding="utf-8")
+    write(path, report.html(study))
     return path
 
 
-def _settings(
-    models: Sequence[str], recipes: Sequence[str] | None, seeds: int, epochs: int
-) -> Settings:
-    if not models:
-        raise InvalidValue(messages.no_model(MODELS))
-    for model in models:
-        if model not in MODELS:
-            raise InvalidValue(messages.unknown_model(model, MODELS))
-    _check_count("seeds", 2, seeds, "An interval needs at least two runs of each recipe.")
-    _check_count("epochs", 1, epochs, "60 is the default.")
-    return Settings("scikit-learn digits", 1797, chosen_recipes(models, recipes), seeds, epochs)
+def studied(plan: Planned, store: Store, *, jobs: int, progress: bool) -> Study:
+    """Execute what is planned and has not been kept yet, and score what it chooses on the test."""
+    began = time.perf_counter()
+    settings, setup = plan.settings, plan.setup
+    todo = [
+        Job(model, recipe, seed)
+        # Seeds outermost: long and short runs then alternate, and the time left is right.
+        for seed in range(settings.seeds)
+        for model in settings.models
+        for recipe in settings.recipes[model.name]
+    ]
+    board, finished = Board(jobs), list[Run]()
+    with counted(
+        len(todo),
+        "runs",
+        settings.epochs,
+        lambda: len(finished),
+        board.read,
+        lambda number: str(todo[number]),
+        enabled=progress,
+    ):
+        runs = execute_all(todo, setup, store, processes=jobs, board=board, on_run=finished.append)
+    tests, scored, doubts = _judged(plan, store, runs, progress)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    execution = Execution(jobs, round(time.perf_counter() - began, 1), now, scored)
+    return Study(settings, runs, plan.placed, tuple(tests), doubts, execution)
 
 
-def _names(names: str | Sequence[str]) -> Sequence[str]:
-    return (names,) if isinstance(names, str) else names
-
-
-def _check_count(name: str, least: int, value: int, why: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidValue(messages.not_a_count(name, least, value, why))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidValue(messages.cannot_write(folder, error.strerror or str(error))) from None
+def _judged(
+    plan: Planned, store: Store, runs: Sequence[Run], progress: bool
+) -> tuple[tuple[Tested, ...], dict[str, int], dict[str, Uncertainty]]:
+    """Score what each model's runs choose, and return how often that has been, and the doubt."""
+    settings, setup, rows = plan.settings, plan.setup, plan.rows
+    own = {model: [run for run in runs if run.model == model.name] for model in settings.models}
+    pairs = {model: chosen(settings.recipes[model.name], own[model]) for model in own}
+    each = settings.seeds * (2 if settings.uncertainty else 1)
+    total, scorings = each * sum(map(len, pairs.values())), list[Job]()
+    found: list[Tested] = []
+    scored: dict[str, int] = {}
+    doubts: dict[str, Uncertainty] = {}
+    with counted(total, "scorings", 1, lambda: len(scorings), dict, str, enabled=progress):
+        for model, pair in pairs.items():
+            one, scored[model.name] = tested(
+                model, pair, setup, rows.test, store, settings.seeds, scorings.append
+            )
+            found.append(one)
+            if settings.uncertainty:
+                doubts[model.name] = doubted(
+                    model,
+                    pair,
+                    setup,
+                    (rows.test, rows.strange),
+                    store,
+                    own[model],
+                    scorings.append,
+                )
+    return tuple(found), scored, doubts

@@ -1,16 +1,34 @@
-"""The study's two networks, and the layer helpers they share.
+"""The study's models: two built-in networks, and what a user's own function makes.
 
 A hidden layer is a single module that includes its activation, so that a site such as `hid1:out`
 is the activated output, and `hid*:out` matches each hidden layer once.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+import importlib
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from itertools import chain
+from math import prod
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parameter import is_lazy
 
-__all__ = ["MODELS", "ReluConv2d", "ReluLinear", "make_cnn", "make_mlp"]
+from noisegate.core.errors import InvalidType, InvalidValue
+
+from . import messages
+
+__all__ = ["BUILT_IN", "Model", "check", "error_in_a_line"]
 
 
 class ReluLinear(nn.Linear):
@@ -29,45 +47,286 @@ class ReluConv2d(nn.Conv2d):
         return functional.relu(super().forward(input))
 
 
-class _Mlp(nn.Module):
-    """64 pixels, two hidden layers of 256 units, 10 classes (logits)."""
+class Mlp(nn.Module):
+    """Inputs of any shape, flattened; two hidden layers of 256 units."""
 
-    def __init__(self) -> None:
+    def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:
         super().__init__()
-        self.hid1 = ReluLinear(64, 256)
+        self.hid1 = ReluLinear(prod(input_shape), 256)
         self.hid2 = ReluLinear(256, 256)
-        self.out = nn.Linear(256, 10)
+        self.out = nn.Linear(256, n_outputs)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the logits, shape (rows, 10)."""
-        return self.out(self.hid2(self.hid1(images.flatten(1))))  # type: ignore[no-any-return]
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs, shape (rows, n_outputs)."""
+        return self.out(self.hid2(self.hid1(x.flatten(1))))  # type: ignore[no-any-return]
 
 
-class _Cnn(nn.Module):
-    """Two convolutions (16, 32 channels), each pooled 2×2, 64 hidden units, 10 classes."""
+class Cnn(nn.Module):
+    """Images; two convolutions (16, 32 channels), each pooled 2×2, and 64 hidden units.
 
-    def __init__(self) -> None:
+    Raises
+    ------
+    InvalidValue
+        If the inputs are not (channels, height, width) or (height, width), of at least 4×4.
+    """
+
+    def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:
         super().__init__()
-        self.conv1 = ReluConv2d(1, 16, kernel_size=3, padding=1)
+        if len(input_shape) not in (2, 3) or min(input_shape[-2:]) < 4:
+            raise InvalidValue(messages.small_images(input_shape))
+        *channels, height, width = input_shape
+        self.conv1 = ReluConv2d(prod(channels), 16, kernel_size=3, padding=1)
         self.conv2 = ReluConv2d(16, 32, kernel_size=3, padding=1)
-        self.hid1 = ReluLinear(32 * 2 * 2, 64)
-        self.out = nn.Linear(64, 10)
+        self.hid1 = ReluLinear(32 * (height // 4) * (width // 4), 64)
+        self.out = nn.Linear(64, n_outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits, shape (rows, 10)."""
+        """Return the outputs, shape (rows, n_outputs)."""
+        if images.ndim == 3:
+            images = images.unsqueeze(1)
         maps = functional.max_pool2d(self.conv1(images), 2)
         maps = functional.max_pool2d(self.conv2(maps), 2)
         return self.out(self.hid1(maps.flatten(1)))  # type: ignore[no-any-return]
 
 
-def make_mlp() -> nn.Module:
-    """Return a new MLP for images of shape (rows, 1, 8, 8), initialised by torch's generator."""
-    return _Mlp()
+BUILT_IN: Mapping[str, Callable[[Sequence[int], int], nn.Module]] = MappingProxyType(
+    {"mlp": Mlp, "cnn": Cnn}
+)
+
+# A module may have signs in its name that no Python name has.
+_OWN = re.compile(r"[^\s:./\\]+(\.[^\s:./\\]+)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def make_cnn() -> nn.Module:
-    """Return a new CNN for images of shape (rows, 1, 8, 8), initialised by torch's generator."""
-    return _Cnn()
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by its name, which is all that another process needs to make it.
+
+    Parameters
+    ----------
+    name : str
+        `mlp`, `cnn`, or ``module:function``, which may have dots on both sides. The function is
+        called as ``function(input_shape, n_outputs)``.
+
+    Raises
+    ------
+    InvalidValue
+        If the name has no such form.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Check the form of the name; nothing is imported."""
+        if self.name not in BUILT_IN and not _OWN.fullmatch(self.name):
+            raise InvalidValue(messages.unknown_model(self.name, BUILT_IN))
+
+    def make(self, input_shape: Sequence[int], n_outputs: int) -> nn.Module:
+        """Return a new model, initialised by torch's generator.
+
+        Parameters
+        ----------
+        input_shape : sequence of int
+            The shape of one row.
+        n_outputs : int
+            The number of classes, or 1.
+
+        Raises
+        ------
+        InvalidType, InvalidValue
+            If there is no such function, if it raises, or returns something else.
+        """
+        shape = tuple(input_shape)
+        if self.name in BUILT_IN:
+            return BUILT_IN[self.name](shape, n_outputs)
+        function = self._function()
+        try:
+            made = function(shape, n_outputs)
+        except (Exception, SystemExit) as error:
+            said = error_in_a_line(error)
+            raise InvalidValue(
+                messages.function_raises(self.name, shape, n_outputs, said)
+            ) from error
+        if not isinstance(made, nn.Module):
+            raise InvalidType(messages.no_model_returned(self.name, made))
+        return made
+
+    @property
+    def source_digest(self) -> str:
+        """The digest of the file with the function; "" of built-in models.
+
+        It tells whether the file was changed, not whether what the file imports was.
+        """
+        if self.name in BUILT_IN:
+            return ""
+        function = self._function()
+        while isinstance(function, partial):
+            function = function.func
+        home = sys.modules.get(getattr(function, "__module__", None) or "")
+        file = getattr(home or _imported(self.name.partition(":")[0]), "__file__", None)
+        return blake2b(Path(file).read_bytes(), digest_size=8).hexdigest() if file else ""
+
+    def _function(self) -> Callable[..., Any]:
+        module, _, path = self.name.partition(":")
+        found: Any = _imported(module)
+        reached = ""
+        for name in path.split("."):
+            if not hasattr(found, name):
+                known = [f"{reached}{word}" for word in _own_names(found, module)]
+                file = _imported(module).__file__
+                where = None if file is None else _shown(file)
+                raise InvalidValue(messages.no_function(module, where, path, known))
+            found = getattr(found, name)
+            reached += f"{name}."
+        if isinstance(found, nn.Module):
+            raise InvalidType(messages.built_model(self.name, type(found).__name__))
+        if not callable(found):
+            raise InvalidType(messages.not_a_function(self.name, found))
+        return found  # type: ignore[no-any-return]
 
 
-MODELS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType({"mlp": make_mlp, "cnn": make_cnn})
+def check(model: Model, example: Tensor, n_outputs: int) -> None:
+    """Raise if a model cannot be trained on such data, or not again in the same way.
+
+    It is made twice and run on two rows, in evaluation and in training. Torch's generator is
+    left as it was.
+
+    Parameters
+    ----------
+    model : Model
+        Which model.
+    example : Tensor
+        Inputs, shape (rows, *input_shape), at least one row.
+    n_outputs : int
+        The number of classes, or 1.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        If a user's function is not to be had, fails, or returns what cannot be trained; if the
+        model refuses the data; if two calls under one seed give different weights.
+    """
+    rows = torch.cat([example, example])[:2]
+    with torch.random.fork_rng(devices=[]):
+        first, second = (_seeded(model, tuple(rows.shape[1:]), n_outputs) for _ in range(2))
+        _check_parameters(model.name, first)
+        _check_start(model.name, first, second)
+        _check_outputs(model.name, first.eval(), rows, n_outputs)
+        _check_outputs(model.name, second.train(), rows, n_outputs)
+
+
+def _seeded(model: Model, shape: Sequence[int], n_outputs: int) -> nn.Module:
+    torch.manual_seed(0)
+    return model.make(shape, n_outputs)
+
+
+def _check_parameters(name: str, made: nn.Module) -> None:
+    for module in made.modules():
+        own = chain(module.parameters(recurse=False), module.buffers(recurse=False))
+        if any(is_lazy(tensor) for tensor in own):
+            raise InvalidValue(messages.lazy_model(name, type(module).__name__))
+    if not any(parameter.requires_grad for parameter in made.parameters()):
+        raise InvalidValue(messages.frozen_model(name))
+
+
+def _check_start(name: str, first: nn.Module, second: nn.Module) -> None:
+    trained = ({id(p) for p in made.parameters() if p.requires_grad} for made in (first, second))
+    if set.intersection(*trained):
+        raise InvalidValue(messages.one_model_for_all(name))
+    mine, other = (
+        dict(chain(made.named_parameters(), made.named_buffers())) for made in (first, second)
+    )
+    for tensor in mine | other:
+        if tensor not in mine or tensor not in other or not _equal(mine[tensor], other[tensor]):
+            raise InvalidValue(messages.other_start(name, tensor))
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    """Return whether tensors have the same values; NaN is one."""
+    same = a.shape == b.shape and a.dtype == b.dtype
+    return same and bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _check_outputs(name: str, made: nn.Module, rows: Tensor, n_outputs: int) -> None:
+    expected, training = (2, n_outputs), made.training
+    try:
+        with torch.set_grad_enabled(training):
+            outputs: Any = made(rows)
+    except (Exception, SystemExit) as error:
+        said = error_in_a_line(error)
+        raise InvalidValue(
+            messages.model_refuses(name, tuple(rows.shape), training, said)
+        ) from error
+    if not isinstance(outputs, Tensor):
+        got = type(outputs).__name__
+        raise InvalidType(messages.wrong_output(name, expected, training, f"a {got}"))
+    shape, kind = tuple(outputs.shape), str(outputs.dtype).removeprefix("torch.")
+    if shape == (2,) and n_outputs == 1:
+        raise InvalidValue(messages.output_without_axis(name))
+    if shape != expected:
+        raise InvalidValue(messages.wrong_output(name, expected, training, f"shape {shape}"))
+    if not outputs.is_floating_point():
+        raise InvalidType(messages.wrong_output(name, expected, training, kind))
+
+
+# Code of a user's -----------------------------------------------------------------------------
+
+
+def _imported(module: str) -> ModuleType:
+    """Import a module of the current folder, or an installed one."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()  # the file may be new
+    try:
+        # A module may draw at import, and would do so under the seed of its first model only.
+        with torch.random.fork_rng(devices=[]):
+            return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing == module or module.startswith(f"{missing}."):
+            near = [path.stem for path in Path(here).glob("*.py")]
+            raise InvalidValue(messages.no_module(module, near)) from None
+        raise InvalidValue(messages.module_needs(module, missing)) from error
+    except (Exception, SystemExit) as error:
+        raise InvalidValue(messages.module_raises(module, error_in_a_line(error))) from error
+
+
+def _own_names(value: Any, module: str) -> list[str]:
+    """Return the names of what can be called of a module or a class, without what it imports."""
+    return [
+        name
+        for name, each in getattr(value, "__dict__", {}).items()
+        if not name.startswith("_") and getattr(each, "__module__", None) == module
+    ]
+
+
+# Folders of code that is not the user's.
+_LIBRARIES = (
+    *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+    str(Path(__file__).parents[1]),
+)
+
+
+def error_in_a_line(error: BaseException) -> str:
+    """Return an error in one line, with the last line of the user's own code that led to it."""
+    if isinstance(error, SyntaxError) and error.filename:
+        places, words = [(error.filename, error.lineno)], error.msg
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        places, words = [(frame.filename, frame.lineno) for frame in frames], str(error)
+    own = [f"{_shown(file)}:{line}" for file, line in places if _is_users(file)]
+    line = " ".join(words.split())
+    told = f"{type(error).__name__}: {line[:200]}{'…' * (len(line) > 200)}" if line else None
+    return (told or type(error).__name__).rstrip(".") + (f" ({own[-1]})" if own else "")
+
+
+def _is_users(file: str) -> bool:
+    return not file.startswith("<") and not any(
+        Path(file).is_relative_to(folder) for folder in _LIBRARIES
+    )
+
+
+def _shown(file: str) -> str:
+    """Return a file's path as it is seen from the current folder."""
+    path, here = Path(file), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

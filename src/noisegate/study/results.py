@@ -1,48 +1,112 @@
 """What a study found: its settings, its runs, and the numbers and sentences made of them."""
 
 import json
-import math
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+
+from noisegate.core.kind import Kind
 
 from . import sentences
-from .data import TRAIN_ROWS
-from .experiment import BATCH_SIZE, LEARNING_RATE, Run
-from .recipes import BASELINE, RECIPES, rules_source
-from .stats import LEVEL, Difference, Row, estimate, paired_difference
+from .data import Task
+from .experiment import OPTIMIZER, Run
+from .models import Model
+from .recipes import BASELINE, RECIPES, Recipe, rules_source, rules_text
+from .sources import Source
+from .stats import LEVEL, Difference, Row, adjusted, estimate, paired_difference
+from .store import FORMAT, without_nan
+from .testing import Tested
+from .uncertainty import Uncertainty
 from .versions import versions
 
-__all__ = ["Execution", "Settings", "Study"]
+__all__ = ["Execution", "Placed", "Settings", "Study"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A noise at a site, and the shape that a batch of a few rows has there."""
+
+    site: str
+    kind: Kind
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that decides the numbers; `recipes` are those of each model, `none` included."""
+    """Everything that decides the numbers; `recipes` are those of each model, `none` included.
 
-    data: str
-    rows: int
-    recipes: dict[str, tuple[str, ...]]
+    `facts` are of the data and its splits; `notes` are what the reading of them has to say;
+    `files` are the texts of the files that recipes came from.
+    """
+
+    source: Source
+    facts: Mapping[str, Any]
+    task: Task
+    notes: tuple[str, ...]
+    models: tuple[Model, ...]
+    recipes: Mapping[str, tuple[Recipe, ...]]
+    files: Mapping[str, str]
     seeds: int
     epochs: int
+    batch_size: int | None
+    learning_rate: float
+    uncertainty: bool = False
+    ood: str | Path | None = None
+
+    @property
+    def data(self) -> str:
+        """The name of the data."""
+        return str(self.facts["data"]["name"])
+
+    def recipe(self, model: str, name: str) -> Recipe:
+        """Return a recipe of a model by its name."""
+        return next(recipe for recipe in self.recipes[model] if recipe.name == name)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides every run but for its model, recipe and seed."""
+        return {
+            **self.facts,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "optimizer": OPTIMIZER,
+            "learning_rate": self.learning_rate,
+            "versions": versions(),
+        }
+
+    def arguments(self, recipes: Sequence[str], models: Sequence[str]) -> list[str]:
+        """Return the command line's arguments for some recipes on some models."""
+        words = self.source.arguments()
+        words += ["--model", *models]
+        words += [word for recipe in recipes for word in ("--recipe", recipe)]
+        words += ["--seeds", str(self.seeds), "--epochs", str(self.epochs)]
+        if self.batch_size is not None:
+            words += ["--batch-size", str(self.batch_size)]
+        words += ["--learning-rate", repr(self.learning_rate)]
+        words += ["--uncertainty"] if self.uncertainty else []
+        return words + (["--ood", str(self.ood)] if self.ood else [])
 
     def command(self) -> str:
         """Return the command that makes the study again."""
-        model = "both" if len(self.recipes) > 1 else next(iter(self.recipes))
-        named = {name: None for recipes in self.recipes.values() for name in recipes}
-        return (
-            f"noisegate study --model {model} --recipe {' '.join(named)} "
-            f"--seeds {self.seeds} --epochs {self.epochs}"
-        )
+        every = {recipe.name: recipe for recipes in self.recipes.values() for recipe in recipes}
+        named = [_argument(recipe) for recipe in every.values() if recipe.rules]
+        named = named or [BASELINE]
+        words = self.arguments(named, [model.name for model in self.models])
+        return shlex.join(["noisegate", "study", *words])
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What may differ between two equal studies: processes, seconds, the day."""
+    """What may differ between two equal studies: processes, seconds, the day, and scorings.
+
+    `scored` says how often the test split of this folder has been scored, for each model.
+    """
 
     jobs: int
     seconds: float
     finished: str
+    scored: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,44 +115,77 @@ class Study:
 
     settings: Settings
     runs: tuple[Run, ...]
+    placed: Mapping[tuple[str, str], tuple[Placed, ...]]
+    tests: tuple[Tested, ...]
+    uncertainty: Mapping[str, Uncertainty]
     execution: Execution
+    tuning: Any = None
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models, in order."""
+        """The names of the models, in order."""
         return tuple(self.settings.recipes)
 
     @property
     def table(self) -> tuple[Row, ...]:
         """One row for each model and recipe, in order."""
-        return tuple(
-            self._row(model, recipe)
-            for model, recipes in self.settings.recipes.items()
-            for recipe in recipes
-        )
+        return tuple(row for model in self.models for row in self._rows(model))
 
     @property
     def sentence(self) -> str:
         """Which recipe helped, by how much, how sure."""
-        return sentences.overall(self.table)
+        found = sentences.overall(self.table, self.settings.task, self.labels)
+        if self.tuning is None:
+            return found
+        trials = len(self.tuning.trials)
+        if not any(row.loss_difference for row in self.table):
+            return sentences.none_is_best(trials)
+        return f"{found} {sentences.best_of(trials)}"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What each recipe is called in a sentence."""
+        return {r.name: r.label for recipes in self.settings.recipes.values() for r in recipes}
 
     @property
     def snippet(self) -> str:
         """Python that puts the recipe to try first into the reader's own torch model."""
-        row = sentences.first_to_try(self.table)
-        recipe = RECIPES["hidden"] if row is None else RECIPES[row.recipe]
-        return sentences.snippet(rules_source(recipe.rules))
+        compared = [row for row in self.table if row.loss_difference is not None]
+        if not compared:
+            return sentences.snippet("{'hid*:out': 0.5}")
+        # The lowest mean, as validation chooses.
+        row = min(compared, key=lambda row: cast(Difference, row.loss_difference).mean)
+        return sentences.snippet(rules_source(self.settings.recipe(row.model, row.recipe).rules))
 
     def runs_of(self, model: str, recipe: str) -> list[Run]:
         """Return the runs of one recipe on one model, in the order of the seeds."""
-        return [run for run in self.runs if (run.job.model, run.job.recipe) == (model, recipe)]
+        return [run for run in self.runs if (run.model, run.recipe) == (model, recipe)]
 
-    def _row(self, model: str, recipe: str) -> Row:
+    def tested(self, model: str) -> Tested | None:
+        """Return what a model reached on the test split, if there was a recipe to choose."""
+        return next((tested for tested in self.tests if tested.model == model), None)
+
+    def _rows(self, model: str) -> list[Row]:
+        recipes = [recipe.name for recipe in self.settings.recipes[model]]
+        losses, errors = (
+            adjusted([self._difference(model, recipe, values) for recipe in recipes])
+            for values in (_losses, _errors)
+        )
+        return [self._row(model, *row) for row in zip(recipes, losses, errors, strict=True)]
+
+    def _difference(
+        self, model: str, recipe: str, values: Callable[[Sequence[Run]], list[float]]
+    ) -> Difference | None:
+        if recipe == BASELINE:
+            return None
         runs, base = self.runs_of(model, recipe), self.runs_of(model, BASELINE)
+        ratio = base[0].validation_rows / base[0].train_rows
+        return paired_difference(values(runs), values(base), ratio=ratio)
 
-        def difference(values: Callable[[Sequence[Run]], list[float]]) -> Difference | None:
-            return None if recipe == BASELINE else paired_difference(values(runs), values(base))
-
+    def _row(
+        self, model: str, recipe: str, loss: Difference | None, error: Difference | None
+    ) -> Row:
+        runs = self.runs_of(model, recipe)
         return Row(
             model,
             recipe,
@@ -97,38 +194,54 @@ class Study:
             estimate([run.history.best.train_loss for run in runs]),
             estimate(_losses(runs)),
             estimate(_errors(runs)),
-            difference(_losses),
-            difference(_errors),
+            loss,
+            error,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number, version and seed; all but `execution` repeats exactly."""
+        settings = self.settings
+        identity = settings.identity()
+        found = identity.pop("versions")
         facts = {
-            "format": 1,
-            "command": self.settings.command(),
+            "format": FORMAT,
+            "command": settings.command(),
             "settings": {
-                **asdict(self.settings),
-                "train_rows": TRAIN_ROWS,
-                "batch_size": BATCH_SIZE,
-                "optimizer": "Adam",
-                "learning_rate": LEARNING_RATE,
+                **identity,
+                "models": {model.name: model.source_digest for model in settings.models},
+                "recipes": {
+                    model: {recipe.name: rules_text(recipe.rules) for recipe in recipes}
+                    for model, recipes in settings.recipes.items()
+                },
+                "seeds": settings.seeds,
                 "interval": LEVEL,
-                "rules": {name: rules_source(recipe.rules) for name, recipe in RECIPES.items()},
             },
-            "versions": versions(),
+            "notes": list(settings.notes),
+            "files": dict(settings.files),
+            "versions": found,
             "sentence": self.sentence,
-            "summary": [asdict(row) for row in self.table],
+            "summary": [_row_facts(row) for row in self.table],
+            "test": [tested.facts() for tested in self.tests],
+            "uncertainty": {name: asdict(value) for name, value in self.uncertainty.items()}
+            or None,
+            "tuning": None if self.tuning is None else self.tuning.facts(),
             "runs": [_run_facts(run) for run in self.runs],
             "execution": {
                 **asdict(self.execution),
                 "run_seconds": [round(run.seconds, 3) for run in self.runs],
             },
         }
-        return _without_nan(facts)  # type: ignore[no-any-return]
+        return without_nan(facts)  # type: ignore[no-any-return]
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON; a number that is not finite is null."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+
+
+def _argument(recipe: Recipe) -> str:
+    """Return what names a recipe on the command line."""
+    built_in = RECIPES.get(recipe.name) == recipe
+    return recipe.name if built_in else f"{recipe.name}={rules_text(recipe.rules)}"
 
 
 def _losses(runs: Sequence[Run]) -> list[float]:
@@ -140,12 +253,20 @@ def _errors(runs: Sequence[Run]) -> list[float]:
     return [error for error in errors if error is not None]
 
 
+def _row_facts(row: Row) -> dict[str, Any]:
+    verdict = None if row.loss_difference is None else row.loss_difference.verdict
+    return {**asdict(row), "verdict": verdict}
+
+
 def _run_facts(run: Run) -> dict[str, Any]:
     return {
-        "model": run.job.model,
-        "recipe": run.job.recipe,
-        "seed": run.job.seed,
+        "model": run.model,
+        "recipe": run.recipe,
+        "seed": run.seed,
         "split": run.split,
+        "train_rows": run.train_rows,
+        "validation_rows": run.validation_rows,
+        "batch_size": run.batch_size,
         "initial_weights": run.initial_weights,
         "best": asdict(run.history.best),
         "train_loss": [epoch.train_loss for epoch in run.history.epochs],
@@ -153,11 +274,3 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "validation_error": [epoch.validation_error for epoch in run.history.epochs],
         "matched": run.matched,
     }
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

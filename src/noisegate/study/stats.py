@@ -1,15 +1,36 @@
-"""Means, standard errors and paired differences over seeds."""
+"""Means and paired differences over seeds, and how sure they are."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
+from typing import TypeVar
 
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
-__all__ = ["LEVEL", "Difference", "Estimate", "Row", "estimate", "paired_difference"]
+__all__ = [
+    "ALPHA",
+    "LEVEL",
+    "MANY",
+    "MOST",
+    "Difference",
+    "Estimate",
+    "Row",
+    "adjusted",
+    "estimate",
+    "holm",
+    "paired_difference",
+]
 
 LEVEL = 0.95
+ALPHA = 0.05
+
+# More splits of the same rows than this, and an interval over them is called optimistic.
+MANY = 10
+
+# More seeds than this are not counted out.
+MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,38 +43,52 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The mean of the differences seed by seed, and its t-interval; below 0 is better."""
+    """The mean of the differences seed by seed, and how sure it is; below 0 is better.
+
+    Where a difference is not finite, every number but `seeds` is NaN and the verdict is unclear.
+
+    Parameters
+    ----------
+    mean, low, high : float
+        Mean of the differences, and its t-interval at `LEVEL`.
+    p : float
+        Of the two-sided paired t-test. Without spread it is 0, or 1 if every difference is 0.
+    corrected_low, corrected_high : float
+        The t-interval with Nadeau and Bengio's variance, (1/n + validation rows / training rows)
+        times that of the differences: splits of the same rows are not independent.
+    holm : float
+        `p` adjusted by `adjusted` for the family of comparisons; `p` itself until then.
+    seeds : int
+        How many differences there are, n.
+    more_seeds : int or None
+        How many more seeds would make `holm` less than `ALPHA` if mean and spread stay as they
+        are; `MOST` stands for `MOST` or more. None where nothing is open, or no number would do:
+        `holm` is less already, the mean is exactly 0, or not finite.
+
+    Reference: Nadeau and Bengio, "Inference for the generalization error", Machine Learning, 2003.
+    """
 
     mean: float
     low: float
     high: float
+    p: float
+    corrected_low: float
+    corrected_high: float
+    holm: float
+    seeds: int
+    more_seeds: int | None
 
     @property
     def verdict(self) -> str:
-        """`helped` or `hurt` if the interval leaves out 0, else `unclear`."""
-        if self.high < 0:
-            return "helped"
-        return "hurt" if self.low > 0 else "unclear"
+        """`helped` or `hurt` if the adjusted p is less than `ALPHA`, else `unclear`."""
+        if not self.holm < ALPHA:
+            return "unclear"
+        return "helped" if self.mean < 0 else "hurt"
 
-
-def estimate(values: Sequence[float]) -> Estimate:
-    """Return mean and standard error, stdev / sqrt(n), of at least two values."""
-    return Estimate(fmean(values), stdev(values) / math.sqrt(len(values)))
-
-
-def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> Difference:
-    """Return the t-interval of ``values - baseline``, paired by position, at `LEVEL`.
-
-    Pairing takes out what a seed does to both: an easy split is easy with and without noise.
-
-    Reference: Student, "The probable error of a mean", Biometrika, 1908.
-    """
-    differences = [value - base for value, base in zip(values, baseline, strict=True)]
-    mean = estimate(differences)
-    # Quantile of Student's t with n - 1 degrees of freedom.
-    quantile = float(stdtrit(len(differences) - 1, (1 + LEVEL) / 2))
-    half = quantile * mean.standard_error
-    return Difference(mean.mean, mean.mean - half, mean.mean + half)
+    @property
+    def optimistic(self) -> bool:
+        """Whether there are so many splits of the same rows that `low` and `high` are too near."""
+        return self.seeds > MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +107,107 @@ class Row:
     validation_error: Estimate
     loss_difference: Difference | None
     error_difference: Difference | None
+
+
+# A row without a difference is `none`'s own.
+D = TypeVar("D", Difference, Difference | None)
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return mean and standard error, stdev / sqrt(n), of at least two values; NaN if any is."""
+    if not all(map(math.isfinite, values)):
+        return Estimate(math.nan, math.nan)
+    return Estimate(fmean(values), stdev(values) / math.sqrt(len(values)))
+
+
+def paired_difference(
+    values: Sequence[float], baseline: Sequence[float], *, ratio: float
+) -> Difference:
+    """Return the mean of ``values - baseline``, paired by position, as a family of its own.
+
+    Pairing takes out what a seed does to both: an easy split is easy with and without noise.
+
+    Parameters
+    ----------
+    values, baseline : sequence of float
+        At least two each, in the same order of seeds.
+    ratio : float
+        Validation rows / training rows, at least 0; 0 if the seeds split nothing.
+
+    Reference: Student, "The probable error of a mean", Biometrika, 1908.
+    """
+    differences = [value - base for value, base in zip(values, baseline, strict=True)]
+    found, n = estimate(differences), len(differences)
+    mean, error = found.mean, found.standard_error
+    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error
+    wider = half * math.sqrt(1 + n * ratio)
+    p = _p(mean, error, n)
+    alone = Difference(mean, mean - half, mean + half, p, mean - wider, mean + wider, p, n, None)
+    return _family([alone])[0]
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return the p adjusted for their number: each less than `ALPHA` is sure with all the others.
+
+    The i-th smallest of k, from 0, is multiplied by k - i, and is no less than the one before.
+    A NaN stays NaN, and counts in k: what was tried decides, not what came of it.
+
+    Reference: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
+    Journal of Statistics, 1979.
+    """
+    found, largest = [math.nan] * len(ps), 0.0
+    for factor, at in _steps(ps):
+        if not math.isnan(ps[at]):
+            largest = max(largest, min(1.0, factor * ps[at]))
+            found[at] = largest
+    return found
+
+
+def adjusted(differences: Sequence[D]) -> list[D]:
+    """Return the differences of one family with `holm` and `more_seeds` of all of them together.
+
+    A family is what one sentence chooses from: the recipes compared with `none` on one model.
+    None stands for `none` itself: it stays where it is, and does not count.
+    """
+    family = iter(_family([one for one in differences if one is not None]))
+    return [None if one is None else next(family) for one in differences]
+
+
+def _family(differences: Sequence[Difference]) -> list[Difference]:
+    ps = [difference.p for difference in differences]
+    after, found, more = holm(ps), list(differences), 0
+    for factor, at in _steps(ps):
+        one = differences[at]
+        if math.isnan(one.p):
+            found[at] = replace(one, holm=math.nan, more_seeds=None)
+            continue
+        # A step is reached once those before it are passed; their order stays as seeds are added.
+        more = max(more, _more_seeds(one.p, one.seeds, ALPHA / factor))
+        is_open = after[at] >= ALPHA and one.mean != 0
+        found[at] = replace(one, holm=after[at], more_seeds=max(1, more) if is_open else None)
+    return found
+
+
+def _p(mean: float, error: float, n: int) -> float:
+    if error == 0:
+        return 1.0 if mean == 0 else 0.0
+    return 2 * float(stdtr(n - 1, -abs(mean) / error))
+
+
+def _steps(ps: Sequence[float]) -> list[tuple[int, int]]:
+    """Return (what Holm multiplies p by, the place of p), the smallest p first, NaN last."""
+    order = sorted(range(len(ps)), key=lambda i: (math.isnan(ps[i]), ps[i]))
+    return [(len(ps) - step, at) for step, at in enumerate(order)]
+
+
+def _more_seeds(p: float, seeds: int, level: float) -> int:
+    """Return the least number of more seeds, of 0 to `MOST`, that makes p less than `level`."""
+    if p < level:
+        return 0
+    t = -float(stdtrit(seeds - 1, p / 2))
+
+    def enough(more: int) -> bool:
+        n = seeds + more
+        return -float(stdtrit(n - 1, level / 2)) < t * math.sqrt(n / seeds)
+
+    return bisect_left(range(MOST), True, key=enough)

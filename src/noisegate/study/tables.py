@@ -1,58 +1,60 @@
 """The study in a terminal: a table for each model, then the report, the sentence, what next."""
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
+from textwrap import fill
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from . import wording
 from .results import Study
-from .sentences import model_name
-from .stats import Difference, Estimate, Row
+from .sentences import decimals, interval, number
+from .stats import Row
+from .uncertainty import words
 
-__all__ = ["HEADINGS", "cells", "show"]
+__all__ = ["cells", "show"]
 
-HEADINGS = (
-    "recipe",
-    "training loss",
-    "validation loss",
-    "validation error, %",
-    "difference in validation loss",
-)
+# Of 80 columns: a longer name takes a second line.
+NAME_WIDTH = 14
+STYLES = {"helped": "green", "hurt": "red", "unclear": ""}
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """Return a row of the study as text, one cell for each of `HEADINGS`."""
-    return (
-        row.recipe,
-        _estimate(row.train_loss),
-        _estimate(row.validation_loss),
-        _estimate(row.validation_error, scale=100, digits=2),
-        "" if row.loss_difference is None else _interval(row.loss_difference),
-    )
+def cells(study: Study, model: str) -> list[tuple[str, ...]]:
+    """Return a model's table as text, of two lines where there is more than a number."""
+    rows = [row for row in study.table if row.model == model]
+    texts = wording.estimates(study.settings.task, rows)
+    digits = decimals(*(row.loss_difference for row in rows))
+    return [
+        (
+            fill(row.recipe, NAME_WIDTH),
+            *(text.replace(" ±", "\n±") for text in each),
+            _difference(row, digits),
+        )
+        for row, each in zip(rows, texts, strict=True)
+    ]
 
 
 def show(study: Study, report: Path, console: Console | None = None) -> None:
-    """Print the tables, the report's path, the sentence, and what to do on one's own model."""
+    """Print notes, tables, the report's path, the sentences, and what to do on one's own model."""
     console = console or Console()
+    for note in study.settings.notes:
+        console.print(note, highlight=False, markup=False)
     for model in study.models:
         console.print(_table(study, model))
-    console.print(
-        "mean ± standard error over the seeds; difference from none, paired by seed, "
-        "[95 % t-interval]; training loss with the noise on.",
-        style="dim",
-        highlight=False,
-        markup=False,
-    )
-    lines = (
+    console.print(_key(study), style="dim", highlight=False, markup=False)
+    lines = [
+        "",
         f"Report: {report}",
         study.sentence,
+        *wording.scored_sentences(study),
+        *_doubts(study),
         "Next, in Python, with your own torch model as `model` "
         "(name your layers in place of these):",
         *(f"    {line}" for line in study.snippet.splitlines()),
-    )
-    console.print()
+    ]
     for line in lines:
         # Text to be copied is never broken in the middle.
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -60,39 +62,48 @@ def show(study: Study, report: Path, console: Console | None = None) -> None:
 
 def _table(study: Study, model: str) -> Table:
     settings = study.settings
+    name = escape(wording.model_title(model))
     table = Table(
-        title=f"{model_name(model)} · seeds: {settings.seeds} · epochs: {settings.epochs}",
+        title=f"{name} · seeds: {settings.seeds} · epochs: {settings.epochs}",
         box=SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,
         collapse_padding=True,
     )
-    for heading in HEADINGS:
-        table.add_column(
-            _in_two_lines(heading),
-            justify="left" if heading == "recipe" else "right",
-            no_wrap=True,
-        )
-    for row in _rows(study, model):
+    table.add_column("recipe", no_wrap=True)
+    *headings, last = wording.headings(settings.task)
+    for heading in (*(fill(each, 13) for each in headings), fill(last, 16)):
+        # Wrapped here: rich would break a number's line before a heading's.
+        table.add_column(heading, justify="right", no_wrap=True, overflow="fold")
+    rows = [row for row in study.table if row.model == model]
+    for row, texts in zip(rows, cells(study, model), strict=True):
         verdict = row.loss_difference.verdict if row.loss_difference else "unclear"
-        style = {"helped": "green", "hurt": "red", "unclear": ""}[verdict]
-        table.add_row(*cells(row), style=style)
+        table.add_row(*map(escape, texts), style=STYLES[verdict])
     return table
 
 
-def _in_two_lines(heading: str) -> str:
-    words = heading.split()
-    half = len(words) // 2
-    return f"{' '.join(words[:half])}\n{' '.join(words[half:])}".strip()
+def _difference(row: Row, digits: int) -> str:
+    one = row.loss_difference
+    if one is None:
+        return ""
+    if not math.isfinite(one.mean):
+        return "not finite"
+    ends = interval(one.low, one.high, digits).replace(" to ", ",\u00a0")
+    return f"{number(one.mean, digits, sign=True)} {one.verdict}\n[{ends}]"
 
 
-def _rows(study: Study, model: str) -> Sequence[Row]:
-    return [row for row in study.table if row.model == model]
+def _key(study: Study) -> str:
+    optimistic = any(row.loss_difference and row.loss_difference.optimistic for row in study.table)
+    more = " (optimistic: see the report)" if optimistic else ""
+    return (
+        "mean ± standard error over the seeds; difference from none, paired by seed, below 0 is "
+        f"better, [{wording.PERCENT} t-interval]{more}; training with the noise on."
+    )
 
 
-def _estimate(value: Estimate, scale: float = 1, digits: int = 3) -> str:
-    return f"{value.mean * scale:.{digits}f} ±{value.standard_error * scale:.{digits}f}"
-
-
-def _interval(value: Difference) -> str:
-    return f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+def _doubts(study: Study) -> list[str]:
+    """Return a line for each model on whether its doubt can be trusted."""
+    return [
+        f"{wording.model_title(model)}, its doubt: {' '.join(words(result))}"
+        for model, result in study.uncertainty.items()
+    ]

@@ -1,0 +1,119 @@
+"""Arguments that several subcommands have: the rows, the training, the processes."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from noisegate.study import Source
+
+__all__ = ["add_doubt", "add_jobs", "add_rows", "add_training", "source"]
+
+
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add what says where the rows come from and how they are split."""
+    rows = parser.add_argument_group("rows")
+    rows.add_argument(
+        "--data",
+        metavar="FILE",
+        help=".csv, .npz or .parquet; default: scikit-learn's handwritten digits",
+    )
+    rows.add_argument("--target", metavar="COLUMN", help="the column, or array, to predict")
+    rows.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="default: told from the target, and said",
+    )
+    for flag, what in (
+        ("--inputs", "a column or array that is an input; default: all others"),
+        ("--ignore", "a column that is no input"),
+    ):
+        rows.add_argument(
+            flag,
+            nargs="+",
+            action="extend",
+            default=[],
+            metavar="COLUMN",
+            help=what + "; may be repeated",
+        )
+    rows.add_argument(
+        "--split",
+        metavar="COLUMN",
+        help="rows with the same value here stay together in every split",
+    )
+    rows.add_argument(
+        "--drop-missing", action="store_true", help="leave out rows with missing values"
+    )
+    rows.add_argument(
+        "--test", metavar="FILE", help="a file of test rows; default: a share of the data"
+    )
+    rows.add_argument(
+        "--test-seed", type=int, default=0, metavar="N", help="which test split; default: 0"
+    )
+    for flag, share, what in (
+        ("--test-share", 0.2, "the test's share of all rows"),
+        ("--validation-share", 0.25, "the validation's share of the others"),
+    ):
+        rows.add_argument(
+            flag, type=float, default=share, metavar="SHARE", help=f"{what}; default: {share}"
+        )
+
+
+def add_training(parser: argparse.ArgumentParser, *, seeds: int) -> None:
+    """Add what says how each run is trained."""
+    training = parser.add_argument_group("training")
+    training.add_argument("--seeds", type=int, default=seeds, help="default: %(default)s")
+    training.add_argument(
+        "--epochs", type=int, default=60, help="the budget of each run; default: %(default)s"
+    )
+    training.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="ROWS",
+        help="default: a tenth of the training rows, in [16, 128]",
+    )
+    training.add_argument(
+        "--learning-rate", type=float, default=2e-3, metavar="RATE", help="default: %(default)s"
+    )
+
+
+def add_doubt(parser: argparse.ArgumentParser) -> None:
+    """Add what says whether doubt is measured."""
+    doubt = parser.add_argument_group("uncertainty")
+    doubt.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="measure whether predictions with noise know their doubt",
+    )
+    doubt.add_argument(
+        "--ood", metavar="FILE", help="inputs not of the data; default: test rows, columns shuffled"
+    )
+
+
+def add_jobs(parser: argparse.ArgumentParser, *, jobs: int, out: str) -> None:
+    """Add what says where results go, and by how many processes they are made."""
+    work = parser.add_argument_group("work")
+    work.add_argument(
+        "--jobs", type=int, default=jobs, help="processes of one thread each; default: %(default)s"
+    )
+    work.add_argument(
+        "--out",
+        type=Path,
+        default=Path(out),
+        metavar="DIR",
+        help="folder for the report, the pictures and the numbers; default: %(default)s",
+    )
+    work.add_argument(
+        "--resume", action="store_true", help="go on with what the folder has; repeat none of it"
+    )
+    work.add_argument("--json", action="store_true", help="print the numbers, not the tables")
+
+
+def source(parsed: argparse.Namespace) -> "Source":
+    """Return the rows that the arguments name."""
+    # Imported here, so that `noisegate --help` does not wait for torch.
+    from noisegate.study import Source
+
+    words: dict[str, Any] = {name: getattr(parsed, name) for name in Source.__slots__}
+    words |= {name: tuple(words[name]) for name in ("inputs", "ignore")}
+    return Source(**words)

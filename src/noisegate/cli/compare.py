@@ -1,0 +1,48 @@
+"""`noisegate compare`: two studies of the same data, paired by seed."""
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["add"]
+
+DESCRIPTION = """\
+Compare two studies of the same data and the same splits by the study.json that each left in its
+folder: for every recipe that both have, b - a of the loss and the error at each run's best epoch,
+paired by the seeds that both have. Models, rules, epochs and learning rates may differ, and what
+differs is told; other data are refused.
+"""
+
+EPILOG = """\
+Examples:
+  noisegate study --model mlp --recipe hidden --seeds 3 --epochs 5 --out short
+  noisegate study --model mlp --recipe hidden --seeds 3 --epochs 20 --out long
+  noisegate compare short/study.json long/study.json
+  noisegate compare short/study.json long/study.json --json
+"""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to the command's parser."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="compare two studies of the same data",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("a", type=Path, metavar="A", help="a study.json")
+    parser.add_argument("b", type=Path, metavar="B", help="another; below 0, it is the better")
+    parser.add_argument("--json", action="store_true", help="print one JSON object, not the tables")
+    parser.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Compare the studies and print what was found."""
+    from noisegate.study.comparison import compare, show
+
+    found = compare(arguments.a, arguments.b)
+    if arguments.json:
+        sys.stdout.write(found.to_json())
+    else:
+        show(found)

@@ -1,0 +1,71 @@
+"""`noisegate sites`: list where noise can go in a model, and what rules would match."""
+
+import argparse
+import json
+
+__all__ = ["add"]
+
+DESCRIPTION = """\
+List the sites of a model, the places where noise can go, and what rules would match there.
+The model is mlp, cnn, or module:function in the current folder: the function is called as
+function(input_shape, n_outputs) and returns a torch.nn.Module.
+"""
+
+EPILOG = """\
+Examples:
+  noisegate sites mlp
+  noisegate sites mlp 'hid*:out=0.5, in:out=gaussian(0.1)'
+  noisegate sites cnn 'conv*:out=spatial_dropout(0.2)' --shape 3,32,32 --json
+"""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to the command's parser."""
+    parser = subparsers.add_parser(
+        "sites",
+        help="list where noise can go in a model, and what rules would match",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="mlp, cnn or module:function")
+    parser.add_argument(
+        "rules", metavar="RULES", nargs="?", help="for example 'hid*:out=0.5, in:out=gaussian(0.1)'"
+    )
+    parser.add_argument(
+        "--shape",
+        type=_shape,
+        default=(1, 8, 8),
+        metavar="C,H,W",
+        help="shape of one row of the data, with commas; default: 1,8,8",
+    )
+    parser.add_argument(
+        "--outputs",
+        type=_count,
+        default=10,
+        metavar="COUNT",
+        help="how many classes, or 1; default: %(default)s",
+    )
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.set_defaults(execute=_execute)
+
+
+def _execute(parsed: argparse.Namespace) -> None:
+    from noisegate.study.models import Model
+    from noisegate.study.recipes import parse_rules
+    from noisegate.study.sites import listing
+
+    rules = None if parsed.rules is None else parse_rules(parsed.rules)
+    found = listing(Model(parsed.model), parsed.shape, parsed.outputs, rules)
+    print(json.dumps(found.facts(), indent=1) if parsed.json else found)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in text.split(",") if part.strip()) or (_count(text),)
+
+
+def _count(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        sentence = f"whole numbers of at least 1 are needed, as 1,8,8; got {text!r}"
+        raise argparse.ArgumentTypeError(sentence)
+    return int(text)

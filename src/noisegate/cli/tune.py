@@ -1,0 +1,106 @@
+"""`noisegate tune`: search for the rates and rules that help most."""
+
+import argparse
+import sys
+
+from .arguments import add_doubt, add_jobs, add_rows, add_training, source
+
+__all__ = ["add"]
+
+DESCRIPTION = """\
+Search for the rates, and which rules are on, that give the lowest mean validation loss over
+the seeds, by Optuna. Afterwards no noise and the best recipe are scored once on test rows
+that no trial has seen. The report has the trials and what each rule mattered.
+
+Rules are as in noisegate.inject, their numbers may be ranges: LOW..HIGH, LOW..HIGH log, or
+LOW..HIGH int. Every rule may be off, unless --always. The first trial is no noise.
+
+Several machines share a search through --storage; needs noisegate[tune].
+"""
+
+EPILOG = """\
+Examples:
+  noisegate tune --trials 10 --seeds 2 --epochs 10
+  noisegate tune --model cnn --rules 'conv*:out=spatial_dropout(0..0.4), hid*:out=0..0.8'
+  noisegate tune --data patients.csv --target outcome --rules 'in:out=gaussian(0.01..1 log)'
+  noisegate tune --storage postgresql://me@host/noise --name patients --jobs 8
+"""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to the command's parser."""
+    parser = subparsers.add_parser(
+        "tune",
+        help="search for the rates and rules that help most",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--model",
+        default="mlp",
+        metavar="MODEL",
+        help="mlp, cnn or module:function; default: mlp",
+    )
+    search = parser.add_argument_group("search")
+    search.add_argument(
+        "--rules",
+        metavar="RULES",
+        help="what is searched; default: dropout and Gaussian noise on the input, dropout on "
+        "the hidden layers",
+    )
+    search.add_argument(
+        "--always", action="store_true", help="have every rule on, and search for rates only"
+    )
+    search.add_argument(
+        "--trials",
+        type=int,
+        default=30,
+        metavar="COUNT",
+        help="in all, of every process, and what is resumed; default: %(default)s",
+    )
+    search.add_argument(
+        "--tune-seed", type=int, default=0, metavar="N", help="of the suggestions; default: 0"
+    )
+    search.add_argument(
+        "--storage", metavar="URL", help="any of Optuna's; default: an SQLite file in --out"
+    )
+    search.add_argument(
+        "--name", default="noisegate", help="of the search in the storage; default: %(default)s"
+    )
+    add_rows(parser)
+    add_training(parser, seeds=5)
+    add_doubt(parser)
+    add_jobs(parser, jobs=1, out="noisegate-tune")
+    parser.set_defaults(execute=execute)
+
+
+def execute(parsed: argparse.Namespace) -> None:
+    """Run the search and print what it found."""
+    # Imported here, so that `noisegate --help` does not wait for torch.
+    from noisegate.study import tables
+    from noisegate.study.tuning import tune
+
+    found = tune(
+        parsed.model,
+        parsed.rules,
+        source=source(parsed),
+        trials=parsed.trials,
+        always=parsed.always,
+        tune_seed=parsed.tune_seed,
+        storage=parsed.storage,
+        name=parsed.name,
+        seeds=parsed.seeds,
+        epochs=parsed.epochs,
+        batch_size=parsed.batch_size,
+        learning_rate=parsed.learning_rate,
+        uncertainty=parsed.uncertainty,
+        ood=parsed.ood,
+        out=parsed.out,
+        resume=parsed.resume,
+        jobs=parsed.jobs,
+    )
+    if parsed.json:
+        sys.stdout.write(found.to_json())
+    else:
+        tables.show(found, parsed.out / "report.html")

@@ -1,0 +1,63 @@
+"""Files that are there whole or not at all."""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from noisegate.core.errors import InvalidValue, NoisegateError
+
+from . import messages
+
+__all__ = ["made", "write"]
+
+# Nobody's mistake: another call would fail as well.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def made(folder: Path) -> Path:
+    """Make a folder, with those above it, and return it.
+
+    Raises
+    ------
+    InvalidValue
+        If there can be no such folder, or it cannot be written to.
+    NoisegateError
+        If the disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (probe := folder / f".{os.getpid()}.tmp").touch()
+        probe.unlink()
+    except OSError as error:
+        wrong = NoisegateError if error.errno in FULL else InvalidValue
+        raise wrong(messages.cannot_write(folder, _reason(error))) from None
+    return folder
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file that is either the old one or the new one, whatever happens meanwhile.
+
+    Raises
+    ------
+    NoisegateError
+        If it cannot be written: the disk is full, say. What was there before is there still.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    # In the same folder, since only within a file system a rename is one step.
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise NoisegateError(messages.not_saved(path, _reason(error))) from None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

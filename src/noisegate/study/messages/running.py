@@ -1,0 +1,112 @@
+"""What is said of calls, runs and files."""
+
+from collections.abc import Iterable
+
+from noisegate.core.messages import missing_extra
+
+__all__ = [
+    "cannot_write",
+    "corrupt",
+    "has_runs",
+    "missing_package",
+    "needs_main_guard",
+    "no_model",
+    "no_recipe_fits",
+    "no_target",
+    "not_a_count",
+    "not_a_number_between",
+    "not_saved",
+    "other_settings",
+    "process_ended",
+    "run_failed",
+]
+
+
+# Signs of a value in a sentence: there may be thousands of columns.
+LONGEST = 200
+
+
+def no_recipe_fits(model: str) -> str:
+    return (
+        f"study: `recipes` must name at least one recipe for {model}, since no built-in one fits "
+        f"its sites. See them with `noisegate sites {model}`, and give rules: "
+        "--recipe 'mine=hid*:out=0.5'."
+    )
+
+
+def no_model(known: Iterable[str]) -> str:
+    return f"study: `models` must name at least one model; known are {', '.join(known)}."
+
+
+def no_target(path: object) -> str:
+    return (
+        f"study: `target` must say which column of '{path}' is to be predicted; it is missing. "
+        "Name it with --target."
+    )
+
+
+def not_a_count(name: str, least: int, value: object, why: str) -> str:
+    return f"study: `{name}` must be a whole number >= {least}; got {value!r}. {why}"
+
+
+def not_a_number_between(name: str, low: float, high: float, value: object) -> str:
+    return f"study: `{name}` must be a number in ({low:g}, {high:g}); got {value!r}."
+
+
+def cannot_write(folder: object, reason: str) -> str:
+    return f"study: cannot write to '{folder}': {reason}. Name another folder with out."
+
+
+def not_saved(path: object, reason: str) -> str:
+    return (
+        f"study: cannot write '{path}': {reason}. Every run that had finished before is saved; "
+        "mend that, and go on with --resume."
+    )
+
+
+def has_runs(folder: object) -> str:
+    return (
+        f"study: '{folder}' has runs already. Go on with them by --resume, "
+        "or name another folder with out."
+    )
+
+
+def other_settings(where: object, name: str, before: object, now: object) -> str:
+    return (
+        f"study: `{name}` must be what it was for the runs in '{where}', to go on with them; "
+        f"it was {_short(before)}, and is {_short(now)}. Name another folder with out."
+    )
+
+
+def corrupt(path: object) -> str:
+    return (
+        f"study: '{path}' is not what was written there, and is left as it is. "
+        "Move it away, and go on with --resume: what was in it is made anew."
+    )
+
+
+def run_failed(job: object, what: str) -> str:
+    return f"study: {job} failed: {what}"
+
+
+def process_ended() -> str:
+    return (
+        "study: a process was ended from outside, perhaps for want of memory. Every run that had "
+        "finished is saved: go on with --resume, and fewer --jobs."
+    )
+
+
+def needs_main_guard() -> str:
+    return (
+        "study: a worker process ended before its work did. In a script, call "
+        'noisegate.study.run below `if __name__ == "__main__":`, or pass jobs=1.'
+    )
+
+
+def missing_package(package: str) -> str:
+    return missing_extra("noisegate.study", package, "study")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

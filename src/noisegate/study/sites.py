@@ -1,0 +1,205 @@
+"""The sites of a model, and what rules would match there."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import noisegate as ng
+from noisegate.core.backends import face_of_model
+from noisegate.core.errors import InvalidValue
+from noisegate.core.patterns import port_of, split
+from noisegate.injection import Report
+from noisegate.torch.hooks import is_floating, tensors
+from noisegate.torch.run import as_it_was
+from noisegate.torch.sites import pre_activation
+
+from . import messages
+from .models import Model, error_in_a_line
+
+__all__ = ["Listing", "Site", "listing"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place for noise.
+
+    `module` is the class of the module there, `shape` what it saw of two rows, if it saw
+    anything, and `noise` what the model itself does there.
+    """
+
+    name: str
+    module: str
+    shape: Shape | None
+    noise: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The sites of a model, the report of an injection if rules were given, and notes."""
+
+    model: str
+    input_shape: Shape
+    outputs: int
+    sites: tuple[Site, ...]
+    report: Report | None
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return both tables as text."""
+        columns = ["site", "module", "shape of two rows", "noise of the model's own"]
+        rows = [[s.name, s.module, str(s.shape or ""), s.noise] for s in self.sites]
+        width = 4 if any(site.noise for site in self.sites) else 3
+        table = Report(columns[:width], [row[:width] for row in rows], self.notes)
+        return table if self.report is None else f"{table}\n\n{self.report}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return the same as a dict that JSON can hold; `matched` is None without rules."""
+        facts = {name: getattr(self, name) for name in ("model", "input_shape", "outputs", "notes")}
+        report, matched = self.report, None
+        if report is not None:
+            matched = [dict(zip(report.columns, row, strict=True)) for row in report.rows]
+            facts["notes"] = (*self.notes, *report.notes)
+        return {**facts, "sites": [asdict(site) for site in self.sites], "matched": matched}
+
+
+def listing(
+    model: Model, input_shape: Sequence[int], n_outputs: int, rules: Mapping[str, Any] | None = None
+) -> Listing:
+    """Return the sites of a new model, and what rules would match.
+
+    The model is run on two rows of zeros, which shows shapes and the noises that functions
+    make; where it refuses them a note says so.
+
+    Parameters
+    ----------
+    model : Model
+        Which model.
+    input_shape : sequence of int
+        The shape of one row.
+    n_outputs : int
+        The number of classes, or 1.
+    rules : mapping, optional
+        As `noisegate.inject` takes them.
+
+    Raises
+    ------
+    UnmatchedRule
+        If a rule matches nothing.
+    InvalidType, InvalidValue
+        If the model cannot be made, or a rule is unusable.
+
+    Examples
+    --------
+    >>> print(listing(Model("mlp"), (4,), 3, {"hid*:out": 0.5}))
+    site      module      shape of two rows
+    :in       Mlp         (2, 4)
+    :out      Mlp         (2, 3)
+    hid1:in   ReluLinear  (2, 4)
+    hid1:out  ReluLinear  (2, 256)
+    hid2:in   ReluLinear  (2, 256)
+    hid2:out  ReluLinear  (2, 256)
+    out:in    Linear      (2, 256)
+    out:out   Linear      (2, 3)
+    <BLANKLINE>
+    site      noise           slot  rule      shape     calls  removed
+    hid1:out  Dropout(p=0.5)  0     hid*:out  (2, 256)  1      0.4824
+    hid2:out  Dropout(p=0.5)  0     hid*:out  (2, 256)  1      0.5176
+    """
+    shape = tuple(input_shape)
+    with torch.random.fork_rng(devices=[]):
+        made = model.make(shape, n_outputs)
+    example: Tensor | None = torch.zeros(2, *shape)
+    shapes, notes = {}, []
+    try:
+        shapes = _shapes(made, example)
+    except Exception as error:  # whatever a model may raise
+        example = None
+        said = error_in_a_line(error)
+        notes = [messages.model_refuses(model.name, (2, *shape), False, said)]
+    sites, more = _sites(made, shapes, example)
+    report = None if rules is None else _matched(made, rules, example)
+    return Listing(model.name, shape, n_outputs, sites, report, (*notes, *more))
+
+
+def _matched(made: nn.Module, rules: Mapping[str, Any], example: Tensor | None) -> Report:
+    """Return the report of an injection, after a forward in training if there can be one."""
+    with ng.inject(made, rules, seed=0, example=example) as noise:
+        if example is not None:
+            with as_it_was(made), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # where no noise acts, the report says 0 calls
+                made.train()(example)
+        return noise.report()
+
+
+def _sites(
+    made: nn.Module, shapes: Mapping[str, Shape], example: Tensor | None
+) -> tuple[tuple[Site, ...], tuple[str, ...]]:
+    """Return the sites of a model, and what is worth saying of them."""
+    host = face_of_model(made).Host(made)
+    known, (own, notes) = host.sites(), _own_noises(made, example)
+    own = {**{site: repr(call.kind) for site, call in known.own.items()}, **own}
+    modules: Mapping[str, nn.Module] = host.modules
+
+    def shape(name: str) -> Shape | None:
+        path, port = split(name)[0], port_of(name)
+        before = pre_activation(modules[path]) if port.name == "pre" else None
+        if before is not None:
+            path = next(where for where, module in modules.items() if module is before[0])
+            return shapes.get(f"{path}:{before[1]}")
+        of_module = known.own.get(name) is not None
+        return shapes.get(f"{path}:in" if of_module else name)
+
+    return tuple(
+        Site(name, type(modules[split(name)[0]]).__name__, shape(name), own.get(name, ""))
+        for name in dict.fromkeys((*known.names, *own))
+    ), notes
+
+
+def _own_noises(made: nn.Module, example: Tensor | None) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the noises of the model's own, those of functions too if it can be run."""
+    try:
+        with ng.inject(made, existing=True, unreached="keep", seed=0, example=example) as noise:
+            report = noise.report()
+    except InvalidValue:  # it has none
+        return {}, ()
+    return {site: kind for site, kind, *_ in report.rows}, report.notes
+
+
+def _shapes(made: nn.Module, example: Tensor | None) -> dict[str, Shape]:
+    """Return the shape of what first enters and leaves each module, by site.
+
+    It is run in evaluation and in training, so that later runs do not fail.
+    """
+    found: dict[str, Shape] = {}
+
+    def note(path: str, port: str, values: Any) -> None:
+        floating = [value for value in tensors(values) if is_floating(value)]
+        if floating:
+            found.setdefault(f"{path}:{port}", tuple(floating[0].shape))
+
+    def hook(path: str) -> Any:
+        def look(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            note(path, "in", (args, kwargs))
+            note(path, "out", output)
+
+        return look
+
+    modules: Mapping[str, nn.Module] = face_of_model(made).Host(made).modules
+    handles = [
+        module.register_forward_hook(hook(path), with_kwargs=True)
+        for path, module in modules.items()
+    ]
+    try:
+        with as_it_was(made), torch.no_grad():
+            made.eval()(example)
+            made.train()(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found

@@ -1,0 +1,156 @@
+"""Where a study's rows come from, and which of them are kept for the test."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from noisegate.core.errors import InvalidValue
+
+from . import messages
+from .data import Dataset, digits, drawn, read, read_like
+
+__all__ = ["DIGITS", "Rows", "Source"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The rows to learn and to choose by, the rows of the test, and inputs not of the data."""
+
+    search: Dataset
+    test: Dataset
+    strange: Dataset | None
+
+    def facts(self, source: "Source") -> dict[str, Any]:
+        """Return what decides every run, for JSON; the digests tell one content from another."""
+        search, test = self.search, self.test
+        return {
+            "data": {
+                "name": search.name,
+                "digest": search.digest,
+                "rows": search.rows + (0 if source.test else test.rows),
+                "target": search.target_name,
+                "task": search.task.name,
+                "classes": list(search.task.classes),
+                "inputs": [column.name for column in search.columns],
+                "groups": source.split,
+            },
+            "test": {
+                "file": Path(source.test).name if source.test else None,
+                "rows": test.rows,
+                "seed": None if source.test else source.test_seed,
+                "share": None if source.test else source.test_share,
+                "digest": test.digest,
+            },
+            "validation_share": source.validation_share,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the rows come from, and how they are split.
+
+    One test split is drawn once, and no seed and no choice ever sees it; what is left is split
+    anew into training and validation rows by each seed.
+
+    Parameters
+    ----------
+    data : path, optional
+        A file .csv, .npz or .parquet (which needs ``noisegate[parquet]``); scikit-learn's
+        handwritten digits if None.
+    target : str, optional
+        The column, or the array of an npz, to predict.
+    task : {"classification", "regression"}, optional
+        Told from the target if None: text, booleans, or at most 20 different whole numbers are
+        classes.
+    inputs : tuple of str
+        Which columns or arrays are inputs; all others if empty. An npz with several needs it.
+    ignore : tuple of str
+        Columns that are no inputs.
+    split : str, optional
+        A column whose rows of one value stay together in every split: patients, users, batches.
+    drop_missing : bool
+        Leave out rows with missing values; they are an error otherwise.
+    test : path, optional
+        A file of test rows; a share of the data is the test split if None.
+    test_seed : int
+        Which test split is drawn.
+    test_share, validation_share : float
+        In (0, 1): the test's share of all rows, and the validation's share of the others.
+    """
+
+    data: str | Path | None = None
+    target: str | None = None
+    task: str | None = None
+    inputs: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    split: str | None = None
+    drop_missing: bool = False
+    test: str | Path | None = None
+    test_seed: int = 0
+    test_share: float = 0.2
+    validation_share: float = 0.25
+
+    def rows(self, strange: str | Path | None = None) -> Rows:
+        """Read the files and draw the test split.
+
+        Parameters
+        ----------
+        strange : path, optional
+            A file of inputs that are not of the data.
+
+        Raises
+        ------
+        InvalidValue
+            If a file, a column or a value is not as it must be; the message says which.
+        """
+        for name in ("test_share", "validation_share"):
+            share = getattr(self, name)
+            if not isinstance(share, int | float) or not 0 < share < 1:
+                raise InvalidValue(messages.not_a_number_between(name, 0, 1, share))
+        data = self._read()
+        if self.test is None:
+            rest, part = drawn(data, self.test_share, self.test_seed, "test")
+            search, test = data.take(rest), data.take(part)
+        else:
+            search = data
+            test = read_like(self.test, data, what="the test file", drop_missing=self.drop_missing)
+        odd = None
+        if strange is not None:
+            odd = read_like(
+                strange, data, what="the OOD file", drop_missing=self.drop_missing, target=False
+            )
+        return Rows(search, test, odd)
+
+    def arguments(self) -> list[str]:
+        """Return the command line's arguments that say the same."""
+        words: list[str] = []
+        for name in self.__slots__:
+            value, default = getattr(self, name), getattr(DIGITS, name)
+            flag = f"--{name.replace('_', '-')}"
+            if value == default:
+                continue
+            if isinstance(value, bool):
+                words.append(flag)
+            elif isinstance(value, tuple):
+                words += [word for one in value for word in (flag, str(one))]
+            else:
+                words += [flag, str(value)]
+        return words
+
+    def _read(self) -> Dataset:
+        if self.data is None:
+            return digits()
+        if self.target is None:
+            raise InvalidValue(messages.no_target(self.data))
+        return read(
+            self.data,
+            self.target,
+            task=self.task,
+            inputs=self.inputs,
+            ignore=self.ignore,
+            split=self.split,
+            drop_missing=self.drop_missing,
+        )
+
+
+DIGITS = Source()

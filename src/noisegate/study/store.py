@@ -1,0 +1,186 @@
+"""The finished runs of a study in a folder, each in a file, so that nothing finished is lost."""
+
+import io
+import json
+import math
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from noisegate.core.errors import InvalidValue, NoisegateError
+from noisegate.nets import Epoch, History
+
+from . import messages
+from .experiment import Job, Run, Trained
+from .files import write
+from .recipes import rules_text
+
+__all__ = ["FORMAT", "Store", "without_nan"]
+
+FORMAT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder with the runs of one study: what decides them, and of each its numbers and weights.
+
+    Every file is there whole or not at all, and none is written twice. A file that is not what
+    was written is named in an error, and left as it is.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+
+    def begin(self, *, resume: bool) -> None:
+        """Keep the settings that decide every run, or compare them with those kept before.
+
+        Raises
+        ------
+        InvalidValue
+            If there are runs already and `resume` is false, or if they had other settings.
+        NoisegateError
+            If the file of the settings is not what was written.
+        """
+        path = self.folder / "settings.json"
+        if not resume and any(self.folder.rglob("*.json")):
+            raise InvalidValue(messages.has_runs(self.folder.parent))
+        if not path.exists():
+            write(path, _sealed(dict(self.settings)))
+            return
+        before, now = _flat(_opened(path)), _flat(json.loads(json.dumps(self.settings)))
+        # A digest says the least.
+        for name in sorted(now, key=lambda name: name.endswith("digest")):
+            if before.get(name) != now[name]:
+                raise InvalidValue(
+                    messages.other_settings(self.folder.parent, name, before.get(name), now[name])
+                )
+
+    def save(self, job: Job, trained: Trained) -> None:
+        """Keep a finished run: its weights, then its numbers, which say that it has finished."""
+        path = self._path(job)
+        buffer = io.BytesIO()
+        torch.save(dict(trained.weights), buffer)
+        weights = buffer.getvalue()
+        write(path.with_suffix(".pt"), weights)
+        facts = {**self._made_of(job), "weights": _digest(weights), "run": asdict(trained.run)}
+        write(path, _sealed(facts))
+
+    def finished(self, job: Job) -> Run | None:
+        """Return the run of a job if it has finished.
+
+        Raises
+        ------
+        InvalidValue
+            If that run had other rules or another model.
+        NoisegateError
+            If its file is not what was written.
+        """
+        path = self._path(job)
+        if not path.exists():
+            return None
+        facts = _opened(path)
+        for name, value in self._made_of(job).items():
+            if facts.get(name) != value:
+                raise InvalidValue(messages.other_settings(path, name, facts.get(name), value))
+        if not path.with_suffix(".pt").exists():
+            return None
+        return _run(facts["run"])
+
+    def weights(self, job: Job) -> Mapping[str, Any]:
+        """Return the weights of a finished run.
+
+        Raises
+        ------
+        NoisegateError
+            If their file is not what was written.
+        """
+        numbers = self._path(job)
+        path = numbers.with_suffix(".pt")
+        data = path.read_bytes()
+        if _digest(data) != _opened(numbers)["weights"]:
+            raise NoisegateError(messages.corrupt(path))
+        try:
+            return torch.load(io.BytesIO(data), weights_only=True)  # type: ignore[no-any-return]
+        except pickle.UnpicklingError:
+            raise NoisegateError(messages.corrupt(path)) from None
+
+    def kept(self, name: str) -> Any:
+        """Return what was kept under a name, or None."""
+        path = self.folder / f"{name}.json"
+        return _opened(path)["kept"] if path.exists() else None
+
+    def keep(self, name: str, value: Any) -> None:
+        """Keep something else that JSON can hold under a name."""
+        write(self.folder / f"{name}.json", _sealed({"kept": value}))
+
+    def _made_of(self, job: Job) -> dict[str, str]:
+        """Return what a run was made of, by which it is known again."""
+        return {
+            "job": str(job),
+            "rules": rules_text(job.recipe.rules),
+            "model_source": job.model.source_digest,
+            "settings": _digest(_canonical(self.settings)),
+        }
+
+    def _path(self, job: Job) -> Path:
+        # A colon is no part of a file's name everywhere.
+        folder = self.folder / job.model.name.replace(":", "-")
+        return folder / f"{job.recipe.name}-{job.seed}.json"
+
+
+def without_nan(value: Any) -> Any:
+    """Return the same with None for every number that is not finite, which JSON cannot hold."""
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _flat(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return values by the names that lead to them: `data.target`."""
+    found: dict[str, Any] = {}
+    for name, value in facts.items():
+        inner = isinstance(value, dict)
+        found |= _flat(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
+    return found
+
+
+def _run(facts: Mapping[str, Any]) -> Run:
+    epochs = facts["history"]["epochs"]
+    history = History(tuple(Epoch(**{k: _number(v) for k, v in one.items()}) for one in epochs))
+    return Run(**{**facts, "history": history})
+
+
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+def _sealed(facts: Mapping[str, Any]) -> str:
+    """Return JSON with a digest of itself, by which it is known again."""
+    body = without_nan({"format": FORMAT, **facts})
+    return json.dumps({**body, "digest": _digest(_canonical(body))}, indent=1) + "\n"
+
+
+def _opened(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(path.read_bytes())
+        digest = facts.pop("digest")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        raise NoisegateError(messages.corrupt(path)) from None
+    if digest != _digest(_canonical(facts)):
+        raise NoisegateError(messages.corrupt(path))
+    return facts  # type: ignore[no-any-return]
+
+
+def _canonical(facts: Any) -> bytes:
+    return json.dumps(facts, sort_keys=True).encode()
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=8).hexdigest()
