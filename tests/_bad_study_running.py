@@ -23,14 +23,14 @@ from noisegate.study.experiment import Job, Run, Setup, Trained
 from noisegate.study.models import Model
 from noisegate.study.store import Store
 
-BELOW = "study: cannot write to 'file/below': Not a directory. Name another folder with out."
+BELOW = "study: cannot write to 'file/below': Not a directory. Name another folder with --out."
 CORRUPT = (
     "study: 'runs/%s' is not what was written there, and is left as it is. "
     "Move it away, and go on with --resume: what was in it is made anew."
 )
 JOB = Job(Model("mlp"), RECIPES["hidden"], 0)
 TRAINED = Trained(
-    Run("mlp", "hidden", 0, History((Epoch(1, 0.5, 0.5, 0.5),)), "", "", "", 3, 1, 16, 1.0),
+    Run("mlp", "hidden", 0, History((Epoch(1, 0.5, 0.5, 0.5),)), "", "", "", "", 3, 1, 16, 1.0),
     {"weights": torch.zeros(2)},
 )
 
@@ -92,15 +92,15 @@ def fitting_nothing() -> Any:
 
 
 RUNS = (
-    "study: 'out' has runs already. Go on with them by --resume, or name another folder with out."
+    "study: 'out' has runs already. Go on with them by --resume, or name another folder with --out."
 )
 OTHER = (
     "study: `epochs` must be what it was for the runs in 'out', to go on with them; "
-    "it was 60, and is 7. Name another folder with out."
+    "it was 60, and is 7. Name another folder with --out."
 )
 RULES = (
     "study: `rules` must be what it was for the runs in 'runs/mlp/hidden-0.json', to go on with "
-    "them; it was 'hid*:out=0.5', and is 'hid*:out=0.25'. Name another folder with out."
+    "them; it was 'hid*:out=0.5', and is 'hid*:out=0.25'. Name another folder with --out."
 )
 
 
@@ -112,8 +112,67 @@ def other_rules() -> Any:
     return store.finished(replace(JOB, recipe=recipe))
 
 
+STATEFUL = """\
+import datetime
+from torch import nn
+class Stateful(nn.Linear):
+    def get_extra_state(self):
+        return datetime.date(2020, 1, 1)
+    def set_extra_state(self, state):
+        pass
+def make(shape, outputs):
+    return Stateful(shape[0], outputs)
+"""
+
+
+def stateful() -> Any:
+    Path("d.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
+    Path("stateful_net.py").write_text(STATEFUL)
+    return run("stateful_net:make", "a=in:out=0.1", source=Source("d.csv", "y"), jobs=1)
+
+
+def started_otherwise() -> Any:
+    Path("d.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
+    setup = Setup(Source("d.csv", "y").rows().search, 1, None, 1e-3, 0.25)
+    store = Store(Path("runs"), {})
+    board = pool.Board(1)
+    every = {"processes": 1, "board": board, "on_run": lambda run: None}
+    pool.execute_all([JOB], setup, store, **every)
+    with mock.patch.object(pool, "started", return_value=("another", "start")):
+        pool.execute_all([JOB], setup, store, **every)
+
+
 CASES: list[Case] = [
     # Calls
+    (
+        lambda: run(seeds=10**23),
+        Value,
+        f"study: `seeds` must be at most 10,000; got {10**23}.",
+    ),
+    (
+        lambda: run(jobs=10**20),
+        Value,
+        f"study: `jobs` must be at most 1,024; got {10**20}.",
+    ),
+    (
+        lambda: run(source=Source(target="diagnosis")),
+        Value,
+        "study: `data` must say where the target 'diagnosis' is; it is missing, and the digits "
+        "have one of their own. Name the file with --data.",
+    ),
+    (
+        stateful,
+        Value,
+        "study: the `state_dict` of a model must hold tensors, numbers and text only, so that it "
+        "is read again without running code; that of stateful_net:make does not. Leave the rest "
+        "out of it.",
+    ),
+    (
+        started_otherwise,
+        Value,
+        "study: the model must be what it was for the runs in 'runs', to go on with them; "
+        f"{JOB} starts otherwise now. Name another folder with --out.",
+    ),
     (
         lambda: run("mlp", "gausian"),
         Value,

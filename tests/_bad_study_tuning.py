@@ -105,6 +105,14 @@ CASES: list[Case] = [
         )
         for text in ("0.8..0.2", "0.5..0.5", "0..1e999")
     ),
+    *(
+        (
+            lambda text=text: parse_space(f"hid*:out={text}"),
+            Value,
+            f"tune: a range is LOW..HIGH, LOW..HIGH log or LOW..HIGH int; got {text!r}.",
+        )
+        for text in ("0..0.8 lin", "0...0.8", "gaussian(0..1 lgo)")
+    ),
     (
         lambda: parse_space("in:out=gaussian(0..1 log)"),
         Value,

@@ -216,7 +216,7 @@ def test_a_folder_below_a_file(tmp_path, capsys):
         2,
         "",
         f"noisegate: study: cannot write to '{folder}': Not a directory. "
-        "Name another folder with out.\n",
+        "Name another folder with --out.\n",
     )
 
 

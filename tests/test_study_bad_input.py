@@ -107,7 +107,7 @@ BAD: dict[str, tuple[dict[str, str], str, str]] = {
     "a folder below a file": (
         {"file": ""},
         "--out file/below",
-        "study: cannot write to 'file/below': Not a directory. Name another folder with out.",
+        "study: cannot write to 'file/below': Not a directory. Name another folder with --out.",
     ),
     "a file as the folder": ({"file": ""}, "--out file", "study: cannot write to 'file'"),
     "one seed": ({}, "--seeds 1", "study: `seeds` must be a whole number >= 2; got 1."),

@@ -99,8 +99,8 @@ LOST = replace(
         ),
         (
             rows(hidden=difference(0.0, 0.0, 1.0)),
-            "On the MLP no recipe is shown to help: hidden dropout came nearest, taking the "
-            "validation loss from 0.100 to 0.100, a change of +0.000 (95\u00a0% interval +0.000 to "
+            "On the MLP no recipe has a lower mean than no noise: hidden dropout came nearest, taking "
+            "the validation loss from 0.100 to 0.100, a change of +0.000 (95\u00a0% interval +0.000 to "
             "+0.000, 5 seeds; p = 1.00), and that interval includes 0.",
         ),
         (
@@ -228,7 +228,8 @@ def test_notes_of_a_study():
         "The training loss is what the training steps saw, with the noise on; the validation loss "
         "is without noise. So a noisy recipe's training loss can be the larger of the two.",
         "The 1,360 test rows were drawn once; no seed, no epoch and no choice ever saw them. They "
-        "are scored once, for no noise and for the recipe that validation chose.",
+        "are scored once, for no noise and for the recipe that validation chose. Their interval is "
+        "over splits and starts in training, not over other test rows.",
     )
 
 
@@ -244,7 +245,8 @@ def test_notes_of_a_regression_with_one_recipe_and_a_file():
     )
     assert found[7] == (
         "The 90 test rows are those of held.csv; no seed, no epoch and no choice ever saw them. "
-        "They are scored once, for no noise and for the recipe that validation chose."
+        "They are scored once, for no noise and for the recipe that validation chose. Their "
+        "interval is over splits and starts in training, not over other test rows."
     )
 
 

@@ -23,6 +23,7 @@ from _bad_study_tuning import SPACE, rows, search
 from noisegate import cli
 from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.study import Source, pool, run
+from noisegate.study.store import Store
 from noisegate.study.tuning import space as space_module
 from noisegate.study.tuning.trials import Trials
 
@@ -182,7 +183,7 @@ def killed(owner, name, at, *, after):
 PLACES = [
     (optuna.Study, "ask", 4),
     (optuna.Trial, "report", 11),
-    (pool, "execute", 11),
+    (Store, "save", 11),
     *(
         pytest.param(*place, at, marks=pytest.mark.slow)
         for at in (0, 9)
@@ -192,7 +193,7 @@ PLACES = [
             (optuna.Study, "tell"),
             (optuna.Trial, "report"),
             (optuna.Trial, "set_user_attr"),
-            (pool, "execute"),
+            (Store, "save"),
         )
     ),
 ]

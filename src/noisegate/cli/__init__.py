@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _executed(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> int:
+    parser().parse_args(arguments, parsed)
     try:
-        parser().parse_args(arguments, parsed)
         parsed.execute(parsed)
         sys.stdout.flush()
     except BrokenPipeError:  # who read the output has gone: not a word into what is closed
@@ -50,7 +50,7 @@ def _executed(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> in
         return _failed(error, error, 2, parsed.debug)
     except (NoisegateError, OSError) as error:
         return _failed(error, error, 1, parsed.debug)
-    except Exception as error:
+    except BaseException as error:  # a user's model may raise what it likes
         line = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
         what = f"unexpected {line}. See where with --debug."
         return _failed(error, what, 1, parsed.debug)
@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     for subcommand in SUBCOMMANDS:
         subcommand.add(subparsers)
     for each in subparsers.choices.values():
+        each.allow_abbrev = False
         each.add_argument("--debug", action="store_true", help="show where an error comes from")
     return command
 

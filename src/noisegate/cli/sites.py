@@ -3,6 +3,8 @@
 import argparse
 import json
 
+from .streams import nothing_beside
+
 __all__ = ["add"]
 
 DESCRIPTION = """\
@@ -26,6 +28,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="list where noise can go in a model, and what rules would match",
         description=DESCRIPTION,
         epilog=EPILOG,
+        usage="noisegate sites MODEL [RULES] [--shape C,H,W] [--outputs COUNT] [--json]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="mlp, cnn or module:function")
@@ -56,7 +59,8 @@ def _execute(parsed: argparse.Namespace) -> None:
     from noisegate.study.sites import listing
 
     rules = None if parsed.rules is None else parse_rules(parsed.rules)
-    found = listing(Model(parsed.model), parsed.shape, parsed.outputs, rules)
+    with nothing_beside(parsed.json):
+        found = listing(Model(parsed.model), parsed.shape, parsed.outputs, rules)
     print(json.dumps(found.facts(), indent=1) if parsed.json else found)
 
 

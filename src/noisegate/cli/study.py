@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from .arguments import add_doubt, add_jobs, add_rows, add_training, source
+from .streams import nothing_beside
 
 __all__ = ["add"]
 
@@ -64,20 +65,21 @@ def execute(parsed: argparse.Namespace) -> None:
     # Imported here, so that `noisegate --help` does not wait for torch.
     from noisegate.study import run, tables
 
-    found = run(
-        parsed.model,
-        parsed.recipe,
-        source=source(parsed),
-        seeds=parsed.seeds,
-        epochs=parsed.epochs,
-        batch_size=parsed.batch_size,
-        learning_rate=parsed.learning_rate,
-        uncertainty=parsed.uncertainty,
-        ood=parsed.ood,
-        out=parsed.out,
-        resume=parsed.resume,
-        jobs=parsed.jobs,
-    )
+    with nothing_beside(parsed.json):
+        found = run(
+            parsed.model,
+            parsed.recipe,
+            source=source(parsed),
+            seeds=parsed.seeds,
+            epochs=parsed.epochs,
+            batch_size=parsed.batch_size,
+            learning_rate=parsed.learning_rate,
+            uncertainty=parsed.uncertainty,
+            ood=parsed.ood,
+            out=parsed.out,
+            resume=parsed.resume,
+            jobs=parsed.jobs,
+        )
     if parsed.json:
         sys.stdout.write(found.to_json())
     else:

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from .arguments import add_doubt, add_jobs, add_rows, add_training, source
+from .streams import nothing_beside
 
 __all__ = ["add"]
 
@@ -81,25 +82,26 @@ def execute(parsed: argparse.Namespace) -> None:
     from noisegate.study import tables
     from noisegate.study.tuning import tune
 
-    found = tune(
-        parsed.model,
-        parsed.rules,
-        source=source(parsed),
-        trials=parsed.trials,
-        always=parsed.always,
-        tune_seed=parsed.tune_seed,
-        storage=parsed.storage,
-        name=parsed.name,
-        seeds=parsed.seeds,
-        epochs=parsed.epochs,
-        batch_size=parsed.batch_size,
-        learning_rate=parsed.learning_rate,
-        uncertainty=parsed.uncertainty,
-        ood=parsed.ood,
-        out=parsed.out,
-        resume=parsed.resume,
-        jobs=parsed.jobs,
-    )
+    with nothing_beside(parsed.json):
+        found = tune(
+            parsed.model,
+            parsed.rules,
+            source=source(parsed),
+            trials=parsed.trials,
+            always=parsed.always,
+            tune_seed=parsed.tune_seed,
+            storage=parsed.storage,
+            name=parsed.name,
+            seeds=parsed.seeds,
+            epochs=parsed.epochs,
+            batch_size=parsed.batch_size,
+            learning_rate=parsed.learning_rate,
+            uncertainty=parsed.uncertainty,
+            ood=parsed.ood,
+            out=parsed.out,
+            resume=parsed.resume,
+            jobs=parsed.jobs,
+        )
     if parsed.json:
         sys.stdout.write(found.to_json())
     else:

@@ -36,7 +36,7 @@ def parse(text: str) -> Kind:
     """
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise InvalidValue(messages.not_an_expression(text)) from None
     if isinstance(tree, ast.Name):  # with its defaults
         tree = ast.Call(tree, [], [])
@@ -61,6 +61,8 @@ def _value(node: ast.expr, text: str) -> Any:
                 raise InvalidValue(messages.unknown_call(name, list(known)))
             given = [_value(arg, text) for arg in args]
             named = {str(word.arg): _value(word.value, text) for word in words}
+            if len(named) < len(words):
+                raise InvalidValue(messages.not_an_expression(text))
             try:
                 return known[name](*given, **named)
             except (InvalidType, InvalidValue):

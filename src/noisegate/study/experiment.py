@@ -1,7 +1,9 @@
 """One run is (model, recipe, seed): trained on its training rows, judged on its validation rows."""
 
+import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -24,14 +26,18 @@ __all__ = [
     "Run",
     "Setup",
     "Trained",
+    "drawing",
     "execute",
     "parts_of",
     "restored",
+    "started",
 ]
 
 OPTIMIZER = "Adam"
 # A tenth of the training rows, within these: ten steps an epoch are enough to follow a curve.
 BATCHES, SMALLEST, LARGEST = 10, 16, 128
+# So many rows show what a model does before it is trained.
+FEW = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +70,8 @@ class Job:
 class Run:
     """What came of a job, in the target's unit.
 
-    `split` and `initial_weights` are digests: equal for every recipe of a model and seed.
+    `split`, `initial_weights` and `initial_outputs` are digests: equal for every recipe of a model
+    and seed. The last is of a few rows in evaluation, and so of what the model does with weights.
     `matched` is the report of the injection; `seconds` is the time that the run took.
     """
 
@@ -74,6 +81,7 @@ class Run:
     history: History
     split: str
     initial_weights: str
+    initial_outputs: str
     matched: str
     train_rows: int
     validation_rows: int
@@ -114,10 +122,15 @@ def parts_of(setup: Setup, seed: int) -> Parts:
 
 def execute(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None = None) -> Trained:
     """Train one model with one recipe; seed, and nothing else, decides split, start and order."""
+    # What the model draws by itself: dropouts of its own, say.
+    with drawing(job.seed, "training"):
+        return _executed(job, setup, on_epoch)
+
+
+def _executed(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None) -> Trained:
     began = time.perf_counter()
     task, parts = setup.data.task, parts_of(setup, job.seed)
-    model = _initial(job, setup.data)
-    initial_weights = _digest(model)
+    model, started = _started(job, setup, parts)
     rules = dict(job.recipe.rules)
     noise = ng.inject(model, rules, seed=job.seed) if rules else None
     count = len(parts.train[1])
@@ -143,7 +156,7 @@ def execute(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None = N
         job.seed,
         task.in_units(history, parts.encoder.scale),
         parts.digest,
-        initial_weights,
+        *started,
         matched,
         count,
         len(parts.validation[1]),
@@ -151,6 +164,38 @@ def execute(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None = N
         time.perf_counter() - began,
     )
     return Trained(run, model.state_dict())
+
+
+@contextmanager
+def drawing(seed: int, purpose: str) -> Iterator[None]:
+    """Have whatever draws from a generator of the process draw by a seed, and put them back."""
+    number = derived_seed(seed, purpose)
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a model may use it
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(number)
+            random.seed(number)
+            np.random.seed(number % 2**32)  # noqa: NPY002
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def started(job: Job, setup: Setup) -> tuple[str, str]:
+    """Return the digests of a run's start: of its initial weights, and of its first outputs."""
+    return _started(job, setup, parts_of(setup, job.seed))[1]
+
+
+def _started(job: Job, setup: Setup, parts: Parts) -> tuple[nn.Module, tuple[str, str]]:
+    model = _initial(job, setup.data)
+    weights = _digest(model.state_dict().values())
+    modes = [(module, module.training) for module in model.modules()]
+    with torch.no_grad(), drawing(job.seed, "outputs"):
+        outputs = model.eval()(parts.train[0][:FEW])
+    for module, training in modes:
+        module.training = training
+    return model, (weights, _digest([outputs]))
 
 
 def restored(job: Job, setup: Setup, weights: Mapping[str, Any]) -> nn.Module:
@@ -174,14 +219,13 @@ def _encoded(encoder: Encoder, data: Dataset) -> tuple[Tensor, Tensor]:
 
 
 def _initial(job: Job, data: Dataset) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(job.seed, "weights"))
+    with drawing(job.seed, "weights"):
         return job.model.make(input_shape(data), data.task.outputs)
 
 
-def _digest(model: nn.Module) -> str:
+def _digest(tensors: Iterable[Any]) -> str:
     digest = blake2b(digest_size=8)
-    for weights in model.state_dict().values():
+    for weights in tensors:
         if isinstance(weights, Tensor):  # a module may add what it likes
             digest.update(
                 weights.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

@@ -43,7 +43,7 @@ def write(path: Path, content: str | bytes) -> None:
     NoisegateError
         If it cannot be written: the disk is full, say. What was there before is there still.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     # In the same folder, since only within a file system a rename is one step.
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

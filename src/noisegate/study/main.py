@@ -11,10 +11,10 @@ from .experiment import Job, Run
 from .files import made, write
 from .planning import Given, Planned, check_count, planned
 from .pool import Board, execute_all
-from .progress import counted
+from .progress import counted, told
 from .recipes import Recipe
 from .results import Execution, Study
-from .sources import DIGITS, Source
+from .sources import DIGITS, Rows, Source
 from .store import Store
 from .testing import Tested, chosen, doubted, tested
 from .uncertainty import Uncertainty
@@ -110,6 +110,7 @@ def run(
         made(Path(out))  # before the work, not after it
     several = [recipes] if isinstance(recipes, str | Recipe) else recipes
     plan = planned(given, several)
+    told(plan.settings.notes, enabled=progress)
     with kept(plan, out, resume=resume) as store:
         study = studied(plan, store, jobs=jobs, progress=progress)
     if out is not None:
@@ -189,7 +190,14 @@ def _judged(
     with counted(total, "scorings", 1, lambda: len(scorings), dict, str, enabled=progress):
         for model, pair in pairs.items():
             one, scored[model.name] = tested(
-                model, pair, setup, rows.test, store, settings.seeds, scorings.append
+                model,
+                pair,
+                setup,
+                rows.test,
+                store,
+                settings.seeds,
+                scorings.append,
+                doubt=_doubt(settings.uncertainty, rows),
             )
             found.append(one)
             if settings.uncertainty:
@@ -203,3 +211,10 @@ def _judged(
                     scorings.append,
                 )
     return tuple(found), scored, doubts
+
+
+def _doubt(measured: bool, rows: Rows) -> str:
+    """Return what tells one measurement of doubt from another."""
+    if not measured:
+        return ""
+    return "shuffled" if rows.strange is None else rows.strange.digest

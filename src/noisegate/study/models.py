@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from io import BytesIO
 from itertools import chain
 from math import prod
 from pathlib import Path
@@ -209,6 +210,7 @@ def check(model: Model, example: Tensor, n_outputs: int) -> None:
     with torch.random.fork_rng(devices=[]):
         first, second = (_seeded(model, tuple(rows.shape[1:]), n_outputs) for _ in range(2))
         _check_parameters(model.name, first)
+        _check_state(model.name, first)
         _check_start(model.name, first, second)
         _check_outputs(model.name, first.eval(), rows, n_outputs)
         _check_outputs(model.name, second.train(), rows, n_outputs)
@@ -226,6 +228,17 @@ def _check_parameters(name: str, made: nn.Module) -> None:
             raise InvalidValue(messages.lazy_model(name, type(module).__name__))
     if not any(parameter.requires_grad for parameter in made.parameters()):
         raise InvalidValue(messages.frozen_model(name))
+
+
+def _check_state(name: str, made: nn.Module) -> None:
+    """Refuse what could be written and not be read again without running code of the file."""
+    buffer = BytesIO()
+    try:
+        torch.save(dict(made.state_dict()), buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+    except Exception as error:
+        raise InvalidValue(messages.state_not_kept(name)) from error
 
 
 def _check_start(name: str, first: nn.Module, second: nn.Module) -> None:

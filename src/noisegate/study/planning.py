@@ -26,6 +26,7 @@ from .recipes import (
     parse_recipe,
     read_recipes,
 )
+from .remarks import remarks
 from .results import Placed, Settings
 from .sources import Rows, Source
 
@@ -34,6 +35,8 @@ __all__ = ["Given", "Planned", "check_count", "planned", "planned_on"]
 FILES = (".yaml", ".yml", ".toml")
 # How many rows are sent through a model to see what it does with them.
 FEW = 8
+# Beyond these a number is a mistake.
+MOST = {"seeds": 10_000, "jobs": 1024, "trials": 1_000_000, "tune_seed": 2**64 - 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def planned_on(rows: Rows, given: Given, recipes: Iterable[str | Recipe] | None)
         given.source,
         rows.facts(given.source),
         rows.search.task,
-        (*rows.search.notes, *(rows.test.notes if given.source.test else ())),
+        _notes(rows, given, models, example),
         tuple(models),
         chosen,
         files,
@@ -108,10 +111,20 @@ def planned_on(rows: Rows, given: Given, recipes: Iterable[str | Recipe] | None)
     return Planned(settings, rows, example, placed)
 
 
+def _notes(rows: Rows, given: Given, models: Sequence[Model], example: Tensor) -> tuple[str, ...]:
+    """Return what is worth saying before the work, each once."""
+    found = [*rows.search.notes, *(rows.test.notes if given.source.test else ())]
+    for model in models:
+        found += remarks(model, example, rows.search.task)
+    return tuple(dict.fromkeys(found))
+
+
 def check_count(name: str, least: int, value: Any, why: str) -> None:
-    """Refuse what is no whole number, or less than the least."""
+    """Refuse what is no whole number, less than the least, or more than anybody means."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InvalidValue(messages.not_a_count(name, least, value, why))
+    if value > (most := MOST.get(name, 2**31)):
+        raise InvalidValue(messages.too_many(name, most, value))
 
 
 def _check_counts(given: Given) -> None:

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import torch
 
-from noisegate.core.errors import NoisegateError
+from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.nets import Epoch
 
 from . import messages
-from .experiment import Job, Run, Setup, execute
-from .models import error_in_a_line
+from .experiment import Job, Run, Setup, execute, started
+from .models import Model, error_in_a_line
 from .store import Store
 
 __all__ = ["Board", "RunFailed", "Runs", "Worker", "execute_all", "one_thread", "performed"]
@@ -98,7 +98,9 @@ class Runs:
         board.tell(place, number, before)
         try:
             trained = execute(job, self.setup, on_epoch)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a model may do what it likes: end the process, say
             raise _failure(job, error) from error
         finally:
             board.tell(place, -1, 0)
@@ -125,7 +127,8 @@ def execute_all(
     NoisegateError
         If a run fails or cannot be kept; those that have finished are kept.
     """
-    done = {number: run for number, job in enumerate(jobs) if (run := store.finished(job))}
+    with one_thread():
+        done = _finished(jobs, setup, store)
     for run in done.values():
         on_run(run)
     left = {number: job for number, job in enumerate(jobs) if number not in done}
@@ -134,6 +137,23 @@ def execute_all(
         done[number] = run
         on_run(run)
     return tuple(done[number] for number in range(len(jobs)))
+
+
+def _finished(jobs: Sequence[Job], setup: Setup, store: Store) -> dict[int, Run]:
+    """Return the kept runs by their jobs' numbers, if their models still start as they did."""
+    found: dict[int, Run] = {}
+    starts: dict[tuple[Model, int], tuple[str, str]] = {}
+    for number, job in enumerate(jobs):
+        run = store.finished(job)
+        if run is None:
+            continue
+        found[number] = run
+        which = (job.model, job.seed)
+        if which not in starts:
+            starts[which] = started(job, setup)
+        if starts[which] != (run.initial_weights, run.initial_outputs):
+            raise InvalidValue(messages.other_start_of_run(store.folder, job))
+    return found
 
 
 def performed(
@@ -238,7 +258,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _failure(job: Job, error: Exception) -> RunFailed:
+def _failure(job: Job, error: BaseException) -> RunFailed:
     if isinstance(error, NoisegateError):
         return RunFailed(messages.run_failed(job, str(error)))
     return RunFailed(messages.run_failed(job, error_in_a_line(error)))

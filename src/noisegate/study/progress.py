@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["counted"]
+__all__ = ["counted", "told"]
 
 # The rate of work is measured over this many seconds: pieces are long, so a long window.
 WINDOW = 120
@@ -45,6 +45,14 @@ def counted(
     console = console or Console(stderr=True)
     visible = enabled and console.is_terminal
     return _Bars(total, unit, steps, done, at, name, console, visible)
+
+
+def told(sentences: Iterable[str], *, enabled: bool, console: Console | None = None) -> None:
+    """Print what is to be known before the work, where somebody watches."""
+    console = console or Console(stderr=True)
+    if enabled and console.is_terminal:
+        for sentence in sentences:
+            console.print(sentence, highlight=False, markup=False)
 
 
 class _Bars(Progress):

@@ -14,7 +14,7 @@ from .data import Task
 from .experiment import OPTIMIZER, Run
 from .models import Model
 from .recipes import BASELINE, RECIPES, Recipe, rules_source, rules_text
-from .sources import Source
+from .sources import Source, argument
 from .stats import LEVEL, Difference, Row, adjusted, estimate, paired_difference
 from .store import FORMAT, without_nan
 from .testing import Tested
@@ -79,13 +79,13 @@ class Settings:
         """Return the command line's arguments for some recipes on some models."""
         words = self.source.arguments()
         words += ["--model", *models]
-        words += [word for recipe in recipes for word in ("--recipe", recipe)]
+        words += [word for recipe in recipes for word in argument("--recipe", recipe)]
         words += ["--seeds", str(self.seeds), "--epochs", str(self.epochs)]
         if self.batch_size is not None:
             words += ["--batch-size", str(self.batch_size)]
         words += ["--learning-rate", repr(self.learning_rate)]
         words += ["--uncertainty"] if self.uncertainty else []
-        return words + (["--ood", str(self.ood)] if self.ood else [])
+        return words + (argument("--ood", self.ood) if self.ood else [])
 
     def command(self) -> str:
         """Return the command that makes the study again."""
@@ -268,6 +268,7 @@ def _run_facts(run: Run) -> dict[str, Any]:
         "validation_rows": run.validation_rows,
         "batch_size": run.batch_size,
         "initial_weights": run.initial_weights,
+        "initial_outputs": run.initial_outputs,
         "best": asdict(run.history.best),
         "train_loss": [epoch.train_loss for epoch in run.history.epochs],
         "validation_loss": [epoch.validation_loss for epoch in run.history.epochs],

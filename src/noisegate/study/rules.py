@@ -134,7 +134,7 @@ def _bare(text: str) -> str | None:
     """Return a number or a schedule as Python writes it; None if the text is neither."""
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     negative = isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub)
     part = tree.operand if negative and isinstance(tree, ast.UnaryOp) else tree

@@ -236,7 +236,10 @@ def _chosen(compared: Sequence[Row], labels: Mapping[str, str]) -> tuple[Row, st
         return row, f"{_label(row, labels)} helped{' most' * several}", False
     row, _ = lowest("unclear")
     if row:
-        return row, f"no recipe is shown to help: {_label(row, labels)} came nearest", True
+        label = _label(row, labels)
+        if _difference(row).mean >= 0:
+            return row, f"no recipe has a lower mean than no noise: {label} came nearest", True
+        return row, f"no recipe is shown to help: {label} came nearest", True
     row, several = lowest("hurt")
     assert row is not None
     return row, f"no recipe helped, and {_label(row, labels)} hurt{' least' * several}", False
@@ -302,7 +305,8 @@ def _test_note(rows: int, file: str | None) -> str:
     )
     return (
         f"{start}; no seed, no epoch and no choice ever saw them. They are scored once, for no "
-        "noise and for the recipe that validation chose."
+        "noise and for the recipe that validation chose. Their interval is over splits and starts "
+        "in training, not over other test rows."
     )
 
 

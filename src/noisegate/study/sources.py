@@ -9,7 +9,7 @@ from noisegate.core.errors import InvalidValue
 from . import messages
 from .data import Dataset, digits, drawn, read, read_like
 
-__all__ = ["DIGITS", "Rows", "Source"]
+__all__ = ["DIGITS", "Rows", "Source", "argument"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,14 +131,15 @@ class Source:
                 continue
             if isinstance(value, bool):
                 words.append(flag)
-            elif isinstance(value, tuple):
-                words += [word for one in value for word in (flag, str(one))]
             else:
-                words += [flag, str(value)]
+                values = value if isinstance(value, tuple) else (value,)
+                words += [word for one in values for word in argument(flag, one)]
         return words
 
     def _read(self) -> Dataset:
         if self.data is None:
+            if self.target is not None:
+                raise InvalidValue(messages.target_without_data(self.target))
             return digits()
         if self.target is None:
             raise InvalidValue(messages.no_target(self.data))
@@ -154,3 +155,9 @@ class Source:
 
 
 DIGITS = Source()
+
+
+def argument(flag: str, value: object) -> list[str]:
+    """Return a flag and its value as words, in one where the value could be taken for a flag."""
+    text = str(value)
+    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]

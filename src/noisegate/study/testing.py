@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from noisegate.nets import Epoch, History
 
 from .data import Dataset, derived_seed
-from .experiment import Job, Run, Setup, parts_of, restored
+from .experiment import Job, Run, Setup, drawing, parts_of, restored
 from .models import Model
 from .pool import one_thread
 from .recipes import BASELINE, Recipe, rules_text
@@ -79,6 +79,8 @@ def tested(
     store: Store,
     seeds: int,
     on_job: Callable[[Job], Any],
+    *,
+    doubt: str,
 ) -> tuple[Tested, int]:
     """Score recipes on the test split, or return what was scored; and how often that has been.
 
@@ -88,9 +90,11 @@ def tested(
         No noise, and the chosen one if there is any.
     on_job : callable
         Called with each job that has been scored.
+    doubt : str
+        What else is measured on the test rows: another look at them is another scoring.
     """
     name = f"test-{model.name}".replace(":", "-")
-    key = _key(model, recipes, store, seeds)
+    key = _key(model, recipes, store, seeds, doubt)
     before = store.kept(name) or {"scored": 0}
     jobs = [Job(model, recipe, seed) for recipe in recipes for seed in range(seeds)]
     if before.get("key") != key:
@@ -150,17 +154,18 @@ def _doubt(
     parts, (test, strange) = parts_of(setup, job.seed), rows
     encoder = parts.encoder
     steps = math.ceil(run.train_rows / run.batch_size) * run.history.best.number
-    return evaluate(
-        test.task,
-        restored(job, setup, store.weights(job)),
-        job.recipe.rules,
-        (encoder.inputs(test), encoder.targets(test)),
-        parts.validation,
-        encoder.inputs(strange),
-        seed=derived_seed(job.seed, "prediction"),
-        scale=encoder.scale,
-        first_step=steps,
-    )
+    with drawing(job.seed, "doubt"):
+        return evaluate(
+            test.task,
+            restored(job, setup, store.weights(job)),
+            job.recipe.rules,
+            (encoder.inputs(test), encoder.targets(test)),
+            parts.validation,
+            encoder.inputs(strange),
+            seed=derived_seed(job.seed, "prediction"),
+            scale=encoder.scale,
+            first_step=steps,
+        )
 
 
 def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -172,7 +177,7 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
 def _scored(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float, float]:
     encoder, task = parts_of(setup, job.seed).encoder, test.task
     targets = encoder.targets(test)
-    with one_thread():
+    with one_thread(), drawing(job.seed, "test"):
         outputs = _outputs(restored(job, setup, store.weights(job)), encoder.inputs(test))
         loss = float(task.loss(outputs, targets))
         error = float(task.error(outputs, targets).double().mean())
@@ -181,8 +186,8 @@ def _scored(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float,
     return epoch.validation_loss, epoch.validation_error
 
 
-def _key(model: Model, recipes: Sequence[Recipe], store: Store, seeds: int) -> str:
+def _key(model: Model, recipes: Sequence[Recipe], store: Store, seeds: int, doubt: str) -> str:
     """Return what tells one scoring from another; the settings hold digests of all rows."""
     rules = [(recipe.name, rules_text(recipe.rules)) for recipe in recipes]
-    said = [store.settings, model.name, model.source_digest, rules, seeds]
+    said = [store.settings, model.name, model.source_digest, rules, seeds, doubt]
     return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()

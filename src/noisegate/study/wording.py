@@ -7,7 +7,7 @@ from .data.tasks import Task
 from .recipes import BASELINE
 from .results import Study
 from .sentences import called, decimals, interval, measure, number
-from .stats import LEVEL, Difference, Estimate, Row
+from .stats import LEVEL, MANY, Difference, Estimate, Row
 from .testing import Tested
 
 __all__ = [
@@ -135,9 +135,12 @@ def _compared(tested: Tested, difference: Difference, task: Task, labels: Mappin
     change = f"{number(difference.mean, digits, sign=True)}{unit}"
     ends = interval(difference.low, difference.high, digits)
     told = "which includes 0" if difference.low <= 0 <= difference.high else "which leaves out 0"
+    if difference.optimistic:
+        told += f"; optimistic, beyond {MANY} splits of the same rows"
     return (
         f"{_with_article(task.loss_name)} of {before} with no noise and of {after} with {label}, "
-        f"which validation chose: a change of {change} ({PERCENT} interval {ends}, {told}); "
+        f"whose validation loss is the lowest of the recipes: a change of {change} "
+        f"({PERCENT} interval {ends}, {told}); "
         f"{_errors(tested, task)}"
     )
 

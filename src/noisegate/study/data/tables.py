@@ -121,9 +121,9 @@ def _records(path: str, file: TextIO) -> Iterator[tuple[int, list[str]]]:
         blank.append(first)
         first = file.readline()
     # Strictly, so that a quote that is never closed is an error, not one long cell.
-    reader = csv.reader(chain(blank, [first], file), delimiter=_delimiter(first), strict=True)
     line = 1
     try:
+        reader = csv.reader(chain(blank, [first], file), delimiter=_delimiter(first), strict=True)
         for record in reader:
             if len(record) > 1 or (record and record[0].strip()):
                 yield line, record

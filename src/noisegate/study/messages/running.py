@@ -17,8 +17,12 @@ __all__ = [
     "not_a_number_between",
     "not_saved",
     "other_settings",
+    "other_start_of_run",
     "process_ended",
     "run_failed",
+    "state_not_kept",
+    "target_without_data",
+    "too_many",
 ]
 
 
@@ -54,7 +58,7 @@ def not_a_number_between(name: str, low: float, high: float, value: object) -> s
 
 
 def cannot_write(folder: object, reason: str) -> str:
-    return f"study: cannot write to '{folder}': {reason}. Name another folder with out."
+    return f"study: cannot write to '{folder}': {reason}. Name another folder with --out."
 
 
 def not_saved(path: object, reason: str) -> str:
@@ -67,14 +71,39 @@ def not_saved(path: object, reason: str) -> str:
 def has_runs(folder: object) -> str:
     return (
         f"study: '{folder}' has runs already. Go on with them by --resume, "
-        "or name another folder with out."
+        "or name another folder with --out."
     )
 
 
 def other_settings(where: object, name: str, before: object, now: object) -> str:
     return (
         f"study: `{name}` must be what it was for the runs in '{where}', to go on with them; "
-        f"it was {_short(before)}, and is {_short(now)}. Name another folder with out."
+        f"it was {_short(before)}, and is {_short(now)}. Name another folder with --out."
+    )
+
+
+def other_start_of_run(folder: object, job: object) -> str:
+    return (
+        f"study: the model must be what it was for the runs in '{folder}', to go on with them; "
+        f"{job} starts otherwise now. Name another folder with --out."
+    )
+
+
+def too_many(name: str, most: int, value: object) -> str:
+    return f"study: `{name}` must be at most {most:,}; got {value!r}."
+
+
+def state_not_kept(name: str) -> str:
+    return (
+        "study: the `state_dict` of a model must hold tensors, numbers and text only, so that it "
+        f"is read again without running code; that of {name} does not. Leave the rest out of it."
+    )
+
+
+def target_without_data(target: object) -> str:
+    return (
+        f"study: `data` must say where the target {target!r} is; it is missing, and the digits "
+        "have one of their own. Name the file with --data."
     )
 
 

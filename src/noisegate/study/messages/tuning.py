@@ -6,6 +6,7 @@ __all__ = [
     "empty_range",
     "missing_driver",
     "missing_optuna",
+    "no_range",
     "no_storage_url",
     "no_trial_finished",
     "nothing_to_search",
@@ -30,6 +31,10 @@ def empty_range(text: str, how: str | None) -> str:
 
 def range_not_whole(text: str) -> str:
     return f"tune: a range that ends in int must have whole ends; got {text!r}."
+
+
+def no_range(text: str) -> str:
+    return f"tune: a range is LOW..HIGH, LOW..HIGH log or LOW..HIGH int; got {text!r}."
 
 
 def nothing_to_search(text: str) -> str:

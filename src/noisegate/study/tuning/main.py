@@ -10,7 +10,7 @@ from noisegate.study.files import made
 from noisegate.study.main import kept, save, studied
 from noisegate.study.planning import Given, Planned, check_count, planned, planned_on
 from noisegate.study.pool import Board, Runs, performed
-from noisegate.study.progress import counted
+from noisegate.study.progress import counted, told
 from noisegate.study.recipes import Recipe
 from noisegate.study.results import Study
 from noisegate.study.sources import DIGITS, Source
@@ -107,6 +107,7 @@ def tune(
     if out is not None:
         made(Path(out))  # before the work, not after it
     searched, plan = _searched(given, space, always)
+    told(plan.settings.notes, enabled=progress)
     with kept(plan, out, resume=resume or storage is not None) as store:
         url = file_url(store.folder / FILE) if storage is None else storage
         kept_trials = Trials(url, name, tune_seed, trials)

@@ -14,6 +14,7 @@ from noisegate.study.models import Model
 from noisegate.study.pool import Board, RunFailed, Runs
 from noisegate.study.recipes import Recipe
 from noisegate.study.rules import rules_text
+from noisegate.study.sources import argument
 
 from .space import Space
 from .storages import said
@@ -53,7 +54,7 @@ class Search:
     def command(self, recipe: Recipe) -> str:
         """Return the command that trains a recipe as a trial does."""
         named = recipe.name if not recipe.rules else f"{recipe.name}={rules_text(recipe.rules)}"
-        return shlex.join(["noisegate", "study", *self.arguments, "--recipe", named])
+        return shlex.join(["noisegate", "study", *self.arguments, *argument("--recipe", named)])
 
     def _try(self, trial: Any, board: Board, place: int) -> None:
         try:

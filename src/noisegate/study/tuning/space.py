@@ -205,6 +205,8 @@ def _ranged(name: str, pattern: str, value: str) -> Ranged:
         return "{}"
 
     template = RANGE.sub(hole, value.replace("{", "{{").replace("}", "}}"))
+    if ".." in template or re.search(r"\{\}\s+\w", template):
+        raise InvalidValue(messages.no_range(value))
     return Ranged(name, pattern, template, tuple(ranges))
 
 

@@ -1,0 +1,58 @@
+"""What is worth saying of a model before it is trained: nothing of it is wrong by itself."""
+
+import torch
+from torch import Tensor, nn
+
+from .data import Task
+from .experiment import drawing
+from .models import Model
+
+__all__ = ["remarks"]
+
+
+def remarks(model: Model, example: Tensor, task: Task) -> list[str]:
+    """Return a sentence for each thing about a model that its owner may not have meant.
+
+    Parameters
+    ----------
+    model : Model
+        One that has been checked.
+    example : Tensor
+        A few encoded rows.
+    """
+    shape = tuple(example.shape[1:])
+    networks = []
+    for seed in (0, 1):
+        with drawing(seed, "remarks"), torch.no_grad():
+            networks.append(model.make(shape, task.outputs).eval())
+    with drawing(0, "remarks"), torch.no_grad():
+        outputs = networks[0](example)
+    found = []
+    own = sum(
+        isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in networks[0].modules()
+    )
+    if own:
+        layers = "a dropout layer" if own == 1 else f"{own} dropout layers"
+        found.append(
+            f"{model.name} has {layers} of its own, which every recipe trains with, `none` too."
+        )
+    if task.is_classification and _are_probabilities(outputs):
+        found.append(
+            f"{model.name} seems to end in a softmax; the loss takes logits, so leave it out."
+        )
+    if _equal(*networks):
+        found.append(
+            f"{model.name} starts with the same weights whatever the seed: the intervals are over "
+            "splits and orders alone."
+        )
+    return found
+
+
+def _are_probabilities(outputs: Tensor) -> bool:
+    sums = outputs.double().sum(1)
+    return bool((outputs >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-4))
+
+
+def _equal(one: nn.Module, other: nn.Module) -> bool:
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
