@@ -127,12 +127,14 @@ def test_the_sentence_of_the_test():
         tested, Task("classification", ("a", "b")), {"hidden": "hidden dropout"}
     ) == (
         "On the test split the MLP reaches a cross-entropy of 0.55 with no noise and of 0.46 with "
-        "hidden dropout, whose validation loss is the lowest of the recipes: a change of -0.09 (95\u00a0% interval -0.22 to "
+        "hidden dropout, whose validation loss is the lowest of the recipes: a change of -0.09 "
+        "(95\u00a0% interval -0.22 to "
         "+0.04, which includes 0); 15.0\u00a0% and 10.0\u00a0% of the test rows are wrong."
     )
     assert wording.scored_sentence(tested, Task("regression"), {}) == (
         "On the test split the MLP reaches an RMSE of 0.55 with no noise and of 0.46 with hidden, "
-        "whose validation loss is the lowest of the recipes: a change of -0.09 in the target's unit (95\u00a0% interval -0.22 "
+        "whose validation loss is the lowest of the recipes: a change of -0.09 in the target's "
+        "unit (95\u00a0% interval -0.22 "
         "to +0.04, which includes 0); the mean absolute error is 0.150 and 0.100."
     )
     alone = replace(tested, recipe="none")
