@@ -100,8 +100,8 @@ LOST = replace(
         (
             rows(hidden=difference(0.0, 0.0, 1.0)),
             "On the MLP no recipe has a lower mean than no noise: hidden dropout came nearest, "
-            "taking the validation loss from 0.100 to 0.100, a change of +0.000 (95\u00a0% interval "
-            "+0.000 to +0.000, 5 seeds; p = 1.00), and that interval includes 0.",
+            "taking the validation loss from 0.100 to 0.100, a change of +0.000 (95\u00a0% "
+            "interval +0.000 to +0.000, 5 seeds; p = 1.00), and that interval includes 0.",
         ),
         (
             rows(hidden=LOST, gaussian=SURE),
