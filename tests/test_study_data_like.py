@@ -117,4 +117,4 @@ def test_tasks_have_names_losses_and_units():
 def test_a_column_and_a_dataset_are_values():
     column = Column("x", np.ones(3), text=False)
     with pytest.raises(AttributeError):
-        column.name = "z"  # type: ignore[misc]
+        column.name = "z"  # type: ignore[misc]  # it is frozen: that is what is tested

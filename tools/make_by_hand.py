@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from noisegate import study
-from noisegate.study import plots
+from noisegate.study import drawing, plots
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -49,7 +49,7 @@ def save(made: Figure, name: str) -> None:
 
 def curves(found: study.Study, *titles: str) -> Figure:
     """Return panels of the study's own, for the network with dropout and without."""
-    with matplotlib.rc_context(plots.STYLE):
+    with matplotlib.rc_context(drawing.STYLE):
         made = Figure(figsize=(0.8 + 3.6 * len(titles), 3.3), layout="constrained")
         grid = made.subplots(1, len(titles), squeeze=False)[0]
         for ax, title in zip(grid, titles, strict=True):

@@ -1,13 +1,14 @@
 """Arguments that several subcommands have: the rows, the training, the processes."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from noisegate.study import Source
+    from noisegate.study import Source, Study
 
-__all__ = ["add_doubt", "add_jobs", "add_rows", "add_training", "source"]
+__all__ = ["add_doubt", "add_jobs", "add_rows", "add_training", "shared", "tell"]
 
 
 def add_rows(parser: argparse.ArgumentParser) -> None:
@@ -109,8 +110,24 @@ def add_jobs(parser: argparse.ArgumentParser, *, jobs: int, out: str) -> None:
     work.add_argument("--json", action="store_true", help="print the numbers, not the tables")
 
 
-def source(parsed: argparse.Namespace) -> "Source":
-    """Return the rows that the arguments name."""
+def shared(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return, as words for a call, what these arguments say."""
+    names = ["seeds", "epochs", "batch_size", "learning_rate"]
+    names += ["uncertainty", "ood", "jobs", "out", "resume"]
+    return {"source": _source(parsed), **{name: getattr(parsed, name) for name in names}}
+
+
+def tell(found: "Study", parsed: argparse.Namespace) -> None:
+    """Print what was found, as tables or as JSON."""
+    from noisegate.study import tables
+
+    if parsed.json:
+        sys.stdout.write(found.to_json())
+    else:
+        tables.show(found, parsed.out / "report.html")
+
+
+def _source(parsed: argparse.Namespace) -> "Source":
     # Imported here, so that `noisegate --help` does not wait for torch.
     from noisegate.study import Source
 

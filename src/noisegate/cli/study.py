@@ -1,9 +1,8 @@
 """`noisegate study`: train with and without noise, and show what it did."""
 
 import argparse
-import sys
 
-from .arguments import add_doubt, add_jobs, add_rows, add_training, source
+from .arguments import add_doubt, add_jobs, add_rows, add_training, shared, tell
 from .streams import nothing_beside
 
 __all__ = ["add"]
@@ -63,24 +62,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def execute(parsed: argparse.Namespace) -> None:
     """Run the study and print what it found."""
     # Imported here, so that `noisegate --help` does not wait for torch.
-    from noisegate.study import run, tables
+    from noisegate.study import run
 
     with nothing_beside(parsed.json):
-        found = run(
-            parsed.model,
-            parsed.recipe,
-            source=source(parsed),
-            seeds=parsed.seeds,
-            epochs=parsed.epochs,
-            batch_size=parsed.batch_size,
-            learning_rate=parsed.learning_rate,
-            uncertainty=parsed.uncertainty,
-            ood=parsed.ood,
-            out=parsed.out,
-            resume=parsed.resume,
-            jobs=parsed.jobs,
-        )
-    if parsed.json:
-        sys.stdout.write(found.to_json())
-    else:
-        tables.show(found, parsed.out / "report.html")
+        found = run(parsed.model, parsed.recipe, **shared(parsed))
+    tell(found, parsed)

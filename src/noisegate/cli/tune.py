@@ -1,9 +1,8 @@
 """`noisegate tune`: search for the rates and rules that help most."""
 
 import argparse
-import sys
 
-from .arguments import add_doubt, add_jobs, add_rows, add_training, source
+from .arguments import add_doubt, add_jobs, add_rows, add_training, shared, tell
 from .streams import nothing_beside
 
 __all__ = ["add"]
@@ -79,30 +78,17 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def execute(parsed: argparse.Namespace) -> None:
     """Run the search and print what it found."""
     # Imported here, so that `noisegate --help` does not wait for torch.
-    from noisegate.study import tables
     from noisegate.study.tuning import tune
 
     with nothing_beside(parsed.json):
         found = tune(
             parsed.model,
             parsed.rules,
-            source=source(parsed),
             trials=parsed.trials,
             always=parsed.always,
             tune_seed=parsed.tune_seed,
             storage=parsed.storage,
             name=parsed.name,
-            seeds=parsed.seeds,
-            epochs=parsed.epochs,
-            batch_size=parsed.batch_size,
-            learning_rate=parsed.learning_rate,
-            uncertainty=parsed.uncertainty,
-            ood=parsed.ood,
-            out=parsed.out,
-            resume=parsed.resume,
-            jobs=parsed.jobs,
+            **shared(parsed),
         )
-    if parsed.json:
-        sys.stdout.write(found.to_json())
-    else:
-        tables.show(found, parsed.out / "report.html")
+    tell(found, parsed)

@@ -73,7 +73,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number; the errors of a classification are shares, as in study.json."""
-        return without_nan(  # type: ignore[no-any-return]
+        facts: dict[str, Any] = without_nan(
             {
                 "a": self.a,
                 "b": self.b,
@@ -84,6 +84,7 @@ class Comparison:
                 "sentence": self.sentence,
             }
         )
+        return facts
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON; a number that is not finite is null."""

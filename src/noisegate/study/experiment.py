@@ -20,6 +20,7 @@ from .models import Model
 from .recipes import Recipe
 
 __all__ = [
+    "FEW",
     "OPTIMIZER",
     "Job",
     "Parts",
@@ -27,6 +28,7 @@ __all__ = [
     "Setup",
     "Trained",
     "drawing",
+    "encoder_of",
     "execute",
     "parts_of",
     "restored",
@@ -110,7 +112,7 @@ class Trained:
 def parts_of(setup: Setup, seed: int) -> Parts:
     """Return the split of a seed: the same for every model and recipe."""
     data = setup.data
-    train, validation = drawn(data, setup.validation_share, seed, "split")
+    train, validation = _split(setup, seed)
     encoder = Encoder.fit(data, train)
     rows = np.concatenate([train, [-1], validation]).astype("<i8")
     digest = blake2b(rows.tobytes(), digest_size=8).hexdigest()
@@ -118,6 +120,11 @@ def parts_of(setup: Setup, seed: int) -> Parts:
         _encoded(encoder, data.take(part)) for part in (train, validation)
     )
     return Parts(encoder, train_rows, validation_rows, digest)
+
+
+def encoder_of(setup: Setup, seed: int) -> Encoder:
+    """Return the encoder of a seed, without the rows encoded."""
+    return Encoder.fit(setup.data, _split(setup, seed)[0])
 
 
 def execute(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None = None) -> Trained:
@@ -170,16 +177,16 @@ def _executed(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None) 
 def drawing(seed: int, purpose: str) -> Iterator[None]:
     """Have whatever draws from a generator of the process draw by a seed, and put them back."""
     number = derived_seed(seed, purpose)
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a model may use it
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a model may use them
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(number)
             random.seed(number)
-            np.random.seed(number % 2**32)  # noqa: NPY002
+            np.random.seed(number % 2**32)  # noqa: NPY002 - as above
             yield
     finally:
         random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        np.random.set_state(numpy)  # noqa: NPY002 - as above
 
 
 def started(job: Job, setup: Setup) -> tuple[str, str]:
@@ -212,6 +219,10 @@ def _batch_size(rows: int) -> int:
     """
     size = min(max(rows // BATCHES, SMALLEST), LARGEST)
     return size + (rows % size == 1)
+
+
+def _split(setup: Setup, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    return drawn(setup.data, setup.validation_share, seed, "split")
 
 
 def _encoded(encoder: Encoder, data: Dataset) -> tuple[Tensor, Tensor]:

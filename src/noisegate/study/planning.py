@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from noisegate.core.errors import InvalidValue
 
 from . import messages
 from .data import Dataset, Encoder
-from .experiment import Setup
+from .experiment import FEW, Setup
 from .models import Model, check
 from .recipes import (
     BASELINE,
     RECIPES,
+    SUFFIXES,
     Recipe,
     by_name,
     fitting_recipes,
@@ -30,11 +31,8 @@ from .remarks import remarks
 from .results import Placed, Settings
 from .sources import Rows, Source
 
-__all__ = ["Given", "Planned", "check_count", "planned", "planned_on"]
+__all__ = ["Given", "Planned", "check_count", "planned", "with_recipes"]
 
-FILES = (".yaml", ".yml", ".toml")
-# How many rows are sent through a model to see what it does with them.
-FEW = 8
 # Beyond these a number is a mistake.
 MOST = {"seeds": 10_000, "jobs": 1024, "trials": 1_000_000, "tune_seed": 2**64 - 1}
 
@@ -79,28 +77,17 @@ def planned(given: Given, recipes: Iterable[str | Recipe] | None) -> Planned:
         If anything about the call is wrong; the message says what.
     """
     _check_counts(given)
-    return planned_on(given.source.rows(given.ood), given, recipes)
-
-
-def planned_on(rows: Rows, given: Given, recipes: Iterable[str | Recipe] | None) -> Planned:
-    """Plan on rows that have been read already."""
+    rows = given.source.rows(given.ood)
     example = _example(rows.search)
     models = _models(given, example, rows.search.task.outputs)
-    files, wanted = _wanted(recipes)
-    chosen = {model.name: _recipes_of(model, models, wanted, example, rows) for model in models}
-    placed = {
-        (model.name, recipe.name): _placed(model, recipe, example, rows.search.task.outputs)
-        for model in models
-        for recipe in chosen[model.name]
-    }
     settings = Settings(
         given.source,
         rows.facts(given.source),
         rows.search.task,
         _notes(rows, given, models, example),
         tuple(models),
-        chosen,
-        files,
+        {},
+        {},
         given.seeds,
         given.epochs,
         given.batch_size,
@@ -108,7 +95,29 @@ def planned_on(rows: Rows, given: Given, recipes: Iterable[str | Recipe] | None)
         given.uncertainty,
         given.ood,
     )
-    return Planned(settings, rows, example, placed)
+    return with_recipes(Planned(settings, rows, example, {}), recipes)
+
+
+def with_recipes(plan: Planned, recipes: Iterable[str | Recipe] | None) -> Planned:
+    """Return the same plan with these recipes, each put into each model once.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        If a recipe is none, or matches nothing.
+    """
+    example, outputs = plan.example, plan.settings.task.outputs
+    models = plan.settings.models
+    files, wanted = _wanted(recipes)
+    chosen = {model.name: _recipes_of(model, models, wanted, example, outputs) for model in models}
+    placed = {
+        (model.name, recipe.name): _placed(model, recipe, example, outputs)
+        for model in models
+        for recipe in chosen[model.name]
+    }
+    return replace(
+        plan, settings=replace(plan.settings, recipes=chosen, files=files), placed=placed
+    )
 
 
 def _notes(rows: Rows, given: Given, models: Sequence[Model], example: Tensor) -> tuple[str, ...]:
@@ -164,7 +173,7 @@ def _wanted(recipes: Iterable[str | Recipe] | None) -> tuple[dict[str, str], lis
     for given in recipes:
         if isinstance(given, Recipe):
             found.append(given)
-        elif "=" not in given and given.endswith(FILES):
+        elif "=" not in given and given.endswith(SUFFIXES):
             found += read_recipes(given)
             files[Path(given).name] = Path(given).read_text("utf-8")
         else:
@@ -173,7 +182,11 @@ def _wanted(recipes: Iterable[str | Recipe] | None) -> tuple[dict[str, str], lis
 
 
 def _recipes_of(
-    model: Model, models: Sequence[Model], wanted: list[Recipe] | None, example: Tensor, rows: Rows
+    model: Model,
+    models: Sequence[Model],
+    wanted: list[Recipe] | None,
+    example: Tensor,
+    outputs: int,
 ) -> tuple[Recipe, ...]:
     """Return the recipes of a model, no noise first: those wanted, or all built-in ones that fit.
 
@@ -181,7 +194,7 @@ def _recipes_of(
     """
     shape = tuple(example.shape[1:])
     with torch.random.fork_rng(devices=[]):
-        fitting = fitting_recipes(model.make(shape, rows.search.task.outputs), shape)
+        fitting = fitting_recipes(model.make(shape, outputs), shape)
     if wanted is None:
         found = list(fitting)
         if not [recipe for recipe in found if recipe.name != BASELINE]:

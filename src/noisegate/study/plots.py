@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 from itertools import cycle, islice
 from statistics import fmean
 from typing import Any
@@ -10,29 +9,19 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from noisegate.nets import Epoch
 
+from .drawing import NUMBERS, STYLE, encoded, logarithmic
 from .recipes import BASELINE, RECIPES
 from .results import Study
 from .wording import model_title, shortened
 
-__all__ = [
-    "COLOURS",
-    "NUMBERS",
-    "PANELS",
-    "STYLE",
-    "encoded",
-    "logarithmic",
-    "looks",
-    "overview",
-    "panel",
-]
+__all__ = ["COLOURS", "PANELS", "looks", "overview", "panel"]
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; black is no noise.
 COLOURS = dict(zip(RECIPES, ("#000000", "#0072b2", "#e69f00", "#d55e00", "#009e73"), strict=True))
@@ -40,18 +29,6 @@ COLOURS = dict(zip(RECIPES, ("#000000", "#0072b2", "#e69f00", "#d55e00", "#009e7
 MORE_COLOURS = ("#cc79a7", "#56b4e9")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 
-STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e5e5e5",
-    "axes.axisbelow": True,
-    "svg.hashsalt": "noisegate",
-    "svg.fonttype": "path",
-}
-# How numbers are written at axes: 0.0001, 0.25, 250,000.
-NUMBERS = "{x:,.10g}"
 LONGEST_TICK, LONGEST_LABEL, LONG_LABEL, LONG_MODEL = 16, 36, 24, 6
 
 
@@ -86,26 +63,6 @@ def panel(study: Study, model: str, title: str) -> bytes:
         if has_legend:
             _legend(figure, study, (model,))
         return encoded(figure, "svg")
-
-
-def encoded(figure: Figure, format: str) -> bytes:
-    """Return a figure as `png` or `svg`, with nothing of the day or of the program in it."""
-    # An explicit canvas: pyplot would look for a display.
-    FigureCanvasAgg(figure)
-    buffer = BytesIO()
-    metadata = {"Date": None} if format == "svg" else {"Software": None}
-    figure.savefig(buffer, format=format, dpi=100, metadata=metadata)
-    return buffer.getvalue()
-
-
-def logarithmic(ax: Axes, lowest: float, highest: float) -> None:
-    """Give the vertical axis a logarithm, if values are that far apart."""
-    if not 0 < 5 * lowest < highest:
-        return
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if highest < 1000 * lowest else (1,)))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(NUMBERS)
 
 
 # Curves ---------------------------------------------------------------------------------------

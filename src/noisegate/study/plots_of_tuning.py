@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .data.tasks import Task
-from .plots import NUMBERS, STYLE, encoded, logarithmic
+from .drawing import NUMBERS, STYLE, encoded, logarithmic
 from .tuning.results import Trial, Tuning
 from .wording import shortened
 

@@ -21,6 +21,7 @@ from .rules import checked_noise, one_or_many, parse_rules, rules_source, rules_
 __all__ = [
     "BASELINE",
     "RECIPES",
+    "SUFFIXES",
     "Recipe",
     "by_name",
     "fits",
@@ -253,3 +254,6 @@ _READERS: Mapping[str, Callable[[Path, str], Any]] = {
     ".yml": _read_yaml,
     ".toml": _read_toml,
 }
+
+# Of the files that can be read.
+SUFFIXES = tuple(_READERS)

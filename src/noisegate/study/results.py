@@ -231,7 +231,8 @@ class Study:
                 "run_seconds": [round(run.seconds, 3) for run in self.runs],
             },
         }
-        return without_nan(facts)  # type: ignore[no-any-return]
+        whole: dict[str, Any] = without_nan(facts)
+        return whole
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON; a number that is not finite is null."""

@@ -105,9 +105,10 @@ class Store:
         if _digest(data) != _opened(numbers)["weights"]:
             raise NoisegateError(messages.corrupt(path))
         try:
-            return torch.load(io.BytesIO(data), weights_only=True)  # type: ignore[no-any-return]
+            weights: Mapping[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
         except pickle.UnpicklingError:
             raise NoisegateError(messages.corrupt(path)) from None
+        return weights
 
     def kept(self, name: str) -> Any:
         """Return what was kept under a name, or None."""
@@ -169,13 +170,13 @@ def _sealed(facts: Mapping[str, Any]) -> str:
 
 def _opened(path: Path) -> dict[str, Any]:
     try:
-        facts = json.loads(path.read_bytes())
+        facts: dict[str, Any] = json.loads(path.read_bytes())
         digest = facts.pop("digest")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         raise NoisegateError(messages.corrupt(path)) from None
     if digest != _digest(_canonical(facts)):
         raise NoisegateError(messages.corrupt(path))
-    return facts  # type: ignore[no-any-return]
+    return facts
 
 
 def _canonical(facts: Any) -> bytes:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from noisegate.nets import Epoch, History
 
 from .data import Dataset, derived_seed
-from .experiment import Job, Run, Setup, drawing, parts_of, restored
+from .experiment import Job, Run, Setup, drawing, encoder_of, parts_of, restored
 from .models import Model
 from .pool import one_thread
 from .recipes import BASELINE, Recipe, rules_text
@@ -175,7 +175,7 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def _scored(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float, float]:
-    encoder, task = parts_of(setup, job.seed).encoder, test.task
+    encoder, task = encoder_of(setup, job.seed), test.task
     targets = encoder.targets(test)
     with one_thread(), drawing(job.seed, "test"):
         outputs = _outputs(restored(job, setup, store.weights(job)), encoder.inputs(test))

@@ -8,7 +8,7 @@ from noisegate.core.errors import NoisegateError
 from noisegate.study import messages
 from noisegate.study.files import made
 from noisegate.study.main import kept, save, studied
-from noisegate.study.planning import Given, Planned, check_count, planned, planned_on
+from noisegate.study.planning import Given, Planned, check_count, planned, with_recipes
 from noisegate.study.pool import Board, Runs, performed
 from noisegate.study.progress import counted, told
 from noisegate.study.recipes import Recipe
@@ -116,7 +116,7 @@ def tune(
             recipe, found = _best(plan, searched, kept_trials)
         if storage is None:
             found = replace(found, storage=f"{store.folder.name}/{FILE}")
-        study = studied(planned_on(plan.rows, given, [recipe]), store, jobs=jobs, progress=progress)
+        study = studied(with_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
         study = replace(study, tuning=found)
     if out is not None:
         save(study, out)
@@ -131,7 +131,7 @@ def _searched(given: Given, text: str | None, always: bool) -> tuple[Space, Plan
     plan = planned(given, ["none"])
     (model,) = plan.settings.models
     space = fitting_space(model, plan.example, plan.settings.task.outputs, always=always)
-    return space, planned_on(plan.rows, given, [space.ends()])
+    return space, with_recipes(plan, [space.ends()])
 
 
 def _search(

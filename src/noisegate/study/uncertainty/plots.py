@@ -1,17 +1,15 @@
 """Figures of uncertainty: rejection, calibration or coverage, and doubt off the data."""
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from textwrap import fill
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from ..drawing import STYLE, encoded
 from ..stats import Estimate
 from .outcomes import Histogram
 from .summary import PredictorSummary, Uncertainty
@@ -25,16 +23,6 @@ TEST, OOD = "#009e73", "#d55e00"
 MARKERS = {"none": "o", "off": "s", "on": "D"}
 GREY = "#777777"
 
-STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e5e5e5",
-    "axes.axisbelow": True,
-    "svg.hashsalt": "noisegate",
-    "svg.fonttype": "path",
-}
 WIDTH = 4.4
 # Of fewer rows an accuracy says too little to be drawn.
 LEAST_ROWS = 10
@@ -56,7 +44,7 @@ def figures(result: Uncertainty, format: str = "svg") -> dict[str, bytes]:
         }
         if any(p.histogram for p in result.predictors):
             made["doubt about rows not of the data"] = _histograms(result)
-        return {title: _encoded(figure, format) for title, figure in made.items()}
+        return {title: encoded(figure, format) for title, figure in made.items()}
 
 
 def _single(result: Uncertainty, draw: Callable[[Axes, Uncertainty], None]) -> Figure:
@@ -193,12 +181,3 @@ def _arrays(values: Sequence[Estimate]) -> tuple[np.ndarray, np.ndarray]:
         np.array([value.mean for value in values]),
         np.array([value.standard_error for value in values]),
     )
-
-
-def _encoded(figure: Figure, format: str) -> bytes:
-    # An explicit canvas: pyplot would look for a display.
-    FigureCanvasAgg(figure)
-    buffer = BytesIO()
-    metadata = {"Date": None} if format == "svg" else {"Software": None}
-    figure.savefig(buffer, format=format, dpi=100, metadata=metadata)
-    return buffer.getvalue()
