@@ -325,8 +325,10 @@ def test_a_module_used_without_its_model_has_fresh_noise_and_warns_once() -> Non
     with pytest.warns(RuntimeWarning) as caught:
         first = net.block(X)
     assert str(caught[0].message) == (
-        "noisegate: 'block:out' is used without its model, which alone knows the step. It has "
-        "fresh noise, that no mask can be rebuilt of by its step."
+        "noisegate: 'block:out' is used without a forward of its model, which alone knows the "
+        "step. It drew fresh noise, which `mask()` cannot reproduce. Put the noise into the part "
+        "that is called, `model.block` or one around it, or call it in a block: with "
+        "noise.at(step)."
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -343,7 +345,7 @@ def test_a_checkpointed_module_without_its_model_is_replayed_too() -> None:
     net = model()
     ng.inject(net, {"block:out": 0.5}, seed=13)
     x = X.clone().requires_grad_()
-    with pytest.warns(RuntimeWarning, match="without its model"):
+    with pytest.warns(RuntimeWarning, match="without a forward of its model"):
         y = checkpoint(net.block, x, use_reentrant=False, preserve_rng_state=False)
     bias = net.block[0][0].bias
     (grad,) = torch.autograd.grad(y.sum(), bias)
@@ -368,7 +370,7 @@ def test_an_exception_in_a_forward_leaves_nothing_behind() -> None:
     net.fails = True
     with pytest.raises(ZeroDivisionError):
         net(X)
-    with pytest.warns(RuntimeWarning, match="without its model"):
+    with pytest.warns(RuntimeWarning, match="without a forward of its model"):
         net.inner(X)
     net.fails = False
     expected: Any = ng.Dropout(0.5)(X, ng.Stream(13).site("inner:out").at(1))

@@ -37,6 +37,9 @@ def test_no_sentence_is_without_its_test() -> None:
     """Each function of the messages is used by a case above or named in another test file."""
     elsewhere = {"in_backward", "no_tensor", "missing_extra"}
     elsewhere |= {"other_extent", "other_state", "passed_on", "without_root"}  # of handles
+    elsewhere |= {"rows_left_over", "rows_used_up", "parts_alone"}  # of rows and parts
+    elsewhere |= {"same_on_all_ranks", "same_layers_on_all_ranks"}  # of many processes
+    elsewhere |= {"model_in_use"}  # of threads
     elsewhere |= {"no_attention", "blocks_of_attention"}  # of attention
     elsewhere |= {"collision", "no_part", "no_role", "meaning", "tokens", "acted_nowhere"}  # sites
     elsewhere |= {"compiled", "compiled_another"}  # of compiled models

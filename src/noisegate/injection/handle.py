@@ -1,25 +1,21 @@
 """The handle of noise in a model."""
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from noisegate.core import checks, messages, patterns
-from noisegate.core.backends import face_of_model
+from noisegate.core import messages, patterns
 from noisegate.core.errors import InvalidValue, UnmatchedRule
-from noisegate.core.keys import SCHEME, SEED_BITS
-from noisegate.core.plan import Placement, Plan
-from noisegate.core.sites import Call
+from noisegate.core.keys import SCHEME
 
+from .model_noise import ModelNoise
 from .report import Report
-from .site import SiteNoise, mask_of
-from .steps import Steps
+from .site import mask_of
 
 
-class Injection:
+class Injection(ModelNoise):
     """Noise in a model, as `inject` returns it; also a context manager that removes it.
 
     Attributes
@@ -35,71 +31,6 @@ class Injection:
         Ids of the samples of the next forwards, in [0, 2⁶⁴); None counts from 0. By rule, or by a
         pattern of sites, they are for sites that see other samples: windows, experts, beams.
     """
-
-    def __init__(
-        self,
-        model: Any,
-        rules: Mapping[str, Any],
-        seed: int | None = None,
-        sample_axis: Any = 0,
-        existing: bool = False,
-        example: Any = None,
-        unreached: str = "raise",
-        always: bool = False,
-        shared: bool = False,
-    ) -> None:
-        checks.flag("inject", "existing", existing)
-        checks.one_of("raise", "keep")("inject", "unreached", unreached)
-        self.host = face_of_model(model).Host(model)
-        drawn = self.host.draw_seed() if seed is None else seed
-        self.seed = checks.whole("inject", "seed", drawn, SEED_BITS)
-        if existing and not always and (taken := self.host.taken_over()):
-            raise InvalidValue(messages.taken_over(taken[0]))
-        known, keep = self.host.sites(), unreached == "keep"
-        self.plan = Plan(rules, known, self._taken, sample_axis, existing, keep)
-        self.always, self.strays, self.silent = always, 0, 0
-        self.made: dict[int, tuple[Any, dict[str, str]]] = {}
-        self.passed_on: dict[tuple[str, str], str] = {}
-        self.steps = Steps(shared)
-        self._tokens = () if known.takes_tokens else known.tokens
-        self._checked, self._within = False, 0
-        self._warned: set[str] = set()
-        self._looked: set[str] = set(known.own)
-        self.noises: list[SiteNoise] = []
-        self._detach: list[Callable[[], None]] = []
-        self.host.register(self)
-        try:
-            self._put_in(example)
-        except BaseException:
-            self.remove()
-            raise
-
-    def _put_in(self, example: Any) -> None:
-        for placement in self.plan.placements:
-            self._attach(placement)
-        if self.plan.looks:
-            self._detach.append(self.host.listen(self))
-        # Last of all, so that the model's own output is still part of its forward.
-        self._detach.append(self.host.on_forward(self._begin, self._end))
-        if example is not None:
-            self.look(example)
-
-    def look(self, example: Any) -> None:
-        """Find the noises that functions make, by one run in training that leaves no trace."""
-        others = [handle for handle in self.host.handles() if handle is not self]
-        with ExitStack() as silent:
-            for handle in (self, *others):
-                silent.enter_context(handle.off())
-            self.host.dry_run(example)
-        self.plan.check_all_matched()
-        self._checked = True
-        for noise in self.noises:
-            noise.trained = noise.reached
-
-    @property
-    def sites(self) -> tuple[str, ...]:
-        """The sites that have noise, in the order of the rules."""
-        return self.plan.sites
 
     @property
     def step(self) -> int:
@@ -133,28 +64,6 @@ class Injection:
             Ids of all the samples of the block, in [0, 2⁶⁴); by default 0, 1, 2 ….
         """
         return self.steps.at(step, rows)
-
-    def off(self) -> AbstractContextManager[None]:
-        """Silence the noise until `on`, or for a block: ``with noise.off():``.
-
-        It is then as if the noise were not there; the step does not advance either, and
-        dropouts of the model's own are its own again.
-        """
-        before = self.silent
-        self.silent += 1
-
-        @contextmanager
-        def silence() -> Iterator[None]:
-            try:
-                yield
-            finally:
-                self.silent = before
-
-        return silence()
-
-    def on(self) -> None:
-        """Let the noise act again, however often it was silenced."""
-        self.silent = 0
 
     def report(self) -> Report:
         """Return a table of what was put where, by which rule, as text that rich shows too.
@@ -273,12 +182,6 @@ class Injection:
                 raise InvalidValue(messages.other_state(name, state.get(name), mine[name]))
         self.step = given["step"]
 
-    def remove(self) -> None:
-        """Take the noise out of the model; nothing of it stays, and its slots are free again."""
-        for detach in self._detach:
-            detach()
-        self._detach.clear()
-
     def __enter__(self) -> "Injection":
         """Return the handle; the end of the block removes the noise."""
         return self
@@ -290,96 +193,3 @@ class Injection:
     def __repr__(self) -> str:
         """Return the seed, the step and the number of sites."""
         return f"<noise at {len(self.sites)} sites, seed {self.seed}, step {self.step}>"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: not the tensors of this forward."""
-        return {**self.__dict__, "made": {}}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state of a copied model's noise, which counts on its own."""
-        self.__dict__.update(state)
-        self.host.register(self)
-
-    def snapshot(self) -> Any:
-        """Return what the next noise depends on."""
-        calls = [noise.calls for noise in self.noises]
-        return self.steps.snapshot(), self.silent, self.strays, calls
-
-    def restore(self, state: Any) -> None:
-        """Return to what a snapshot says."""
-        steps, self.silent, self.strays, calls = state
-        self.steps.restore(steps)
-        # Noises that were found after the snapshot had no calls then.
-        missing = [0] * (len(self.noises) - len(calls))
-        for noise, count in zip(self.noises, [*calls, *missing], strict=True):
-            noise.calls = count
-
-    def found(self, site: str, call: Call) -> None:
-        """Put noise where a function makes noise of the model's own, at its first call."""
-        if site not in self._looked:
-            self._looked.add(site)
-            for placement in self.plan.found(site, call):
-                self._attach(placement)
-
-    def unreached(self, site: str, words: str) -> None:
-        """Refuse or note a noise of the model's own that cannot be taken over."""
-        self.plan.unreached(site, words)
-
-    def random(self, path: str, words: str) -> None:
-        """Note that a module draws random numbers of its own, for no dropout that is known."""
-        self.plan.note(messages.own_random(path, words))
-
-    def _taken(self) -> set[tuple[str, str, int]]:
-        """Return the slots that other noises of the seed hold."""
-        others = [h for h in self.host.handles() if h is not self and h.seed == self.seed]
-        return {placement.name for other in others for placement in other.plan.placements}
-
-    def _attach(self, placement: Placement) -> None:
-        noise = SiteNoise(self, placement)
-        self.noises.append(noise)
-        self._detach.append(self.host.attach(placement.site, noise))
-
-    def _begin(self, training: bool, batch: int | None, only_tokens: bool) -> None:
-        """Take the next step, or the next part of a pinned one."""
-        if self.silent:
-            return
-        if self.steps.forward.running and self.host.running() > 1:
-            self._within += 1  # the model calls itself, within one forward
-            return
-        self._within = 0
-        for noise in self.noises:
-            noise.calls, noise.reached = 0, False
-        self.made.clear()
-        if only_tokens and self._tokens:
-            self._move_input(self._tokens)
-        self.steps.begin(training or self.always, batch)
-
-    def _end(self, succeeded: bool) -> None:
-        if self._within:
-            self._within -= 1
-            return
-        forward = self.steps.end()
-        if not (succeeded and forward.running and forward.counted):
-            return
-        if not self._checked:
-            try:
-                self.plan.check_all_matched()
-            except InvalidValue:
-                self.steps.uncount(forward)
-                raise
-            self._checked = True
-        reached = {noise.placement.rule for noise in self.noises if noise.reached}
-        nowhere = {noise.placement.rule for noise in self.noises} - reached - self._warned
-        if nowhere and (reached or not self.always):  # a prediction raises where nothing acts
-            self._warned |= nowhere
-            warnings.warn(messages.acted_nowhere(sorted(nowhere)), RuntimeWarning, stacklevel=2)
-
-    def _move_input(self, tokens: Sequence[str]) -> None:
-        """Move the noise of the model's input to the output of its embedding."""
-        for noise in [n for n in self.noises if n.placement.site == ":in"]:
-            # Its hook stays, since torch has collected those of this call already.
-            noise.retired = True
-            self.noises.remove(noise)
-            self.plan.note(messages.tokens(noise.placement.rule, tokens))
-            for placement in self.plan.move(noise.placement, tokens):
-                self._attach(placement)

@@ -20,7 +20,7 @@ from noisegate.numpy import mask
 from .steps import Forward, NotTogether
 
 if TYPE_CHECKING:
-    from .handle import Injection
+    from .model_noise import ModelNoise
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,10 @@ class Ready(NamedTuple):
 class SiteNoise:
     """The function that injection puts at a site."""
 
-    def __init__(self, injection: "Injection", placement: Placement) -> None:
+    def __init__(self, injection: "ModelNoise", placement: Placement) -> None:
         self.injection, self.placement = injection, placement
-        self.calls = 0
-        # Whether its place was reached in this forward, and in a run in training; and whether it
-        # has moved elsewhere.
-        self.reached = self.trained = self.retired = False
+        # Whether its place was reached in a run in training, and whether it has moved elsewhere.
+        self.trained = self.retired = False
         self._seen: tuple[Any, ...] | None = None
         self._ready: Ready | None = None
         self._who = f"inject ('{placement.site}')"
@@ -81,9 +79,19 @@ class SiteNoise:
         return None if self._seen is None else Last(*self._seen)
 
     @property
+    def calls(self) -> int:
+        """How often it acted in the last forward."""
+        return self.injection.steps.last.calls.get(self, 0)
+
+    @property
+    def reached(self) -> bool:
+        """Whether its place was reached in the last forward."""
+        return self in self.injection.steps.last.reached
+
+    @property
     def silent(self) -> bool:
         """Whether it is as if it were not there."""
-        return self.injection.silent > 0
+        return not self.injection.acts_here
 
     @property
     def every(self) -> bool:
@@ -92,12 +100,14 @@ class SiteNoise:
 
     def reach(self) -> None:
         """Note that its place was reached, whether it acts there or not."""
-        self.reached = True
+        self.injection.steps.forward.reached.add(self)
 
     def acts(self, training: bool, call: Call | None = None) -> bool:
         """Return whether it would change anything, in training or not, for a call."""
         injection = self.injection
-        self.reached = True
+        if not injection.listens:
+            return False
+        self.reach()
         if self.retired or injection.silent or not (training or injection.always):
             return False
         if call is None:
@@ -117,8 +127,9 @@ class SiteNoise:
         host.refuse_backward(self._who)
         kind, live = (placement.kind, None) if call is None else self._noise(call)
         axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call)
+        number = forward.calls.get(self, 0)
         if forward.running:
-            key = Key(injection.seed, placement.site, placement.slot, self.calls, forward.step)
+            key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
             numbered = forward.numbered and not forward.together
             within = host.rows_in_use()
             if within is not None and axis is not None:
@@ -127,7 +138,7 @@ class SiteNoise:
                 rows = self._rows(x, axis, forward) if numbered else None
         else:
             key, rows = self._stray(), None
-        self.calls += 1
+        forward.calls[self] = number + 1
         if forward.together:
             y = self._together(kind, x, key, axis, live or {}, forward)
         elif live:
@@ -135,7 +146,7 @@ class SiteNoise:
         else:
             y = self._apply(kind, x, key, rows, axis)
         self._seen = kind, key, x.shape, rows, axis, live or {}
-        injection.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
+        forward.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
         return y
 
     def _apply(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Any:
@@ -208,7 +219,7 @@ class SiteNoise:
 
     def _rules_on(self, x: Any) -> dict[str, str]:
         """Return the rules whose noise this very tensor bears, and where each has acted."""
-        made = self.injection.made.get(id(x))
+        made = self.injection.steps.forward.made.get(id(x))
         return made[1] if made is not None and made[0]() is x else {}
 
     def _step(self) -> int:
@@ -254,11 +265,20 @@ class SiteNoise:
         if forward.shared:
             return (0,) * ((forward.batch or 1) if heads_merged else extent)
         expected = (forward.batch if forward.ids is None else len(forward.ids)) or 0
-        if extent != expected and not (heads_merged and expected and extent % expected == 0):
-            raise InvalidValue(messages.other_extent(self.placement.site, extent, expected))
+        heads = extent // expected if heads_merged and expected else 1
+        samples = forward.batch if heads_merged and forward.batch else expected
+        if extent != expected * heads or samples != expected:
+            raise InvalidValue(self._of_other_extent(extent, expected, forward))
         if forward.ids is not None:
             return forward.ids
         return range(forward.first, forward.first + expected)
+
+    def _of_other_extent(self, extent: int, expected: int, forward: Forward) -> str:
+        """Return what is said where a site's samples are not those that have rows."""
+        batch = forward.batch
+        if forward.ids is not None and batch and batch != expected and extent % batch == 0:
+            return messages.rows_count("inject", expected, batch)
+        return messages.other_extent(self.placement.site, extent, expected)
 
 
 def mask_of(noises: list[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:

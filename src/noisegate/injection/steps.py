@@ -1,28 +1,39 @@
 """Which step a forward of the model is, and which rows its samples are."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
+from weakref import ref
 
-from noisegate.core import checks, patterns
+from noisegate.core import checks, messages, patterns
+from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import STEP_BITS
+from noisegate.core.local import Local
 from noisegate.core.plan import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
+
+# Threads that train one model share its counter, and no two of their forwards a step.
+_counting = Lock()
 
 
 class NotTogether(Exception):
     """Several steps cannot be made in one forward."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Forward:
-    """Which part of which step the model's forward is.
+    """One forward of the model: which part of which step it is, and what has acted in it.
 
     `first` is the row of its first sample; `ids` are the rows of its samples where they are
     given; with `shared` every sample is row 0. Outside of a forward `running` is False. `counted`
     says that its noise acts, `numbered` that rows are other than 0, 1, 2 …. `together` are the
     steps of a forward of several, each of which has an equal part of the batch.
+
+    `calls` counts how often each noise acted, `reached` are those whose place was reached, `made`
+    are the tensors that bear noise, by their identity, and `within` counts calls of the model by
+    itself.
     """
 
     step: int = 0
@@ -34,21 +45,79 @@ class Forward:
     shared: bool = False
     numbered: bool = False
     together: tuple[int, ...] = ()
+    calls: dict[Any, int] = field(default_factory=dict)
+    reached: set[Any] = field(default_factory=set)
+    made: dict[int, tuple["ref[Any]", dict[str, str]]] = field(default_factory=dict)
+    within: int = 0
+
+    def copy(self) -> "Forward":
+        """Return a copy that counts on its own."""
+        return replace(self, calls=dict(self.calls), reached=set(self.reached))
+
+
+@dataclass(slots=True, eq=False)
+class Pin:
+    """A block in which every forward is part of one step.
+
+    `first` is the row of the next sample. `ids` are those that were given, for the block or by
+    the assignment that `assigned` counts, of which `taken` are used up. `loose` is the forward
+    that parts of the model have which are called without it.
+    """
+
+    step: int
+    ids: Sequence[int] | None
+    assigned: int
+    loose: Forward
+    first: int = 0
+    taken: int = 0
+    together: tuple[int, ...] = ()
+
+    def copy(self) -> "Pin":
+        """Return a copy that counts on its own."""
+        return replace(self, loose=self.loose.copy())
+
+    def check_used_up(self) -> None:
+        """Raise if forwards have used some of the ids, and others are left over."""
+        if self.ids is not None and 0 < self.taken < len(self.ids):
+            raise InvalidValue(messages.rows_left_over(self.step, len(self.ids), self.taken))
 
 
 class Steps:
     """Counts forwards, or parts of one step that is pinned.
 
+    Which forward runs and which step is pinned belong to the thread, or the task, that runs it.
     With `shared` every sample is row 0.
     """
 
     def __init__(self, shared: bool = False) -> None:
         self.shared = shared
-        self.forward = Forward()
+        self.last = Forward()
+        self._outside = Forward()
+        self._running: Local[Forward | None] = Local(None)
+        self._pin: Local[Pin | None] = Local(None)
         self._next = 0
-        self._pinned: Forward | None = None
+        self._assigned = 0
         self._rows: Sequence[int] | None = None
         self._rows_by_rule: dict[str, Sequence[int]] = {}
+
+    @property
+    def running(self) -> Forward | None:
+        """The forward of the model that runs here, if one does."""
+        return self._running.get()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a step is pinned here."""
+        return self._pin.get() is not None
+
+    @property
+    def forward(self) -> Forward:
+        """The forward that runs here: the model's, or that of its parts in a pinned step."""
+        forward = self._running.get()
+        if forward is not None:
+            return forward
+        pin = self._pin.get()
+        return self._outside if pin is None else pin.loose
 
     @property
     def next(self) -> int:
@@ -58,7 +127,9 @@ class Steps:
     @next.setter
     def next(self, value: int) -> None:
         self._next = checks.whole("inject", "step", value, STEP_BITS)
-        self.forward = replace(self.forward, step=self._next)
+        forward = self._running.get()
+        if forward is not None:
+            forward.step = self._next
 
     @property
     def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
@@ -74,6 +145,7 @@ class Steps:
         self._rows_by_rule = {rule: rows_of("inject", ids) for rule, ids in by_rule.items()}
         whole = value is not None and not isinstance(value, Mapping)
         self._rows = rows_of("inject", value) if whole else None
+        self._assigned += 1
 
     def rows_of_its_own(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids that were given for a site, by its rule or by a pattern that names it."""
@@ -84,61 +156,123 @@ class Steps:
         return None
 
     @contextmanager
-    def at(self, step: int, rows: Any) -> Iterator[None]:
-        """Make every forward of a block part of one step."""
+    def at(self, step: int, rows: Any, together: Sequence[int] = ()) -> Iterator[None]:
+        """Make every forward of a block part of one step.
+
+        With `together` the one forward of the block is several steps, for the same samples each.
+
+        Raises
+        ------
+        InvalidValue
+            At the end of the block, if forwards have used some of the ids and left others over.
+        """
         step = checks.whole("inject", "step", step, STEP_BITS)
-        ids = None if rows is None else rows_of("inject", rows)
-        before, self._pinned = self._pinned, Forward(step, batch=0, ids=ids)
+        ids = self._rows if rows is None else rows_of("inject", rows)
+        loose = Forward(step, ids=ids, running=True, counted=True, shared=self.shared)
+        loose.numbered = self._is_numbered(loose)
+        pin = Pin(step, ids, self._assigned, loose, together=tuple(together))
+        before = self._pin.get()
+        self._pin.set(pin)
         try:
             yield
+            # Not `pin` itself, where a segment was computed again meanwhile.
+            (self._pin.get() or pin).check_used_up()
         finally:
-            self._pinned = before
+            self._pin.set(before)
+            if loose.calls:
+                self.last = loose
+
+    def together(
+        self, steps: Sequence[int], rows: Sequence[int] | None
+    ) -> AbstractContextManager[None]:
+        """Make the one forward of a block several steps, for the same samples each."""
+        return self.at(steps[0], rows, steps)
 
     @contextmanager
-    def together(self, steps: Sequence[int], rows: Sequence[int] | None) -> Iterator[None]:
-        """Make the one forward of a block several steps, for the same samples each."""
-        before = self._pinned
-        self._pinned = Forward(steps[0], batch=0, ids=rows, together=tuple(steps))
+    def looking(self) -> Iterator[Forward]:
+        """Note what is reached in a block in which nothing acts."""
+        seen = Forward()
+        self._running.set(seen)
         try:
-            yield
+            yield seen
         finally:
-            self._pinned = before
+            self._running.set(None)
 
     def begin(self, counted: bool, batch: int | None) -> None:
         """Take the next step, or the next part of a pinned one."""
-        pinned = self._pinned
-        if pinned is None:
-            self._begin(Forward(self._next, 0, batch, self._rows), counted)
-            self._next += counted
-            return
-        first, steps = pinned.first, pinned.together
-        batch = batch // len(steps) if batch and steps else batch
-        ids = None if pinned.ids is None else pinned.ids[first : first + (batch or 0)]
-        self._begin(Forward(pinned.step, first, batch, ids, together=steps), counted)
-        if counted:
-            self._pinned = replace(pinned, first=first + (batch or 0))
-
-    def _begin(self, forward: Forward, counted: bool) -> None:
-        some = forward.ids is not None or bool(self._rows_by_rule)
-        numbered = forward.first > 0 or self.shared or some
-        self.forward = replace(
-            forward, running=True, counted=counted, shared=self.shared, numbered=numbered
+        pin = self._pin.get()
+        forward = (
+            self._of_next(counted, batch) if pin is None else self._of_pin(pin, counted, batch)
         )
+        forward.numbered = self._is_numbered(forward)
+        self._running.set(forward)
+        self._outside = Forward()
 
-    def end(self) -> Forward:
+    def _of_next(self, counted: bool, batch: int | None) -> Forward:
+        with _counting:
+            step = self._next
+            self._next += counted
+        return Forward(step, 0, batch, self._rows, True, counted, self.shared)
+
+    def _of_pin(self, pin: Pin, counted: bool, batch: int | None) -> Forward:
+        if pin.assigned != self._assigned:
+            before = pin.copy()
+            pin.ids, pin.taken, pin.assigned = self._rows, 0, self._assigned
+            before.check_used_up()
+        steps = pin.together
+        batch = batch // len(steps) if batch and steps else batch
+        forward = Forward(pin.step, pin.first, batch, pin.ids, True, counted, self.shared)
+        forward.together = steps
+        count = batch or 0
+        if pin.ids is not None and counted:
+            if pin.taken + count > len(pin.ids):
+                raise InvalidValue(messages.rows_used_up(pin.step, len(pin.ids), pin.taken + count))
+            forward.ids = pin.ids[pin.taken : pin.taken + count]
+        if counted:
+            pin.first += count
+            pin.taken += count
+        return forward
+
+    def _is_numbered(self, forward: Forward) -> bool:
+        given = forward.ids is not None or bool(self._rows_by_rule)
+        return forward.first > 0 or self.shared or given
+
+    def end(self) -> Forward | None:
         """End a forward, and return which it was."""
-        ended, self.forward = self.forward, replace(self.forward, running=False)
-        return ended
+        forward = self._running.get()
+        self._running.set(None)
+        if forward is not None:
+            forward.running = False
+            forward.made.clear()
+            self.last = forward
+        return forward
 
     def uncount(self, forward: Forward) -> None:
         """Let a forward not have counted."""
-        if self._pinned is None:
+        if self._pin.get() is None:
             self._next = forward.step
 
     def snapshot(self) -> Any:
         """Return which forward runs, and which is next."""
-        return self.forward, self._pinned, self._next
+        return _copied(self._running.get()), _copied(self._pin.get()), self._next
 
     def restore(self, state: Any) -> None:
-        """Return to what a snapshot says."""
-        self.forward, self._pinned, self._next = state
+        """Return to what a snapshot says; it may be asked for again."""
+        running, pin, self._next = state
+        self._running.set(_copied(running))
+        self._pin.set(_copied(pin))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: not the ids of forwards that have passed."""
+        last = replace(self.last, ids=None, made={}, reached=set())
+        new: dict[str, Any] = {
+            "last": last,
+            "_outside": Forward(),
+            "_rows": None,
+            "_rows_by_rule": {},
+        }
+        return self.__dict__ | new
+
+
+def _copied(value: Any) -> Any:
+    return None if value is None else value.copy()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from noisegate.core import checks, messages
+from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import STEP_BITS
 from noisegate.injection import Injection
@@ -141,18 +142,22 @@ def predict(
         raise InvalidValue(messages.predict_what())
     steps, levels = _steps(samples), tuple(_quantile(level) for level in quantiles)
     wanted = _Wanted(steps, levels, outputs, output, class_axis, keep_samples, batch_size)
-    noise = Injection(
-        model,
-        rules,
-        seed,
-        sample_axis=sample_axis,
-        existing=existing,
-        unreached=unreached,
-        always=True,
-        shared=checks.flag("predict", "shared_batch", shared_batch),
-    )
-    with noise, noise.host.evaluating(), shown(progress, noise.host.count(x), len(steps)) as bar:
-        return _predict(noise, x, wanted, bar)
+    shared = checks.flag("predict", "shared_batch", shared_batch)
+    # One thread at a time puts noise into a model.
+    with face_of_model(model).exclusive(model):
+        noise = Injection(
+            model,
+            rules,
+            seed,
+            sample_axis=sample_axis,
+            existing=existing,
+            unreached=unreached,
+            always=True,
+            shared=shared,
+        )
+        bar = shown(progress, noise.host.count(x), len(steps))
+        with noise, noise.host.evaluating(), bar as advance:
+            return _predict(noise, x, wanted, advance)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ from .layers import (
     UniformNoise,
     layer,
 )
+from .sharing import exclusive
 
 __all__ = [
     "AlphaDropout",
@@ -106,6 +107,7 @@ __all__ = [
     "dropout3d",
     "dropout_channels",
     "dropout_locations",
+    "exclusive",
     "feature_alpha_dropout",
     "gaussian_dropout",
     "gaussian_noise",

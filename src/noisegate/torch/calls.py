@@ -6,11 +6,13 @@ of a function of torch's; hooks on the modules in between say which of them is c
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from noisegate.core.local import Local
 from noisegate.core.patterns import own_site
 from noisegate.core.sites import Call
 
@@ -57,14 +59,28 @@ class _Frame:
         return replace(self, counts=dict(self.counts))
 
 
+@dataclass
+class _Watch:
+    """What watches in one thread: a mode for each forward, and the calls of modules in them."""
+
+    modes: list[tuple[TorchFunctionMode, int]] = field(default_factory=list)
+    frames: list[_Frame] = field(default_factory=list)
+
+
+# Several threads may run one model.
+_counting = Lock()
+
+
 class Calls:
     """What functions do in a model's forward: who listens, and what has taken their place."""
 
     def __init__(self, model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
         self.functions: dict[str, list[SiteFunction]] = {}
         self.listeners: list[Listener] = []
-        self.frames: list[_Frame] = []
-        self.modes: list[tuple[TorchFunctionMode, int]] = []
+        self._watch: Local[_Watch | None] = Local(None)
+        # In how many forwards of the model something watches, of all threads; and whether
+        # nothing needs that any more.
+        self._inside, self._closing = 0, False
         self.root = _Frame("", model)
         self.hooks = [
             model.register_forward_pre_hook(_Enter(self), prepend=True),
@@ -88,11 +104,13 @@ class Calls:
 
     def add(self, site: str, function: SiteFunction) -> Callable[[], None]:
         """Put a function at a site; return how to undo it."""
+        self._closing = False
         self.functions.setdefault(site, []).append(function)
         return Removal(self, site, function)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell somebody what a forward shows; return how to undo it."""
+        self._closing = False
         self.listeners.append(listener)
         return Removal(self, "", listener)
 
@@ -102,10 +120,17 @@ class Calls:
         if whom in those:
             those.remove(whom)
         if not self.listeners and not any(self.functions.values()):
-            for hook in self.hooks:
-                hook.remove()
             while self.modes:  # within a forward, whose end nobody would see
                 self.leave()
+            self._closing = True
+            self._close()
+
+    def _close(self) -> None:
+        """Take the hooks out, unless another thread's forward has to end first."""
+        with _counting:
+            closed = self._closing and not self._inside
+        for hook in self.hooks if closed else ():
+            hook.remove()
 
     def own(
         self, port: str, call: Call, training: bool, x: Tensor, original: Callable[[], Any]
@@ -120,6 +145,18 @@ class Calls:
         for listener in self.listeners:
             listener.found(site, call)
         return present(self.functions.get(site, []))
+
+    @property
+    def frames(self) -> list[_Frame]:
+        """The calls of modules that are running in this thread, in a forward that is watched."""
+        watch = self._watch.get()
+        return [] if watch is None else watch.frames
+
+    @property
+    def modes(self) -> list[tuple[TorchFunctionMode, int]]:
+        """The modes that watch in this thread, and how many calls there were before each."""
+        watch = self._watch.get()
+        return [] if watch is None else watch.modes
 
     @property
     def frame(self) -> _Frame:
@@ -144,17 +181,30 @@ class Calls:
 
     def enter(self) -> None:
         """Begin to watch."""
+        watch = self._watch.get()
+        if watch is None:
+            watch = _Watch()
+            self._watch.set(watch)
+        with _counting:
+            self._inside += 1
         mode = _Mode(self)
         mode.__enter__()  # type: ignore[no-untyped-call]
-        self.modes.append((mode, len(self.frames)))
-        self.frames.append(_Frame("", self.root.module))
+        watch.modes.append((mode, len(watch.frames)))
+        watch.frames.append(_Frame("", self.root.module))
 
     def leave(self) -> None:
         """End to watch, however the forward ended."""
-        if self.modes:
-            mode, depth = self.modes.pop()
-            mode.__exit__(None, None, None)
-            del self.frames[depth:]
+        watch = self._watch.get()
+        if watch is None:
+            return
+        mode, depth = watch.modes.pop()
+        mode.__exit__(None, None, None)
+        del watch.frames[depth:]
+        if not watch.modes:
+            self._watch.set(None)
+        with _counting:
+            self._inside -= 1
+        self._close()
 
     def snapshot(self) -> Any:
         """Return which calls are running, for a segment that will run again."""
@@ -167,11 +217,11 @@ class Calls:
             self.enter()
         while len(self.modes) > depth:
             self.leave()
-        self.frames = [frame.copy() for frame in frames]
+        self.frames[:] = [frame.copy() for frame in frames]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs."""
-        return {**self.__dict__, "frames": [], "modes": []}
+        return {**self.__dict__, "_inside": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a copied model's."""
@@ -199,7 +249,8 @@ class _Leave(_Hook):
 class _Push(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
-        self.calls.frames.append(_Frame(self.path, module, self.known))
+        if self.calls.modes:
+            self.calls.frames.append(_Frame(self.path, module, self.known))
 
 
 class _Pop(_Hook):

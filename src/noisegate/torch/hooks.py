@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ from noisegate.core.errors import InvalidType, InvalidValue
 from .composed import PreActivation
 from .eager import compiler_looks_on, eager_only
 from .own import SiteFunction, act
+
+# What is called where a forward begins: with the model's mode, a shape, and whether of tokens.
+Begin = Callable[[bool, tuple[int, ...] | None, bool], None]
 
 
 def at_input(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Any:
@@ -34,17 +37,36 @@ def at_pre_activation(
     return module.register_pre_activation_hook(_After(site, part, function))
 
 
-def on_forward(
-    model: nn.Module, begin: Callable[[bool, int | None, bool], None], end: Callable[[bool], None]
-) -> Callable[[], None]:
+def on_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -> Callable[[], None]:
     """Call `begin` before each forward of a model, and `end` after it.
 
-    `begin` gets the model's mode, its batch, and whether only whole numbers enter; `end`, which is
-    called after a failed forward too, whether it succeeded. Returns how to undo both.
+    `begin` gets the model's mode, the shape of the first tensor that enters, and whether only
+    whole numbers enter; `end`, which is called after a failed forward too, whether it succeeded.
+    Returns how to undo both.
     """
     before = model.register_forward_pre_hook(_Begin(begin), prepend=True, with_kwargs=True)
     after = model.register_forward_hook(_End(end), always_call=True)
     return _Undo(before.remove, after.remove)
+
+
+def on_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Callable[[], None]:
+    """Call `begin` before each call of a part of a model, with its path and the model's mode.
+
+    A part is what the model itself may call: a child, or what is in a list of modules. Returns
+    how to undo it.
+    """
+    parts = [
+        part.register_forward_pre_hook(_Part(path, model, begin)) for path, part in _parts(model)
+    ]
+    return _Undo(*(part.remove for part in parts))
+
+
+def _parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    for name, child in model.named_children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            yield from _parts(child, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", child
 
 
 def handles(model: nn.Module) -> list[Any]:
@@ -81,14 +103,23 @@ class _Undo:
 # Hooks run outside of a compiled graph: a step is a Python number, and would be compiled in.
 
 
+class _Part:
+    def __init__(self, path: str, model: nn.Module, function: Callable[[str, bool], None]) -> None:
+        self.path, self.model, self.function = path, model, function
+
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        self.function(self.path, self.model.training)
+
+
 class _Begin:
-    def __init__(self, function: Callable[[bool, int | None, bool], None]) -> None:
+    def __init__(self, function: Begin) -> None:
         self.function = function
 
     @eager_only
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         values = [*args, *kwargs.values()]
-        self.function(module.training, batch_of(values), _only_tokens(values))
+        self.function(module.training, shape_of(values), _only_tokens(values))
 
 
 class _End:
@@ -111,9 +142,15 @@ def tensors(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> list[Any]:
     return []
 
 
+def shape_of(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> tuple[int, ...] | None:
+    """Return the shape of the first tensor in what is given that has axes."""
+    return next((tuple(x.shape) for x in tensors(values, kinds) if x.ndim), None)
+
+
 def batch_of(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> int | None:
     """Return the extent of the first axis of the first tensor in what is given."""
-    return next((int(x.shape[0]) for x in tensors(values, kinds) if x.ndim), None)
+    shape = shape_of(values, kinds)
+    return None if shape is None else int(shape[0])
 
 
 def parts_of(value: Any) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from .functional import apply_in, apply_steps, draw_seed, window_for
 from .layers import rows_in_use
 from .own import OwnForward, SiteFunction
 from .paths import modules
+from .processes import world_size
 from .replay import refuse_backward, register
+from .sharing import exclusive
 from .sites import own_call, own_port, pre_activation, sites
 
 
@@ -45,6 +47,7 @@ class Host:
     works_of = staticmethod(works_of)
     rows_in_use = staticmethod(rows_in_use)
     apply_steps = staticmethod(apply_steps)
+    world_size = staticmethod(world_size)
 
     def sites(self) -> Sites:
         """Return what is known of the model's sites before it runs."""
@@ -89,11 +92,17 @@ class Host:
         """Tell somebody of the noises that functions make in a forward; return how to undo it."""
         return self._calls().listen(listener)
 
-    def on_forward(
-        self, begin: Callable[[bool, int | None, bool], None], end: Callable[[bool], None]
-    ) -> Callable[[], None]:
+    def on_forward(self, begin: hooks.Begin, end: Callable[[bool], None]) -> Callable[[], None]:
         """Call functions where a forward of the model begins and ends; return how to undo it."""
         return hooks.on_forward(self.model, begin, end)
+
+    def on_parts(self, begin: Callable[[str, bool], None]) -> Callable[[], None]:
+        """Call a function where a call of a part of the model begins; return how to undo it."""
+        return hooks.on_parts(self.model, begin)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Let one thread at a time change the model, for a block."""
+        return exclusive(self.model)
 
     def running(self) -> int:
         """Return how many calls of the model are going on, one within the other."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import Parameter, Signature
+from threading import Lock
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
@@ -16,7 +17,11 @@ from noisegate.core.schedule import Schedule
 from noisegate.core.window import DEFAULT_AXIS, TIME_BITS
 
 from .functional import apply, draw_seed, refuse_leaf
+from .processes import tell_of_ranks
 from .replay import refuse_backward, register
+
+# Threads that share a layer share no step.
+_counting = Lock()
 
 
 class TimeRows(tuple[int, ...]):
@@ -230,6 +235,8 @@ class NoiseLayer(nn.Module):
         if self.inplace:
             refuse_leaf(type(self).__name__, x)
         rows = _ROWS.get() if rows is None else rows
+        if rows is None and self.seed is not None:
+            tell_of_ranks(type(self).__name__)
         y = apply(self.kind, x, self._key(), rows, axis, self.live())
         return x.copy_(y) if self.inplace else y
 
@@ -244,9 +251,10 @@ class NoiseLayer(nn.Module):
         if self.seed is None or self.site is None:
             return Key(draw_seed(), "", 0, 0, 0)
         refuse_backward(type(self).__name__)
-        key = Key(self.seed, self.site, 0, 0, self._step)
-        self._step += 1
-        return key
+        with _counting:
+            step = self._step
+            self._step += 1
+        return Key(self.seed, self.site, 0, 0, step)
 
     def extra_repr(self) -> str:
         """Return the arguments and the seed, in torch's manner."""

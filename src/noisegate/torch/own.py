@@ -65,8 +65,7 @@ class OwnForward:
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.before = module.__dict__.get("forward")
-        self._rate: Any = None
-        self._call: Call | None = None
+        self._known: tuple[Any, Call] | None = None
         self.functions: list[SiteFunction] = []
         module.forward = self
 
@@ -87,10 +86,12 @@ class OwnForward:
     def _own(self) -> Call:
         """Return the noise that the module is now."""
         rate = own_rate(self.module)
-        if self._call is None or rate is None or rate != self._rate:
-            self._rate, self._call = rate, own_call(self.module)
-        assert self._call is not None
-        return self._call
+        known = self._known
+        if known is None or rate is None or rate != known[0]:
+            call = own_call(self.module)
+            assert call is not None
+            known = self._known = rate, call
+        return known[1]
 
     def add(self, function: SiteFunction) -> Callable[[], None]:
         """Take one function more; return how to undo it."""

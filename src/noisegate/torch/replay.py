@@ -7,6 +7,7 @@ other names, a recomputation raises, as it does in other libraries' checkpointin
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, Protocol
 from weakref import WeakSet, ref
 
@@ -15,6 +16,7 @@ from torch.utils import checkpoint as torch_checkpoint
 
 from noisegate.core import messages
 from noisegate.core.errors import RecomputationError
+from noisegate.core.local import Local
 
 
 class Counting(Protocol):
@@ -30,29 +32,34 @@ class Counting(Protocol):
 Segment = list[tuple[Any, Any]]
 
 _counting: WeakSet[Any] = WeakSet()
-_replaying = 0
+_lock = Lock()
+# How many segments are computed again here, one within the other.
+_replaying: Local[int] = Local(0)
 
 
 def register(counting: Counting) -> None:
     """Let segments remember where this is when they begin."""
-    _counting.add(counting)
+    with _lock:
+        _counting.add(counting)
     _wrap_torch()
 
 
 def refuse_backward(who: str) -> None:
     """Raise if this runs inside a backward pass, and no segment is known to be replayed."""
     # torch's own checkpointing asks the same private question; -1 is outside.
-    if not _replaying and torch._C._current_graph_task_id() != -1:
+    if not _replaying.get() and torch._C._current_graph_task_id() != -1:
         raise RecomputationError(messages.in_backward(who))
 
 
 def replaying() -> bool:
     """Return whether a segment is computed again now."""
-    return _replaying > 0
+    return _replaying.get() > 0
 
 
 def _snapshot() -> Segment:
-    return [(ref(counting), counting.snapshot()) for counting in _counting]
+    with _lock:
+        counting = list(_counting)
+    return [(ref(one), one.snapshot()) for one in counting]
 
 
 def _restore(segment: Segment) -> Segment:
@@ -68,13 +75,12 @@ def _restore(segment: Segment) -> Segment:
 
 @contextmanager
 def _replayed(segment: Segment) -> Iterator[None]:
-    global _replaying
     before = _restore(segment)
-    _replaying += 1
+    _replaying.set(_replaying.get() + 1)
     try:
         yield
     finally:
-        _replaying -= 1
+        _replaying.set(_replaying.get() - 1)
         _restore(before)
 
 

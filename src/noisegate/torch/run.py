@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from noisegate.core import messages
 from noisegate.core.errors import InvalidType
 
 from .hooks import batch_of, is_floating, parts_of
+from .sharing import alone_in
 
 # What samples come in.
 ARRAYS = (Tensor, np.ndarray)
@@ -28,7 +29,7 @@ def run(model: nn.Module, x: Any) -> Any:
 
 def dry_run(model: nn.Module, example: Any) -> None:
     """Run a model in training on an example, and leave it and every generator as they were."""
-    with as_it_was(model), torch.no_grad():
+    with alone_in(model.modules()), as_it_was(model), torch.no_grad():
         model.train()
         for module in model.modules():
             if isinstance(module, _NormBase):  # it would refuse one sample, and count the batch
@@ -155,7 +156,9 @@ def inputs_for(model: nn.Module, x: Any) -> Any:
 @contextmanager
 def in_evaluation(model: nn.Module) -> Iterator[None]:
     """Put a model in evaluation, without gradients, for a block; then its modes are as before."""
-    with _modes_kept(model), torch.no_grad():
+    changed = any(module.training for module in model.modules())
+    alone = alone_in(model.modules()) if changed else nullcontext()
+    with alone, _modes_kept(model), torch.no_grad():
         model.eval()
         yield
 

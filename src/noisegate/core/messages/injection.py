@@ -80,10 +80,57 @@ def other_extent(site: str, extent: int, batch: object) -> str:
     )
 
 
-def without_root(site: str) -> str:
+def rows_left_over(step: int, given: int, taken: int) -> str:
     return (
-        f"noisegate: '{site}' is used without its model, which alone knows the step. It has fresh "
-        "noise, that no mask can be rebuilt of by its step."
+        f"inject: `rows` must name each sample of the block at step {step} once; got {given} rows, "
+        f"and its forwards have {taken} samples."
+    )
+
+
+def rows_used_up(step: int, given: int, taken: int) -> str:
+    return (
+        f"inject: `rows` must name each sample of the block at step {step} once; got {given} rows, "
+        f"and its forwards have {taken} samples by now. Name all of them, or set `noise.rows` "
+        "before each forward."
+    )
+
+
+def without_root(site: str) -> str:
+    path = site.partition(":")[0]
+    return (
+        f"noisegate: '{site}' is used without a forward of its model, which alone knows the step. "
+        "It drew fresh noise, which `mask()` cannot reproduce. Put the noise into the part that is "
+        f"called, `model.{path}` or one around it, or call it in a block: with noise.at(step)."
+    )
+
+
+def parts_alone(rules: Iterable[str], path: str) -> str:
+    return (
+        f"noisegate: {_quoted(rules)} acts nowhere, since its place is the model's own input or "
+        f"output, and `model.{path}` is called without a forward of the model, as in a "
+        f"`training_step`. Put the noise into the part that is called: inject(model.{path}, ...)."
+    )
+
+
+def same_on_all_ranks(world: int) -> str:
+    return (
+        f"all {world} ranks of the process group have the same masks, since sample i of each is "
+        "row i. Give each its own samples' ids: noise.rows = ids."
+    )
+
+
+def same_layers_on_all_ranks(who: str, world: int) -> str:
+    return (
+        f"{who}: all {world} ranks of the process group have the same masks, since sample i of "
+        "each is row i and the layer's seed is the same. Give each its own samples' ids, "
+        "layer(x, rows=ids), or each rank another seed."
+    )
+
+
+def model_in_use() -> str:
+    return (
+        "noisegate: the model is in use by another thread, which has not given it back in ten "
+        "minutes. Predict with a copy of it: copy.deepcopy(model)."
     )
 
 

@@ -1,0 +1,230 @@
+"""The noise that is in a model: where it was put, and what each forward does with it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from threading import Lock, get_ident
+from typing import Any
+
+from noisegate.core import checks, messages
+from noisegate.core.backends import face_of_model
+from noisegate.core.errors import InvalidValue
+from noisegate.core.keys import SEED_BITS
+from noisegate.core.plan import Placement, Plan
+from noisegate.core.sites import Call
+
+from .notices import Notices
+from .site import SiteNoise
+from .steps import Steps
+
+# Threads that run one model for the first time find the same noises.
+_finding = Lock()
+
+
+class ModelNoise:
+    """Noise in a model; `Injection` is what the user has of it.
+
+    With `always` it acts in evaluation too, and in the thread that put it in alone: a prediction.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        rules: Mapping[str, Any],
+        seed: int | None = None,
+        sample_axis: Any = 0,
+        existing: bool = False,
+        example: Any = None,
+        unreached: str = "raise",
+        always: bool = False,
+        shared: bool = False,
+    ) -> None:
+        checks.flag("inject", "existing", existing)
+        checks.one_of("raise", "keep")("inject", "unreached", unreached)
+        self.host = face_of_model(model).Host(model)
+        drawn = self.host.draw_seed() if seed is None else seed
+        self.seed = checks.whole("inject", "seed", drawn, SEED_BITS)
+        if existing and not always and (taken := self.host.taken_over()):
+            raise InvalidValue(messages.taken_over(taken[0]))
+        self.always, self.strays, self.silent = always, 0, 0
+        self._thread = get_ident()
+        self.passed_on: dict[tuple[str, str], str] = {}
+        self.steps = Steps(shared)
+        self.notices = Notices(self)
+        self.noises: list[SiteNoise] = []
+        self._checked = False
+        self._detach: list[Callable[[], None]] = []
+        self.host.register(self)
+        with self.host.exclusive():
+            known, keep = self.host.sites(), unreached == "keep"
+            self._tokens = () if known.takes_tokens else known.tokens
+            self._looked: set[str] = set(known.own)
+            self.plan = Plan(rules, known, self._taken, sample_axis, existing, keep)
+            try:
+                self._put_in(example)
+            except BaseException:
+                self.remove()
+                raise
+
+    def _put_in(self, example: Any) -> None:
+        for placement in self.plan.placements:
+            self._attach(placement)
+        if self.plan.looks:
+            self._detach.append(self.host.listen(self))
+        self._detach.append(self.notices.watch_parts())
+        # Last of all, so that the model's own output is still part of its forward.
+        self._detach.append(self.host.on_forward(self._begin, self._end))
+        if example is not None:
+            self.look(example)
+
+    def look(self, example: Any) -> None:
+        """Find the noises that functions make, by one run in training that leaves no trace."""
+        others = [handle for handle in self.host.handles() if handle is not self]
+        with ExitStack() as silent:
+            for handle in (self, *others):
+                silent.enter_context(handle.off())
+            seen = silent.enter_context(self.steps.looking())
+            self.host.dry_run(example)
+        self.plan.check_all_matched()
+        self._checked = True
+        for noise in self.noises:
+            noise.trained = noise in seen.reached
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that have noise, in the order of the rules."""
+        return self.plan.sites
+
+    def off(self) -> AbstractContextManager[None]:
+        """Silence the noise until `on`, or for a block: ``with noise.off():``.
+
+        It is then as if the noise were not there; the step does not advance either, and
+        dropouts of the model's own are its own again.
+        """
+        self.silent += 1
+
+        @contextmanager
+        def silence() -> Iterator[None]:
+            try:
+                yield
+            finally:
+                # One less, not as before: another thread's block may have begun or ended.
+                self.silent = max(0, self.silent - 1)
+
+        return silence()
+
+    def on(self) -> None:
+        """Let the noise act again, however often it was silenced."""
+        self.silent = 0
+
+    @property
+    def acts_here(self) -> bool:
+        """Whether it acts in this thread: a prediction does in its own alone."""
+        return not self.silent and self.listens
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copied model's noise, which counts on its own."""
+        self.__dict__.update(state)
+        self.host.register(self)
+
+    def snapshot(self) -> Any:
+        """Return what the next noise depends on."""
+        return self.steps.snapshot(), self.silent, self.strays
+
+    def restore(self, state: Any) -> None:
+        """Return to what a snapshot says."""
+        steps, self.silent, self.strays = state
+        self.steps.restore(steps)
+
+    def found(self, site: str, call: Call) -> None:
+        """Put noise where a function makes noise of the model's own, at its first call."""
+        if site in self._looked or not self.listens:
+            return
+        with _finding:
+            new = [] if site in self._looked else self.plan.found(site, call)
+            self._looked.add(site)
+            for placement in new:
+                self._attach(placement)
+
+    def unreached(self, site: str, words: str) -> None:
+        """Refuse or note a noise of the model's own that cannot be taken over."""
+        if self.listens:
+            self.plan.unreached(site, words)
+
+    def random(self, path: str, words: str) -> None:
+        """Note that a module draws random numbers of its own, for no dropout that is known."""
+        if self.listens:
+            self.plan.note(messages.own_random(path, words))
+
+    def remove(self) -> None:
+        """Take the noise out of the model; nothing of it stays, and its slots are free again."""
+        with self.host.exclusive():
+            for detach in self._detach:
+                detach()
+            self._detach.clear()
+
+    @property
+    def listens(self) -> bool:
+        """Whether what a forward shows is for this: another thread's is not for a prediction."""
+        return not self.always or self._thread == get_ident()
+
+    def _taken(self) -> set[tuple[str, str, int]]:
+        """Return the slots that other noises of the seed hold."""
+        others = [h for h in self.host.handles() if h is not self and h.seed == self.seed]
+        return {placement.name for other in others for placement in other.plan.placements}
+
+    def _attach(self, placement: Placement) -> None:
+        noise = SiteNoise(self, placement)
+        self.noises.append(noise)
+        self._detach.append(self.host.attach(placement.site, noise))
+
+    def _begin(self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool) -> None:
+        """Take the next step, or the next part of a pinned one."""
+        if not self.acts_here:
+            return
+        running = self.steps.running
+        if running is not None and self.host.running() > 1:
+            running.within += 1  # the model calls itself, within one forward
+            return
+        if only_tokens and self._tokens:
+            self._move_input(self._tokens)
+        counted = training or self.always
+        self.steps.begin(counted, self._batch(shape))
+        if counted:
+            self.notices.begin()
+
+    def _batch(self, shape: tuple[int, ...] | None) -> int | None:
+        """Return how many samples the model gets: along the axis of all rules, or the first."""
+        axes = {placement.sample_axis for placement in self.plan.placements}
+        axis = (next(iter(axes)) if len(axes) == 1 else 0) or 0
+        if shape is None or not -len(shape) <= axis < len(shape):
+            return None
+        return shape[axis]
+
+    def _end(self, succeeded: bool) -> None:
+        running = self.steps.running
+        if running is None or not self.listens:
+            return
+        if running.within:
+            running.within -= 1
+            return
+        self.steps.end()
+        if not (succeeded and running.counted):
+            return
+        if not self._checked:
+            try:
+                self.plan.check_all_matched()
+            except InvalidValue:
+                self.steps.uncount(running)
+                raise
+            self._checked = True
+        self.notices.end(running)
+
+    def _move_input(self, tokens: Sequence[str]) -> None:
+        """Move the noise of the model's input to the output of its embedding."""
+        for noise in [n for n in self.noises if n.placement.site == ":in"]:
+            # Its hook stays, since torch has collected those of this call already.
+            noise.retired = True
+            self.noises.remove(noise)
+            self.plan.note(messages.tokens(noise.placement.rule, tokens))
+            for placement in self.plan.move(noise.placement, tokens):
+                self._attach(placement)

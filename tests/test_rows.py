@@ -1,0 +1,157 @@
+"""Ids of samples, whichever way they are said: before a block, in it, or for it."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import noisegate as ng
+from _asserts import assert_same_bits, assert_sentence
+
+X = torch.ones(32, 40)
+IDS = [5, 2**64 - 1, *range(100, 130)]
+
+
+def injected() -> tuple[nn.Module, Any]:
+    net = nn.Sequential(nn.Identity())
+    return net, ng.inject(net, {"0:out": 0.5}, seed=13)
+
+
+def expected(step: int, ids: Any = IDS) -> Tensor:
+    noised: Tensor = ng.Dropout(0.5)(X[: len(ids)], ng.Stream(13).site("0:out").at(step), rows=ids)
+    return noised
+
+
+@pytest.mark.parametrize("sizes", [(32,), (16, 16), (5, 20, 7)])
+@pytest.mark.parametrize("said", ["before", "within", "for the block"])
+def test_ids_hold_in_a_pinned_step(said: str, sizes: tuple[int, ...]) -> None:
+    net, noise = injected()
+    if said == "before":
+        noise.rows = IDS
+    with noise.at(7, rows=IDS if said == "for the block" else None):
+        if said == "within":
+            noise.rows = IDS
+        parts = [net(part) for part in X.split(list(sizes))]
+    assert_same_bits(torch.cat(parts), expected(7))
+
+
+def test_ids_may_be_set_before_each_micro_batch() -> None:
+    net, noise = injected()
+    with noise.at(7):
+        noise.rows = IDS[:10]
+        parts = [net(X[:10])]
+        noise.rows = IDS[10:]
+        parts.append(net(X[10:]))
+        noise.rows = None
+        counted = net(X[:4])  # from where the samples of the block have got to
+    assert_same_bits(torch.cat(parts), expected(7))
+    assert_same_bits(counted, expected(7, range(32, 36)))
+
+
+def test_the_later_word_holds() -> None:
+    net, noise = injected()
+    noise.rows = range(1000, 1032)
+    with noise.at(7, rows=IDS):
+        assert_same_bits(net(X), expected(7))
+    with noise.at(7, rows=range(32)):
+        noise.rows = IDS
+        assert_same_bits(net(X), expected(7))
+    assert_same_bits(net(X), expected(0))  # outside, what was set last
+
+
+def test_too_few_ids_and_ids_left_over_are_told() -> None:
+    net, noise = injected()
+    few = (
+        "inject: `rows` must name each sample of the block at step 7 once; got 20 rows, and its "
+        "forwards have 32 samples by now. Name all of them, or set `noise.rows` before each "
+        "forward."
+    )
+    with noise.at(7, rows=range(20)):
+        net(X[:16])
+        with assert_sentence(ng.InvalidValue, few):
+            net(X[16:])
+        net(X[:4])
+    over = (
+        "inject: `rows` must name each sample of the block at step 7 once; got 32 rows, and its "
+        "forwards have 16 samples."
+    )
+    with assert_sentence(ng.InvalidValue, over), noise.at(7, rows=IDS):
+        net(X[:16])
+    with noise.at(7):
+        noise.rows = IDS
+        net(X[:16])
+        noise.rows = range(16)
+        with assert_sentence(ng.InvalidValue, over):
+            net(X[:16])
+    noise.rows = range(16)
+    plain = "inject: `rows` must name each of the 32 samples of the input once; got 16 rows."
+    with assert_sentence(ng.InvalidValue, plain):
+        net(X)
+
+
+def test_an_error_in_a_block_is_not_hidden_by_ids_left_over() -> None:
+    net, noise = injected()
+
+    def fail() -> None:
+        with noise.at(7, rows=IDS):
+            net(X[:16])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+
+def test_evaluation_in_a_block_takes_no_ids() -> None:
+    net, noise = injected()
+    with noise.at(7, rows=IDS):
+        first = net(X[:16])
+        assert torch.equal(net.eval()(X), X)
+        net.train()
+        parts = [first, net(X[16:])]
+    assert_same_bits(torch.cat(parts), expected(7))
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_ids_of_attention_are_as_many_as_the_samples(merged: bool) -> None:
+    class Attention(nn.Module):
+        def forward(self, q: Tensor) -> Tensor:
+            scores = q @ q.transpose(-2, -1)
+            scores = (scores.flatten(0, 1) if merged else scores).softmax(-1)
+            return nn.functional.dropout(scores, 0.5, self.training).reshape(4, 2, 3, 3)
+
+    net, q = Attention(), torch.ones(4, 2, 3, 5)
+    noise = ng.inject(net, existing=True, example=q, seed=13)
+    noise.rows = range(4)
+    counted = net(q)
+    noise.step, noise.rows = 0, None
+    assert_same_bits(net(q), counted)
+    noise.rows = range(2)
+    few = "inject: `rows` must name each of the 4 samples of the input once; got 2 rows."
+    with assert_sentence(ng.InvalidValue, few):
+        net(q)
+
+
+def test_a_time_major_model_counts_its_samples_along_their_axis() -> None:
+    net = nn.Sequential(nn.Identity())
+    noise = ng.inject(net, {"0:out": 0.5}, seed=13, sample_axis=1)
+    x = torch.ones(3, 8, 5)
+    whole = net(x)
+    with noise.at(0):
+        parts = [net(x[:, :2]), net(x[:, 2:])]
+    assert_same_bits(torch.cat(parts, 1), whole)
+    with noise.at(0, rows=range(8)):
+        parts = [net(x[:, :2]), net(x[:, 2:])]
+    assert_same_bits(torch.cat(parts, 1), whole)
+
+
+def test_a_copy_has_no_ids_of_forwards_that_have_passed() -> None:
+    net, noise = injected()
+    noise.rows = IDS
+    net(X)
+    (other,) = ng.handles(copy.deepcopy(net))
+    assert other.rows is None
+    assert other.step == 1
+    assert_same_bits(other.host.model(X), expected(1, range(32)))
+    assert noise.rows == tuple(IDS)
