@@ -65,6 +65,11 @@ def face_of_model(model: object) -> Any:
     raise InvalidType(messages.unsupported_model(model))
 
 
+def numpy_face() -> Any:
+    """Return the face that needs no array to be asked for: NumPy is always there."""
+    return import_module(BACKENDS[0].face)
+
+
 def _attribute(library: ModuleType, dotted: str) -> Any:
     value: Any = library
     for name in dotted.split("."):

@@ -11,8 +11,10 @@ from .backends import face_of_array
 from .draws import Draws, Field
 from .engine import Array
 from .errors import InvalidType, InvalidValue
+from .html import paragraphs
 from .keys import Key
 from .schedule import Schedule
+from .swatch import draw_swatch
 from .window import DEFAULT_AXIS, SampleAxis, Window
 
 # What `p` may be where the noise grows without bound towards 1.
@@ -238,6 +240,10 @@ class Kind(ABC):
             if field.name == self.RATE or getattr(self, field.name) != field.default
         ]
         return f"{type(self).__name__}({', '.join(given)})"
+
+    def _repr_html_(self) -> str:
+        """Return the kind and a small picture of its noise, which a notebook shows."""
+        return paragraphs([repr(self)]) + draw_swatch(self)
 
     def _stored_rate(self, value: Any) -> float | Schedule:
         if not isinstance(value, Schedule):

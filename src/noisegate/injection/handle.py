@@ -1,6 +1,6 @@
 """The handle of noise in a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -8,11 +8,20 @@ import numpy as np
 
 from noisegate.core import messages, patterns
 from noisegate.core.errors import InvalidValue, UnmatchedRule
+from noisegate.core.html import paragraphs
 from noisegate.core.keys import SCHEME
 
 from .model_noise import ModelNoise
 from .report import Report
 from .site import mask_of
+
+# What users call. The other names are for the files that put noise in and let it act.
+_PUBLIC = frozenset(
+    {
+        *("at", "load_state", "load_state_dict", "mask", "off", "on", "remove", "report", "rows"),
+        *("seed", "set_rate", "sites", "state", "state_dict", "step", "suggest"),
+    }
+)
 
 
 class Injection(ModelNoise):
@@ -182,6 +191,9 @@ class Injection(ModelNoise):
                 raise InvalidValue(messages.other_state(name, state.get(name), mine[name]))
         self.step = given["step"]
 
+    # torch's names, by which Accelerate and Lightning take what they save.
+    state_dict, load_state_dict = state, load_state
+
     def __enter__(self) -> "Injection":
         """Return the handle; the end of the block removes the noise."""
         return self
@@ -189,6 +201,14 @@ class Injection(ModelNoise):
     def __exit__(self, *error: object) -> None:
         """Remove the noise."""
         self.remove()
+
+    def __dir__(self) -> Iterable[str]:
+        """Return what users call, and Python's own names."""
+        return [name for name in super().__dir__() if name in _PUBLIC or name.startswith("__")]
+
+    def _repr_html_(self) -> str:
+        """Return the report under the handle's text, which a notebook shows."""
+        return paragraphs([repr(self)]) + self.report()._repr_html_()
 
     def __repr__(self) -> str:
         """Return the seed, the step and the number of sites."""

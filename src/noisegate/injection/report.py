@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from noisegate.core.html import paragraphs, table
+
 
 class Report(str):
     """A table and notes in plain text; printed by rich, a table of its own.
@@ -39,6 +41,12 @@ class Report(str):
     def __reduce__(self) -> Any:
         """Return how a copy is made."""
         return Report, (self.columns, self.rows, self.notes)
+
+    __repr__ = str.__str__  # what a console shows: the table, and no quotes
+
+    def _repr_html_(self) -> str:
+        """Return the table and its notes, which a notebook shows."""
+        return table(self.columns, self.rows) + paragraphs(f"note: {note}" for note in self.notes)
 
     def __rich__(self) -> Any:
         """Return rich's table; only rich calls this, so it is there."""

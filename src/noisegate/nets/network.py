@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.html import paragraphs
 from noisegate.injection import Report
 
 from . import messages, shapes
@@ -302,6 +303,10 @@ class Network(Joinable, Wiring):
         if not count:
             return "an empty network"
         return f"{ends[0]} -> [... {count} layer{'s' * (count > 1)} ...] -> {ends[1]}"
+
+    def _repr_html_(self) -> str:
+        """Return the summary under the network's text, which a notebook shows."""
+        return paragraphs([repr(self)]) + self.summary()._repr_html_()
 
     def save(self, path: Any) -> None:
         """Write the network to one file: config and weights, which `load` reads."""

@@ -1,0 +1,76 @@
+"""A small picture of a kind of noise, as SVG: what it does to an array of ones."""
+
+from html import escape
+from typing import Any
+
+from .backends import numpy_face
+from .errors import NoisegateError
+from .keys import Stream
+from .schedule import Schedule
+
+ROWS, COLUMNS, CELL = 8, 16, 12
+# Of Okabe and Ito, told apart by colour-blind readers: what stays is pale, what goes is not.
+PALE, LOWER, HIGHER = (237, 237, 237), (0, 114, 178), (213, 94, 0)
+
+# Where the kind's axes allow it, samples are rows and features columns; else one image is shown.
+_IMAGE = (ROWS, COLUMNS)
+_SHAPES = (
+    _IMAGE,
+    (1, 1, *_IMAGE),
+    (1, *_IMAGE),
+    (1, 1, 1, *_IMAGE),
+    *((*_IMAGE, *[1] * more) for more in (1, 2, 3)),
+)
+
+
+def draw_swatch(kind: Any) -> str:
+    """Return SVG of a kind's noise on ones, 8 rows of 16; "" where no shape fits it.
+
+    The noise is that of step 0 of one stream, with a schedule's rate at its end.
+    Pale elements stay as they are. The deeper the blue, the lower an element has become, and the
+    deeper the orange, the higher; removed elements are blue.
+    """
+    words = repr(kind)
+    if isinstance(kind.rate, Schedule):
+        kind = kind.at_rate(kind.rate.end)
+    drawn = [values for shape in _SHAPES if (values := _values(kind, shape))]
+    if not drawn:
+        return ""
+    # Where an image has one channel and one sample, noise that they share shows nothing.
+    values = next((v for v in drawn if len(set(v)) > 1), drawn[0])
+    kept = [value for value in values if value is not None]
+    # Survivors that are all scaled alike are what the kind leaves alone.
+    usual = 1.0 if len(set(kept)) > 1 else next(iter(kept), 1.0)
+    most = max((abs(value - usual) for value in kept), default=0.0) or 1.0
+    cells = "".join(
+        _cell(place, -1.0 if value is None else (value - usual) / most)
+        for place, value in enumerate(values)
+    )
+    width, height = COLUMNS * CELL, ROWS * CELL
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img">'
+        f"<title>{escape(words)}</title>{cells}</svg>"
+    )
+
+
+def _values(kind: Any, shape: tuple[int, ...]) -> list[float | None]:
+    """Return what ones become, row by row; None where one is removed, [] if the shape is wrong."""
+    try:
+        field = numpy_face().noise(kind, shape, Stream(13).site("").at(0))
+    except NoisegateError:
+        return []
+    parts = (part.reshape(-1).tolist() for part in field)
+    return [
+        gain + shift if keep else (fill or None)
+        for keep, gain, shift, fill in zip(*parts, strict=True)
+    ]
+
+
+def _cell(place: int, change: float) -> str:
+    """Return one element's square; its change is in [-1, 1]."""
+    row, column = divmod(place, COLUMNS)
+    colour = LOWER if change < 0 else HIGHER
+    parts = (round(p + (c - p) * abs(change)) for p, c in zip(PALE, colour, strict=True))
+    fill = "#" + "".join(f"{part:02x}" for part in parts)
+    x, y, side = column * CELL, row * CELL, CELL - 1
+    return f'<rect x="{x}" y="{y}" width="{side}" height="{side}" fill="{fill}"/>'
