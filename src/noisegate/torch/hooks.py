@@ -101,6 +101,8 @@ class _Undo:
 
 
 # Hooks run outside of a compiled graph: a step is a Python number, and would be compiled in.
+# torch calls a hook without the arguments by name where it no longer knows that the hook wants
+# them: one that another thread has removed, or that a quantized module was given.
 
 
 class _Part:
@@ -117,8 +119,8 @@ class _Begin:
         self.function = function
 
     @eager_only
-    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        values = [*args, *kwargs.values()]
+    def __call__(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
+        values = [*args, *(kwargs or {}).values()]
         self.function(module.training, shape_of(values), _only_tokens(values))
 
 
@@ -197,13 +199,17 @@ class _At:
 
 class _Before(_At):
     @eager_only
-    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
+    def __call__(self, module: nn.Module, args: Any, kwargs: Any = None) -> Any:
         if not self.function.acts(module.training):
             return None
-        given = {str(i): value for i, value in enumerate(args)} | kwargs
+        by_name = kwargs or {}
+        given = {str(i): value for i, value in enumerate(args)} | by_name
         changed = list(self.noised(given).values())
         count = len(args)
-        return tuple(changed[:count]), dict(zip(kwargs, changed[count:], strict=True))
+        before = tuple(changed[:count])
+        if kwargs is None:
+            return before
+        return before, dict(zip(by_name, changed[count:], strict=True))
 
 
 class _After(_At):
