@@ -27,8 +27,9 @@ FLOORS = {
     "nets": 6,
     "pictures": 6,
     "study": 7,
-    "cli": 8,
-    "__main__": 8,
+    "tune": 8,
+    "cli": 9,
+    "__main__": 9,
 }
 FACES = {name for name, floor in FLOORS.items() if floor == 3}
 # The table of contents may be used from here upwards, and brings in nothing from here upwards.
@@ -60,15 +61,14 @@ PACKAGES = {
     "study": {
         "matplotlib",
         "numpy",
-        "optuna",
         "pyarrow",
         "rich",
         "scipy",
         "sklearn",
-        "sqlalchemy",
         "torch",
         "yaml",
     },
+    "tune": {"matplotlib", "numpy", "optuna", "sqlalchemy", "torch"},
     "cli": {"rich"},
 }
 WHAT = {
@@ -76,7 +76,7 @@ WHAT = {
     "flax": "a framework",
     "jax": "a framework",
     "keras": "a framework",
-    "matplotlib": "only `prediction/`, `nets/`, `study/` and `pictures.py` draw",
+    "matplotlib": "only `prediction/`, `nets/`, `study/`, `tune/` and `pictures.py` draw",
     "mlx": "a framework",
     "numpy": "an array library",
     "tensorflow": "a framework",

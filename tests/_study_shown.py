@@ -14,7 +14,7 @@ from noisegate.study import tables
 from noisegate.study.main import run
 from noisegate.study.results import Study
 from noisegate.study.sources import Source
-from noisegate.study.tuning.results import Trial, Tuning
+from noisegate.tune import Trial, Tuning
 
 # A name that would be markup, were it not escaped.
 NASTY = '<b>&"x"'

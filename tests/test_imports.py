@@ -140,7 +140,8 @@ def test_a_face_comes_when_it_is_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("name", "missing"), [("torch", "torch"), ("study", "torch"), ("study", "matplotlib")]
+    ("name", "missing"),
+    [("torch", "torch"), ("study", "torch"), ("study", "matplotlib"), ("tune", "optuna")],
 )
 def test_without_an_extra_there_is_one_sentence_with_the_remedy(name, missing):
     ask = ASK.format(name=name)

@@ -14,11 +14,12 @@ import _bad_study_data
 import _bad_study_models
 import _bad_study_recipes
 import _bad_study_running
-import _bad_study_tuning
 import _bad_study_uncertainty
+import _bad_tune
 from _asserts import assert_sentence
 from _study_files import csv, like, table, target
 from noisegate.study import messages
+from noisegate.tune import messages as messages_of_tune
 
 CASES = [
     *_bad_study_running.CASES,
@@ -27,7 +28,7 @@ CASES = [
     *_bad_study_recipes.CASES,
     *_bad_study_compare.CASES,
     *_bad_study_uncertainty.CASES,
-    *_bad_study_tuning.CASES,
+    *_bad_tune.CASES,
 ]
 
 
@@ -62,21 +63,26 @@ NOTES: list[Callable[[], Any]] = [
 
 
 def test_no_sentence_is_without_its_test(tmp_path: Path) -> None:
-    said: set[str] = set()
+    said: set[tuple[Any, str]] = set()
     sentences = {
-        name: function
-        for name, function in inspect.getmembers(messages, inspect.isfunction)
-        if not name.startswith("_") and function.__module__.startswith(messages.__name__)
+        (room, name): function
+        for room in (messages, messages_of_tune)
+        for name, function in inspect.getmembers(room, inspect.isfunction)
+        if not name.startswith("_") and function.__module__.startswith(room.__name__)
     }
-    assert {"no_file", "has_runs", "other_start", "no_rules", "different_data"} <= set(sentences)
+    names = {name for _, name in sentences}
+    assert {"no_file", "has_runs", "other_start", "no_rules", "different_data"} <= names
+    assert {"missing_optuna", "no_range"} <= names
     with pytest.MonkeyPatch.context() as patch:
-        for name, function in sentences.items():
+        for place, function in sentences.items():
 
-            def counted(*args: Any, name: str = name, function: Any = function, **more: Any) -> str:
-                said.add(name)
+            def counted(
+                *args: Any, place: Any = place, function: Any = function, **more: Any
+            ) -> str:
+                said.add(place)
                 return str(function(*args, **more))
 
-            patch.setattr(messages, name, counted)
+            patch.setattr(*place, counted)
         for number, (call, error, _) in enumerate(CASES):
             (folder := tmp_path / str(number)).mkdir()
             with chdir(folder), pytest.raises(error):

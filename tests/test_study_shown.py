@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from _study_shown import digits, one_recipe, prices, shown, tuned
-from noisegate.study import plots, plots_of_tuning, progress, tables, testing, wording
+from noisegate.study import plots, progress, tables, testing, wording
 from noisegate.study.data.tasks import Task
 from noisegate.study.main import save
 from noisegate.study.report import html
 from noisegate.study.results import Study
 from noisegate.study.stats import Estimate, Row
+from noisegate.tune import plots as plots_of_a_search
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +219,10 @@ def test_pictures_of_a_search_are_the_same_twice(small):
     found = tuned(small).tuning
     task = small.settings.task
     for format, start in (("png", b"\x89PNG"), ("svg", b"<?xml")):
-        assert plots_of_tuning.history(found, task, format).startswith(start)
-        assert plots_of_tuning.importance(found, format).startswith(start)
-    assert plots_of_tuning.history(found, task) == plots_of_tuning.history(found, task)
+        assert plots_of_a_search.history(found.trials, task, format).startswith(start)
+        assert plots_of_a_search.importance(found.importance, format).startswith(start)
+    drawn = [plots_of_a_search.history(found.trials, task) for _ in range(2)]
+    assert drawn[0] == drawn[1]
     none = replace(found, importance={}, trials=found.trials[:1], best=0)
-    assert plots_of_tuning.history(none, task).startswith(b"<?xml")
+    assert plots_of_a_search.history(none.trials, task).startswith(b"<?xml")
     assert "Importance" not in html(replace(small, tuning=none))

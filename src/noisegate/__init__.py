@@ -41,13 +41,14 @@ from .core.presets import (
 
 if TYPE_CHECKING:
     from . import nets, numpy, pictures, study, torch
+    from . import tune as tune
     from .injection import handles, inject
     from .numpy import mask, noise
     from .prediction import predict
 
 __version__ = "0.1.0"
 
-# Every error has its name here too; their list is `errors`.
+# Every error has its name here too; their list is `errors`. So has `tune`, a room to import from.
 __all__ = [
     "AlphaDropout",
     "ConcreteDropout",
@@ -93,6 +94,7 @@ _LAZY = {
     "predict": ("prediction", "predict"),
     "torch": ("torch", None),
     "study": ("study", None),
+    "tune": ("tune", None),
 }
 
 

@@ -78,7 +78,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def execute(parsed: argparse.Namespace) -> None:
     """Run the search and print what it found."""
     # Imported here, so that `noisegate --help` does not wait for torch.
-    from noisegate.study.tuning import tune
+    from noisegate.tune import tune
 
     with nothing_beside(parsed.json):
         found = tune(

@@ -133,14 +133,14 @@ def save(study: Study, folder: str | Path) -> Path:
     Of a search there are tuning.png and tuning.svg too.
     """
     # matplotlib takes a second to import, and is needed only here.
-    from . import plots, plots_of_tuning, report
+    from . import plots, report
 
     folder = made(Path(folder))
     write(folder / "study.json", study.to_json())
     for format in ("png", "svg"):
         write(folder / f"study.{format}", plots.overview(study, format))
         if study.tuning is not None:
-            picture = plots_of_tuning.overview(study.tuning, study.settings.task, format)
+            picture = study.tuning.picture(study.settings.task, format)
             write(folder / f"tuning.{format}", picture)
     path = folder / "report.html"
     write(path, report.html(study))

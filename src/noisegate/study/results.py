@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from noisegate.core.kind import Kind
 
@@ -21,7 +21,7 @@ from .testing import Tested
 from .uncertainty import Uncertainty
 from .versions import versions
 
-__all__ = ["Execution", "Placed", "Settings", "Study"]
+__all__ = ["Execution", "Placed", "SearchPart", "Settings", "Study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,22 @@ class Execution:
     scored: Mapping[str, int]
 
 
+class SearchPart(Protocol):
+    """What a study shows of the search that found its recipe; supplied by the room above."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return it for JSON."""
+
+    def conclude(self, sentence: str) -> str:
+        """Return the study's opening sentence with what the search has to say to it."""
+
+    def section(self, task: Task) -> str:
+        """Return its section of the report, in HTML; nothing if empty."""
+
+    def picture(self, task: Task, format: str) -> bytes:
+        """Return its picture, as `png` or `svg`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Study:
     """A finished study."""
@@ -119,7 +135,7 @@ class Study:
     tests: tuple[Tested, ...]
     uncertainty: Mapping[str, Uncertainty]
     execution: Execution
-    tuning: Any = None
+    tuning: SearchPart | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -135,12 +151,7 @@ class Study:
     def sentence(self) -> str:
         """Which recipe helped, by how much, how sure."""
         found = sentences.overall(self.table, self.settings.task, self.labels)
-        if self.tuning is None:
-            return found
-        trials = len(self.tuning.trials)
-        if not any(row.loss_difference for row in self.table):
-            return sentences.none_is_best(trials)
-        return f"{found} {sentences.best_of(trials)}"
+        return found if self.tuning is None else self.tuning.conclude(found)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -7,7 +7,6 @@ from .data.tasks import Task
 from .stats import ALPHA, LEVEL, MANY, MOST, Difference, Row
 
 __all__ = [
-    "best_of",
     "budget_note",
     "called",
     "chance",
@@ -15,7 +14,6 @@ __all__ = [
     "interval",
     "measure",
     "named",
-    "none_is_best",
     "notes",
     "number",
     "open_questions",
@@ -168,19 +166,6 @@ def notes(
     if test_rows:
         found.append(_test_note(test_rows, test_file))
     return tuple(found)
-
-
-def none_is_best(trials: int) -> str:
-    """Return a sentence on a search in which no recipe was better than no noise."""
-    return f"Of {trials} trials no noise was the best, so there is nothing to recommend."
-
-
-def best_of(trials: int) -> str:
-    """Return a sentence on what it means to be the best of so many trials."""
-    return (
-        f"That is the best of {trials} trials on these very rows, so its figures are optimistic; "
-        "those of the test split are not."
-    )
 
 
 def budget_note(best_epochs: Sequence[int], epochs: int) -> str:

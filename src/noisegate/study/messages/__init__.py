@@ -7,5 +7,4 @@ from .files import *
 from .models import *
 from .recipes import *
 from .running import *
-from .tuning import *
 from .uncertainty import *

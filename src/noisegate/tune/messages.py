@@ -82,4 +82,4 @@ def missing_driver(url: str, package: str) -> str:
 
 
 def missing_optuna() -> str:
-    return missing_extra("noisegate.study.tuning", "optuna", "tune")
+    return missing_extra("noisegate.tune", "optuna", "tune")

@@ -14,11 +14,12 @@ import numpy as np
 import sqlalchemy
 
 from _bad_numbers import Case, Value
+from noisegate import tune as room
 from noisegate.core.errors import MissingExtra, NoisegateError
-from noisegate.study import Source, Study, tuning
-from noisegate.study.tuning import main, storages, tune
-from noisegate.study.tuning.space import parse_space
-from noisegate.study.tuning.trials import Trials
+from noisegate.study import Source, Study
+from noisegate.tune import main, storages, tune
+from noisegate.tune.space import parse_space
+from noisegate.tune.trials import Trials
 
 SPACE = "hid*:out=0..0.8, in:out=gaussian(0.01..1 log)"
 
@@ -86,7 +87,7 @@ def other(**options: Any) -> Callable[[], Any]:
 
 def without_optuna() -> Any:
     with mock.patch("importlib.util.find_spec", return_value=None):
-        return importlib.reload(tuning)
+        return importlib.reload(room)
 
 
 def none_finished() -> Any:
@@ -217,6 +218,6 @@ CASES: list[Case] = [
     (
         without_optuna,
         MissingExtra,
-        'noisegate.study.tuning needs optuna. Install it with: pip install "noisegate[tune]"',
+        'noisegate.tune needs optuna. Install it with: pip install "noisegate[tune]"',
     ),
 ]

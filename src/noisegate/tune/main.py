@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from noisegate.core.errors import NoisegateError
-from noisegate.study import messages
 from noisegate.study.files import made
 from noisegate.study.main import kept, save, studied
 from noisegate.study.planning import Given, Planned, check_count, planned, with_recipes
@@ -16,11 +15,12 @@ from noisegate.study.results import Study
 from noisegate.study.sources import DIGITS, Source
 from noisegate.study.store import Store
 
-from .results import Tuning
+from . import messages
 from .search import Search
 from .space import Space, fitting_space, parse_space
 from .storages import file_url
 from .trials import Trials
+from .tuning import Tuning
 
 __all__ = ["tune"]
 

@@ -14,9 +14,9 @@ from noisegate.study.messages import bad_rule
 from noisegate.study.models import Model
 from noisegate.study.recipes import RECIPES
 from noisegate.study.rules import rules_text
-from noisegate.study.tuning.space import Range, fitting_space, parse_space
-from noisegate.study.tuning.storages import file_url, shown
-from noisegate.study.tuning.trials import Trials
+from noisegate.tune.space import Range, fitting_space, parse_space
+from noisegate.tune.storages import file_url, shown
+from noisegate.tune.trials import Trials
 
 TEXTS = {
     "hid*:out=0..0.8": [("hid*:out", 0, 0.8, None)],

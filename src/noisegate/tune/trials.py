@@ -12,9 +12,9 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from noisegate.core.errors import InvalidValue
-from noisegate.study import messages
 from noisegate.study.data import derived_seed
 
+from . import messages
 from .importances import importance
 from .processes import has_ended, this_process
 from .results import Trial

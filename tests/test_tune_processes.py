@@ -12,19 +12,19 @@ from unittest import mock
 import optuna
 import pytest
 
-import noisegate.study.tuning.main
-from _bad_study_tuning import SPACE, search
+import noisegate.tune.main
+from _bad_tune import SPACE, search
 from noisegate.study import pool
-from noisegate.study.tuning import processes, trials
-from noisegate.study.tuning.space import parse_space
-from noisegate.study.tuning.trials import Trials
+from noisegate.tune import processes, trials
+from noisegate.tune.space import parse_space
+from noisegate.tune.trials import Trials
 
 
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path, monkeypatch):
     """Each test has a folder of its own, and draws no pictures."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(noisegate.study.tuning.main, "save", lambda *_: None)
+    monkeypatch.setattr(noisegate.tune.main, "save", lambda *_: None)
 
 
 def at_once(trials_of, space, total):

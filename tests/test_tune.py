@@ -18,14 +18,14 @@ import optuna
 import pytest
 
 import noisegate.study.main
-import noisegate.study.tuning.main
-from _bad_study_tuning import SPACE, rows, search
+import noisegate.tune.main
+from _bad_tune import SPACE, rows, search
 from noisegate import cli
 from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.study import Source, pool, run
 from noisegate.study.store import Store
-from noisegate.study.tuning import space as space_module
-from noisegate.study.tuning.trials import Trials
+from noisegate.tune import space as space_module
+from noisegate.tune.trials import Trials
 
 TUNE = [
     *("tune", "--data", "d.csv", "--target", "y", "--rules", SPACE, "--trials", "16"),
@@ -42,7 +42,7 @@ def _in_a_folder(tmp_path, monkeypatch):
     def save(study, folder):
         (Path(folder) / "study.json").write_text(study.to_json())
 
-    for module in (noisegate.study.main, noisegate.study.tuning.main):
+    for module in (noisegate.study.main, noisegate.tune.main):
         monkeypatch.setattr(module, "save", save)
 
 

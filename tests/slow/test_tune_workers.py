@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from _bad_study_tuning import SPACE, rows, search
+from _bad_tune import SPACE, rows, search
 from noisegate.study import Source
 
 SOURCE = "import sys; from noisegate.cli import main; sys.exit(main())"

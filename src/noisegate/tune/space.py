@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from noisegate.core.errors import InvalidValue
-from noisegate.study import messages
+from noisegate.study.messages import no_recipe_fits
 from noisegate.study.models import Model
 from noisegate.study.recipes import BASELINE, RECIPES, Recipe, fits
 from noisegate.study.rules import parse_rules, rules_text, split_rules
+
+from . import messages
 
 __all__ = ["Range", "Ranged", "Space", "fitting_space", "parse_space"]
 
@@ -161,7 +163,7 @@ def fitting_space(model: Model, example: Tensor, outputs: int, *, always: bool =
         for texts in DEFAULTS
     ]
     if not any(texts):
-        raise InvalidValue(messages.no_recipe_fits(model.name))
+        raise InvalidValue(no_recipe_fits(model.name))
     return parse_space(", ".join(filter(None, texts)), always=always)
 
 

@@ -12,7 +12,8 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from noisegate.core.errors import InvalidValue, MissingExtra, NoisegateError
-from noisegate.study import messages
+
+from . import messages
 
 __all__ = ["close", "file_url", "opened", "said", "shown"]
 
