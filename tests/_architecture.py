@@ -139,17 +139,21 @@ class Tree:
         sentences = [sentence for source in self.sources for sentence in self._faults(source)]
         return list(dict.fromkeys(sentences))
 
+    def source(self, module: str) -> Source | None:
+        """Return the file of a module of the package; None for others."""
+        return self._by_module.get(module)
+
     def _faults(self, source: Source) -> Iterator[str]:
         if source.floor is None:
             where = "`docs/architecture.md` and in the test"
             yield f"`{source.path}` has no floor: give it one in {where}"
             return
-        for found in self._imports(source):
+        for found in self.imports(source):
             if not found.module:
                 if source.path not in DOORS:
                     yield f"`{source.path}` (floor {source.floor}) imports a computed name"
                 continue
-            target = self._by_module.get(found.module)
+            target = self.source(found.module)
             if target is not None:
                 reason = _internal_fault(source, target, found.lazy)
                 name = target.path
@@ -159,7 +163,7 @@ class Tree:
             if reason:
                 yield f"`{source.path}` (floor {source.floor}) imports `{name}` ({reason})"
 
-    def _imports(self, source: Source) -> Iterator[Import]:
+    def imports(self, source: Source) -> Iterator[Import]:
         """Yield every import of a file, those for type checkers and by a literal name included."""
         for node, lazy in _walk(source.tree):
             if isinstance(node, ast.Import):

@@ -10,13 +10,14 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from _deadline import DEADLINE
 from noisegate.engines import native
 
 SWITCHED_OFF = os.environ.get(native.VARIABLE) == "0"
 needs_native = pytest.mark.skipif(SWITCHED_OFF, reason="NOISEGATE_NATIVE=0: the pure engines")
 
 
-def run(code: str, timeout: float = 120, **environment: str) -> str:
+def run(code: str, timeout: float = DEADLINE, **environment: str) -> str:
     """Run code in a process of its own and return what it prints; it must end well, in time."""
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from _deadline import DEADLINE
 from noisegate import cli
 from noisegate.study import Source, Study, plots, report, run
 
@@ -146,10 +147,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, **({"PYTHONPATH": PLACES} if PLACES else {}), "OMP_NUM_THREADS": "1"}
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str, str]:
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait for a process and for who has its pipes; return exit code, output, errors."""
     try:
-        out, err = process.communicate(timeout=seconds)
+        out, err = process.communicate(timeout=DEADLINE)
     finally:
         kill_group(process)
     return process.returncode, out, err
@@ -161,9 +162,9 @@ def kill_group(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def until(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 60) -> Any:
+def until(condition: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
     """Wait until something is so, and return it; the process must not end before."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + DEADLINE
     while time.monotonic() < end:
         if found := condition():
             return found
@@ -171,12 +172,12 @@ def until(condition: Callable[[], Any], process: subprocess.Popen[str], seconds:
             raise AssertionError(f"it ended before: {process.communicate()}")
         time.sleep(0.002)
     kill_group(process)
-    raise AssertionError(f"not within {seconds} s")
+    raise AssertionError(f"not within {DEADLINE:g} s")
 
 
-def gone(process: subprocess.Popen[str], seconds: float = 10) -> bool:
+def gone(process: subprocess.Popen[str]) -> bool:
     """Return whether no process of a group runs any more: Python's own end a little later."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + DEADLINE
     while group(process) and time.monotonic() < end:
         time.sleep(0.01)
     return not group(process)
@@ -208,9 +209,9 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     return found
 
 
-def assert_alone(process: subprocess.Popen[str], seconds: float = 15) -> None:
+def assert_alone(process: subprocess.Popen[str]) -> None:
     """Nothing of a group runs any more, or soon will."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + DEADLINE
     while left := group(process):
         if time.monotonic() > end:
             kill_group(process)

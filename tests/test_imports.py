@@ -5,12 +5,11 @@ each proof is proved, by a process in which the claim is false.
 """
 
 import ast
-import subprocess
-import sys
 
 import pytest
 
 import noisegate
+from _hidden import hidden, run
 
 # Typed by hand: a name that comes or goes is a change for users, to be told in CHANGES.md.
 NAMES = {
@@ -61,21 +60,6 @@ ng.numpy.dropout_forward(np.ones((4, 3)), 0.5, rng=1)
 print([name for name in {HEAVY!r} if name in sys.modules])
 """
 
-# As if a package were not installed: no finder finds it, and none complains.
-HIDE = """
-import sys
-
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] not in HIDDEN:
-            return self.finder.find_spec(name, path, target)
-
-sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
-"""
-
 ASK = """
 import noisegate as ng
 try:
@@ -85,18 +69,6 @@ except ng.MissingExtra as error:
 else:
     print("{name} is there")
 """
-
-
-def run(code: str) -> str:
-    """Return what a fresh interpreter prints, in which a warning is an error."""
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.removesuffix("\n")
-
-
-def hidden(*packages: str) -> str:
-    return f"HIDDEN = {packages!r}" + HIDE
 
 
 def test_import_and_use_with_numpy_bring_in_no_framework():

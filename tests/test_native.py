@@ -7,6 +7,7 @@ import textwrap
 
 import pytest
 
+from _deadline import DEADLINE
 from noisegate.engines import native
 
 SWITCHED_OFF = os.environ.get(native.VARIABLE) == "0"
@@ -21,7 +22,7 @@ def run(code: str, asked: str | None = None) -> subprocess.CompletedProcess[str]
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE,
         check=False,
     )
 

@@ -121,7 +121,7 @@ PURE = {
 def fork(words: dict[str, str], parent: str) -> None:
     """Fork, and compare what children compute with the pure engine's."""
     expected = repr(run(FORK.format(**PURE)).strip())
-    said = run(FORK.format(**words, parent=parent, expected=expected), 20, NOISEGATE_THREADS="2")
+    said = run(FORK.format(**words, parent=parent, expected=expected), NOISEGATE_THREADS="2")
     assert said == "ended True\n"
 
 
@@ -162,4 +162,4 @@ LOADER = """
 
 
 def test_workers_of_a_loader_make_noise() -> None:
-    assert run(LOADER, 120) == "True True\n"
+    assert run(LOADER) == "True True\n"

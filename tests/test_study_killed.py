@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from _deadline import DEADLINE
 from _study_runs import (
     DIGITS,
     assert_plain_words,
@@ -134,7 +135,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
         [sys.executable, script],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=DEADLINE,
         check=False,
         env=environment(),
     )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from _deadline import DEADLINE
 from _native_run import needs_native, run
 
 pytestmark = [pytest.mark.slow, needs_native]
@@ -55,14 +56,14 @@ TORCH = {
 def test_a_million_small_calls(count: int) -> None:
     """Each is a forward and a backward."""
     code = START.format(**NUMPY) + CALLS.format(array='np.ones((4, 5), "f4")', count=count, **NUMPY)
-    assert float(run(code, timeout=1200)) < 4
+    assert float(run(code, timeout=2 * DEADLINE)) < 4
 
 
 @pytest.mark.parametrize("count", [500_000])
 def test_a_million_small_calls_of_torch(count: int) -> None:
     made = "torch.ones(4, 5); u = torch.ones(4, 5)"
     code = START.format(**TORCH) + CALLS.format(array=made, count=count, **TORCH)
-    assert float(run(code, timeout=1200)) < 4
+    assert float(run(code, timeout=2 * DEADLINE)) < 4
 
 
 @pytest.mark.parametrize("torch", [False, True])
@@ -72,7 +73,7 @@ def test_thousands_of_shapes(torch: bool) -> None:
     array = f"torch.ones{shape}; u = torch.ones{shape}" if torch else f'np.ones({shape}, "f4")'
     call = words["call"].replace("step", "i")
     code = START.format(**words) + SHAPES.format(array=array, call=call)
-    assert float(run(code, timeout=600)) < 8
+    assert float(run(code, timeout=DEADLINE)) < 8
 
 
 IDS = """
@@ -91,4 +92,4 @@ IDS = """
 
 def test_batches_of_ids_are_not_kept() -> None:
     """A sampler gives other ids at every step: 4096 of them are half a megabyte."""
-    assert float(run(START.format(**NUMPY) + IDS, timeout=600)) < 32
+    assert float(run(START.format(**NUMPY) + IDS, timeout=DEADLINE)) < 32

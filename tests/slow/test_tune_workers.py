@@ -13,6 +13,7 @@ import optuna
 import pytest
 
 from _bad_tune import SPACE, rows, search
+from _deadline import DEADLINE
 from noisegate.study import Source
 
 SOURCE = "import sys; from noisegate.cli import main; sys.exit(main())"
@@ -87,7 +88,7 @@ def test_a_search_killed_twenty_times_is_as_if_it_had_not_been():
     moments, killed = random.Random(0), 0
     for number in range(20):
         process = begun("--trials", "40", "--out", "out", *["--resume"] * (number > 0))
-        mark, limit = Path("out/runs/trials.db"), time.monotonic() + 120
+        mark, limit = Path("out/runs/trials.db"), time.monotonic() + DEADLINE
         while process.poll() is None and not mark.exists() and time.monotonic() < limit:
             time.sleep(0.01)
         if number:  # until it has been imported

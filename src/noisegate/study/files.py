@@ -2,14 +2,15 @@
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from noisegate.core.errors import InvalidValue, NoisegateError
 
 from . import messages
 
-__all__ = ["made", "write"]
+__all__ = ["made", "open_folder", "write"]
 
 # Nobody's mistake: another call would fail as well.
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -33,6 +34,27 @@ def made(folder: Path) -> Path:
         wrong = NoisegateError if error.errno in FULL else InvalidValue
         raise wrong(messages.cannot_write(folder, _reason(error))) from None
     return folder
+
+
+@contextmanager
+def open_folder(folder: Path) -> Iterator[None]:
+    """Make a folder for a block; if the block fails, remove what was made and is still empty.
+
+    Raises
+    ------
+    InvalidValue, NoisegateError
+        As `made` does.
+    """
+    # Innermost first, as they can be removed.
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        made(folder)
+        yield
+    except BaseException:
+        for each in new:
+            with suppress(OSError):  # something has been kept in it
+                each.rmdir()
+        raise
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .experiment import Job, Run
-from .files import made, write
+from .files import made, open_folder, write
 from .planning import Given, Planned, check_count, planned
 from .pool import Board, execute_all
 from .progress import counted, told
@@ -106,13 +106,13 @@ def run(
         uncertainty,
         ood,
     )
-    if out is not None:
-        made(Path(out))  # before the work, not after it
     several = [recipes] if isinstance(recipes, str | Recipe) else recipes
-    plan = planned(given, several)
-    told(plan.settings.notes, enabled=progress)
-    with kept(plan, out, resume=resume) as store:
-        study = studied(plan, store, jobs=jobs, progress=progress)
+    # Made before the work, not after it.
+    with nullcontext() if out is None else open_folder(Path(out)):
+        plan = planned(given, several)
+        told(plan.settings.notes, enabled=progress)
+        with kept(plan, out, resume=resume) as store:
+            study = studied(plan, store, jobs=jobs, progress=progress)
     if out is not None:
         save(study, out)
     return study
@@ -120,11 +120,19 @@ def run(
 
 @contextmanager
 def kept(plan: Planned, out: str | Path | None, *, resume: bool) -> Iterator[Store]:
-    """Yield where the runs of a plan are kept: in a folder, or for as long as this lasts."""
+    """Yield where the runs of a plan are kept: in a folder, or for as long as this lasts.
+
+    Where the block fails before anything is kept, nothing is left of what was begun here.
+    """
     with TemporaryDirectory(prefix="noisegate-") as folder:
         store = Store(Path(folder if out is None else out) / "runs", plan.settings.identity())
-        store.begin(resume=resume)
-        yield store
+        new = store.begin(resume=resume)
+        try:
+            yield store
+        except BaseException:
+            if new:
+                store.discard()
+            raise
 
 
 def save(study: Study, folder: str | Path) -> Path:

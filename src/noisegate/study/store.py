@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -36,8 +37,13 @@ class Store:
     folder: Path
     settings: Mapping[str, Any]
 
-    def begin(self, *, resume: bool) -> None:
+    def begin(self, *, resume: bool) -> bool:
         """Keep the settings that decide every run, or compare them with those kept before.
+
+        Returns
+        -------
+        bool
+            Whether there were none before.
 
         Raises
         ------
@@ -51,7 +57,7 @@ class Store:
             raise InvalidValue(messages.has_runs(self.folder.parent))
         if not path.exists():
             write(path, _sealed(dict(self.settings)))
-            return
+            return True
         before, now = _flat(_opened(path)), _flat(json.loads(json.dumps(self.settings)))
         # A digest says the least.
         for name in sorted(now, key=lambda name: name.endswith("digest")):
@@ -59,6 +65,17 @@ class Store:
                 raise InvalidValue(
                     messages.other_settings(self.folder.parent, name, before.get(name), now[name])
                 )
+        return False
+
+    def discard(self) -> None:
+        """Remove the settings and the folder, if nothing else has been kept."""
+        inside = list(self.folder.rglob("*"))
+        if [path.name for path in inside if not path.is_dir()] != ["settings.json"]:
+            return
+        with suppress(OSError):  # another process keeps something after all
+            (self.folder / "settings.json").unlink()
+            for folder in (*reversed([path for path in inside if path.is_dir()]), self.folder):
+                folder.rmdir()
 
     def save(self, job: Job, trained: Trained) -> None:
         """Keep a finished run: its weights, then its numbers, which say that it has finished."""

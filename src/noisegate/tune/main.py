@@ -1,11 +1,11 @@
 """A search from its call to its result."""
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from noisegate.core.errors import NoisegateError
-from noisegate.study.files import made
+from noisegate.study.files import open_folder
 from noisegate.study.main import kept, save, studied
 from noisegate.study.planning import Given, Planned, check_count, planned, with_recipes
 from noisegate.study.pool import Board, Runs, performed
@@ -104,20 +104,20 @@ def tune(
     check_count("trials", 1, trials, "30 is the default.")
     check_count("tune_seed", 0, tune_seed, "0 is the default.")
     given = Given((model,), source, seeds, epochs, batch_size, learning_rate, uncertainty, ood)
-    if out is not None:
-        made(Path(out))  # before the work, not after it
-    searched, plan = _searched(given, space, always)
-    told(plan.settings.notes, enabled=progress)
-    with kept(plan, out, resume=resume or storage is not None) as store:
-        url = file_url(store.folder / FILE) if storage is None else storage
-        kept_trials = Trials(url, name, tune_seed, trials)
-        with closing(kept_trials):
-            _search(plan, searched, kept_trials, store, jobs=jobs, progress=progress)
-            recipe, found = _best(plan, searched, kept_trials)
-        if storage is None:
-            found = replace(found, storage=f"{store.folder.name}/{FILE}")
-        study = studied(with_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
-        study = replace(study, tuning=found)
+    # Made before the work, not after it.
+    with nullcontext() if out is None else open_folder(Path(out)):
+        searched, plan = _searched(given, space, always)
+        told(plan.settings.notes, enabled=progress)
+        with kept(plan, out, resume=resume or storage is not None) as store:
+            url = file_url(store.folder / FILE) if storage is None else storage
+            kept_trials = Trials(url, name, tune_seed, trials)
+            with closing(kept_trials):
+                _search(plan, searched, kept_trials, store, jobs=jobs, progress=progress)
+                recipe, found = _best(plan, searched, kept_trials)
+            if storage is None:
+                found = replace(found, storage=f"{store.folder.name}/{FILE}")
+            study = studied(with_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
+            study = replace(study, tuning=found)
     if out is not None:
         save(study, out)
     return study
