@@ -62,15 +62,23 @@ class Injection(ModelNoise):
     def at(self, step: int, rows: Any = None) -> AbstractContextManager[None]:
         """Make every training forward of a block part of one step; `step` stays where it is.
 
-        The samples go on from one forward to the next, along the first axis of the model's
-        input: two micro-batches of 16 have the noise of one batch of 32.
+        The samples go on from one forward to the next, along the sample axis of the model's
+        input: two micro-batches of 16 have the noise of one batch of 32. Parts of the model that
+        are called without it have the noise of the step too. A block is one thread's.
 
         Parameters
         ----------
         step : int
             In [0, 2³²).
         rows : sequence of int, optional
-            Ids of all the samples of the block, in [0, 2⁶⁴); by default 0, 1, 2 ….
+            Ids of all the samples of the block, in [0, 2⁶⁴); by default those of `rows`, before
+            the block or set in it, else 0, 1, 2 ….
+
+        Raises
+        ------
+        InvalidValue
+            At a forward that has more samples than ids are left, or at the end of the block if
+            its forwards have used some ids and left others over.
         """
         return self.steps.at(step, rows)
 

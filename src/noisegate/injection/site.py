@@ -105,7 +105,7 @@ class SiteNoise:
     def acts(self, training: bool, call: Call | None = None) -> bool:
         """Return whether it would change anything, in training or not, for a call."""
         injection = self.injection
-        if not injection.listens:
+        if injection.always and not injection.listens:
             return False
         self.reach()
         if self.retired or injection.silent or not (training or injection.always):
@@ -118,12 +118,13 @@ class SiteNoise:
     def __call__(self, x: Any, call: Call | None = None) -> Any:
         """Return x with noise on it."""
         injection, placement = self.injection, self.placement
-        rules = self._rules_on(x) if call is None else {}
+        forward = injection.steps.forward
+        rules = _rules_on(x, forward) if call is None else {}
         if placement.rule in rules and rules[placement.rule] != placement.site:
             # A module within has passed its tensor on, with this rule's noise on it.
             injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
             return x
-        host, forward = injection.host, injection.steps.forward
+        host = injection.host
         host.refuse_backward(self._who)
         kind, live = (placement.kind, None) if call is None else self._noise(call)
         axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call)
@@ -217,11 +218,6 @@ class SiteNoise:
         unbatched = call is not None and placement.own and call.sample_axis is None
         return None if unbatched else placement.sample_axis
 
-    def _rules_on(self, x: Any) -> dict[str, str]:
-        """Return the rules whose noise this very tensor bears, and where each has acted."""
-        made = self.injection.steps.forward.made.get(id(x))
-        return made[1] if made is not None and made[0]() is x else {}
-
     def _step(self) -> int:
         forward = self.injection.steps.forward
         return forward.step if forward.running else 0
@@ -279,6 +275,12 @@ class SiteNoise:
         if forward.ids is not None and batch and batch != expected and extent % batch == 0:
             return messages.rows_count("inject", expected, batch)
         return messages.other_extent(self.placement.site, extent, expected)
+
+
+def _rules_on(x: Any, forward: Forward) -> dict[str, str]:
+    """Return the rules whose noise this very tensor bears, and where each has acted."""
+    made = forward.made.get(id(x))
+    return made[1] if made is not None and made[0]() is x else {}
 
 
 def mask_of(noises: list[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:
