@@ -43,6 +43,7 @@ def test_no_sentence_is_without_its_test() -> None:
     elsewhere |= {"no_attention", "blocks_of_attention"}  # of attention
     elsewhere |= {"collision", "no_part", "no_role", "meaning", "tokens", "acted_nowhere"}  # sites
     elsewhere |= {"compiled", "compiled_another"}  # of compiled models
+    elsewhere |= {"closed", "not_inside"}  # of script modules
     elsewhere |= {"left_to_model", "nothing_existing", "own_random", "reserved", "taken_over"}
     elsewhere |= {"unreached"}  # of the model's own dropouts
     elsewhere |= {"all_silent", "bad_labels", "bad_quantile", "no_output", "no_quantile", "no_rows"}

@@ -100,6 +100,12 @@ def matches(pattern: str, sites: Sequence[str]) -> list[str]:
     ]
 
 
+def whole(site: str) -> str:
+    """Return a site without the part of it that a pattern names."""
+    path, port = split(site)[0], port_of(site)
+    return site if port.part is None else f"{path}:{port.name}"
+
+
 def _is(port: Port, site: str) -> bool:
     other = port_of(site)
     if port.own:

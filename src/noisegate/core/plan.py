@@ -183,6 +183,7 @@ class Plan:
             return
         matched = self._sites.matching(rule.text)
         left = self._leave_reserved(rule, matched)
+        left |= self._leave_closed(rule, matched)
         if not matched and not rule.waits and not left:
             if patterns.port_of(rule.text).parameter:
                 raise InvalidValue(messages.no_port(rule.text, patterns.split(rule.text)[1]))
@@ -201,6 +202,22 @@ class Plan:
                 raise InvalidValue(messages.reserved(text, site, reserved[site]))
             self.note(messages.left_to_model(site, reserved[site]))
             self._left.add(text)
+        return text in self._left
+
+    def _leave_closed(self, rule: Rule, matched: Sequence[str]) -> bool:
+        """Refuse a rule that can only mean what is inside compiled code; else say what it leaves.
+
+        Return whether all that it names is left to the model.
+        """
+        text, closed = rule.text, self._sites.closed
+        for site in patterns.matches(text, list(closed)):
+            named = site == text or not (matched or rule.waits)
+            whose = closed[patterns.whole(site)]
+            if named and not self.keep:
+                raise InvalidValue(messages.closed(text, site, whose))
+            self.note(messages.not_inside(text, whose))
+            if named:
+                self._left.add(text)
         return text in self._left
 
     def _place(self, rule: Rule, sites: Sequence[str]) -> None:

@@ -43,6 +43,9 @@ class Sites:
         The noises that modules make themselves.
     reserved : mapping of site to str
         Sites that a later version will have, and what is there.
+    closed : mapping of site to str
+        Sites inside compiled code, where no noise can be put, and the path of the module whose
+        code it is.
     unreached : mapping of site to str
         Noises of the model's own that cannot be taken over, and how its code says them.
     roles : mapping of str to tuple of str
@@ -59,6 +62,7 @@ class Sites:
     names: tuple[str, ...]
     own: Mapping[str, Call] = field(default_factory=dict)
     reserved: Mapping[str, str] = field(default_factory=dict)
+    closed: Mapping[str, str] = field(default_factory=dict)
     unreached: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own_names: Mapping[str, str] = field(default_factory=dict)

@@ -37,7 +37,7 @@ from .functional import (
     spatial_dropout3d,
     uniform_noise,
 )
-from .hooks import handles
+from .hooks import all_handles as handles
 from .host import Host
 from .layers import (
     AlphaDropout,

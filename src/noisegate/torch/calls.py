@@ -18,7 +18,7 @@ from noisegate.core.sites import Call
 
 from .eager import compiler_looks_on, eager_only
 from .functions import HANDLERS, SILENT
-from .hooks import running
+from .hooks import put_after, put_before, running
 from .own import Removal, SiteFunction, changed, present
 from .replay import register, replaying
 from .sites import INSIDE, own_call
@@ -83,8 +83,8 @@ class Calls:
         self._inside, self._closing = 0, False
         self.root = _Frame("", model)
         self.hooks = [
-            model.register_forward_pre_hook(_Enter(self), prepend=True),
-            model.register_forward_hook(_Leave(self), always_call=True),
+            put_before(model, _Enter(self), prepend=True),
+            put_after(model, _Leave(self), always_call=True),
         ]
         for path, module in modules.items():
             known = own_call(module) is not None or isinstance(module, INSIDE)

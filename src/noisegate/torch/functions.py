@@ -36,7 +36,8 @@ def _dropout(name: str, words: str, inplace: bool = False) -> Any:
         call = replace(own_dropout(name, p, f"{words}(p={p:g})"), sample_axis=axis)
         port = "probs" if probabilities else "dropout"
         y = calls.own(port, call, training, x, lambda: func(*args, **kwargs))
-        return in_place(words, x, y, inplace or bool(given.get("inplace", False)))
+        draws = training and p > 0
+        return in_place(words, x, y, inplace or bool(given.get("inplace", False)), draws)
 
     return handle
 

@@ -13,56 +13,71 @@ from noisegate.core.errors import InvalidType, InvalidValue
 
 from .composed import PreActivation
 from .eager import compiler_looks_on, eager_only
-from .own import SiteFunction, act
+from .own import OwnForward, SiteFunction, act
+from .scripted import is_scripted, trains
 
 # What is called where a forward begins: with the model's mode, a shape, and whether of tokens.
 Begin = Callable[[bool, tuple[int, ...] | None, bool], None]
+Remove = Callable[[], None]
 
 
-def at_input(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Any:
-    """Put a function at what enters a module; return the hook's handle."""
-    before = _Before(site, part, function)
-    return module.register_forward_pre_hook(before, with_kwargs=True)
+def put_before(module: nn.Module, hook: Any, **words: bool) -> Any:
+    """Register a hook before a module's forward; return torch's handle of it."""
+    # A script module has no such method of its own, and calls such hooks all the same.
+    return nn.Module.register_forward_pre_hook(module, hook, **words)
 
 
-def at_output(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Any:
-    """Put a function at what a module returns; return the hook's handle."""
-    return module.register_forward_hook(_After(site, part, function))
+def put_after(module: nn.Module, hook: Any, **words: bool) -> Any:
+    """Register a hook after a module's forward; return torch's handle of it."""
+    return nn.Module.register_forward_hook(module, hook, **words)
+
+
+def at_input(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Remove:
+    """Put a function at what enters a module; return how to undo it."""
+    hook = _Before(site, part, function)
+    return _Undo(put_before(module, hook, with_kwargs=True).remove, hook.retire)
+
+
+def at_output(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Remove:
+    """Put a function at what a module returns; return how to undo it."""
+    hook = _After(site, part, function)
+    return _Undo(put_after(module, hook).remove, hook.retire)
 
 
 def at_pre_activation(
     module: PreActivation, site: str, part: str | None, function: SiteFunction
-) -> Any:
-    """Put a function at what enters a module's activation; return the hook's handle."""
-    return module.register_pre_activation_hook(_After(site, part, function))
+) -> Remove:
+    """Put a function at what enters a module's activation; return how to undo it."""
+    hook = _After(site, part, function)
+    return _Undo(module.register_pre_activation_hook(hook).remove, hook.retire)
 
 
-def on_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -> Callable[[], None]:
+def on_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -> Remove:
     """Call `begin` before each forward of a model, and `end` after it.
 
     `begin` gets the model's mode, the shape of the first tensor that enters, and whether only
     whole numbers enter; `end`, which is called after a failed forward too, whether it succeeded.
     Returns how to undo both.
     """
-    before = model.register_forward_pre_hook(_Begin(begin), prepend=True, with_kwargs=True)
-    after = model.register_forward_hook(_End(end), always_call=True)
-    return _Undo(before.remove, after.remove)
+    first, last = _Begin(begin), _End(end)
+    before = put_before(model, first, prepend=True, with_kwargs=True)
+    after = put_after(model, last, always_call=True)
+    return _Undo(before.remove, after.remove, first.retire, last.retire)
 
 
-def on_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Callable[[], None]:
+def on_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Remove:
     """Call `begin` before each call of a part of a model, with its path and the model's mode.
 
     A part is what the model itself may call: a child, or what is in a list of modules. Returns
     how to undo it.
     """
-    parts = [
-        part.register_forward_pre_hook(_Part(path, model, begin)) for path, part in _parts(model)
-    ]
-    return _Undo(*(part.remove for part in parts))
+    hooks = [(part, _Part(path, model, begin)) for path, part in _parts(model)]
+    removals = [put_before(part, hook).remove for part, hook in hooks]
+    return _Undo(*removals, *(hook.retire for _, hook in hooks))
 
 
 def _parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
-    for name, child in model.named_children():
+    for name, child in () if is_scripted(model) else model.named_children():
         if isinstance(child, nn.ModuleList | nn.ModuleDict):
             yield from _parts(child, f"{path}{name}.")
         else:
@@ -70,10 +85,26 @@ def _parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
 
 
 def handles(model: nn.Module) -> list[Any]:
-    """Return what was given to `on_forward`, in the order in which it was put in."""
+    """Return what was given to `on_forward` of a model, in the order in which it was put in."""
     hooks = model._forward_hooks.values()
     ends = [hook.function for hook in hooks if isinstance(hook, _End)]
-    return [getattr(end, "__self__", end) for end in ends]
+    return [getattr(end, "__self__", end) for end in ends if not isinstance(end, _Gone)]
+
+
+def all_handles(model: nn.Module) -> list[Any]:
+    """Return the handles of the noise that a model, or a module inside it, has or bears.
+
+    Those of a larger model are among them where their noise is put at one of these modules.
+    """
+    found: list[Any] = []
+    for module in model.modules():
+        hooks: list[Any] = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+        functions: list[Any] = [hook.function for hook in hooks if isinstance(hook, _At)]
+        forward = module.__dict__.get("forward")
+        functions += forward.functions if isinstance(forward, OwnForward) else []
+        found += handles(module)
+        found += [function.injection for function in functions if hasattr(function, "injection")]
+    return list({id(handle): handle for handle in found}.values())
 
 
 _CALL = nn.Module._call_impl.__code__
@@ -100,31 +131,61 @@ class _Undo:
             remove()
 
 
+class _Gone:
+    """What a hook calls once it is taken out.
+
+    Whoever swaps a module for another, as quantization does, moves its hooks, and then torch's
+    handle of a hook no longer finds it.
+    """
+
+    every, silent = False, True
+
+    def reach(self) -> None:
+        """Take note of nothing."""
+
+    def acts(self, training: bool, call: Any = None) -> bool:
+        """Return that nothing would change."""
+        return False
+
+    def __call__(self, *args: Any) -> None:
+        """Do nothing."""
+
+
+class _Hook:
+    """A hook that can be taken out wherever it is."""
+
+    function: Any
+
+    def retire(self) -> None:
+        """Do nothing from here on."""
+        self.function = _Gone()
+
+
 # Hooks run outside of a compiled graph: a step is a Python number, and would be compiled in.
 # torch calls a hook without the arguments by name where it no longer knows that the hook wants
 # them: one that another thread has removed, or that a quantized module was given.
 
 
-class _Part:
+class _Part(_Hook):
     def __init__(self, path: str, model: nn.Module, function: Callable[[str, bool], None]) -> None:
         self.path, self.model, self.function = path, model, function
 
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
-        self.function(self.path, self.model.training)
+        self.function(self.path, trains(self.model))
 
 
-class _Begin:
+class _Begin(_Hook):
     def __init__(self, function: Begin) -> None:
         self.function = function
 
     @eager_only
     def __call__(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
         values = [*args, *(kwargs or {}).values()]
-        self.function(module.training, shape_of(values), _only_tokens(values))
+        self.function(trains(module), shape_of(values), _only_tokens(values))
 
 
-class _End:
+class _End(_Hook):
     def __init__(self, function: Callable[[bool], None]) -> None:
         self.function = function
 
@@ -176,7 +237,7 @@ def _only_tokens(values: Any) -> bool:
     return bool(found) and not any(is_floating(x) for x in found)
 
 
-class _At:
+class _At(_Hook):
     def __init__(self, site: str, part: str | None, function: SiteFunction) -> None:
         self.site, self.part, self.function = site, part, function
 
@@ -200,7 +261,7 @@ class _At:
 class _Before(_At):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, kwargs: Any = None) -> Any:
-        if not self.function.acts(module.training):
+        if not self.function.acts(trains(module)):
             return None
         by_name = kwargs or {}
         given = {str(i): value for i, value in enumerate(args)} | by_name
@@ -221,7 +282,7 @@ class _After(_At):
     def noised_output(self, module: nn.Module, output: Any) -> Any:
         """Return what a module returns, with noise on it; None where there is none."""
         function = self.function
-        if not function.acts(module.training):
+        if not function.acts(trains(module)):
             return None
         if self.part is None and is_floating(output) and not torch._C._len_torch_function_stack():
             return function(output)

@@ -70,15 +70,13 @@ class Host:
             return self._attach_own(module, site, function)
         name, part = port.name, port.part
         if name == "pre" and isinstance(module, PreActivation):
-            undo: Callable[[], None] = hooks.at_pre_activation(module, site, part, function).remove
-            return undo
+            return hooks.at_pre_activation(module, site, part, function)
         if name == "pre":
             before = pre_activation(module)
             assert before is not None
             module, name = before
         put = hooks.at_input if name == "in" else hooks.at_output
-        remove: Callable[[], None] = put(module, site, part, function).remove
-        return remove
+        return put(module, site, part, function)
 
     def _attach_own(
         self, module: nn.Module, site: str, function: SiteFunction

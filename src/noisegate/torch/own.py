@@ -81,7 +81,9 @@ class OwnForward:
         if axis is not DEFAULT_AXIS:
             call = replace(call, sample_axis=axis)
         y = changed(x, functions, self.module.training, call)
-        return in_place(type(self.module).__name__, x, y, getattr(self.module, "inplace", False))
+        draws = self.module.training and call.kind.rate != 0
+        inplace = getattr(self.module, "inplace", False)
+        return in_place(type(self.module).__name__, x, y, inplace, draws)
 
     def _own(self) -> Call:
         """Return the noise that the module is now."""
@@ -119,9 +121,16 @@ class Removal:
         self.owner.discard(*self.what)
 
 
-def in_place(who: str, x: Tensor, y: Tensor, inplace: bool) -> Tensor:
-    """Return y, in x's own memory where the model's code asks for that."""
-    if not inplace or y is x:
+def in_place(who: str, x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:
+    """Return y, in x's own memory where the model's code asks for that.
+
+    `draws` says that the model's own noise would have returned another tensor than x. Then a
+    parameter is not returned itself: a module that drops weights would register it under the name
+    of the dropped ones.
+    """
+    if y is x:
+        return x.clone() if draws and not inplace and isinstance(x, nn.Parameter) else x
+    if not inplace:
         return y
     refuse_leaf(who, x)
     return x.copy_(y)

@@ -7,6 +7,8 @@ from torch import nn
 from noisegate.core import messages
 from noisegate.core.errors import InvalidValue
 
+from .scripted import is_scripted
+
 # Names that only wrappers give to what they wrap.
 _WRAPPED = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # `module` is a word of everyone's: it is left out of these classes and of what is derived of them.
@@ -21,6 +23,8 @@ _WRAPPERS = {
 
 def modules(model: nn.Module) -> dict[str, nn.Module]:
     """Return every module by its canonical path, each once; a wrapper stands for what it wraps.
+
+    What is inside a script module is left out.
 
     Raises
     ------
@@ -52,6 +56,8 @@ def _walk(
 
     `rest` is what is still to be left out of a wrapper's path.
     """
+    if is_scripted(module):
+        return
     wrapped = rest or (_wrapped_name(module) or "").split(".")
     for name, child in module._modules.items():
         if child is None or id(child) in seen:
@@ -69,6 +75,8 @@ def _join(path: str, name: str) -> str:
 
 def _wrapped_name(module: nn.Module) -> str | None:
     """Return the path, within a wrapper, of what it wraps; None if it is no wrapper."""
+    if is_scripted(module):
+        return None
     children = module._modules
     for name in _WRAPPED & children.keys():
         return name

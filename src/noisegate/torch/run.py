@@ -14,6 +14,7 @@ from noisegate.core import messages
 from noisegate.core.errors import InvalidType
 
 from .hooks import batch_of, is_floating, parts_of
+from .scripted import is_scripted, trains
 from .sharing import alone_in
 
 # What samples come in.
@@ -40,7 +41,7 @@ def dry_run(model: nn.Module, example: Any) -> None:
 @contextmanager
 def _modes_kept(model: nn.Module) -> Iterator[None]:
     """Put back, after a block, which modules train."""
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(module, trains(module)) for module in model.modules()]
     try:
         yield
     finally:
@@ -51,8 +52,10 @@ def _modes_kept(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def as_it_was(model: nn.Module) -> Iterator[None]:
     """Put back, after a block, modes, buffers, and torch's, NumPy's and Python's generators."""
-    owners = [(module, dict(module._buffers)) for module in model.modules()]
-    values = [(b, b.clone()) for _, own in owners for b in own.values() if b is not None]
+    # A script module has buffers that cannot be exchanged, only overwritten.
+    modules = [module for module in model.modules() if not is_scripted(module)]
+    owners = [(module, dict(module._buffers)) for module in modules]
+    values = [(buffer, buffer.clone()) for buffer in model.buffers()]
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  it is put back
     try:
@@ -156,7 +159,7 @@ def inputs_for(model: nn.Module, x: Any) -> Any:
 @contextmanager
 def in_evaluation(model: nn.Module) -> Iterator[None]:
     """Put a model in evaluation, without gradients, for a block; then its modes are as before."""
-    changed = any(module.training for module in model.modules())
+    changed = any(trains(module) for module in model.modules())
     alone = alone_in(model.modules()) if changed else nullcontext()
     with alone, _modes_kept(model), torch.no_grad():
         model.eval()

@@ -17,6 +17,7 @@ from noisegate.core import forks, messages
 from noisegate.core.errors import NoisegateError
 
 from .eager import eager_only
+from .hooks import put_before
 
 # Against a deadlock, in seconds: a forward that waits for a thread that waits for it.
 PATIENCE = 600.0
@@ -74,7 +75,7 @@ def alone_in(modules: Iterable[nn.Module]) -> Iterator[None]:
         yield
         return
     gate = _Gate(list(modules))
-    hooks = [m.register_forward_pre_hook(gate, prepend=True) for m in gate.modules]
+    hooks = [put_before(module, gate, prepend=True) for module in gate.modules]
     try:
         gate.wait_for_others()
         yield

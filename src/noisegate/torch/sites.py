@@ -19,6 +19,7 @@ from noisegate.core.window import DEFAULT_AXIS, SampleAxis
 from .composed import Composed, PreActivation
 from .layers import NoiseLayer
 from .paths import unwrapped
+from .scripted import dropouts_inside, is_scripted, sites_inside
 
 # What a later version will reach inside a module: its class, the port, what is there.
 _INSIDE: tuple[tuple[type[nn.Module], str, str], ...] = (
@@ -45,25 +46,36 @@ def sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
             own[own_site(path, own_port(call.kind), 0)] = call
         if any(path == part or path.startswith(f"{part}.") for part in inner):
             continue
-        if type(module).forward is nn.Module.forward and "forward" not in vars(module):
-            continue  # a list of modules is never called
+        if not _is_called(module):
+            continue
         names += [f"{path}:in", f"{path}:out"]
         before = pre_activation(module)
         has_pre = isinstance(module, PreActivation) and module.has_pre
         if has_pre or (before is not None and uses[id(before[0])] == 1):
             names.append(f"{path}:pre")
     reserved, unreached = _reserved(found)
+    scripted = [(path, module) for path, module in found.items() if is_scripted(module)]
+    for path, module in scripted:
+        unreached |= dropouts_inside(path, module)
     tokens = _tokens(model, found)
     return Sites(
         names=(*names, *own),
         own=own,
         reserved=reserved,
+        closed={site: path for path, module in scripted for site in sites_inside(path, module)},
         unreached=unreached,
         roles=_roles(composed, found),
         own_names=composed.own_names if isinstance(composed, Composed) else {},
         tokens=tokens,
         takes_tokens=bool(tokens) and _takes_tokens(model, found),
     )
+
+
+def _is_called(module: nn.Module) -> bool:
+    """Return whether a module may be called, which a list of modules is not."""
+    if is_scripted(module):
+        return True
+    return type(module).forward is not nn.Module.forward or "forward" in vars(module)
 
 
 def pre_activation(module: nn.Module) -> tuple[nn.Module, str] | None:
@@ -88,6 +100,8 @@ def is_activation(module: nn.Module) -> bool:
 def own_call(module: nn.Module) -> Call | None:
     """Return the noise that a module is, at its rate now; None if it is none that is known."""
     module = unwrapped(module)
+    if is_scripted(module):
+        return None
     if isinstance(module, NoiseLayer):
         return Call(module.kind, f"noisegate's {type(module).__name__}", module.live())
     home = type(module).forward.__qualname__.partition(".")[0]
@@ -154,6 +168,8 @@ def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, st
     """Return what a later version will reach, and what of it is active now."""
     reserved, unreached = {}, {}
     for path, module in found.items():
+        if is_scripted(module):
+            continue
         for kind, port, words in _INSIDE:
             if isinstance(module, kind):
                 name = f"nn.{type(module).__name__}"
@@ -198,6 +214,8 @@ def _in_order(found: dict[str, nn.Module], path: str) -> bool:
 
 
 def _is_weighted(module: nn.Module) -> bool:
+    if is_scripted(module):
+        return any(True for _ in module.parameters())
     weight = module._parameters.get("weight")
     leaf = not module._modules and not isinstance(module, _EMBEDDINGS)
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):

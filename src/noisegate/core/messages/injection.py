@@ -174,6 +174,18 @@ def reserved(rule: str, site: str, what: str) -> str:
     )
 
 
+def closed(rule: str, site: str, whose: str) -> str:
+    return (
+        f"inject: the rule '{rule}' names '{site}' inside {_script(whose)}, where torch calls no "
+        f"hooks. Name '{whose}:in' or '{whose}:out' instead, or pass unreached='keep' to leave it "
+        "to the model."
+    )
+
+
+def not_inside(rule: str, whose: str) -> str:
+    return f"'{rule}' leaves out what is inside {_script(whose)}, where torch calls no hooks."
+
+
 def unreached(sites: Mapping[str, str]) -> str:
     named = ", ".join(f"'{site}' ({words})" for site, words in sites.items())
     return (
@@ -313,6 +325,10 @@ def nothing_to_plot(shape: Sequence[int]) -> str:
         "Prediction.plot: bands need a regression of one output on one input; the output has "
         f"shape {tuple(shape)}. Pass x= where the input was not one number a sample."
     )
+
+
+def _script(path: str) -> str:
+    return f"the script module '{path}'" if path else "the model, a script module"
 
 
 def _quoted(words: Iterable[str]) -> str:
