@@ -11,7 +11,11 @@ from .handle import Injection
 
 
 def handles(model: Any) -> tuple[Injection, ...]:
-    """Return the handles of the noise that a model has, also of one that was copied or loaded.
+    """Return the handles of the noise in a model, also of one that was copied, loaded or wrapped.
+
+    Noise that was put into a module inside it is found too: the model within `DataParallel`,
+    `AveragedModel`, ``torch.compile`` or a parent. Of a part of a model with noise, the handle is
+    that of the whole, if noise is put at a module of the part.
 
     Examples
     --------

@@ -23,7 +23,8 @@ def refuse_compiled(model: nn.Module) -> None:
         return
     own = {id(module) for module in model.modules()}
     classes = {type(module) for module in model.modules() if not _is_torch_s(module)}
-    ran = [c.__name__ for c in classes if entries(getattr(c.forward, "__code__", None))]
+    codes = [(c.__name__, getattr(c.forward, "__code__", None)) for c in classes]
+    ran = [name for name, code in codes if code is not None and entries(code)]
     inlined = _inlined(entries)
     ran += [_name(module) for module in inlined if type(module) is type(model)]
     if not ran:

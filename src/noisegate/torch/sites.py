@@ -104,7 +104,7 @@ def own_call(module: nn.Module) -> Call | None:
         return None
     if isinstance(module, NoiseLayer):
         return Call(module.kind, f"noisegate's {type(module).__name__}", module.live())
-    home = type(module).forward.__qualname__.partition(".")[0]
+    home = _home(module)
     if isinstance(module, torch_dropout._DropoutNd) and hasattr(torch_dropout, home):
         return own_dropout(home, float(module.p), f"nn.{home}(p={module.p:g})")
     if _DROP_PATH.search(type(module).__name__):
@@ -130,7 +130,12 @@ def own_axis(module: nn.Module, shape: tuple[int, ...]) -> SampleAxis:
         if module.definition is None:
             return module.sample_axis
         return module.definition.sample_axis(module.arguments, shape, module.sample_axis)
-    return dropout_axis(type(module).forward.__qualname__.partition(".")[0], shape)
+    return dropout_axis(_home(module), shape)
+
+
+def _home(module: nn.Module) -> str:
+    """Return the name of the class whose `forward` a module has; "" if that is no function."""
+    return str(getattr(type(module).forward, "__qualname__", "")).partition(".")[0]
 
 
 def dropout_axis(name: str, shape: tuple[int, ...]) -> SampleAxis:
@@ -228,7 +233,7 @@ def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
 
     They are several where modules share its weight, as encoder and decoder may.
     """
-    named: Any = getattr(model, "get_input_embeddings", None)
+    named: Any = _attribute(unwrapped(model), "get_input_embeddings")
     try:
         embedding = named() if callable(named) else None
     except (NotImplementedError, AttributeError):  # what transformers raises where there is none
@@ -240,9 +245,20 @@ def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
     return tuple(f"{path}:out" for path, module in tables.items() if module.weight is weight)
 
 
+def _attribute(module: nn.Module, name: str) -> Any:
+    """Return an attribute that a module has; None where only its `__getattr__` would answer.
+
+    That may answer any name, or raise what it likes.
+    """
+    try:
+        return object.__getattribute__(module, name)
+    except AttributeError:
+        return None
+
+
 def _takes_tokens(model: nn.Module, found: dict[str, nn.Module]) -> bool:
     """Return whether the input looks like whole numbers."""
-    word = getattr(unwrapped(model), "main_input_name", None)
+    word = _attribute(unwrapped(model), "main_input_name")
     if isinstance(word, str):
         return word.endswith("ids")
     with_weights = (m for m in found.values() if any(True for _ in m.parameters(recurse=False)))
