@@ -251,13 +251,19 @@ def test_steps_are_made_together_at_all(monkeypatch: pytest.MonkeyPatch) -> None
     made, batches = net(), list[int]()
     made.hid.register_forward_pre_hook(lambda m, args: batches.append(len(args[0])))
     ng.predict(made, X, 21, existing=True, seed=7, quantiles=())
-    assert batches == [40, 40, 21 * 40]  # the dry run, one sample, and all
+    # The dry run, one sample, all with a probe among them, and the probe alone.
+    assert batches == [40, 40, 22 * 40, 40]
     batches.clear()
-    monkeypatch.setattr("noisegate.prediction.sampling.AT_ONCE", 5 * 40 * 30)
+    monkeypatch.setattr("noisegate.prediction.forwards.AT_ONCE", 5 * 40 * 30)
     ng.predict(made, X, 21, existing=True, seed=7, quantiles=())
-    assert batches == [40, 40, 200, 200, 200, 200, 40]
+    # Of each forward of several, one sample is made alone too.
+    assert batches == [40, 40, 240, 40, *[40, 200] * 3, 40]
     batches.clear()
-    monkeypatch.setattr("noisegate.prediction.sampling.AT_ONCE", 1)
+    monkeypatch.setattr("noisegate.prediction.forwards.AT_ONCE", 2 * 40 * 30)
+    ng.predict(made, X, 5, existing=True, seed=7, quantiles=())
+    assert batches == [40] * 6  # of two, neither has neighbours on both sides
+    batches.clear()
+    monkeypatch.setattr("noisegate.prediction.forwards.AT_ONCE", 1)
     ng.predict(made, X, 5, existing=True, seed=7, quantiles=())
     assert batches == [40] * 6
 

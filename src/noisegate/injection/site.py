@@ -191,7 +191,9 @@ class SiteNoise:
             raise NotTogether
         if ready.idle:
             return x
-        return self.injection.host.apply_steps(kind, x, key, ready.window, ready.rate, steps)
+        host = self.injection.host
+        y = host.apply_steps(kind, x, key, ready.window, ready.rate, steps)
+        return y if forward.muted is None else host.mute(y, forward.muted, len(steps))
 
     def measured(self) -> list[str]:
         """Return shape, calls, and the share that the mask of the last call removes, in words."""

@@ -29,7 +29,8 @@ class Forward:
     `first` is the row of its first sample; `ids` are the rows of its samples where they are
     given; with `shared` every sample is row 0. Outside of a forward `running` is False. `counted`
     says that its noise acts, `numbered` that rows are other than 0, 1, 2 …. `together` are the
-    steps of a forward of several, each of which has an equal part of the batch.
+    steps of a forward of several, each of which has an equal part of the batch; `muted` is the part
+    among them that is a probe of what samples do to each other.
 
     `calls` counts how often each noise acted, `reached` are those whose place was reached, `made`
     are the tensors that bear noise, by their identity, and `within` counts calls of the model by
@@ -45,6 +46,7 @@ class Forward:
     shared: bool = False
     numbered: bool = False
     together: tuple[int, ...] = ()
+    muted: int | None = None
     calls: dict[Any, int] = field(default_factory=dict)
     reached: set[Any] = field(default_factory=set)
     made: dict[int, tuple["ref[Any]", dict[str, str]]] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Pin:
     first: int = 0
     taken: int = 0
     together: tuple[int, ...] = ()
+    muted: int | None = None
 
     def copy(self) -> "Pin":
         """Return a copy that counts on its own."""
@@ -156,7 +159,9 @@ class Steps:
         return None
 
     @contextmanager
-    def at(self, step: int, rows: Any, together: Sequence[int] = ()) -> Iterator[None]:
+    def at(
+        self, step: int, rows: Any, together: Sequence[int] = (), muted: int | None = None
+    ) -> Iterator[None]:
         """Make every forward of a block part of one step.
 
         With `together` the one forward of the block is several steps, for the same samples each.
@@ -170,7 +175,7 @@ class Steps:
         ids = self._rows if rows is None else rows_of("inject", rows)
         loose = Forward(step, ids=ids, running=True, counted=True, shared=self.shared)
         loose.numbered = self._is_numbered(loose)
-        pin = Pin(step, ids, self._assigned, loose, together=tuple(together))
+        pin = Pin(step, ids, self._assigned, loose, together=tuple(together), muted=muted)
         before = self._pin.get()
         self._pin.set(pin)
         try:
@@ -183,10 +188,10 @@ class Steps:
                 self.last = loose
 
     def together(
-        self, steps: Sequence[int], rows: Sequence[int] | None
+        self, steps: Sequence[int], rows: Sequence[int] | None, muted: int | None = None
     ) -> AbstractContextManager[None]:
         """Make the one forward of a block several steps, for the same samples each."""
-        return self.at(steps[0], rows, steps)
+        return self.at(steps[0], rows, steps, muted)
 
     @contextmanager
     def looking(self) -> Iterator[Forward]:
@@ -222,7 +227,7 @@ class Steps:
         steps = pin.together
         batch = batch // len(steps) if batch and steps else batch
         forward = Forward(pin.step, pin.first, batch, pin.ids, True, counted, self.shared)
-        forward.together = steps
+        forward.together, forward.muted = steps, pin.muted
         count = batch or 0
         if pin.ids is not None and counted:
             if pin.taken + count > len(pin.ids):

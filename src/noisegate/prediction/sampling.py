@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,13 @@ from noisegate.core.keys import STEP_BITS
 from noisegate.injection import Injection
 from noisegate.injection.front import with_words
 
+from .forwards import Forwards
 from .moments import Part, Summary, are_probabilities
 from .progress import shown
 from .result import Prediction, assembled
 
 # How many numbers are held at once for quantiles: samples · rows · outputs.
 HELD = 1 << 24
-# How many elements of noise one site may have in a forward of several steps.
-AT_ONCE = 1 << 18
 # How many numbers moments take at a time.
 TOGETHER = 1 << 18
 
@@ -185,11 +183,12 @@ def _predict(
     noise: Injection, x: Any, wanted: _Wanted, advance: Callable[[int], None]
 ) -> Prediction:
     host, start, parts = noise.host, 0, list[Part]()
+    forwards = Forwards(noise, wanted.output)
     for batch, count in host.batches(x, wanted.batch_size):
         if not start and count and noise.plan.looks and host.has_code_of_its_own:
             noise.look(batch)
         rows = range(start, start + count)
-        first = _sample(noise, batch, rows, wanted, wanted.steps[0]) if count else np.zeros(0)
+        first = forwards.one(batch, rows, wanted.steps[0]) if count else np.zeros(0)
         if not start and count:
             _check_it_acts(noise)
         held = _rows_held(first, count, wanted)
@@ -197,7 +196,7 @@ def _predict(
             some = rows[i : i + held]
             part = batch if len(some) == count else host.part(batch, slice(i, i + held), count)
             known = first if len(some) == count else None
-            outputs = _samples(noise, part, some, wanted, known)
+            outputs = forwards.each(part, some, wanted.steps, known)
             parts.append(_part(outputs, wanted, partial(advance, len(some))))
             wanted = replace(wanted, outputs=parts[0].summary.outputs)
         start += count
@@ -226,68 +225,6 @@ def _part(outputs: Iterator[np.ndarray], wanted: _Wanted, advance: Callable[[], 
     # Of sorted numbers NumPy finds quantiles in a third of the time, the sorting included.
     found = np.quantile(np.sort(samples, axis=0), levels, axis=0) if levels else ()
     return Part(summary, dict(zip(levels, found, strict=True)), samples if wanted.keep else None)
-
-
-def _samples(
-    noise: Injection, part: Any, rows: range, wanted: _Wanted, first: np.ndarray | None
-) -> Iterator[np.ndarray]:
-    """Yield the model's output for some rows, at each step; `first` may be known already."""
-    if first is None:
-        first = _sample(noise, part, rows, wanted, wanted.steps[0])
-    yield first
-    at_once, count = _steps_at_once(noise), 1
-    while count < len(wanted.steps):
-        if at_once > 1:
-            # The first step once more, to see whether the model takes several as it takes one.
-            start = count if count > 1 else 0
-            outputs = _several(noise, part, rows, wanted, wanted.steps[start : start + at_once])
-            if outputs is None or (not start and not _close(outputs[0], first)):
-                at_once = 1
-                continue
-            yield from outputs[count - start :]
-            count = start + len(outputs)
-        else:
-            yield _sample(noise, part, rows, wanted, wanted.steps[count])
-            count += 1
-
-
-def _sample(noise: Injection, part: Any, rows: range, wanted: _Wanted, step: int) -> np.ndarray:
-    """Return the model's output for some rows, at one step."""
-    # Where rows begin at 0, sites of another extent than the batch are fine.
-    with noise.at(step, rows=rows if rows.start else None):
-        output: np.ndarray = noise.host.output(part, wanted.output)
-    if rows.start and len(output) != len(rows):
-        raise InvalidValue(messages.no_rows(output.shape, len(rows)))
-    return output
-
-
-def _several(
-    noise: Injection, part: Any, rows: range, wanted: _Wanted, steps: Sequence[int]
-) -> np.ndarray | None:
-    """Return the model's outputs for some rows at several steps, in one forward; None if it fails.
-
-    What fails here may go well, or fail for a reason to be told, at one step.
-    """
-    several = noise.host.repeated(part, len(rows), len(steps))
-    try:
-        with noise.steps.together(steps, rows if rows.start else None):
-            output: np.ndarray = noise.host.output(several, wanted.output)
-        return output.reshape(len(steps), len(rows), *output.shape[1:])
-    except Exception:
-        return None
-
-
-def _steps_at_once(noise: Injection) -> int:
-    """Return how many steps one forward may take: where noise is small, calls are what costs."""
-    sizes = [prod(n.last.shape) for n in noise.noises if n.last is not None]
-    return AT_ONCE // max(1, *sizes)
-
-
-def _close(one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether two outputs are the same but for the order of sums."""
-    scale = np.abs(other).max(initial=0.0)
-    same = one.shape == other.shape
-    return same and bool(np.allclose(one, other, 1e-4, 1e-5 * scale, equal_nan=True))
 
 
 def _check_it_acts(noise: Injection) -> None:

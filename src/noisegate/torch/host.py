@@ -48,6 +48,7 @@ class Host:
     rows_in_use = staticmethod(rows_in_use)
     apply_steps = staticmethod(apply_steps)
     world_size = staticmethod(world_size)
+    mute = staticmethod(run.mute)
 
     def sites(self) -> Sites:
         """Return what is known of the model's sites before it runs."""
@@ -136,6 +137,10 @@ class Host:
     def evaluating(self) -> AbstractContextManager[None]:
         """Put the model in evaluation for a block."""
         return run.in_evaluation(self.model)
+
+    def measuring(self) -> AbstractContextManager[Callable[[], int]]:
+        """Yield what tells how many elements the largest tensor in forwards of a block had."""
+        return run.measuring(self.model)
 
     def output(self, batch: Any, name: str | int | None) -> np.ndarray:
         """Return the model's output for a batch, as a NumPy array."""

@@ -13,7 +13,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from noisegate.core import messages
 from noisegate.core.errors import InvalidType
 
-from .hooks import batch_of, is_floating, parts_of
+from .eager import compiler_looks_on
+from .hooks import batch_of, is_floating, parts_of, tensors
 from .scripted import is_scripted, trains
 from .sharing import alone_in
 
@@ -142,6 +143,19 @@ def repeated(x: Any, count: int, times: int) -> Any:
     return _each_sample(x, count, lambda value: value.repeat(times, *[1] * (value.ndim - 1)))
 
 
+def mute(x: Tensor, part: int, parts: int) -> Tensor:
+    """Return x with one of its equal parts along the first axis muted: its first row, quartered.
+
+    Small values give way to others wherever a maximum, a scale or a sum is taken over the batch,
+    and equal rows crowd into one place wherever places are limited. Quartered and not 0, which
+    any scale has.
+    """
+    changed = x.clone()
+    muted = changed.tensor_split(parts)[part]
+    muted[:] = muted[:1] / 4
+    return changed
+
+
 def inputs_for(model: nn.Module, x: Any) -> Any:
     """Return a batch as tensors beside the model's weights; floating arrays of their dtype."""
     weights = [p for p in model.parameters() if p.is_floating_point()]
@@ -164,6 +178,24 @@ def in_evaluation(model: nn.Module) -> Iterator[None]:
     with alone, _modes_kept(model), torch.no_grad():
         model.eval()
         yield
+
+
+@contextmanager
+def measuring(model: nn.Module) -> Iterator[Callable[[], int]]:
+    """Yield what tells how many elements the largest tensor had that modules took or returned."""
+    sizes = [0]
+
+    def measure(module: nn.Module, args: Any, output: Any) -> None:
+        if not compiler_looks_on():
+            sizes.append(max((x.numel() for x in tensors((args, output))), default=0))
+
+    own = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    hooks = [module.register_forward_hook(measure) for module in own]
+    try:
+        yield lambda: max(sizes)
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def output_of(output: Any, name: str | int | None) -> np.ndarray:

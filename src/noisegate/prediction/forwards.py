@@ -1,0 +1,124 @@
+"""Forwards of a model with noise: one for each sample, or one for several."""
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from noisegate.core import messages
+from noisegate.core.errors import InvalidValue
+from noisegate.injection import Injection
+
+# How many elements the largest tensor of a forward of several steps may have.
+AT_ONCE = 1 << 20
+# One step with another on either side: fewer would prove nothing.
+FEWEST = 3
+
+
+class Forwards:
+    """The outputs of a model at steps of its noise.
+
+    Where tensors are small, calls are what costs, and one forward makes several samples: the batch
+    is repeated, and each part of it has the noise of its step. A model in which samples depend on
+    what is beside them (time on the first axis, attention over the batch, a scale taken from all
+    rows, experts of limited capacity) would give others then. So
+
+    - in every such forward one sample is made alone too. It stands last but one among the others:
+      it has neighbours on both sides, and what fills up from the front is full there;
+    - the first of them has one part more, a probe that yields to any influence of its neighbours,
+      in whatever data that would show: muted at each site (`Host.mute`).
+
+    Where either differs from itself alone, every sample has a forward of its own from then on.
+
+    Parameters
+    ----------
+    noise : Injection
+        The noise, in the model.
+    output : str or int, optional
+        Which of the model's outputs.
+    """
+
+    def __init__(self, noise: Injection, output: str | int | None) -> None:
+        self.noise, self.output = noise, output
+        self._apart = self._probed = False
+        self._elements_a_row = 0.0
+
+    def one(self, part: Any, rows: range, step: int) -> np.ndarray:
+        """Return the model's output for some rows, at one step."""
+        # Where rows begin at 0, sites of another extent than the batch are fine.
+        with self.noise.at(step, rows=rows if rows.start else None):
+            output = self._measured(part, rows)
+        if rows.start and len(output) != len(rows):
+            raise InvalidValue(messages.no_rows(output.shape, len(rows)))
+        return output
+
+    def each(
+        self, part: Any, rows: range, steps: Sequence[int], first: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield the model's output for some rows at each step; `first` may be known already."""
+        while steps:
+            alone = self.one(part, rows, steps[0]) if first is None else first
+            outputs = self._several(part, rows, steps[: self._at_once(len(rows))], alone)
+            yield from outputs
+            first, steps = None, steps[len(outputs) :]
+
+    def _measured(self, part: Any, rows: range) -> np.ndarray:
+        """Return the model's output, and note at the first how large the largest tensor was."""
+        host = self.noise.host
+        if self._elements_a_row:
+            return np.asarray(host.output(part, self.output))
+        with host.measuring() as largest:
+            output = np.asarray(host.output(part, self.output))
+        sites = (prod(n.last.shape) for n in self.noise.noises if n.last is not None)
+        self._elements_a_row = max(1, largest(), *sites) / len(rows)
+        return output
+
+    def _at_once(self, rows: int) -> int:
+        """Return how many steps one forward may take."""
+        return int(AT_ONCE / (self._elements_a_row * rows))
+
+    def _several(
+        self, part: Any, rows: range, steps: Sequence[int], alone: np.ndarray
+    ) -> list[np.ndarray]:
+        """Return the outputs at all the steps from one forward; or at the first, if that differs.
+
+        `alone` is the output at the first step.
+        """
+        if self._apart or len(steps) < FEWEST:
+            return [alone]
+        step, between, last = steps[0], steps[1:-1], steps[-1]
+        probe = [] if self._probed else [step]
+        muted = len(between) if probe else None
+        outputs = self._in_one(part, rows, [*between, *probe, step, last], muted)
+        same = outputs is not None and close(outputs[-2], alone)
+        if same and outputs is not None and probe:
+            by_itself = self._in_one(part, rows, probe, 0)
+            same = by_itself is not None and close(outputs[muted], by_itself[0])
+            self._probed = True
+        if not same or outputs is None:
+            self._apart = True
+            return [alone]
+        return [alone, *outputs[: len(between)], outputs[-1]]
+
+    def _in_one(
+        self, part: Any, rows: range, steps: Sequence[int], muted: int | None = None
+    ) -> np.ndarray | None:
+        """Return the model's outputs at several steps, in one forward; None if it fails.
+
+        What fails here may go well, or fail for a reason to be told, at one step.
+        """
+        several = self.noise.host.repeated(part, len(rows), len(steps))
+        try:
+            with self.noise.steps.together(steps, rows if rows.start else None, muted):
+                output: np.ndarray = self.noise.host.output(several, self.output)
+            return output.reshape(len(steps), len(rows), *output.shape[1:])
+        except Exception:
+            return None
+
+
+def close(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether two outputs are the same but for the order of sums."""
+    scale = np.abs(other).max(initial=0.0)
+    same = one.shape == other.shape
+    return same and bool(np.allclose(one, other, 1e-4, 1e-5 * scale, equal_nan=True))
