@@ -201,17 +201,17 @@ def _attention(
         ids, heads = _rows(who, rows, split[0]), split[1:]
     form = tuple(1 if axis in shared else extent for axis, extent in enumerate(shape))
     heads = form[1:-2] if len(shape) > 3 or 0 in shared else heads
-    numbers = rows_of(who, _times(range(1) if 0 in shared else ids, prod(heads)))
+    numbers = rows_of(who, spread(range(1) if 0 in shared else ids, prod(heads)))
     whole = (len(numbers), 1 << QUERY_BITS, 1 << KEY_BITS)
     extent = (len(numbers), *form[-2:])
     return _checked(who, Window(whole, 0, numbers, (0, 0, 0), extent, form))
 
 
-def _times(samples: range | tuple[int, ...], heads: int) -> range | tuple[int, ...]:
-    """Return the row of every head of every sample."""
+def spread(samples: Sequence[int], each: int) -> range | tuple[int, ...]:
+    """Return the rows of samples that have several each: heads, windows, tokens."""
     if isinstance(samples, range) and samples.step == 1:
-        return range(samples.start * heads, samples.stop * heads)
-    return tuple(row * heads + head for row in samples for head in range(heads))
+        return range(samples.start * each, samples.stop * each)
+    return tuple(row * each + place for row in samples for place in range(each))
 
 
 def _checked(who: str, window: Window) -> Window:

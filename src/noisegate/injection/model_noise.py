@@ -12,6 +12,7 @@ from noisegate.core.keys import SEED_BITS
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.sites import Call
 
+from .extents import Extents
 from .notices import Notices
 from .site import SiteNoise
 from .steps import Steps
@@ -49,6 +50,7 @@ class ModelNoise:
         self._thread = get_ident()
         self.passed_on: dict[tuple[str, str], str] = {}
         self.steps = Steps(shared)
+        self.extents = Extents() if always else None
         self.notices = Notices(self)
         self.noises: list[SiteNoise] = []
         self._checked = False

@@ -131,12 +131,13 @@ class SiteNoise:
         number = forward.calls.get(self, 0)
         if forward.running:
             key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
-            numbered = forward.numbered and not forward.together
+            looked_at = forward.numbered or injection.extents is not None
+            numbered = looked_at and not forward.together
             within = host.rows_in_use()
             if within is not None and axis is not None:
                 rows: Any = self._rows_within(within, forward)
             else:
-                rows = self._rows(x, axis, forward) if numbered else None
+                rows = self._rows(x, axis, forward, key) if numbered else None
         else:
             key, rows = self._stray(), None
         forward.calls[self] = number + 1
@@ -185,7 +186,7 @@ class SiteNoise:
         if axis not in (0, ATTENTION) or not x.shape[0] or x.shape[0] % len(steps) or live:
             raise NotTogether
         part = x[: x.shape[0] // len(steps)]
-        rows = self._rows(part, axis, forward) if forward.numbered else None
+        rows = self._rows(part, axis, forward, key) if forward.numbered else None
         ready = self._prepared(kind, part, key, rows, axis)
         if ready.rate is None:
             raise NotTogether
@@ -246,22 +247,28 @@ class SiteNoise:
             ids = range(forward.first, forward.first + (forward.batch or 0))
         ids = (0,) * count if forward.shared else ids
         if len(ids) != count:
-            raise InvalidValue(messages.other_extent(self.placement.site, count, len(ids)))
+            raise InvalidValue(self._of_other_extent(count, len(ids), forward))
         return tuple(rows.of(ids))
 
-    def _rows(self, x: Any, axis: SampleAxis, forward: Forward) -> Any:
+    def _rows(self, x: Any, axis: SampleAxis, forward: Forward, key: Key) -> Any:
         """Return the row of each sample, where they do not count from 0."""
         if axis is None:
             return None
         own = self.injection.steps.rows_of_its_own(self.placement.site, self.placement.rule)
         if own is not None:
             return own
-        if forward.ids is None and not forward.first and not forward.shared:
+        extents = self.injection.extents
+        counted = forward.ids is None and not forward.first and not forward.shared
+        if counted and extents is None:
             return None
         extent = x.shape[0 if axis == ATTENTION else axis]
         heads_merged = axis == ATTENTION and x.ndim == 3
         if forward.shared:
             return (0,) * ((forward.batch or 1) if heads_merged else extent)
+        if extents is not None:
+            name = (self.placement.site, self.placement.slot, key.call)
+            ids = range(forward.batch or 0) if forward.ids is None else forward.ids
+            return extents.rows(name, ids, extent)
         expected = (forward.batch if forward.ids is None else len(forward.ids)) or 0
         heads = extent // expected if heads_merged and expected else 1
         samples = forward.batch if heads_merged and forward.batch else expected
@@ -276,7 +283,8 @@ class SiteNoise:
         batch = forward.batch
         if forward.ids is not None and batch and batch != expected and extent % batch == 0:
             return messages.rows_count("inject", expected, batch)
-        return messages.other_extent(self.placement.site, extent, expected)
+        sentence = messages.unclear_rows if self.injection.always else messages.other_extent
+        return sentence(self.placement.site, extent, expected)
 
 
 def _rules_on(x: Any, forward: Forward) -> dict[str, str]:

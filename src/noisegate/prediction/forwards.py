@@ -43,15 +43,56 @@ class Forwards:
         self.noise, self.output = noise, output
         self._apart = self._probed = False
         self._elements_a_row = 0.0
+        self._first: tuple[Any, int, int, np.ndarray] | None = None
+
+    def begin(self, batch: Any, rows: range, step: int) -> np.ndarray:
+        """Return the model's output for the first batch, at one step."""
+        output = self._output(batch, rows, step)
+        self._first = batch, len(rows), step, output
+        return output
 
     def one(self, part: Any, rows: range, step: int) -> np.ndarray:
         """Return the model's output for some rows, at one step."""
         # Where rows begin at 0, sites of another extent than the batch are fine.
-        with self.noise.at(step, rows=rows if rows.start else None):
-            output = self._measured(part, rows)
+        if rows.start:
+            self._check_parts()
+        output = self._output(part, rows, step)
         if rows.start and len(output) != len(rows):
             raise InvalidValue(messages.no_rows(output.shape, len(rows)))
         return output
+
+    def _output(self, part: Any, rows: range, step: int) -> np.ndarray:
+        with self.noise.at(step, rows=rows if rows.start else None):
+            return self._measured(part, rows)
+
+    def _check_parts(self) -> None:
+        """Raise if parts of a batch would have other noise than the whole; it is asked once.
+
+        The second half of the first batch is made again, as rows of their own: where sites see
+        windows, tokens or positions, that shows which of the model's samples they belong to.
+        """
+        axes = {placement.sample_axis for placement in self.noise.plan.placements}
+        if len(axes) == 1 and not axes <= {0, None}:
+            raise InvalidValue(messages.parts_of_first_axis(*axes))
+        if self._first is None or self.noise.steps.shared:
+            return
+        (batch, count, step, whole), self._first = self._first, None
+        host, extents = self.noise.host, self.noise.extents
+        other = None if extents is None else extents.other
+        try:
+            if count == 1:
+                batch, count = host.repeated(batch, 1, 2), 2
+                whole = self._output(batch, range(2), step)
+            rows = range(count // 2, count)
+            part = host.part(batch, slice(rows.start, count), count)
+            output = self._output(part, rows, step)
+            same = close(output, whole[rows.start :], host.rounding())
+        except Exception:
+            same = False
+        if not same and other is not None:
+            raise InvalidValue(messages.unclear_rows(*other))
+        if not same:
+            self.noise.extents = None  # every site sees the model's samples, as far as is known
 
     def each(
         self, part: Any, rows: range, steps: Sequence[int], first: np.ndarray | None = None
@@ -117,8 +158,8 @@ class Forwards:
             return None
 
 
-def close(one: np.ndarray, other: np.ndarray) -> bool:
+def close(one: np.ndarray, other: np.ndarray, rounding: float = 1e-5) -> bool:
     """Return whether two outputs are the same but for the order of sums."""
     scale = np.abs(other).max(initial=0.0)
     same = one.shape == other.shape
-    return same and bool(np.allclose(one, other, 1e-4, 1e-5 * scale, equal_nan=True))
+    return same and bool(np.allclose(one, other, 10 * rounding, rounding * scale, equal_nan=True))

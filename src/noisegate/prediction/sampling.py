@@ -188,7 +188,8 @@ def _predict(
         if not start and count and noise.plan.looks and host.has_code_of_its_own:
             noise.look(batch)
         rows = range(start, start + count)
-        first = forwards.one(batch, rows, wanted.steps[0]) if count else np.zeros(0)
+        make = forwards.one if start else forwards.begin
+        first = make(batch, rows, wanted.steps[0]) if count else np.zeros(0)
         if not start and count:
             _check_it_acts(noise)
         held = _rows_held(first, count, wanted)

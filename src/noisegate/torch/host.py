@@ -138,6 +138,10 @@ class Host:
         """Put the model in evaluation for a block."""
         return run.in_evaluation(self.model)
 
+    def rounding(self) -> float:
+        """Return how far outputs differ by rounding alone, as a share of the largest."""
+        return run.rounding(self.model)
+
     def measuring(self) -> AbstractContextManager[Callable[[], int]]:
         """Yield what tells how many elements the largest tensor in forwards of a block had."""
         return run.measuring(self.model)

@@ -180,6 +180,12 @@ def in_evaluation(model: nn.Module) -> Iterator[None]:
         yield
 
 
+def rounding(model: nn.Module) -> float:
+    """Return how far outputs of a model differ by rounding alone, as a share of the largest."""
+    dtypes = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    return max([1e-5, *(4 * torch.finfo(dtype).eps for dtype in dtypes)])
+
+
 @contextmanager
 def measuring(model: nn.Module) -> Iterator[Callable[[], int]]:
     """Yield what tells how many elements the largest tensor had that modules took or returned."""

@@ -95,6 +95,22 @@ def rows_used_up(step: int, given: int, taken: int) -> str:
     )
 
 
+def unclear_rows(site: str, extent: int, batch: object) -> str:
+    return (
+        f"predict: the site '{site}' sees {extent} samples, and the model's forward has {batch}; "
+        "which belong to which is unclear, so that batches would not have the noise of the whole. "
+        "Pass all samples as one tensor, without batch_size and with quantiles=(), or leave the "
+        f"site out, with existing=True by dropout={{'{site}': 0.0}}."
+    )
+
+
+def parts_of_first_axis(axis: object) -> str:
+    return (
+        "predict: batches are parts of the first axis of `x`, where sample_axis must then be 0; "
+        f"got {axis}. Pass all samples as one tensor, without batch_size and with quantiles=()."
+    )
+
+
 def without_root(site: str) -> str:
     path = site.partition(":")[0]
     return (
