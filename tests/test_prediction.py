@@ -184,3 +184,55 @@ def test_a_bar_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "3 samples" in captured.err
+
+
+# What is said beside the numbers -----------------------------------------------------------------
+
+
+class Two(nn.Module):
+    """Two outputs, of which only the second has dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mask, self.label = nn.Linear(4, 3), nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.mask(x), self.label(x)
+
+
+@pytest.mark.parametrize("count", [1, 3, 16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_noise_that_does_not_reach_the_output_is_told_of(count: int, dtype: torch.dtype) -> None:
+    model, x = Two().to(dtype), torch.randn(count, 4).to(dtype)
+    sentence = (
+        "predict: all 20 samples are the same, though noise acted at 'label.0:dropout': it does "
+        "not reach the output that is taken, or is too rare to change it. Name another output by "
+        "output=, or put more noise before it by dropout=."
+    )
+    with pytest.warns(RuntimeWarning) as caught:
+        ng.predict(model, x, 20, existing=True, seed=1)
+    assert [str(warning.message) for warning in caught] == [sentence]
+    assert [warning.filename for warning in caught] == [__file__]
+    # Nothing is said of another output, of one sample, or of the same sample twice.
+    ng.predict(model, x, 20, existing=True, seed=1, output=1)
+    ng.predict(model, x, 1, existing=True, seed=1)
+    ng.predict(model, x, [4, 4], existing=True, seed=1)
+    # Nor of noise that leaves nothing.
+    ng.predict(nn.Identity(), x, 3, dropout={":out": 1.0}, seed=1)
+
+
+def test_of_many_sites_three_are_named() -> None:
+    model = nn.Sequential(*(nn.Dropout(0.5) for _ in range(5)), nn.ReLU())
+    with pytest.warns(
+        RuntimeWarning,
+        match="acted at '0:dropout', '1:dropout', '2:dropout' and at 2 other sites: it does not",
+    ):
+        ng.predict(model, -torch.ones(4, 4), 5, existing=True, seed=1)
+
+
+def test_a_rule_that_acts_nowhere_is_told_of_at_the_line_that_predicts() -> None:
+    model = net()
+    model.spare = nn.Linear(2, 2)
+    with pytest.warns(RuntimeWarning, match="acted nowhere in this forward") as caught:
+        ng.predict(model, X, 3, dropout={"hid:out": 0.5, "spare:out": 0.5}, seed=1)
+    assert [warning.filename for warning in caught] == [__file__]

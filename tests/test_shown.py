@@ -3,7 +3,7 @@
 import copy
 import pickle
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from torch import nn
 
 import noisegate as ng
+from _nets import X, net
 from noisegate.core.html import table
 from noisegate.nets import Dense, Dropout, Input, join
 
@@ -162,3 +163,24 @@ def test_a_handle_has_torch_s_names_for_its_state() -> None:
     handle.step = 0
     handle.load_state_dict(state)
     assert handle.step == 7
+
+
+# Predictions ----------------------------------------------------------------------------------
+
+
+def test_a_prediction_is_a_table_of_its_numbers() -> None:
+    p = ng.predict(net(), X, 6, hidden_dropout=0.4, seed=7)
+    assert Page(p._repr_html_()).cells == [
+        *("prediction", ""),
+        *("shape", "(40, 3)", "samples", "6", "seed", "7", "outputs", "logits"),
+        *("mean standard deviation", f"{p.std.mean():.4g}"),
+        *("mean entropy", f"{p.entropy.mean():.4g}"),
+        *("mean mutual information", f"{p.mutual_information.mean():.4g}"),
+    ]
+    values = ng.predict(net(1), X, 6, hidden_dropout=0.4, seed=7)
+    assert Page(values._repr_html_()).cells[8:] == [
+        *("outputs", "values", "mean standard deviation", f"{values.std.mean():.4g}"),
+    ]
+    odd = replace(values, outputs="<b>")
+    assert "<b>" not in odd._repr_html_()
+    assert "<b>" in Page(odd._repr_html_()).cells

@@ -1,10 +1,10 @@
 """What a handle tells its user of, once each: noise that does not act as one might think."""
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from noisegate.core import messages
+from noisegate.core.callers import warn_caller
 
 from .steps import Forward
 
@@ -39,7 +39,7 @@ class Notices:
             self._ranks = True
             sentence = messages.same_on_all_ranks(world)
             injection.plan.note(sentence)
-            self._warn(f"noisegate: {sentence}")
+            warn_caller(f"noisegate: {sentence}")
 
     def end(self, forward: Forward) -> None:
         """Tell of rules that were reached nowhere in a forward."""
@@ -48,13 +48,13 @@ class Notices:
         nowhere = {noise.placement.rule for noise in noises} - reached - self._nowhere
         if nowhere and (reached or not self.injection.always):  # a prediction raises, where none is
             self._nowhere |= nowhere
-            self._warn(messages.acted_nowhere(sorted(nowhere)))
+            warn_caller(messages.acted_nowhere(sorted(nowhere)))
 
     def _part_begins(self, path: str, training: bool) -> None:
         injection = self.injection
         if training and injection.acts_here and injection.steps.running is None:
             self._stop()
-            self._warn(messages.parts_alone(self._rules_of_the_model(), path))
+            warn_caller(messages.parts_alone(self._rules_of_the_model(), path))
 
     def _rules_of_the_model(self) -> list[str]:
         """Return the rules whose noise is at the model's own input or output."""
@@ -66,6 +66,3 @@ class Notices:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
-
-    def _warn(self, sentence: str) -> None:
-        warnings.warn(sentence, RuntimeWarning, stacklevel=3)

@@ -1,6 +1,5 @@
 """The noise of one site: which key, which rows, and what acted last."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,6 +8,7 @@ from weakref import ref
 import numpy as np
 
 from noisegate.core import checks, messages
+from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
@@ -230,7 +230,7 @@ class SiteNoise:
         # The model alone knows the step.
         injection, placement = self.injection, self.placement
         if not injection.strays:
-            warnings.warn(messages.without_root(placement.site), RuntimeWarning, stacklevel=3)
+            warn_caller(messages.without_root(placement.site))
         injection.strays += 1
         name = f"{placement.site} without its model"
         return Stream(injection.seed).site(name, placement.slot).at(injection.strays - 1)

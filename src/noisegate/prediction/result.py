@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisegate.core import messages
+from noisegate.core import html, messages
 from noisegate.core.errors import InvalidValue
 
 from .calibration import Calibration, calibrate
@@ -154,6 +154,16 @@ class Prediction:
 
         return bands(self, y, x, data, ax)
 
+    def _repr_html_(self) -> str:
+        """Return a short table, for notebooks."""
+        rows = [("shape", str(self.mean.shape)), ("samples", str(len(self.steps)))]
+        rows += [("seed", str(self.seed)), ("outputs", self.outputs)]
+        means = {"standard deviation": self.std}
+        if self._classes is not None:
+            means |= {"entropy": self.entropy, "mutual information": self.mutual_information}
+        rows += [(f"mean {name}", _mean(values)) for name, values in means.items()]
+        return html.table(("prediction", ""), rows)
+
     def __repr__(self) -> str:
         """Return the shape, the number of samples and the seed."""
         return (
@@ -185,6 +195,10 @@ def assembled(
         _entropies=_joined([s.entropies.mean for s in summaries]) if classifier else None,
         _axis=first.class_axis,
     )
+
+
+def _mean(values: np.ndarray) -> str:
+    return f"{values.mean():.4g}" if values.size else ""
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:

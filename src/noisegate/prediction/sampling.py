@@ -10,6 +10,7 @@ import numpy as np
 
 from noisegate.core import checks, messages
 from noisegate.core.backends import face_of_model
+from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import STEP_BITS
 from noisegate.injection import Injection
@@ -192,7 +193,7 @@ def _predict(
         first = make(batch, rows, wanted.steps[0]) if count else np.zeros(0)
         if not start and count:
             _check_it_acts(noise)
-        held = _rows_held(first, count, wanted)
+        held, dtype = _rows_held(first, count, wanted), first.dtype
         for i in range(0, count, held):
             some = rows[i : i + held]
             part = batch if len(some) == count else host.part(batch, slice(i, i + held), count)
@@ -203,7 +204,13 @@ def _predict(
         start += count
     if not parts:
         raise InvalidValue(messages.nothing_to_predict())
-    return assembled(parts, noise.seed, wanted.steps, host.one_number_each(x))
+    prediction = assembled(parts, noise.seed, wanted.steps, host.one_number_each(x))
+    if len(set(wanted.steps)) > 1 and _is_constant(prediction, dtype):
+        placements = (n.placement for n in noise.noises if n.calls)
+        acted = dict.fromkeys(p.site for p in placements if not p.kind.removes or p.kind.rate != 1)
+        if acted:
+            warn_caller(messages.no_spread(len(wanted.steps), list(acted)))
+    return prediction
 
 
 def _part(outputs: Iterator[np.ndarray], wanted: _Wanted, advance: Callable[[], None]) -> Part:
@@ -235,6 +242,12 @@ def _check_it_acts(noise: Injection) -> None:
         raise InvalidValue(messages.only_in_training(missing))
     if not any(n.calls for n in noise.noises):
         raise InvalidValue(messages.all_silent(any(n.reached for n in noise.noises)))
+
+
+def _is_constant(prediction: Prediction, dtype: np.dtype[Any]) -> bool:
+    """Return whether samples differ nowhere, or by no more than the order of sums."""
+    tiny = 16 * np.finfo(dtype).eps * np.abs(prediction.mean).max(initial=0.0)
+    return bool(prediction.std.size and (prediction.std <= tiny).all())
 
 
 def _rows_held(output: np.ndarray, count: int, wanted: _Wanted) -> int:

@@ -2,12 +2,12 @@
 
 import gc
 import sys
-import warnings
 from typing import Any
 
 from torch import nn
 
 from noisegate.core import messages
+from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 
 
@@ -32,7 +32,7 @@ def refuse_compiled(model: nn.Module) -> None:
     compiled = [module for module in inlined if id(module) in own] or _compiled(dynamo, own)
     if compiled:
         raise InvalidValue(messages.compiled(_name(compiled[0])))
-    warnings.warn(messages.compiled_another(ran[0]), RuntimeWarning, stacklevel=6)
+    warn_caller(messages.compiled_another(ran[0]))
 
 
 def _is_torch_s(module: nn.Module) -> bool:

@@ -307,6 +307,15 @@ def all_silent(rates: bool) -> str:
     return f"predict: no noise acted, since {why}; all samples would be the same."
 
 
+def no_spread(samples: int, sites: Sequence[str]) -> str:
+    more = f" and at {len(sites) - 3} other sites" if len(sites) > 3 else ""
+    return (
+        f"predict: all {samples} samples are the same, though noise acted at "
+        f"{_quoted(sites[:3])}{more}: it does not reach the output that is taken, or is too rare "
+        "to change it. Name another output by output=, or put more noise before it by dropout=."
+    )
+
+
 def no_samples(value: object) -> str:
     return f"predict: `samples` must be a whole number > 0, or a list of steps; {_got(value)}."
 

@@ -1,0 +1,19 @@
+"""Warnings that point at the line from which the package was called."""
+
+import sys
+import warnings
+
+# The frames that a user did not write: ours, and those by which a framework calls our hooks.
+_NOT_THE_USERS = {"noisegate", "torch"}
+
+
+def warn_caller(sentence: str) -> None:
+    """Warn at the first line on the stack that is neither the package's nor a framework's."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and _home(frame.f_globals) in _NOT_THE_USERS:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(sentence, RuntimeWarning, stacklevel=level)
+
+
+def _home(names: dict[str, object]) -> str:
+    return str(names.get("__name__", "")).partition(".")[0]
