@@ -1,7 +1,7 @@
 """Forwards of a model with noise: one for each sample, or one for several."""
 
 from collections.abc import Iterator, Sequence
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from noisegate.injection import Injection
 
 # How many elements the largest tensor of a forward of several steps may have.
 AT_ONCE = 1 << 20
+# Fewer steps in one forward than this save less than the sample costs that is made alone.
+WORTH = 8
 # One step with another on either side: fewer would prove nothing.
 FEWEST = 3
 
@@ -100,7 +102,9 @@ class Forwards:
         """Yield the model's output for some rows at each step; `first` may be known already."""
         while steps:
             alone = self.one(part, rows, steps[0]) if first is None else first
-            outputs = self._several(part, rows, steps[: self._at_once(len(rows))], alone)
+            outputs = self._several(
+                part, rows, steps[: self._at_once(len(rows), len(steps))], alone
+            )
             yield from outputs
             first, steps = None, steps[len(outputs) :]
 
@@ -115,9 +119,10 @@ class Forwards:
         self._elements_a_row = max(1, largest(), *sites) / len(rows)
         return output
 
-    def _at_once(self, rows: int) -> int:
-        """Return how many steps one forward may take."""
-        return int(AT_ONCE / (self._elements_a_row * rows))
+    def _at_once(self, rows: int, steps: int) -> int:
+        """Return how many of some steps one forward takes, so that all take about as many."""
+        most = int(AT_ONCE / (self._elements_a_row * rows))
+        return 1 if most < WORTH else ceil(steps / ceil(steps / most))
 
     def _several(
         self, part: Any, rows: range, steps: Sequence[int], alone: np.ndarray
