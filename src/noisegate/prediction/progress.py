@@ -12,12 +12,12 @@ from noisegate.core.errors import MissingExtra
 @contextmanager
 def shown(progress: bool | None, rows: int | None, samples: int) -> Iterator[Callable[[int], None]]:
     """Show a bar for a block, and yield what is called with the rows of each sample."""
-    installed = find_spec("rich") is not None
+    wanted = sys.stderr.isatty() if progress is None else progress
+    # Whether it is installed takes longer to find out than a small prediction.
+    installed = wanted and find_spec("rich") is not None
     if progress and not installed:
         raise MissingExtra(messages.missing_extra("predict: `progress`", "rich", "study"))
-    if progress is None:
-        progress = installed and sys.stderr.isatty()
-    if not progress:
+    if not installed:
         yield lambda count: None
         return
     from rich.console import Console

@@ -58,9 +58,9 @@ def predict(
     """Return predictions of a model with noise in it, and how much they vary.
 
     Only the noise is switched on: the model is in evaluation, without gradients, and its modes
-    are afterwards what they were. Sample k is step k of the seed, whatever the batch size. Where
-    the noise is small, one forward makes several samples, side by side in one batch; whether the
-    model gives the same then as for one is looked at first.
+    are afterwards what they were. Sample k is step k of the seed, whatever the batch size, alone
+    and among others. Where tensors are small, one forward makes several samples, side by side in
+    one batch, as long as the model gives the same then as for one.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def predict(
     input_dropout, hidden_dropout, output_dropout, input_noise, hidden_noise, output_noise
         Shorthands as those of `inject`.
     batch_size : int, optional
-        How many rows at a time; by default all, or those of the loader.
+        How many rows at a time, along the first axis; by default all, or those of the loader.
     shared_batch : bool
         Whether all rows have the same noise: each sample is then one function, smooth in x, and
         predictions of different rows can be joined.
@@ -113,7 +113,13 @@ def predict(
     Raises
     ------
     InvalidValue
-        If no noise is given, none acts, or a dropout of the model's own cannot be reached.
+        If no noise is given, none acts, or a dropout of the model's own cannot be reached; if there
+        are several batches, and which of their rows a site sees is unclear.
+
+    Warns
+    -----
+    RuntimeWarning
+        If noise acts and all samples are the same, since it does not reach the output.
 
     References
     ----------
