@@ -40,7 +40,13 @@ LONER = "core/philox.py"
 ALONE = "it imports nothing at all"
 
 # Where a name that is computed may be imported: what it is, no reading of the file can tell.
-DOORS = {"__init__.py", "core/backends.py", "study/models.py"}
+DOORS = {
+    "__init__.py",
+    "core/backends.py",
+    "study/__init__.py",
+    "study/models.py",
+    "tune/__init__.py",
+}
 
 # What each room may bring in beside the standard library. An engine may import the library that
 # it is named after, and the files that the engines share may import none.

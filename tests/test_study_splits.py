@@ -15,13 +15,12 @@ from noisegate import InvalidValue
 from noisegate.study.data import (
     Column,
     Dataset,
-    Encoder,
     Task,
     derived_seed,
     digits,
     drawn,
-    input_shape,
 )
+from noisegate.study.data.encoding import Encoder, input_shape
 
 
 def words(values: list[str]) -> np.ndarray:

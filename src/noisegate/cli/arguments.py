@@ -2,13 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noisegate.study import Source, Study
 
-__all__ = ["add_doubt", "add_jobs", "add_rows", "add_training", "shared", "tell"]
+__all__ = ["add_doubt", "add_jobs", "add_rows", "add_training", "check", "shared", "tell"]
 
 
 def add_rows(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +116,22 @@ def shared(parsed: argparse.Namespace) -> dict[str, Any]:
     names = ["seeds", "epochs", "batch_size", "learning_rate"]
     names += ["uncertainty", "ood", "jobs", "out", "resume"]
     return {"source": _source(parsed), **{name: getattr(parsed, name) for name in names}}
+
+
+def check(
+    parsed: argparse.Namespace,
+    models: Sequence[str] | None,
+    recipes: Sequence[str] | None = None,
+    *,
+    resume: bool,
+) -> None:
+    """Raise what these arguments and the first lines of their files tell, without torch."""
+    from noisegate.study.checks import Given, check_call
+
+    words = shared(parsed)
+    jobs, out, _ = (words.pop(name) for name in ("jobs", "out", "resume"))
+    given = Given(None if models is None else tuple(models), **words)
+    check_call(given, recipes, jobs=jobs, out=out, resume=resume)
 
 
 def tell(found: "Study", parsed: argparse.Namespace) -> None:

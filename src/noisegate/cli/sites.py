@@ -54,11 +54,15 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _execute(parsed: argparse.Namespace) -> None:
-    from noisegate.study.models import Model
+    from noisegate.study.checks import check_model
     from noisegate.study.recipes import parse_rules
+
+    check_model(parsed.model)
+    rules = None if parsed.rules is None else parse_rules(parsed.rules)
+    # Imported here, so that no error above waits for torch.
+    from noisegate.study.models import Model
     from noisegate.study.sites import listing
 
-    rules = None if parsed.rules is None else parse_rules(parsed.rules)
     with nothing_beside(parsed.json):
         found = listing(Model(parsed.model), parsed.shape, parsed.outputs, rules)
     print(json.dumps(found.facts(), indent=1) if parsed.json else found)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .arguments import add_doubt, add_jobs, add_rows, add_training, shared, tell
+from .arguments import add_doubt, add_jobs, add_rows, add_training, check, shared, tell
 from .streams import nothing_beside
 
 __all__ = ["add"]
@@ -61,7 +61,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def execute(parsed: argparse.Namespace) -> None:
     """Run the study and print what it found."""
-    # Imported here, so that `noisegate --help` does not wait for torch.
+    check(parsed, parsed.model, parsed.recipe, resume=parsed.resume)
+    # Imported here, so that neither help nor an error waits for torch.
     from noisegate.study import run
 
     with nothing_beside(parsed.json):

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .arguments import add_doubt, add_jobs, add_rows, add_training, shared, tell
+from .arguments import add_doubt, add_jobs, add_rows, add_training, check, shared, tell
 from .streams import nothing_beside
 
 __all__ = ["add"]
@@ -77,18 +77,21 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def execute(parsed: argparse.Namespace) -> None:
     """Run the search and print what it found."""
-    # Imported here, so that `noisegate --help` does not wait for torch.
+    from noisegate.tune.checks import check_search
+
+    search = {name: getattr(parsed, name) for name in ("trials", "always", "tune_seed")}
+    check_search(parsed.rules, **search)
+    check(parsed, [parsed.model], resume=parsed.resume or parsed.storage is not None)
+    # Imported here, so that neither help nor an error waits for torch.
     from noisegate.tune import tune
 
     with nothing_beside(parsed.json):
         found = tune(
             parsed.model,
             parsed.rules,
-            trials=parsed.trials,
-            always=parsed.always,
-            tune_seed=parsed.tune_seed,
             storage=parsed.storage,
             name=parsed.name,
+            **search,
             **shared(parsed),
         )
     tell(found, parsed)

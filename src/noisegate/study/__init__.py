@@ -3,16 +3,44 @@
 Needs the extra `study`: ``pip install "noisegate[study]"``.
 """
 
-# ruff: noqa: E402
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .extra import require_extra
 
 # First of all, so that a missing package is one sentence and not a traceback from within.
 require_extra()
 
-from .main import run, save
-from .recipes import RECIPES, Recipe
-from .results import Settings, Study
-from .sources import Source
-from .stats import Row
+if TYPE_CHECKING:
+    from .main import run, save
+    from .recipes import RECIPES, Recipe
+    from .results import Settings, Study
+    from .sources import Source
+    from .stats import Row
 
 __all__ = ["RECIPES", "Recipe", "Row", "Settings", "Source", "Study", "run", "save"]
+
+# Name: where it is. They wait until they are used, since most bring in torch, and what is wrong
+# with a call of the command is told without it.
+_LAZY = {
+    "RECIPES": "recipes",
+    "Recipe": "recipes",
+    "Row": "stats",
+    "Settings": "results",
+    "Source": "sources",
+    "Study": "results",
+    "run": "main",
+    "save": "main",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'noisegate.study' has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

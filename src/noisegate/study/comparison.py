@@ -18,10 +18,9 @@ from noisegate.core.errors import InvalidValue
 from . import messages
 from .data.tasks import Task
 from .recipes import RECIPES, rules_text
-from .recorded import Recorded, read_study
+from .recorded import Recorded, read_study, without_nan
 from .sentences import called, chance, decimals, interval, measure, named, number
 from .stats import LEVEL, MANY, Difference, Estimate, adjusted, estimate, paired_difference
-from .store import without_nan
 
 __all__ = ["Compared", "Comparison", "compare", "show"]
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import noisegate as ng
 from noisegate.nets import Epoch, History, fit
 
-from .data import Dataset, Encoder, derived_seed, drawn, input_shape
+from .data import Dataset, derived_seed, drawn
+from .data.encoding import Encoder, input_shape
 from .models import Model
 from .recipes import Recipe
 

@@ -10,10 +10,26 @@ from noisegate.core.errors import InvalidValue, NoisegateError
 
 from . import messages
 
-__all__ = ["made", "open_folder", "write"]
+__all__ = ["check_folder", "check_unused", "made", "open_folder", "write"]
 
+# Below a study's folder.
+RUNS = "runs"
 # Nobody's mistake: another call would fail as well.
 FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise what `made` would, where a file lies in the way; nothing is made."""
+    place = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
+    if place is not None and not place.is_dir():
+        code = errno.EEXIST if place == folder else errno.ENOTDIR
+        raise InvalidValue(messages.cannot_write(folder, os.strerror(code)))
+
+
+def check_unused(folder: Path) -> None:
+    """Raise if a study has left runs in its folder."""
+    if any((folder / RUNS).rglob("*.json")):
+        raise InvalidValue(messages.has_runs(folder))
 
 
 def made(folder: Path) -> Path:

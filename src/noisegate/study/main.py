@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from .checks import Given, check_call
 from .experiment import Job, Run
-from .files import made, open_folder, write
-from .planning import Given, Planned, check_count, planned
+from .files import RUNS, made, open_folder, write
+from .planning import Planned, planned
 from .pool import Board, execute_all
 from .progress import counted, told
 from .recipes import Recipe
@@ -94,7 +95,6 @@ def run(
     MissingExtra
         On import, if a package of the extra `study` is not installed.
     """
-    check_count("jobs", 1, jobs, "1 is this process.")
     names = (models,) if isinstance(models, str) else models
     given = Given(
         None if names is None else tuple(names),
@@ -107,6 +107,8 @@ def run(
         ood,
     )
     several = [recipes] if isinstance(recipes, str | Recipe) else recipes
+    several = None if several is None else list(several)
+    check_call(given, several, jobs=jobs, out=out, resume=resume)
     # Made before the work, not after it.
     with nullcontext() if out is None else open_folder(Path(out)):
         plan = planned(given, several)
@@ -125,7 +127,7 @@ def kept(plan: Planned, out: str | Path | None, *, resume: bool) -> Iterator[Sto
     Where the block fails before anything is kept, nothing is left of what was begun here.
     """
     with TemporaryDirectory(prefix="noisegate-") as folder:
-        store = Store(Path(folder if out is None else out) / "runs", plan.settings.identity())
+        store = Store(Path(folder if out is None else out) / RUNS, plan.settings.identity())
         new = store.begin(resume=resume)
         try:
             yield store

@@ -5,7 +5,6 @@ is the activated output, and `hid*:out` matches each hidden layer once.
 """
 
 import importlib
-import re
 import sys
 import sysconfig
 import traceback
@@ -28,6 +27,7 @@ from torch.nn.parameter import is_lazy
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from . import messages
+from .checks import MODELS, check_model_name, check_module, missing_module
 
 __all__ = ["BUILT_IN", "Model", "check", "error_in_a_line"]
 
@@ -93,11 +93,8 @@ class Cnn(nn.Module):
 
 
 BUILT_IN: Mapping[str, Callable[[Sequence[int], int], nn.Module]] = MappingProxyType(
-    {"mlp": Mlp, "cnn": Cnn}
+    dict(zip(MODELS, (Mlp, Cnn), strict=True))
 )
-
-# A module may have signs in its name that no Python name has.
-_OWN = re.compile(r"[^\s:./\\]+(\.[^\s:./\\]+)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +117,7 @@ class Model:
 
     def __post_init__(self) -> None:
         """Check the form of the name; nothing is imported."""
-        if self.name not in BUILT_IN and not _OWN.fullmatch(self.name):
-            raise InvalidValue(messages.unknown_model(self.name, BUILT_IN))
+        check_model_name(self.name)
 
     def make(self, input_shape: Sequence[int], n_outputs: int) -> nn.Module:
         """Return a new model, initialised by torch's generator.
@@ -293,6 +289,7 @@ def _imported(module: str) -> ModuleType:
     if here not in sys.path:
         sys.path.insert(0, here)
     importlib.invalidate_caches()  # the file may be new
+    check_module(module)
     try:
         # A module may draw at import, and would do so under the seed of its first model only.
         with torch.random.fork_rng(devices=[]):
@@ -300,8 +297,7 @@ def _imported(module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if missing == module or module.startswith(f"{missing}."):
-            near = [path.stem for path in Path(here).glob("*.py")]
-            raise InvalidValue(messages.no_module(module, near)) from None
+            raise missing_module(module) from None
         raise InvalidValue(messages.module_needs(module, missing)) from error
     except (Exception, SystemExit) as error:
         raise InvalidValue(messages.module_raises(module, error_in_a_line(error))) from error

@@ -3,8 +3,6 @@
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,41 +12,17 @@ import noisegate as ng
 from noisegate.core.errors import InvalidValue
 
 from . import messages
-from .data import Dataset, Encoder
+from .checks import Given, model_names, recipes_of
+from .data import Dataset
+from .data.encoding import Encoder
 from .experiment import FEW, Setup
 from .models import Model, check
-from .recipes import (
-    BASELINE,
-    RECIPES,
-    SUFFIXES,
-    Recipe,
-    by_name,
-    fitting_recipes,
-    parse_recipe,
-    read_recipes,
-)
+from .recipes import BASELINE, RECIPES, Recipe, fitting_recipes
 from .remarks import remarks
 from .results import Placed, Settings
-from .sources import Rows, Source
+from .sources import Rows
 
-__all__ = ["Given", "Planned", "check_count", "planned", "with_recipes"]
-
-# Beyond these a number is a mistake.
-MOST = {"seeds": 10_000, "jobs": 1024, "trials": 1_000_000, "tune_seed": 2**64 - 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """How a study is called: everything but which recipes, and where its results go."""
-
-    models: tuple[str, ...] | None
-    source: Source
-    seeds: int
-    epochs: int
-    batch_size: int | None
-    learning_rate: float
-    uncertainty: bool
-    ood: str | Path | None
+__all__ = ["Planned", "planned", "with_recipes"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +45,13 @@ class Planned:
 def planned(given: Given, recipes: Iterable[str | Recipe] | None) -> Planned:
     """Read the data, make the models once, and put each recipe into each model once.
 
+    What `check_call` tells has been checked before.
+
     Raises
     ------
     InvalidValue, InvalidType
-        If anything about the call is wrong; the message says what.
+        If anything else about the call is wrong; the message says what.
     """
-    _check_counts(given)
     rows = given.source.rows(given.ood)
     example = _example(rows.search)
     models = _models(given, example, rows.search.task.outputs)
@@ -108,7 +83,7 @@ def with_recipes(plan: Planned, recipes: Iterable[str | Recipe] | None) -> Plann
     """
     example, outputs = plan.example, plan.settings.task.outputs
     models = plan.settings.models
-    files, wanted = _wanted(recipes)
+    files, wanted = recipes_of(recipes)
     chosen = {model.name: _recipes_of(model, models, wanted, example, outputs) for model in models}
     placed = {
         (model.name, recipe.name): _placed(model, recipe, example, outputs)
@@ -128,24 +103,6 @@ def _notes(rows: Rows, given: Given, models: Sequence[Model], example: Tensor) -
     return tuple(dict.fromkeys(found))
 
 
-def check_count(name: str, least: int, value: Any, why: str) -> None:
-    """Refuse what is no whole number, less than the least, or more than anybody means."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidValue(messages.not_a_count(name, least, value, why))
-    if value > (most := MOST.get(name, 2**31)):
-        raise InvalidValue(messages.too_many(name, most, value))
-
-
-def _check_counts(given: Given) -> None:
-    check_count("seeds", 2, given.seeds, "An interval needs at least two runs of each recipe.")
-    check_count("epochs", 1, given.epochs, "60 is the default.")
-    if given.batch_size is not None:
-        check_count("batch_size", 1, given.batch_size, "Left out, it is chosen by the rows.")
-    rate = given.learning_rate
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < np.inf:
-        raise InvalidValue(messages.not_a_number_between("learning_rate", 0, np.inf, rate))
-
-
 def _example(data: Dataset) -> Tensor:
     """Return a few encoded rows, to see what models and recipes do with them."""
     every = np.arange(data.rows)
@@ -153,32 +110,10 @@ def _example(data: Dataset) -> Tensor:
 
 
 def _models(given: Given, example: Tensor, outputs: int) -> list[Model]:
-    names = given.models
-    if names is None:
-        names = ("mlp", "cnn") if given.source.data is None else ("mlp",)
-    if not names:
-        raise InvalidValue(messages.no_model(["mlp", "cnn", "module:function"]))
-    models = [Model(name) for name in dict.fromkeys(names)]
+    models = [Model(name) for name in model_names(given)]
     for model in models:
         check(model, example, outputs)
     return models
-
-
-def _wanted(recipes: Iterable[str | Recipe] | None) -> tuple[dict[str, str], list[Recipe] | None]:
-    """Return the texts of the files that are named, and the recipes; None if none are named."""
-    if recipes is None:
-        return {}, None
-    files: dict[str, str] = {}
-    found: list[Recipe] = []
-    for given in recipes:
-        if isinstance(given, Recipe):
-            found.append(given)
-        elif "=" not in given and given.endswith(SUFFIXES):
-            found += read_recipes(given)
-            files[Path(given).name] = Path(given).read_text("utf-8")
-        else:
-            found.append(parse_recipe(given))
-    return files, list(by_name(found).values())
 
 
 def _recipes_of(

@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import yaml
-from torch import nn
 
 import noisegate as ng
 from noisegate.core.errors import InvalidType, InvalidValue, UnmatchedRule
 
 from . import messages
 from .rules import checked_noise, one_or_many, parse_rules, rules_source, rules_text
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = [
     "BASELINE",
@@ -81,7 +82,7 @@ _ALL = (
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _ALL})
 
 
-def fitting_recipes(model: nn.Module, input_shape: Sequence[int]) -> tuple[Recipe, ...]:
+def fitting_recipes(model: "nn.Module", input_shape: Sequence[int]) -> tuple[Recipe, ...]:
     """Return the built-in recipes whose every rule acts somewhere in a model.
 
     Parameters
@@ -94,8 +95,10 @@ def fitting_recipes(model: nn.Module, input_shape: Sequence[int]) -> tuple[Recip
     return tuple(recipe for recipe in RECIPES.values() if fits(recipe, model, input_shape))
 
 
-def fits(recipe: Recipe, model: nn.Module, input_shape: Sequence[int]) -> bool:
+def fits(recipe: Recipe, model: "nn.Module", input_shape: Sequence[int]) -> bool:
     """Return whether every rule acts somewhere in a model, which is run and then what it was."""
+    import torch  # here, since recipes are read before it is imported
+
     example = torch.zeros(2, *input_shape)
     if not recipe.rules:
         return True

@@ -12,9 +12,11 @@ from noisegate.core.errors import InvalidValue
 
 from . import messages
 from .data.tasks import Task
-from .store import FORMAT
 
-__all__ = ["Recorded", "read_study"]
+__all__ = ["FORMAT", "Recorded", "read_study", "without_nan"]
+
+# Of a study.json, and of the files of the runs.
+FORMAT = 2
 
 T = TypeVar("T")
 # Loss and error of each seed, at the best epoch.
@@ -63,6 +65,15 @@ class Recorded:
 
 class _Unlike(Exception):
     """A file is not like a study.json, and why."""
+
+
+def without_nan(value: Any) -> Any:
+    """Return the same with None for every number that is not finite, which JSON cannot hold."""
+    if isinstance(value, dict):
+        return {name: without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_study(path: str | Path) -> Recorded:

@@ -14,9 +14,9 @@ from .data import Task
 from .experiment import OPTIMIZER, Run
 from .models import Model
 from .recipes import BASELINE, RECIPES, Recipe, rules_source, rules_text
+from .recorded import FORMAT, without_nan
 from .sources import Source, argument
 from .stats import LEVEL, Difference, Row, adjusted, estimate, paired_difference
-from .store import FORMAT, without_nan
 from .testing import Tested
 from .uncertainty import Uncertainty
 from .versions import versions

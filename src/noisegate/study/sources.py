@@ -7,9 +7,13 @@ from typing import Any
 from noisegate.core.errors import InvalidValue
 
 from . import messages
-from .data import Dataset, digits, drawn, read, read_like
+from .data import DIGITS as OF_DIGITS
+from .data import Dataset, check_columns, digits, drawn, input_columns, read, read_like
 
 __all__ = ["DIGITS", "Rows", "Source", "argument"]
+
+# How sentences call the other files.
+TEST, OOD = "the test file", "the OOD file"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,23 +107,46 @@ class Source:
         InvalidValue
             If a file, a column or a value is not as it must be; the message says which.
         """
-        for name in ("test_share", "validation_share"):
-            share = getattr(self, name)
-            if not isinstance(share, int | float) or not 0 < share < 1:
-                raise InvalidValue(messages.not_a_number_between(name, 0, 1, share))
-        data = self._read()
+        self._check_arguments()
+        data = digits() if self.data is None else self._read(self.data)
         if self.test is None:
             rest, part = drawn(data, self.test_share, self.test_seed, "test")
             search, test = data.take(rest), data.take(part)
         else:
             search = data
-            test = read_like(self.test, data, what="the test file", drop_missing=self.drop_missing)
+            test = read_like(self.test, data, what=TEST, drop_missing=self.drop_missing)
         odd = None
         if strange is not None:
-            odd = read_like(
-                strange, data, what="the OOD file", drop_missing=self.drop_missing, target=False
-            )
+            odd = read_like(strange, data, what=OOD, drop_missing=self.drop_missing, target=False)
         return Rows(search, test, odd)
+
+    def check(self, strange: str | Path | None = None) -> None:
+        """Raise what the arguments and the files' column names tell; no row is read.
+
+        Parameters
+        ----------
+        strange : path, optional
+            As for `rows`.
+
+        Raises
+        ------
+        InvalidValue
+            As `rows`, for what can be told without the rows.
+        """
+        self._check_arguments()
+        if self.data is None or self.target is None:
+            *inputs, target = OF_DIGITS
+        else:
+            target = self.target
+            inputs = list(
+                input_columns(
+                    self.data, target, inputs=self.inputs, ignore=self.ignore, split=self.split
+                )
+            )
+        if self.test is not None:
+            check_columns(self.test, [*inputs, target], what=TEST)
+        if strange is not None:
+            check_columns(strange, inputs, what=OOD)
 
     def arguments(self) -> list[str]:
         """Return the command line's arguments that say the same."""
@@ -136,15 +163,20 @@ class Source:
                 words += [word for one in values for word in argument(flag, one)]
         return words
 
-    def _read(self) -> Dataset:
-        if self.data is None:
-            if self.target is not None:
-                raise InvalidValue(messages.target_without_data(self.target))
-            return digits()
-        if self.target is None:
+    def _check_arguments(self) -> None:
+        for name in ("test_share", "validation_share"):
+            share = getattr(self, name)
+            if not isinstance(share, int | float) or not 0 < share < 1:
+                raise InvalidValue(messages.not_a_number_between(name, 0, 1, share))
+        if self.data is None and self.target is not None:
+            raise InvalidValue(messages.target_without_data(self.target))
+        if self.data is not None and self.target is None:
             raise InvalidValue(messages.no_target(self.data))
+
+    def _read(self, data: str | Path) -> Dataset:
+        assert self.target is not None
         return read(
-            self.data,
+            data,
             self.target,
             task=self.task,
             inputs=self.inputs,

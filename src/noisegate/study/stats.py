@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TypeVar
 
-from scipy.special import stdtr, stdtrit
-
 __all__ = [
     "ALPHA",
     "LEVEL",
@@ -139,7 +137,7 @@ def paired_difference(
     differences = [value - base for value, base in zip(values, baseline, strict=True)]
     found, n = estimate(differences), len(differences)
     mean, error = found.mean, found.standard_error
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * error
+    half = _quantile(n - 1, (1 + LEVEL) / 2) * error
     wider = half * math.sqrt(1 + n * ratio)
     p = _p(mean, error, n)
     alone = Difference(mean, mean - half, mean + half, p, mean - wider, mean + wider, p, n, None)
@@ -191,7 +189,17 @@ def _family(differences: Sequence[Difference]) -> list[Difference]:
 def _p(mean: float, error: float, n: int) -> float:
     if error == 0:
         return 1.0 if mean == 0 else 0.0
+    from scipy.special import stdtr
+
     return 2 * float(stdtr(n - 1, -abs(mean) / error))
+
+
+def _quantile(freedom: int, level: float) -> float:
+    """Return what Student's t of that many degrees of freedom is below with a probability."""
+    # Here, since what is wrong with a call is told before SciPy is imported.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, level))
 
 
 def _steps(ps: Sequence[float]) -> list[tuple[int, int]]:
@@ -204,10 +212,10 @@ def _more_seeds(p: float, seeds: int, level: float) -> int:
     """Return the least number of more seeds, of 0 to `MOST`, that makes p less than `level`."""
     if p < level:
         return 0
-    t = -float(stdtrit(seeds - 1, p / 2))
+    t = -_quantile(seeds - 1, p / 2)
 
     def enough(more: int) -> bool:
         n = seeds + more
-        return -float(stdtrit(n - 1, level / 2)) < t * math.sqrt(n / seeds)
+        return -_quantile(n - 1, level / 2) < t * math.sqrt(n / seeds)
 
     return bisect_left(range(MOST), True, key=enough)

@@ -18,12 +18,11 @@ from noisegate.nets import Epoch, History
 
 from . import messages
 from .experiment import Job, Run, Trained
-from .files import write
+from .files import check_unused, write
 from .recipes import rules_text
+from .recorded import FORMAT, without_nan
 
-__all__ = ["FORMAT", "Store", "without_nan"]
-
-FORMAT = 2
+__all__ = ["Store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,8 @@ class Store:
             If the file of the settings is not what was written.
         """
         path = self.folder / "settings.json"
-        if not resume and any(self.folder.rglob("*.json")):
-            raise InvalidValue(messages.has_runs(self.folder.parent))
+        if not resume:
+            check_unused(self.folder.parent)
         if not path.exists():
             write(path, _sealed(dict(self.settings)))
             return True
@@ -149,15 +148,6 @@ class Store:
         # A colon is no part of a file's name everywhere.
         folder = self.folder / job.model.name.replace(":", "-")
         return folder / f"{job.recipe.name}-{job.seed}.json"
-
-
-def without_nan(value: Any) -> Any:
-    """Return the same with None for every number that is not finite, which JSON cannot hold."""
-    if isinstance(value, dict):
-        return {name: without_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _flat(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:

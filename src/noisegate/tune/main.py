@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from noisegate.core.errors import NoisegateError
+from noisegate.study.checks import Given, check_call
 from noisegate.study.files import open_folder
 from noisegate.study.main import kept, save, studied
-from noisegate.study.planning import Given, Planned, check_count, planned, with_recipes
+from noisegate.study.planning import Planned, planned, with_recipes
 from noisegate.study.pool import Board, Runs, performed
 from noisegate.study.progress import counted, told
 from noisegate.study.recipes import Recipe
@@ -16,6 +17,7 @@ from noisegate.study.sources import DIGITS, Source
 from noisegate.study.store import Store
 
 from . import messages
+from .checks import check_search
 from .search import Search
 from .space import Space, fitting_space, parse_space
 from .storages import file_url
@@ -100,15 +102,15 @@ def tune(
     Reference: Akiba et al., "Optuna: a next-generation hyperparameter optimization framework",
     KDD, 2019.
     """
-    check_count("jobs", 1, jobs, "1 is this process.")
-    check_count("trials", 1, trials, "30 is the default.")
-    check_count("tune_seed", 0, tune_seed, "0 is the default.")
+    check_search(space, always=always, trials=trials, tune_seed=tune_seed)
     given = Given((model,), source, seeds, epochs, batch_size, learning_rate, uncertainty, ood)
+    goes_on = resume or storage is not None
+    check_call(given, None, jobs=jobs, out=out, resume=goes_on)
     # Made before the work, not after it.
     with nullcontext() if out is None else open_folder(Path(out)):
         searched, plan = _searched(given, space, always)
         told(plan.settings.notes, enabled=progress)
-        with kept(plan, out, resume=resume or storage is not None) as store:
+        with kept(plan, out, resume=goes_on) as store:
             url = file_url(store.folder / FILE) if storage is None else storage
             kept_trials = Trials(url, name, tune_seed, trials)
             with closing(kept_trials):

@@ -5,18 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from noisegate.core.errors import InvalidValue
 from noisegate.study.messages import no_recipe_fits
-from noisegate.study.models import Model
 from noisegate.study.recipes import BASELINE, RECIPES, Recipe, fits
 from noisegate.study.rules import parse_rules, rules_text, split_rules
 
 from . import messages
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from noisegate.study.models import Model
 
 __all__ = ["Range", "Ranged", "Space", "fitting_space", "parse_space"]
 
@@ -141,7 +142,9 @@ DEFAULTS = (
 )
 
 
-def fitting_space(model: Model, example: Tensor, outputs: int, *, always: bool = False) -> Space:
+def fitting_space(
+    model: "Model", example: "Tensor", outputs: int, *, always: bool = False
+) -> Space:
     """Return what of the default rules fits a model.
 
     Raises
@@ -149,6 +152,8 @@ def fitting_space(model: Model, example: Tensor, outputs: int, *, always: bool =
     InvalidValue
         If none does.
     """
+    import torch  # here, since rules are read before it is imported
+
     with torch.random.fork_rng(devices=[]):
         network = model.make(tuple(example.shape[1:]), outputs)
     shape = tuple(example.shape[1:])

@@ -45,6 +45,9 @@ class Cells:
 class Table:
     """What all three kinds of file are read into: columns by name.
 
+    The names are read at once, cells when they are asked for: what is wrong with the names is told
+    before a long file is read.
+
     Parameters
     ----------
     what : str
@@ -55,8 +58,8 @@ class Table:
         The columns, in the file's order.
     cells : callable
         ``cells(name)``, the cells of one column: what is not asked for may be unfit to read.
-    lines : ndarray or None
-        Of CSV, the line where each row begins, from 1.
+    lines : callable or None
+        Of CSV, ``lines()``, the line where each row begins, from 1.
     arrays : bool
         Whether the columns are arrays, which have any rank.
     """
@@ -65,14 +68,14 @@ class Table:
     path: str
     names: tuple[str, ...]
     cells: Callable[[str], Cells]
-    lines: np.ndarray | None = None
+    lines: Callable[[], np.ndarray] | None = None
     arrays: bool = False
 
     def place(self, row: int) -> str:
         """Return how a sentence names a row: by its line, or by its number from 0."""
         if self.lines is None:
             return f"row {row} (from 0) of '{self.path}'"
-        return f"line {self.lines[row]} of '{self.path}'"
+        return f"line {self.lines()[row]} of '{self.path}'"
 
 
 class Words(dict[str, str]):

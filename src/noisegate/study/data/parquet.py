@@ -1,5 +1,7 @@
 """Parquet files, by pyarrow."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,22 @@ def read_parquet(path: str, what: str) -> Table:
     MissingExtra
         If pyarrow is not installed, which the extra `parquet` brings.
     """
+
+    @cache
+    def columns() -> dict[str, Any]:
+        table = _from_file(path, what, lambda file: file.read())
+        if not table.num_rows:
+            raise InvalidValue(messages.no_rows(path))
+        return dict(zip(names, table.columns, strict=True))
+
+    schema = _from_file(path, what, lambda file: file.schema_arrow)
+    names = tuple(name.strip() for name in schema.names)
+    check_names(path, names)
+    return Table(what, path, names, lambda name: _cells(path, name, columns()[name]))
+
+
+def _from_file(path: str, what: str, read: Callable[[Any], Any]) -> Any:
+    """Return what `read` takes from a file, or say why it cannot be read."""
     try:
         import pyarrow
         from pyarrow.parquet import ParquetFile
@@ -28,19 +46,13 @@ def read_parquet(path: str, what: str) -> Table:
         raise MissingExtra(messages.missing_pyarrow()) from None
     try:
         with ParquetFile(path) as file:
-            table = file.read()
+            return read(file)
     except pyarrow.ArrowException:
         raise InvalidValue(messages.no_parquet(path)) from None
     except OSError as error:
         if error.strerror is None:
             raise InvalidValue(messages.no_parquet(path)) from None
         raise InvalidValue(messages.cannot_read(what, path, error.strerror)) from None
-    names = tuple(name.strip() for name in table.column_names)
-    check_names(path, names)
-    if not table.num_rows:
-        raise InvalidValue(messages.no_rows(path))
-    found = dict(zip(names, table.columns, strict=True))
-    return Table(what, path, names, lambda name: _cells(path, name, found[name]))
 
 
 def _cells(path: str, name: str, column: Any) -> Cells:

@@ -19,12 +19,59 @@ from .tables import read_csv
 from .targets import in_numbers, target_like, target_of
 from .tasks import Task
 
-__all__ = ["digits", "read", "read_like"]
+__all__ = ["DIGITS", "check_columns", "digits", "input_columns", "read", "read_like"]
 
 TASKS = ("classification", "regression")
 SUFFIXES = (".csv", ".npz", ".parquet")
 # One row each to train on, to validate on and to test on.
 LEAST_ROWS = 3
+# The input and the target of the digits.
+DIGITS = ("images", "digit")
+
+
+def input_columns(
+    path: str | Path,
+    target: str,
+    *,
+    inputs: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    split: str | None = None,
+) -> tuple[str, ...]:
+    """Return the names of the inputs of a file; its rows are not read.
+
+    Parameters
+    ----------
+    path, target, inputs, ignore, split
+        As for `read`.
+
+    Raises
+    ------
+    InvalidValue
+        If there is no such file, or a column is not there, or has two roles.
+    MissingExtra
+        If parquet needs pyarrow.
+    """
+    return input_names(_table(path, "the data file"), target, inputs, ignore, split)
+
+
+def check_columns(path: str | Path, names: Sequence[str], *, what: str) -> None:
+    """Raise if a file is not there, or lacks a column; its rows are not read.
+
+    Parameters
+    ----------
+    path, what
+        As for `read_like`.
+    names : sequence of str
+        The columns of the data.
+
+    Raises
+    ------
+    InvalidValue
+        If there is no such file, or a column is not there.
+    MissingExtra
+        If parquet needs pyarrow.
+    """
+    _check_has(_table(path, what), names)
 
 
 def read(
@@ -133,9 +180,7 @@ def read_like(
     table = _table(path, what, words)
     names = tuple(column.name for column in dataset.columns)
     names = (*names, dataset.target_name) if target else names
-    for name in names:
-        if name not in table.names:
-            raise InvalidValue(messages.lacking_column(what, table.path, name, table.names))
+    _check_has(table, names)
     columns, dropped = _complete(table, names, drop_missing)
     further = [name for name in table.names if name not in {*names, dataset.target_name}]
     note = messages.further_columns(table.path, further) if further else ""
@@ -164,8 +209,9 @@ def digits() -> Dataset:
     bunch = load_digits()
     images = (bunch.data / 16).astype(np.float32).reshape(-1, 1, 8, 8)
     task = Task("classification", tuple(str(digit) for digit in range(10)))
-    column = Column("images", images, text=False)
-    return Dataset("scikit-learn digits", (column,), "digit", bunch.target.astype(np.int64), task)
+    name, target = DIGITS
+    column = Column(name, images, text=False)
+    return Dataset("scikit-learn digits", (column,), target, bunch.target.astype(np.int64), task)
 
 
 def _table(path: str | Path, what: str, words: Iterable[str] = ()) -> Table:
@@ -180,6 +226,12 @@ def _table(path: str | Path, what: str, words: Iterable[str] = ()) -> Table:
     if suffix == ".csv":
         return read_csv(str(path), what, frozenset(words))
     return (read_npz if suffix == ".npz" else read_parquet)(str(path), what)
+
+
+def _check_has(table: Table, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in table.names:
+            raise InvalidValue(messages.lacking_column(table.what, table.path, name, table.names))
 
 
 def _complete(

@@ -2,7 +2,9 @@
 
 import csv
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import TextIO
@@ -34,16 +36,14 @@ def read_csv(path: str, what: str, text: Collection[str] = ()) -> Table:
     text : collection of str
         Columns that are text whatever they hold.
     """
-    while True:
-        columns, lines = _read(path, what, text)
-        late = {column.name for column in columns if column.late}
-        if not late:
-            break
-        # Numbers at first and text further down: their first words are gone, so read again.
-        text = {*text, *late}
-    found = {column.name: column for column in columns}
-    places = np.array(lines, np.int64)
-    return Table(what, path, tuple(found), lambda name: found[name].cells(), places)
+    with _opened(path, what) as file:
+        names = _names(path, _records(path, file))
+
+    @cache
+    def rows() -> tuple[dict[str, _Column], np.ndarray]:
+        return _rows(path, what, text)
+
+    return Table(what, path, names, lambda name: rows()[0][name].cells(), lambda: rows()[1])
 
 
 def check_names(path: str, names: Sequence[str]) -> None:
@@ -83,23 +83,43 @@ class _Column:
         return of_numbers(np.concatenate(self.blocks))
 
 
-def _read(path: str, what: str, text: Collection[str]) -> tuple[list[_Column], list[int]]:
+@contextmanager
+def _opened(path: str, what: str) -> Iterator[TextIO]:
+    """Open a file, and have what cannot be read in it be a sentence."""
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            return _columns(path, file, text)
+            yield file
     except UnicodeDecodeError:
         raise InvalidValue(messages.not_utf8(path, _undecodable(path))) from None
     except OSError as error:
         raise InvalidValue(messages.cannot_read(what, path, error.strerror)) from None
 
 
-def _columns(path: str, file: TextIO, text: Collection[str]) -> tuple[list[_Column], list[int]]:
-    records = _records(path, file)
+def _names(path: str, records: Iterator[tuple[int, list[str]]]) -> tuple[str, ...]:
+    """Return the names of the columns, which are the first record."""
     header = next(records, None)
     if header is None:
         raise InvalidValue(messages.empty_file(path))
-    names = [name.strip() for name in header[1]]
+    names = tuple(name.strip() for name in header[1])
     check_names(path, names)
+    return names
+
+
+def _rows(path: str, what: str, text: Collection[str]) -> tuple[dict[str, _Column], np.ndarray]:
+    """Return every column by its name, and the line of each row."""
+    while True:
+        with _opened(path, what) as file:
+            columns, lines = _columns(path, file, text)
+        late = {column.name for column in columns if column.late}
+        if not late:
+            return {column.name: column for column in columns}, np.array(lines, np.int64)
+        # Numbers at first and text further down: their first words are gone, so read again.
+        text = {*text, *late}
+
+
+def _columns(path: str, file: TextIO, text: Collection[str]) -> tuple[list[_Column], list[int]]:
+    records = _records(path, file)
+    names = _names(path, records)
     columns = [_Column(name, name in text) for name in names]
     lines: list[int] = []
     for block in _blocks(path, records, len(names)):

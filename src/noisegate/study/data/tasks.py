@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from torch import Tensor
-from torch.nn import functional
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from noisegate.nets import Epoch, History, misclassified
+    from noisegate.nets import Epoch, History
 
 __all__ = ["Task"]
 
@@ -51,7 +52,7 @@ class Task:
         """What an error is multiplied by to be told under its name."""
         return 100 if self.is_classification else 1
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return the mean over the rows of cross-entropy (in nats), or of squared differences.
 
         Parameters
@@ -61,17 +62,21 @@ class Task:
         targets : Tensor
             Classes, int64 (rows,); or values, (rows, 1).
         """
+        from torch.nn import functional  # here, since reading a file needs no torch
+
         if self.is_classification:
             return functional.cross_entropy(outputs, targets)
         return functional.mse_loss(outputs, targets)
 
-    def error(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def error(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return each row's error, (rows,): 1 if misclassified and else 0, or ``|o - t|``."""
+        from noisegate.nets import misclassified
+
         if self.is_classification:
             return misclassified(outputs, targets)
         return (outputs - targets).abs().squeeze(1)
 
-    def in_units(self, history: History, scale: float) -> History:
+    def in_units(self, history: "History", scale: float) -> "History":
         """Return a history as it is told: for regression, in the unit of the target.
 
         Parameters
@@ -84,10 +89,11 @@ class Task:
         """
         if self.is_classification:
             return history
-        return History(tuple(_in_units(epoch, scale) for epoch in history.epochs))
+        epochs = tuple(_in_units(epoch, scale) for epoch in history.epochs)
+        return replace(history, epochs=epochs)
 
 
-def _in_units(epoch: Epoch, scale: float) -> Epoch:
+def _in_units(epoch: "Epoch", scale: float) -> "Epoch":
     error = epoch.validation_error
     return replace(
         epoch,
