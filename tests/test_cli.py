@@ -126,6 +126,13 @@ def test_help_does_not_wait_for_torch(command):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment())
 
 
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=["", *COMMANDS])
+def test_the_help_fits_80_columns(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = on_the_terminal([*command, "--help"], capsys)
+    assert [line for line in out.splitlines() if len(line) > 80] == []
+
+
 # Info -------------------------------------------------------------------------------------------
 
 
@@ -227,6 +234,7 @@ def test_a_folder_below_a_file(tmp_path, capsys):
         (["study", "--task", "ranking"], "(choose from 'classification', 'regression')\n"),
         (["compare", "a.json"], "error: the following arguments are required: B\n"),
         (["sites", "mlp", "--shape", "a"], "as 1,8,8; got 'a'\n"),
+        (["compare", "a.json", "b.json", "c"], "compare: error: unrecognized arguments: c\n"),
         ([], "error: the following arguments are required: COMMAND\n"),
     ],
 )
@@ -235,6 +243,42 @@ def test_calls_that_cannot_be_read(arguments, end, capsys):
     assert (code, out) == (2, "")
     # Python 3.12 writes the choices without quotes.
     assert err.replace("'", "").endswith(end.replace("'", ""))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "error"),
+    [
+        (["study", "--epoch", "3"], " study", "unknown option --epoch; did you mean --epochs?"),
+        (
+            ["tune", "--lerning-rate=1"],
+            " tune",
+            "unknown option --lerning-rate; did you mean --learning-rate?",
+        ),
+        (["compare", "--jsn"], " compare", "unknown option --jsn; did you mean --json?"),
+        (["show", "0.5", "--shap", "4"], " show", "unknown option --shap; did you mean --shape?"),
+        (["sites", "mlp", "--weights"], " sites", "unknown option --weights"),
+        (["info", "--weights=1"], " info", "unknown option --weights"),
+        (["--verison"], "", "unknown option --verison; did you mean --version?"),
+        (
+            ["stdy", "--epoch", "3"],
+            "",
+            f"unknown command 'stdy'; known are {', '.join(COMMANDS)}; did you mean study?",
+        ),
+        (["xx"], "", f"unknown command 'xx'; known are {', '.join(COMMANDS)}"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_words_that_no_command_knows(arguments, usage, error, capsys):
+    code, out, err = on_the_terminal(arguments, capsys)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"usage: noisegate{usage} ")
+    assert err.endswith(f"\nnoisegate{usage}: error: {error}\n")
+
+
+@pytest.mark.parametrize("word", ["--x y", "-1"])
+def test_what_only_looks_like_an_option_is_a_value(word, capsys):
+    assert cli.parser().parse_args(["study", "--recipe", word]).recipe == [word]
+    assert cli.parser().parse_args(["compare", "--", "--a", "--b"]).a == Path("--a")
 
 
 WRONG = [

@@ -1,6 +1,5 @@
 """`noisegate sites`: what it lists, and what it says of calls that are wrong."""
 
-import argparse
 import json
 import re
 import shlex
@@ -12,6 +11,7 @@ import torch
 
 import noisegate as ng
 from noisegate.cli import sites
+from noisegate.cli.parsing import Parser
 from noisegate.study.models import Model
 from noisegate.study.sites import listing
 
@@ -52,7 +52,7 @@ out:out   Linear      (2, 10)
 
 
 def parser():
-    command = argparse.ArgumentParser(prog="noisegate")
+    command = Parser(prog="noisegate")
     sites.add(command.add_subparsers())
     return command
 

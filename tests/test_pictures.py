@@ -213,12 +213,12 @@ def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (
             ["dropout(0.5)", "--shape", "4,4", "-o", "mask.jpg"],
             2,
-            "draw: `format` must be 'png' or 'svg' or 'pdf'; got 'jpg'. Did you mean 'png'?",
+            "show: `format` must be 'png' or 'svg' or 'pdf'; got 'jpg'. Did you mean 'png'?",
         ),
         (
             ["dropout(0.5)", "--shape", "4,0"],
             2,
-            "draw: an input of shape (4, 0) has no elements to draw.",
+            "show: an input of shape (4, 0) has no elements to draw.",
         ),
         (
             ["drop_block(0.5, 3)", "--shape", "4,4"],

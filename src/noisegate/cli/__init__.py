@@ -14,10 +14,13 @@ from noisegate import __version__
 from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError
 
 from . import compare, info, show, sites, study, tune
+from .parsing import Parser
 
 __all__ = ["main", "parser"]
 
 SUBCOMMANDS = (study, tune, compare, sites, show, info)
+# Who speaks in sentences on work that several subcommands, or one of another name, have done.
+WORK = ("study", "draw")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,9 +50,9 @@ def _executed(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> in
         )
         return _failed(error, f"interrupted.{saved}", 130, parsed.debug)
     except (InvalidValue, InvalidType) as error:
-        return _failed(error, error, 2, parsed.debug)
+        return _failed(error, _called(error, parsed.command), 2, parsed.debug)
     except (NoisegateError, OSError) as error:
-        return _failed(error, error, 1, parsed.debug)
+        return _failed(error, _called(error, parsed.command), 1, parsed.debug)
     except BaseException as error:  # a user's model may raise what it likes
         line = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
         what = f"unexpected {line}. See where with --debug."
@@ -59,18 +62,18 @@ def _executed(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> in
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command with all its subcommands."""
-    command = argparse.ArgumentParser(
+    command = Parser(
         prog="noisegate",
         description="Noise for neural networks: see what it does.",
         epilog="Example:\n  noisegate study --model mlp --seeds 2 --epochs 5",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--version", action="version", version=f"noisegate {__version__}")
-    subparsers = command.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    subparsers = command.add_subparsers(
+        required=True, dest="command", metavar="COMMAND", title="commands"
+    )
     for subcommand in SUBCOMMANDS:
         subcommand.add(subparsers)
     for each in subparsers.choices.values():
-        each.allow_abbrev = False
         each.add_argument("--debug", action="store_true", help="show where an error comes from")
     return command
 
@@ -101,6 +104,12 @@ def _print_whatever_the_encoding() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _called(error: Exception, command: str) -> str:
+    """Return what an error says, by the name of the subcommand where it has another of its work."""
+    who, colon, sentence = str(error).partition(": ")
+    return f"{command}: {sentence}" if colon and who in WORK else str(error)
 
 
 def _failed(error: BaseException, what: object, code: int, debug: bool) -> int:

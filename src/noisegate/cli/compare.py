@@ -7,10 +7,11 @@ from pathlib import Path
 __all__ = ["add"]
 
 DESCRIPTION = """\
-Compare two studies of the same data and the same splits by the study.json that each left in its
-folder: for every recipe that both have, b - a of the loss and the error at each run's best epoch,
-paired by the seeds that both have. Models, rules, epochs and learning rates may differ, and what
-differs is told; other data are refused.
+Compare two studies of the same data and the same splits by the study.json
+that each left in its folder: for every recipe that both have, b - a of the
+loss and the error at each run's best epoch, paired by the seeds that both
+have. Models, rules, epochs and learning rates may differ, and what differs is
+told; other data are refused.
 """
 
 EPILOG = """\
@@ -29,7 +30,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="compare two studies of the same data",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("a", type=Path, metavar="A", help="a study.json")
     parser.add_argument("b", type=Path, metavar="B", help="another; below 0, it is the better")

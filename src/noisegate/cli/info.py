@@ -14,8 +14,9 @@ from noisegate.engines import native
 __all__ = ["add"]
 
 DESCRIPTION = """\
-Print what makes the noise here: the engine, its instruction set, how many threads it takes (in a
-process that has imported torch, torch's number), the scheme of the noise, and versions.
+Print what makes the noise here: the engine, its instruction set, how many
+threads it takes (in a process that has imported torch, torch's number), the
+scheme of the noise, and versions.
 """
 
 EPILOG = """\
@@ -34,7 +35,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="print the engine, its instruction set, threads, scheme and versions",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     parser.set_defaults(execute=_execute)

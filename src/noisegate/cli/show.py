@@ -1,20 +1,23 @@
 """`noisegate show`: draw what a noise does to an input."""
 
 import argparse
+import errno
+import os
 from pathlib import Path
 
 __all__ = ["add"]
 
 DESCRIPTION = """\
-Draw the field of a noise: masks in two colours, continuous noise on a scale, several
-steps side by side. The noise is a call of any kind, preset or layer, or a number.
+Draw the field of a noise: masks in two colours, continuous noise on a scale,
+several steps side by side. The noise is a call of any kind, preset or layer,
+or a number.
 """
 
 EPILOG = """\
 Examples:
   noisegate show 'spatial_dropout(0.3)' --shape 4,3,16,16 -o masks.png
   noisegate show 'drop_block(0.2, 5)' --shape 2,4,28,28 --steps 3
-  noisegate show 'dropout(schedule.linear(0, 0.5, steps=4))' --shape 16,32 --steps 5
+  noisegate show 'dropout(schedule.linear(0, .5, 4))' --shape 16,32 --steps 5
 """
 
 
@@ -25,7 +28,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="draw what a noise does to an input",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("noise", metavar="NOISE", help="for example 'spatial_dropout(0.3)'")
     parser.add_argument(
@@ -72,6 +74,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     kind = parse(arguments.noise)
     out: Path = arguments.out
+    _check_place(out)
     picture = pictures.draw(
         kind,
         arguments.shape,
@@ -84,6 +87,14 @@ def execute(arguments: argparse.Namespace) -> None:
     )
     out.write_bytes(picture)
     print(f"{kind!r}: {out}")
+
+
+def _check_place(out: Path) -> None:
+    """Raise what writing there would, before anything is drawn."""
+    if out.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
+    if not out.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(out))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -8,9 +8,10 @@ from .streams import nothing_beside
 __all__ = ["add"]
 
 DESCRIPTION = """\
-List the sites of a model, the places where noise can go, and what rules would match there.
-The model is mlp, cnn, or module:function in the current folder: the function is called as
-function(input_shape, n_outputs) and returns a torch.nn.Module.
+List the sites of a model, the places where noise can go, and what rules would
+match there. The model is mlp, cnn, or module:function in the current folder:
+the function is called as function(input_shape, n_outputs) and returns a
+torch.nn.Module.
 """
 
 EPILOG = """\
@@ -29,7 +30,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         description=DESCRIPTION,
         epilog=EPILOG,
         usage="noisegate sites MODEL [RULES] [--shape C,H,W] [--outputs COUNT] [--json]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", metavar="MODEL", help="mlp, cnn or module:function")
     parser.add_argument(

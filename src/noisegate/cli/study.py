@@ -8,24 +8,28 @@ from .streams import nothing_beside
 __all__ = ["add"]
 
 DESCRIPTION = """\
-Train a network on your data with several noise recipes, on the same splits, initial
-weights and batch orders, and show what each recipe did: a table, a sentence, a report
-(HTML), curves (PNG, SVG) and every number (JSON). The recipe that validation chooses is
-scored once on test rows that nothing has seen before.
+Train a network on your data with several noise recipes, on the same splits,
+initial weights and batch orders, and show what each recipe did: a table, a
+sentence, a report (HTML), curves (PNG, SVG) and every number (JSON). The
+recipe that validation chooses is scored once on test rows that nothing has
+seen before.
 
-A recipe is NAME=RULES, with rules as in noisegate.inject; a file .yaml or .toml; or one of
-none, hidden, input-hidden, gaussian, and on the CNN spatial. Left out: all that fit.
+A recipe is NAME=RULES, with rules as in noisegate.inject; a file .yaml or
+.toml; or one of none, hidden, input-hidden, gaussian, and on the CNN spatial.
+Left out: all that fit.
 
-A model is mlp (hid1, hid2, out), cnn (conv1, conv2, hid1, out), or module:function, called
-with the shape of one input and the number of outputs; the current folder is importable.
+A model is mlp (hid1, hid2, out), cnn (conv1, conv2, hid1, out), or
+module:function, called with the shape of one input and the number of outputs;
+the current folder is importable.
 """
 
 EPILOG = """\
 Examples:
   noisegate study
   noisegate study --model mlp --recipe gaussian --seeds 3 --epochs 20
-  noisegate study --data patients.csv --target outcome --split clinic --uncertainty
-  noisegate study --data x.npz --target y --model nets:make --recipe 'mine=hid*:out=0.5'
+  noisegate study --data patients.csv --target outcome --split clinic
+  noisegate study --data x.npz --target y --model nets:make --uncertainty
+  noisegate study --data x.npz --target y --recipe 'mine=hid*:out=0.5'
 """
 
 
@@ -36,7 +40,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="train with several noise recipes and show what each did",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--model",

@@ -8,12 +8,14 @@ from .streams import nothing_beside
 __all__ = ["add"]
 
 DESCRIPTION = """\
-Search for the rates, and which rules are on, that give the lowest mean validation loss over
-the seeds, by Optuna. Afterwards no noise and the best recipe are scored once on test rows
-that no trial has seen. The report has the trials and what each rule mattered.
+Search for the rates, and which rules are on, that give the lowest mean
+validation loss over the seeds, by Optuna. Afterwards no noise and the best
+recipe are scored once on test rows that no trial has seen. The report has the
+trials and what each rule mattered.
 
-Rules are as in noisegate.inject, their numbers may be ranges: LOW..HIGH, LOW..HIGH log, or
-LOW..HIGH int. Every rule may be off, unless --always. The first trial is no noise.
+Rules are as in noisegate.inject, their numbers may be ranges: LOW..HIGH,
+LOW..HIGH log, or LOW..HIGH int. Every rule may be off, unless --always. The
+first trial is no noise.
 
 Several machines share a search through --storage; needs noisegate[tune].
 """
@@ -21,8 +23,8 @@ Several machines share a search through --storage; needs noisegate[tune].
 EPILOG = """\
 Examples:
   noisegate tune --trials 10 --seeds 2 --epochs 10
-  noisegate tune --model cnn --rules 'conv*:out=spatial_dropout(0..0.4), hid*:out=0..0.8'
-  noisegate tune --data patients.csv --target outcome --rules 'in:out=gaussian(0.01..1 log)'
+  noisegate tune --model cnn --rules 'conv*:out=spatial_dropout(0..0.4)'
+  noisegate tune --data x.npz --target y --rules 'in:out=gaussian(.01..1 log)'
   noisegate tune --storage postgresql://me@host/noise --name patients --jobs 8
 """
 
@@ -34,7 +36,6 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="search for the rates and rules that help most",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--model",
