@@ -182,6 +182,12 @@ CASES: list[Case] = [
         "draw: an input of shape (3, 0) has no elements to draw.",
     ),
     (
+        lambda: ng.pictures.draw(ng.Dropout(0.5), (9000, 9000)),
+        Value,
+        "draw: the samples that are shown must have at most 33,554,432 elements; got (9000, 9000), "
+        "of which they have 81,000,000. (4500, 4500) would do.",
+    ),
+    (
         lambda: ng.pictures.draw(ng.Dropout(0.5), (3, 3), steps=17),
         Value,
         "draw: `steps` must be 1 to 16 steps; got 17.",

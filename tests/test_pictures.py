@@ -124,6 +124,62 @@ def test_long_axes_are_cut_and_the_title_says_so() -> None:
     assert np.isnan(mosaic[2]).all()
 
 
+@pytest.mark.parametrize("shape", [(40, 2, 3), (20, 9, 4, 6), (3, 2, 20, 9, 4, 6), (2, 2, 3, 4)])
+@pytest.mark.parametrize("sample_axis", [0, None, 1])
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_what_is_seen_is_part_of_the_whole_noise(
+    shape: tuple[int, ...], sample_axis: int | None, data_format: str
+) -> None:
+    keys = [ng.Stream(13).site("").at(step) for step in (0, 3)]
+    found = list(pictures._seen(NoisyGate(0.3), shape, keys, sample_axis, data_format))
+    for field, key in zip(found, keys, strict=True):
+        whole = ng.noise(NoisyGate(0.3), shape, key, sample_axis=sample_axis)
+        for seen, values in zip(field, whole, strict=True):
+            drawn = np.moveaxis(values, -1, 1) if data_format == "channels_last" else values
+            tiles = drawn.reshape(-1, 1 if len(shape) < 4 else drawn.shape[-3], *drawn.shape[-2:])
+            np.testing.assert_array_equal(seen, tiles[:8, :8])
+
+
+def test_noise_is_made_for_the_samples_that_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, ...]] = []
+    noise = pictures.noise
+
+    def counted(*arguments: Any) -> ng.Field:
+        field = noise(*arguments)
+        made.append(np.shape(field.keep))
+        return field
+
+    monkeypatch.setattr(pictures, "noise", counted)
+    for shape in [(900, 3, 5, 5), (900, 4, 3, 5, 5), (900, 9, 9), (3, 9, 9), (900, 9)]:
+        ng.pictures.draw(ng.Dropout(0.5), shape)
+    ng.pictures.draw(ng.Dropout(0.5), (20, 9, 9), sample_axis=None)
+    assert made == [(8, 3, 5, 5), (2, 4, 3, 5, 5), (8, 9, 9), (3, 9, 9), (900, 9), (20, 9, 9)]
+
+
+def test_an_image_has_no_more_elements_than_the_picture_pixels() -> None:
+    for shape in [(3000, 20), (20, 3000), (2500, 2500), (2, 3, 1500, 900), (5000,)]:
+        tiles = pictures._tiles(np.broadcast_to(np.arange(shape[-1]), shape))
+        height, width = pictures._mosaic(tiles).shape
+        assert max(height, width) <= pictures.PIXELS + 3 * pictures.TILES
+        assert max(height, width) > pictures.PIXELS / 2
+        step = tiles[0, 0, 0, 1] - tiles[0, 0, 0, 0]
+        assert step == -(-pictures._size(shape)[1] // pictures.PIXELS)
+    pale, blue = pixels(ng.pictures.draw(ng.Dropout(0.3), (2, 3, 1500, 900)), PALE, BLUE)
+    assert blue / (pale + blue) == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_shape_that_would_do_does() -> None:
+    for shape in [(9000, 9000), (1, 9, 9, 5000, 500), (2**26,), (2**13, 2**13 + 1)]:
+        assert np.prod(shape) > pictures.MOST >= np.prod(pictures._smaller(shape))
+    assert pictures._smaller((3, 4)) == (3, 4)
+
+
+def test_the_title_counts_the_tiles_that_are_drawn() -> None:
+    place = ng.Stream(13).site("a")
+    title = pictures._title(ng.Dropout(0.5), (4, 9, 7, 3), place, "channels_last")
+    assert title == "Dropout(p=0.5)\non (4, 9, 7, 3), seed 13, site 'a'"
+
+
 def test_channels_last_are_tiles_of_places() -> None:
     kind = ng.spatial_dropout(0.5, "channels_last")
     picture = ng.pictures.draw(kind, (4, 9, 7, 3), data_format="channels_last")

@@ -1,14 +1,16 @@
 """Pictures of noise: the field of any kind, step by step. Needs matplotlib."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import BytesIO
+from math import ceil, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noisegate.core import checks, messages
+from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidValue, MissingExtra
 from noisegate.core.keys import Key, Site, Stream
 from noisegate.core.kind import Kind, checked_kind
@@ -23,6 +25,10 @@ __all__ = ["draw"]
 
 # How many tiles there are at most beside and below each other, and steps.
 TILES, STEPS = 8, 16
+# How many elements a side of the image has at most: the picture has no more pixels.
+PIXELS = 1000
+# How many elements of noise are made for a step at most; some kinds take 32 bytes for each.
+MOST = 2**25
 # Of Okabe and Ito, told apart by colour-blind readers: what stays is pale, what goes is not.
 KEPT, GONE = "#ededed", ("#0072b2", "#d55e00")
 WITHOUT = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}
@@ -30,7 +36,7 @@ WITHOUT = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is drawn of a field: a name, and for each step values in the input's shape.
+    """What is drawn of a field: a name, and for each step the tiles that are seen.
 
     `classes` are the meanings of the values 0, 1 …; without them values are continuous,
     around `middle`.
@@ -64,6 +70,8 @@ def draw(
         Any kind of noise, your own included.
     shape : int or tuple of int
         Shape of the input; of a long axis the first eight tiles are shown, and the title says so.
+        Of a tile with more elements than the picture has pixels, every second or n-th is shown.
+        Noise is made for the samples that are shown, at most 2²⁵ elements a step.
     seed, site
         Of the stream that is read.
     steps : int or sequence of int
@@ -104,19 +112,18 @@ def draw(
     if not 1 <= len(keys) <= STEPS:
         raise InvalidValue(messages.steps_to_draw(who, len(keys), STEPS))
     parts = list(_parts(kind, whole, keys, sample_axis, data_format))
-    return _picture(kind, whole, place, [key.step for key in keys], parts, format)
+    title = _title(kind, whole, place, data_format)
+    return _picture(title, kind, _pictured(whole, data_format), keys, parts, format)
 
 
 def _parts(
     kind: Kind, shape: tuple[int, ...], keys: list[Key], sample_axis: int | None, data_format: str
-) -> Iterable[_Part]:
+) -> Iterator[_Part]:
     """Yield what a field does beside nothing."""
-    fields = [noise(kind, shape, key, sample_axis=sample_axis) for key in keys]
+    fields = list(_seen(kind, shape, keys, sample_axis, data_format))
 
     def values(name: str) -> list[np.ndarray]:
-        arrays = [np.asarray(getattr(field, name)) for field in fields]
-        last = data_format == "channels_last" and len(shape) > 2
-        return [np.moveaxis(array, -1, 1) if last else array for array in arrays]
+        return [getattr(field, name) for field in fields]
 
     keep, fill = values("keep"), values("fill")
     if kind.removes:
@@ -137,11 +144,37 @@ def _parts(
             yield _Part(name, drawn, middle=neutral)
 
 
+def _seen(
+    kind: Kind, shape: tuple[int, ...], keys: list[Key], sample_axis: int | None, data_format: str
+) -> Iterator[Field]:
+    """Yield the field of each step as the tiles that are seen."""
+    rows, made = None, shape
+    if sample_axis == 0 and len(shape) > 2:
+        # Noise is made for whole samples, and only for those of which a tile is seen.
+        below = prod(_pictured(shape, data_format)[1:-3])
+        made = (min(shape[0], ceil(TILES / below)), *shape[1:])
+        rows = slice(0, made[0])
+    if prod(made) > MOST:
+        smaller = _smaller(made)
+        raise InvalidValue(messages.large_to_draw("draw", shape, prod(made), MOST, smaller))
+    order = _order(len(shape), data_format)
+    for key in keys:
+        field = noise(kind, shape, key, rows, sample_axis)
+        yield Field(*(_tiles(np.asarray(values).transpose(order)) for values in field))
+
+
+def _smaller(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape of which noise is made: the longest axes are halved until it is."""
+    while prod(shape) > MOST:
+        shape = tuple(ceil(axis / 2) if axis == max(shape) else axis for axis in shape)
+    return shape
+
+
 def _picture(
+    title: str,
     kind: Kind,
     shape: tuple[int, ...],
-    place: Site,
-    steps: list[int],
+    keys: list[Key],
     parts: list[_Part],
     format: str,
 ) -> bytes:
@@ -150,19 +183,19 @@ def _picture(
     from matplotlib.figure import Figure
 
     if not parts:  # a rate of 0
-        parts = [_Part("mask", [np.zeros(shape, int) for _ in steps], ("kept", "removed"))]
-    first = _mosaic(parts[0].steps[0])
-    height, width = first.shape
-    wide = min(max(2.2, 0.05 * width), 9.0) if len(steps) == 1 else 2.4
+        kept = _tiles(np.broadcast_to(0, shape))
+        parts = [_Part("mask", [kept for _ in keys], ("kept", "removed"))]
+    height, width = _size(shape)
+    wide = min(max(2.2, 0.05 * width), 9.0) if len(keys) == 1 else 2.4
     tall = min(max(wide * height / width, 0.35), 9.0)
-    size = (max(4.8, wide * len(steps) + 1.4), (tall + 0.5) * len(parts) + 0.5)
+    size = (max(4.8, wide * len(keys) + 1.4), (tall + 0.5) * len(parts) + 0.5)
     with rc_context({"font.size": 8, "svg.hashsalt": "noisegate", "svg.fonttype": "path"}):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)  # pyplot would look for a display
-        figure.suptitle(_title(kind, shape, place), fontsize=9)
-        grid = figure.subplots(len(parts), len(steps), squeeze=False)
+        figure.suptitle(title, fontsize=9)
+        grid = figure.subplots(len(parts), len(keys), squeeze=False)
         for part, row in zip(parts, grid, strict=True):
-            _row(figure, list(row), part, kind, steps)
+            _row(figure, list(row), part, kind, shape, [key.step for key in keys])
         buffer = BytesIO()
         # Nothing of the day or of the program, so that equal noise gives equal bytes.
         metadata: Any = {WITHOUT[format]: None}
@@ -172,27 +205,36 @@ def _picture(
     return buffer.getvalue()
 
 
-def _row(figure: "Figure", row: "list[Axes]", part: _Part, kind: Kind, steps: list[int]) -> None:
+def _row(
+    figure: "Figure",
+    row: "list[Axes]",
+    part: _Part,
+    kind: Kind,
+    shape: tuple[int, ...],
+    steps: list[int],
+) -> None:
     """Draw one part of the field at every step."""
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
+    height, width = _size(shape)
+    place = (-0.5, width - 0.5, height - 0.5, -0.5)
     for axes, values, step in zip(row, part.steps, steps, strict=True):
-        drawn = _mosaic(values.astype(float))
+        drawn = _mosaic(values)
         if part.classes:
             colours = ListedColormap([KEPT, *GONE[: len(part.classes) - 1]])
-            image = axes.imshow(drawn, colours, vmin=0, vmax=len(part.classes) - 1)
+            image = axes.imshow(drawn, colours, vmin=0, vmax=len(part.classes) - 1, extent=place)
         else:
             reach = max(float(np.abs(v - part.middle).max()) for v in part.steps)
             low, high = part.middle - reach, part.middle + reach
-            image = axes.imshow(drawn, "RdBu_r", vmin=low, vmax=high)
+            image = axes.imshow(drawn, "RdBu_r", vmin=low, vmax=high, extent=place)
         image.set_interpolation("nearest")
         axes.set_xticks([])
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_visible(False)
         axes.set_title(_heading(part, values, kind, step), fontsize=8)
-    below, beside = _labels(part.steps[0].ndim)
+    below, beside = _labels(len(shape))
     row[0].set_ylabel(below)
     row[0].set_xlabel(beside)
     if part.classes:
@@ -215,8 +257,10 @@ def _heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> str:
     return said
 
 
-def _title(kind: Kind, shape: tuple[int, ...], place: Site) -> str:
-    rows, columns = _counts(shape)
+def _title(
+    kind: Kind, shape: tuple[int, ...], place: Site, data_format: str = "channels_first"
+) -> str:
+    rows, columns = _counts(_pictured(shape, data_format))
     said = f"{kind!r}\non {shape}, seed {place.seed}, site {place.name!r}"
     cut = [
         f"{TILES} of {count} {what}"
@@ -240,12 +284,42 @@ def _counts(shape: tuple[int, ...]) -> tuple[int, int]:
     return int(np.prod(shape[: -3 if len(shape) > 3 else -2], dtype=int)), columns
 
 
+def _pictured(shape: tuple[int, ...], data_format: str) -> tuple[int, ...]:
+    """Return a shape as it is drawn, with the channels at axis 1."""
+    return tuple(shape[axis] for axis in _order(len(shape), data_format))
+
+
+def _order(rank: int, data_format: str) -> tuple[int, ...]:
+    """Return the axes of an input as they are drawn."""
+    first = data_format == "channels_first" or rank < 3
+    return tuple(range(rank)) if first else (0, rank - 1, *range(1, rank - 1))
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return height and width of the image of a shape, in elements."""
+    height, width = (1, 1, *shape)[-2:]
+    gap = _gap(height, width)
+    below, beside = (min(count, TILES) for count in _counts(shape))
+    return below * (height + gap) - gap, beside * (width + gap) - gap
+
+
+def _gap(height: int, width: int) -> int:
+    """Return how many elements lie between tiles."""
+    return 1 if min(height, width) < 40 else 3
+
+
+def _tiles(values: np.ndarray) -> np.ndarray:
+    """Return the tiles of an array that are seen, (below, beside, height, width), as they fit."""
+    tiles = values.reshape(*_counts(values.shape), *(1, 1, *values.shape)[-2:])[:TILES, :TILES]
+    down, right = (ceil(length / PIXELS) for length in _size(values.shape))
+    return tiles[..., ::down, ::right]
+
+
 def _mosaic(values: np.ndarray) -> np.ndarray:
     """Return the tiles of an array as one image, NaN between them."""
-    rows, columns = _counts(values.shape)
-    height, width = (1, 1, *values.shape)[-2:]
-    tiles = values.reshape(rows, columns, height, width)[:TILES, :TILES].astype(float)
-    gap = 1 if min(height, width) < 40 else 3
+    tiles = _tiles(values).astype(float)
+    height, width = tiles.shape[2:]
+    gap = _gap(height, width)
     padded = np.pad(tiles, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
     below, beside = padded.shape[:2]
     image = padded.transpose(0, 2, 1, 3).reshape(below * (height + gap), beside * (width + gap))

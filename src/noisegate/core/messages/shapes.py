@@ -96,6 +96,15 @@ def nothing_to_draw(who: str, shape: Sequence[int]) -> str:
     return f"{who}: an input of shape {tuple(shape)} has no elements to draw."
 
 
+def large_to_draw(
+    who: str, shape: Sequence[int], count: int, most: int, smaller: Sequence[int]
+) -> str:
+    return (
+        f"{who}: the samples that are shown must have at most {most:,} elements; got "
+        f"{tuple(shape)}, of which they have {count:,}. {tuple(smaller)} would do."
+    )
+
+
 def steps_to_draw(who: str, count: int, most: int) -> str:
     return f"{who}: `steps` must be 1 to {most} steps; got {count}."
 
