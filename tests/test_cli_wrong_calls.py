@@ -17,6 +17,8 @@ import pyarrow.parquet
 import pytest
 
 from _study_runs import environment
+from noisegate import InvalidValue
+from noisegate.study import files
 
 SLOW = ["matplotlib", "optuna", "scipy", "skorch", "sklearn", "torch"]
 PROGRAM = f"""
@@ -301,6 +303,19 @@ def test_a_wrong_call_is_answered_without_torch(number: int, answers: Any) -> No
     words, sentence = CALLS[number]
     code = 1 if sentence.startswith("[Errno") else 2
     assert answers[number] == [code, f"noisegate: {sentence}\n", [], True], words
+
+
+@pytest.mark.parametrize("name", ["file", "file/below", "file/far/below"])
+def test_a_file_in_the_way_is_told_as_when_the_folder_is_made(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / name
+    with pytest.raises(InvalidValue) as made:
+        files.made(folder)
+    with pytest.raises(InvalidValue) as told:
+        files.check_folder(folder)
+    assert str(told.value) == str(made.value)
+    files.check_folder(tmp_path / "new" / "below")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 QUICK = [["--version"], ["info"], ["info", "--json"], ["study", "--sedes"]]

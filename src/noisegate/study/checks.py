@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import invalidate_caches
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from math import inf
@@ -167,6 +168,7 @@ def check_module(module: str) -> None:
     Of a dotted name only the first part is looked for, since the others are known once it is
     imported.
     """
+    invalidate_caches()  # the file may be new
     first = module.partition(".")[0]
     if first in sys.modules or PathFinder.find_spec(first, [str(Path.cwd())]) or find_spec(first):
         return

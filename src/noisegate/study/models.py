@@ -288,7 +288,6 @@ def _imported(module: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    importlib.invalidate_caches()  # the file may be new
     check_module(module)
     try:
         # A module may draw at import, and would do so under the seed of its first model only.
