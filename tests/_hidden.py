@@ -18,6 +18,9 @@ class Without:
         if name.partition(".")[0] not in HIDDEN:
             return self.finder.find_spec(name, path, target)
 
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
 
