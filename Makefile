@@ -9,6 +9,8 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 # No build isolation: the package is built by the pinned tools, not by the newest ones. A warning of the compiler is
 # an error here, not in a user's build: `make WERROR=OFF` with a compiler that knows more of them.
 WERROR ?= ON
+# More words for the study of `make demo`: `make demo DEMO="--seeds 2 --epochs 2 --out build/short"`.
+DEMO ?=
 EDITABLE := $(INSTALL) --no-build-isolation --config-settings=cmake.define.NOISEGATE_WERROR=$(WERROR) --editable
 # An import does not build: a target does, when one of these is newer than what is installed.
 NATIVE := $(wildcard native/CMakeLists.txt native/*.cpp native/*.h native/lanes/*) spec/normal_table.txt
@@ -20,14 +22,17 @@ TREES := src tests $(wildcard tools bench examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow check lint format types native native-test neon-test sanitize bench vectors \
+.PHONY: help demo extras test test-slow check lint format types native native-test neon-test sanitize bench vectors \
 	pictures notebook same-vectors clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.study ## install what the study needs and run it: networks with and without noise
-	$(BIN)/noisegate study --out build/study --resume
+	$(BIN)/noisegate study --out build/study --resume $(DEMO)
+
+extras: ## try what each extra promises, each with nothing but its own packages, in build/extras
+	$(PYTHON) tools/try_extras.py
 
 test test-slow: export OMP_NUM_THREADS = 1
 test: $(VENV)/.dev ## run the tests, the slow ones left out

@@ -1,0 +1,164 @@
+"""Try what each extra promises with that extra alone, as the README has it.
+
+One environment is made outside `.venv`; the extras are added to it one after the other, and after
+each the README's own code and commands for it run in a folder outside the repository. What a later
+extra brings must not be there yet. Needs Python 3.11 or newer and pip's index, and nothing else.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build" / "extras"
+PYTHON = BUILD / "venv" / "bin" / "python"
+CONSTRAINTS = ROOT / "constraints.txt"
+
+# In the order in which they are added, each with a package that only the next one brings.
+EXTRAS = {
+    "none": "torch",
+    "torch": "sklearn",
+    "estimators": "matplotlib",
+    "study": "pyarrow",
+    "parquet": "optuna",
+    "tune": None,
+}
+# Which extra a command of the README needs; the first that matches.
+COMMANDS = {
+    r"noisegate tune": "tune",
+    r"noisegate .*\.parquet": "parquet",
+    r"noisegate (study|show)": "study",
+}
+# What is added to a command, so that it ends soon.
+BUDGETS = {
+    "study": "--seeds 2 --epochs 2 --jobs 1 --out out",
+    "tune": "--trials 2 --seeds 2 --epochs 2 --out out",
+}
+# The files that the README's commands read.
+FILES = """
+import random
+from pathlib import Path
+import numpy as np
+
+draw = random.Random(0)
+names = ["age", "dose", "clinic", "outcome"]
+rows = [
+    [draw.gauss(50, 10), draw.random(), f"clinic {i % 8}", "ill" if draw.random() < 0.5 else "well"]
+    for i in range(240)
+]
+Path("patients.csv").write_text("".join(",".join(map(str, r)) + "\\n" for r in [names, *rows]))
+x = np.random.default_rng(0).normal(size=(240, 6)).astype(np.float32)
+np.savez("x.npz", x=x, y=(x[:, 0] > 0).astype(np.int64))
+Path("nets.py").write_text(
+    "import torch\\n"
+    "from collections import OrderedDict as Named\\n"
+    "def make(shape, outputs):\\n"
+    "    layers = [('hid1', torch.nn.Linear(shape[0], 8)), ('act', torch.nn.ReLU())]\\n"
+    "    return torch.nn.Sequential(Named([*layers, ('out', torch.nn.Linear(8, outputs))]))\\n"
+)
+"""
+PARQUET = """
+import pyarrow.csv, pyarrow.parquet
+pyarrow.parquet.write_table(pyarrow.csv.read_csv("patients.csv"), "patients.parquet")
+"""
+
+
+def main() -> int:
+    """Build the package, and try one extra after the other."""
+    jobs = dict.fromkeys(EXTRAS, "")
+    page = (ROOT / "README.md").read_text("utf-8")
+    for extra, job in readme_jobs(page):
+        jobs[extra] += job
+    missing = [extra for extra in EXTRAS if not jobs[extra]]
+    if missing:
+        sys.exit(f"README.md shows nothing that needs {', '.join(missing)} alone")
+    shutil.rmtree(BUILD, ignore_errors=True)
+    (work := BUILD / "work").mkdir(parents=True)
+    venv.create(BUILD / "venv", with_pip=True)
+    pip("wheel", "--no-deps", "--wheel-dir", str(BUILD), str(ROOT))
+    (wheel,) = BUILD.glob("noisegate-*.whl")
+    for extra, absent in EXTRAS.items():
+        began = time.perf_counter()
+        if extra == "torch":
+            pip("install", "torch")  # first, by its pin: nothing then brings another one
+        pip("install", f"{wheel}[{extra}]" if extra != "none" else str(wheel))
+        installed = time.perf_counter()
+        if absent:
+            run(f"from importlib.util import find_spec; assert not find_spec({absent!r})", work)
+        run(prepared(extra) + jobs[extra], work)
+        ended = time.perf_counter()
+        times = f"{installed - began:.0f} s to install, {ended - installed:.0f} s to try"
+        print(f"{extra}: {times}", flush=True)
+    return 0
+
+
+def readme_jobs(page: str) -> Iterator[tuple[str, str]]:
+    """Yield the jobs of a page as pairs: the extra that is needed, and Python that does it.
+
+    A `python` block names its extra in a comment on the line above, `<!-- needs: torch -->`; a
+    command is known by its words.
+    """
+    blocks = re.finditer(
+        r"^(?:<!-- needs: (\w+) -->\n)?```(python|console)\n(.*?)^```$", page, re.M | re.S
+    )
+    for extra, language, text in (block.groups() for block in blocks):
+        if language == "python" and extra is None:
+            raise SystemExit(f"README.md: which extra does this need?\n{text}")
+        if language == "python":
+            yield extra, text
+            continue
+        for command in re.findall(r"^\$ (noisegate .*?) *(?:#.*)?$", text, re.M):
+            needed = next(extra for form, extra in COMMANDS.items() if re.match(form, command))
+            yield needed, commanded(command)
+
+
+def commanded(command: str) -> str:
+    """Return Python that runs a command within its budget, and wants its report."""
+    name = command.split()[1]
+    if name not in BUDGETS:
+        return f"\nimport subprocess; subprocess.run({command!r}, shell=True, check=True)\n"
+    return (
+        f"\nimport pathlib, shutil, subprocess; shutil.rmtree('out', ignore_errors=True)\n"
+        f"subprocess.run({f'{command} {BUDGETS[name]}'!r}, shell=True, check=True)\n"
+        "assert pathlib.Path('out', 'report.html').is_file()\n"
+    )
+
+
+def prepared(extra: str) -> str:
+    """Return Python that makes the files which the commands for an extra read."""
+    return {"study": FILES, "parquet": PARQUET}.get(extra, "")
+
+
+def pip(*words: str) -> None:
+    """Run the environment's pip with the pinned versions."""
+    # In the variable too, which holds for the tools that pip gathers to build the package.
+    environment = {**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS)}
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *words, "--quiet"]
+    subprocess.run(command, check=True, env=environment, cwd=BUILD)
+
+
+def run(code: str, folder: Path) -> None:
+    """Run Python in the environment, with its commands at hand and nothing of the repository."""
+    environment = {**os.environ, "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [PYTHON, "-c", code],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{code}\n{done.stdout}\nWith this extra alone that does not work.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
