@@ -193,7 +193,7 @@ class SiteNoise:
         if ready.idle:
             return x
         host = self.injection.host
-        y = host.apply_steps(kind, x, key, ready.window, ready.rate, steps)
+        y = host.apply_steps(kind, x, key, ready.window, ready.rate, steps, ready.works)
         return y if forward.muted is None else host.mute(y, forward.muted, len(steps))
 
     def measured(self) -> list[str]:

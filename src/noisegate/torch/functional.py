@@ -181,14 +181,24 @@ def apply_in(
 
 
 def apply_steps(
-    kind: Kind, x: Tensor, key: Key, window: Window, rate: float, steps: Sequence[int]
+    kind: Kind,
+    x: Tensor,
+    key: Key,
+    window: Window,
+    rate: float,
+    steps: Sequence[int],
+    works: Works | None = None,
 ) -> Tensor:
-    """Return x with the noise of several steps on it, each on an equal part of its first axis."""
+    """Return x with the noise of several steps on it, each on an equal part of its first axis.
+
+    `works` is as for `apply_in`, of a part.
+    """
     # Without a pass that is over in microseconds, all steps share one.
     simple = kind.elementwise and x.is_cpu and x.is_floating_point() and x.itemsize <= 4
     if native.library() is not None or not simple or (x.requires_grad and torch.is_grad_enabled()):
         parts = zip(x.chunk(len(steps)), steps, strict=True)
-        return torch.cat([apply_in(kind, p, key._replace(step=s), window, rate) for p, s in parts])
+        keys = ((p, key._replace(step=step)) for p, step in parts)
+        return torch.cat([apply_in(kind, p, k, window, rate, works) for p, k in keys])
     apart = x.reshape(len(steps), -1, *x.shape[1:])
     y = core.apply_steps(CPU, kind, apart, key, window, rate, steps)
     return cast(Tensor, y).reshape(x.shape)
