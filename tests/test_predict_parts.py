@@ -220,6 +220,33 @@ def test_models_that_take_one_size_alone_keep_it() -> None:
     assert_same_bits(samples(Fixed(), x, 4, batch_size=4)[2], expected)
 
 
+class Heads(nn.Module):
+    """Attention of two heads, merged with the batch: behind it, or before it."""
+
+    def __init__(self, first: bool) -> None:
+        super().__init__()
+        self.first = first
+
+    def forward(self, x: Tensor) -> Tensor:  # (samples, 5, 8)
+        heads = x.reshape(-1, 5, 2, 4).permute(2, 0, 1, 3)
+        heads = heads if self.first else heads.transpose(0, 1)
+        merged = heads.reshape(-1, 5, 4)
+        weights = torch.softmax(merged @ merged.transpose(1, 2), -1)
+        y = nn.functional.dropout(weights, 0.3, self.training) @ merged
+        return y.reshape(heads.shape)[0] if self.first else y.reshape(heads.shape)[:, 0]
+
+
+def test_heads_that_are_merged_with_the_batch() -> None:
+    x = torch.randn(7, 5, 8)
+    whole = samples(Heads(False), x)
+    for size in (1, 2, 6):
+        assert_same_bits(samples(Heads(False), x, batch_size=size), whole)
+        with assert_sentence(
+            ng.InvalidValue, UNCLEAR.format(2 * size, size).replace("drop:dropout", ":probs")
+        ):
+            samples(Heads(True), x, batch_size=size)
+
+
 def test_shared_noise_is_the_same_for_windows_of_any_batch() -> None:
     model, x = Sites(*LAYOUTS["windows"]), torch.randn(8, 4, 3)
     whole = samples(model, x, 5, shared_batch=True)
