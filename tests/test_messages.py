@@ -50,6 +50,7 @@ def test_no_sentence_is_without_its_test() -> None:
     elsewhere |= {"no_samples", "not_a_classifier", "nothing_to_plot", "nothing_to_predict"}
     elsewhere |= {"only_in_training", "predict_what"}  # of predictions
     elsewhere |= {"no_spread", "parts_of_first_axis", "unclear_rows"}  # of predictions
+    elsewhere |= {"unbatched_rows"}
     elsewhere |= {
         "bad_native",
         "missing_native",

@@ -272,3 +272,31 @@ def test_batches_of_another_axis_than_the_samples_are_refused() -> None:
         "got 1. Pass all samples as one tensor, without batch_size and with quantiles=().",
     ):
         samples(model, x, 4, sample_axis=1, batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(nn.Dropout1d(0.5), (6, 4)), (nn.Dropout3d(0.5), (6, 4, 2, 2))]
+)
+def test_rows_that_a_module_takes_for_channels_are_not_known(
+    layer: nn.Module, shape: tuple[int, ...]
+) -> None:
+    sentence = (
+        "inject: the module at '1:dropout' takes a tensor of shape {} for one sample without a "
+        "batch, so the rows of samples are not known there. Put noise there by a rule, "
+        "{{'1:dropout': ng.Dropout(p, shared_axes=slice(1, None))}}."
+    )
+    model, x = nn.Sequential(nn.Identity(), layer), torch.ones(shape)
+    part = sentence.format((2, *shape[1:]))
+    samples(model, x, 20)
+    with assert_sentence(ng.InvalidValue, part):
+        samples(model, x, 20, batch_size=2)
+    with assert_sentence(ng.InvalidValue, sentence.format(shape)):
+        samples(model, x, 20, shared_batch=True)
+    rule = {"1:dropout": ng.Dropout(0.5, shared_axes=slice(1, None))}
+    ruled = samples(model, x, 20, dropout=rule)
+    assert_same_bits(samples(model, x, 20, dropout=rule, batch_size=2), ruled)
+    model.train()
+    with ng.inject(model, existing=True, seed=1) as noise, noise.at(3):
+        model(x[:4])
+        with assert_sentence(ng.InvalidValue, part):
+            model(x[4:])

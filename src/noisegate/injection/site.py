@@ -253,6 +253,8 @@ class SiteNoise:
     def _rows(self, x: Any, axis: SampleAxis, forward: Forward, key: Key) -> Any:
         """Return the row of each sample, where they do not count from 0."""
         if axis is None:
+            if forward.numbered and x.ndim and self.placement.sample_axis is not None:
+                raise InvalidValue(messages.unbatched_rows(self.placement.site, tuple(x.shape)))
             return None
         own = self.injection.steps.rows_of_its_own(self.placement.site, self.placement.rule)
         if own is not None:

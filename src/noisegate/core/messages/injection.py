@@ -95,6 +95,14 @@ def rows_used_up(step: int, given: int, taken: int) -> str:
     )
 
 
+def unbatched_rows(site: str, shape: Sequence[int]) -> str:
+    return (
+        f"inject: the module at '{site}' takes a tensor of shape {tuple(shape)} for one sample "
+        "without a batch, so the rows of samples are not known there. Put noise there by a rule, "
+        f"{{'{site}': ng.Dropout(p, shared_axes=slice(1, None))}}."
+    )
+
+
 def unclear_rows(site: str, extent: int, batch: object) -> str:
     return (
         f"predict: the site '{site}' sees {extent} samples, and the model's forward has {batch}; "
