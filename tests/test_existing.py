@@ -82,12 +82,27 @@ def test_a_learned_rate_keeps_its_gradient() -> None:
     assert_same_bits(got, want)
 
 
-def test_an_unbatched_input_has_no_samples() -> None:
+def test_an_unbatched_input_has_the_model_s_samples_or_none() -> None:
+    # torch takes (N, F) as the one sample (C, L); in a model the first axis may be its batch.
     x = torch.randn(6, 9)
     model = nn.Sequential(nn.Dropout1d(0.5))
     ng.inject(model, existing=True, seed=1)
     kind = ng.Dropout(0.5, shared_axes=-1)
-    assert_same_bits(model(x), kind(x, key("0:dropout"), sample_axis=None))
+    assert_same_bits(model(x), kind(x, key("0:dropout"), sample_axis=0))
+
+    class OneByOne(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout1d(0.5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([self.drop(sample) for sample in x])
+
+    one = OneByOne()
+    ng.inject(one, existing=True, seed=1)
+    x = torch.randn(2, 6, 9)
+    for call, y in enumerate(one(x)):
+        assert_same_bits(y, kind(x[call], key("drop:dropout", call=call), sample_axis=None))
 
 
 class DropPath(nn.Module):

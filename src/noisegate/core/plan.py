@@ -11,7 +11,7 @@ from .errors import InvalidType, InvalidValue, UnmatchedRule
 from .kind import Kind
 from .kinds import Dropout, GaussianNoise
 from .schedule import Schedule
-from .sites import Call, Sites
+from .sites import Call, Draw, Sites
 
 # What the report calls the rule by which a model's own noise is taken over.
 EXISTING = "existing"
@@ -84,7 +84,7 @@ class Plan:
     UnmatchedRule
         If a rule matches no site, and none can show later; the message names the nearest.
     InvalidType, InvalidValue
-        If a pattern or a noise is malformed, or a noise of the model's own cannot be reached.
+        If a pattern or a noise is malformed.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Plan:
         existing: bool = False,
         keep: bool = False,
     ) -> None:
-        self._sites, self._taken, self._existing, self.keep = sites, taken, existing, keep
+        self._sites, self._taken, self.existing, self.keep = sites, taken, existing, keep
         self.rules = _checked_rules(rules, sample_axis)
         by_rule = isinstance(sample_axis, Mapping)
         self._axis = _checked_axis(sample_axis.get(EXISTING, 0) if by_rule else sample_axis)
@@ -105,7 +105,8 @@ class Plan:
         self.placements: list[Placement] = []
         self._held: set[tuple[str, str, int]] = set(taken())
         self.notes: list[str] = []
-        self._unreached: dict[str, str] = {}
+        self._unreached: list[tuple[str, str]] = []
+        self._draws: dict[tuple[str, str], Draw] = {}
         self._left: set[str] = set()
         for rule in self.rules:
             self._place_rule(rule)
@@ -121,7 +122,7 @@ class Plan:
     @property
     def looks(self) -> bool:
         """Whether a forward has to be looked at for noises that functions make."""
-        return self._existing or any(rule.waits for rule in self.rules)
+        return self.existing or any(rule.waits for rule in self.rules)
 
     def found(self, site: str, call: Call) -> list[Placement]:
         """Return what is placed at a site that showed in a forward."""
@@ -134,13 +135,26 @@ class Plan:
         return self.placements[count:]
 
     def unreached(self, site: str, words: str) -> None:
-        """Note a noise of the model's own that cannot be taken over, or refuse it."""
-        if not self._existing or site in self._unreached:
+        """Note a noise of the model's own that cannot be taken over."""
+        if not self.existing or (site, words) in self._unreached:
             return
-        if not self.keep:
-            raise InvalidValue(messages.unreached({**self._unreached, site: words}))
-        self._unreached[site] = words
-        self.note(messages.left_to_model(site, words))
+        self._unreached.append((site, words))
+        if self.keep:
+            self.note(messages.left_to_model(site, words))
+
+    def drew(self, draw: Draw) -> bool:
+        """Note random numbers that the model's own code draws; return whether that is new."""
+        if draw.place in self._draws:
+            return False
+        self._draws[draw.place] = draw
+        if self.existing:
+            self.note(messages.coin(draw) if draw.coin else messages.own_random(draw))
+        return True
+
+    def check_reached(self) -> None:
+        """Raise if noises of the model's own cannot be taken over, and are not to be kept."""
+        if self._unreached and not self.keep:
+            raise InvalidValue(messages.unreached(self._unreached))
 
     def note(self, sentence: str) -> None:
         """Say something in the report, once."""
@@ -168,8 +182,8 @@ class Plan:
         for rule in self.rules:
             if rule.text not in matched | self._left:
                 raise UnmatchedRule(messages.unmatched(rule.text, names))
-        if not self.placements:
-            raise InvalidValue(messages.nothing_existing())
+        if not self.placements and not self._unreached:
+            raise InvalidValue(messages.nothing_existing(list(self._draws.values())))
 
     def _place_rule(self, rule: Rule) -> None:
         if rule.text in SHORTHANDS:
@@ -232,7 +246,7 @@ class Plan:
     def _place_own(self, calls: Mapping[str, Call]) -> None:
         """Take over noises of the model's own where no rule has placed any."""
         placed = {placement.site for placement in self.placements}
-        for site, call in calls.items() if self._existing else ():
+        for site, call in calls.items() if self.existing else ():
             if site not in placed:
                 slot = self._free_slot(site, call.kind)
                 own = Placement(site, call.kind, slot, EXISTING, self._axis, own=True)

@@ -23,12 +23,62 @@ class Call:
         The rate where it is an array, for a call of the kind.
     sample_axis : int, None or "attention"
         None if the input has no samples, else that of the rule, or the address of attention.
+    shared_axes : int, sequence of int, slice, "but samples", or None
+        The axes that share one decision, where the input's rank or the sample axis decides that;
+        None are those of the kind.
+    stays : bool
+        Whether the model's code leaves it on in evaluation.
     """
 
     kind: Kind
     words: str
     live: Mapping[str, Any] = field(default_factory=dict)
     sample_axis: SampleAxis = DEFAULT_AXIS
+    shared_axes: Any = None
+    stays: bool = False
+
+
+# All axes but that of the samples: a decision for each whole sample.
+BUT_SAMPLES = "but samples"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Random numbers that a model's own code draws, for nothing that is taken over.
+
+    Attributes
+    ----------
+    path : str
+        The module whose call draws; the model itself is "".
+    words : str
+        What draws, and the module's class.
+    drops : bool
+        Whether it is known to be a dropout: by what it draws, or by the name of the class.
+    known : bool
+        Whether the module is a noise that is known, which may be taken over.
+    coin : bool
+        Whether it is one number, by which the model may decide what runs.
+    rate : float, optional
+        What a coin was compared with, if that was seen.
+    """
+
+    path: str
+    words: str
+    drops: bool = False
+    known: bool = False
+    coin: bool = False
+    rate: float | None = None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What tells it apart from other draws of a model."""
+        return self.path, self.words
+
+    def __str__(self) -> str:
+        """Return place and words, as a sentence names them."""
+        rate = "" if self.rate is None else f" at rate {self.rate:g}"
+        where = f"'{self.path}'" if self.path else "the model itself"
+        return f"{where} ({self.words}{rate})"
 
 
 @dataclass(frozen=True, slots=True)

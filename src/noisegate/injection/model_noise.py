@@ -10,7 +10,7 @@ from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import SEED_BITS
 from noisegate.core.plan import Placement, Plan
-from noisegate.core.sites import Call
+from noisegate.core.sites import Call, Draw
 
 from .extents import Extents
 from .notices import Notices
@@ -53,7 +53,7 @@ class ModelNoise:
         self.extents = Extents() if always else None
         self.notices = Notices(self)
         self.noises: list[SiteNoise] = []
-        self._checked = False
+        self._checked = self._looks = self._has_looked = False
         self._detach: list[Callable[[], None]] = []
         self.host.register(self)
         with self.host.exclusive():
@@ -70,7 +70,9 @@ class ModelNoise:
     def _put_in(self, example: Any) -> None:
         for placement in self.plan.placements:
             self._attach(placement)
-        if self.plan.looks:
+        if example is None:
+            self.plan.check_reached()
+        if self.plan.looks or self.always:
             self._detach.append(self.host.listen(self))
         self._detach.append(self.notices.watch_parts())
         # Last of all, so that the model's own output is still part of its forward.
@@ -85,9 +87,14 @@ class ModelNoise:
             for handle in (self, *others):
                 silent.enter_context(handle.off())
             seen = silent.enter_context(self.steps.looking())
-            self.host.dry_run(example)
+            self._looks = True
+            try:
+                self.host.dry_run(example)
+            finally:
+                self._looks = False
+        self.plan.check_reached()
         self.plan.check_all_matched()
-        self._checked = True
+        self._checked = self._has_looked = True
         for noise in self.noises:
             noise.trained = noise in seen.reached
 
@@ -139,23 +146,37 @@ class ModelNoise:
 
     def found(self, site: str, call: Call) -> None:
         """Put noise where a function makes noise of the model's own, at its first call."""
-        if site in self._looked or not self.listens:
+        if not self.listens:
+            return
+        if call.stays:
+            self.notices.stays(site, call.words)
+        if site in self._looked:
             return
         with _finding:
             new = [] if site in self._looked else self.plan.found(site, call)
             self._looked.add(site)
             for placement in new:
                 self._attach(placement)
+        if self.always and self._has_looked and any(placement.own for placement in new):
+            self.notices.first_in_evaluation(site, call)
 
     def unreached(self, site: str, words: str) -> None:
         """Refuse or note a noise of the model's own that cannot be taken over."""
-        if self.listens:
-            self.plan.unreached(site, words)
+        if not self.listens or (self.silent and not self._looks):
+            return
+        self.plan.unreached(site, words)
+        if self.always and not self._looks:
+            self.notices.drawn_in_evaluation((site, words), f"'{site}' ({words})")
 
-    def random(self, path: str, words: str) -> None:
-        """Note that a module draws random numbers of its own, for no dropout that is known."""
-        if self.listens:
-            self.plan.note(messages.own_random(path, words))
+    def drew(self, draw: Draw) -> None:
+        """Note random numbers that the model's own code draws."""
+        self.notices.drew(draw, self._looks or not self.always)
+
+    @property
+    def watches(self) -> bool:
+        """Whether it is to know of what the model's own code draws, in a forward that begins."""
+        wanted = self.plan.existing or self.always
+        return wanted and self.listens and (self._looks or not self.silent)
 
     def remove(self) -> None:
         """Take the noise out of the model; nothing of it stays, and its slots are free again."""
@@ -204,21 +225,24 @@ class ModelNoise:
 
     def _end(self, succeeded: bool) -> None:
         running = self.steps.running
-        if running is None or not self.listens:
+        if running is None or self._looks or not self.listens:
             return
         if running.within:
             running.within -= 1
             return
         self.steps.end()
-        if not (succeeded and running.counted):
+        if not succeeded:
             return
-        if not self._checked:
-            try:
+        try:
+            self.plan.check_reached()
+            if running.counted and not self._checked:
                 self.plan.check_all_matched()
-            except InvalidValue:
-                self.steps.uncount(running)
-                raise
-            self._checked = True
+                self._checked = True
+        except InvalidValue:
+            self.steps.uncount(running)
+            raise
+        if not running.counted:
+            return
         self.notices.end(running)
 
     def _move_input(self, tokens: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from noisegate.core import messages
 from noisegate.core.callers import warn_caller
+from noisegate.core.sites import Call, Draw
 
 from .steps import Forward
 
@@ -19,6 +20,11 @@ class Notices:
         self.injection = injection
         self._nowhere: set[str] = set()
         self._ranks = False
+        # Draws of the model's own by their place, of which a prediction has seen some in training
+        # and some in evaluation; and those that it has told of.
+        self._in_training: dict[tuple[str, str], str] = {}
+        self._in_evaluation: dict[tuple[str, str], str] = {}
+        self._told: set[tuple[str, str]] = set()
         self._unwatch: Callable[[], None] | None = None
 
     def watch_parts(self) -> Callable[[], None]:
@@ -41,8 +47,53 @@ class Notices:
             injection.plan.note(sentence)
             warn_caller(f"noisegate: {sentence}")
 
+    def drew(self, draw: Draw, training: bool) -> None:
+        """Take note of random numbers that the model's own code draws, in training or not."""
+        injection, plan = self.injection, self.injection.plan
+        if draw.known and plan.existing:
+            return  # it is taken over, or the plan knows that it is not
+        if draw.drops and plan.existing:
+            plan.unreached(f"{draw.path}:dropout", draw.words)
+        elif plan.drew(draw) and draw.coin and not (injection.always or plan.keep):
+            warn_caller(f"noisegate: {messages.coin(draw)}")
+        if not training:
+            self.drawn_in_evaluation(draw.place, str(draw))
+        elif not draw.drops:
+            self._in_training.setdefault(draw.place, str(draw))
+
+    def drawn_in_evaluation(self, place: tuple[str, str], words: str) -> None:
+        """Take note of what a prediction's seed does not reach."""
+        self._in_evaluation.setdefault(place, words)
+
+    def stays(self, site: str, words: str) -> None:
+        """Tell of a function that is on in evaluation, and off now; or of one that is left on."""
+        injection = self.injection
+        if injection.always and not injection.plan.existing:
+            self.drawn_in_evaluation((site, words), f"'{site}' ({words})")
+        elif injection.plan.existing and not injection.always:
+            injection.plan.note(messages.stays(site, words))
+
+    def first_in_evaluation(self, site: str, call: Call) -> None:
+        """Tell of a function of a rate of 0, that no run in training has reached."""
+        if call.kind.is_identity(call.kind.rate_at(0, {})) and not call.live:
+            warn_caller(messages.rate_unknown(site, call.words))
+
+    def _tell_of_draws(self) -> None:
+        """Tell, in a prediction, of draws that the seed does not reach."""
+        trained = {k: v for k, v in self._in_training.items() if k not in self._in_evaluation}
+        for draws, sentence in (
+            (trained, messages.left_out),
+            (self._in_evaluation, messages.unrepeatable),
+        ):
+            new = [words for place, words in draws.items() if place not in self._told]
+            self._told |= draws.keys()
+            if new:
+                warn_caller(sentence(new))
+
     def end(self, forward: Forward) -> None:
-        """Tell of rules that were reached nowhere in a forward."""
+        """Tell of rules that were reached nowhere in a forward, and of draws."""
+        if self.injection.always:
+            self._tell_of_draws()
         noises = self.injection.noises
         reached = {noise.placement.rule for noise in noises if noise in forward.reached}
         nowhere = {noise.placement.rule for noise in noises} - reached - self._nowhere

@@ -1,8 +1,9 @@
 """The noise of one site: which key, which rows, and what acted last."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import ref
 
 import numpy as np
@@ -12,8 +13,8 @@ from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
-from noisegate.core.plan import SHORTHANDS, Placement
-from noisegate.core.sites import Call
+from noisegate.core.plan import EXISTING, SHORTHANDS, Placement
+from noisegate.core.sites import BUT_SAMPLES, Call
 from noisegate.core.window import ATTENTION, SampleAxis, Window
 from noisegate.numpy import mask
 
@@ -127,7 +128,9 @@ class SiteNoise:
         host = injection.host
         host.refuse_backward(self._who)
         kind, live = (placement.kind, None) if call is None else self._noise(call)
-        axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call)
+        axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call, forward)
+        if call is not None and call.shared_axes is not None and placement.rule == EXISTING:
+            kind = _sharing(kind, call.shared_axes, x.ndim, axis)
         number = forward.calls.get(self, 0)
         if forward.running:
             key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
@@ -212,14 +215,18 @@ class SiteNoise:
         # A model in evaluation may call its dropouts with a rate of 0.
         return placement.kind if self.injection.always else call.kind, call.live
 
-    def _axis(self, x: Any, call: Call | None) -> SampleAxis:
-        placement = self.placement
+    def _axis(self, x: Any, call: Call | None, forward: Forward) -> SampleAxis:
+        axis = self.placement.sample_axis
         if not x.ndim:
             return None
         if call is not None and call.sample_axis == ATTENTION:
             return ATTENTION
-        unbatched = call is not None and placement.own and call.sample_axis is None
-        return None if unbatched else placement.sample_axis
+        if call is None or call.sample_axis is not None or self.placement.rule != EXISTING:
+            return axis
+        # The layer takes x as one sample; its first axis may be the model's samples all the same.
+        count = (forward.batch or 0) * max(1, len(forward.together))
+        named = axis is not None and -x.ndim <= axis < x.ndim and x.shape[axis] == count
+        return axis if named else None
 
     def _step(self) -> int:
         forward = self.injection.steps.forward
@@ -293,6 +300,16 @@ def _rules_on(x: Any, forward: Forward) -> dict[str, str]:
     """Return the rules whose noise this very tensor bears, and where each has acted."""
     made = forward.made.get(id(x))
     return made[1] if made is not None and made[0]() is x else {}
+
+
+@lru_cache(maxsize=1024)
+def _sharing(kind: Kind, shared: Any, rank: int, axis: SampleAxis) -> Kind:
+    """Return a kind of which these axes of an input share a decision."""
+    if shared == BUT_SAMPLES:
+        if not isinstance(axis, int) or axis % rank == 0:
+            return kind
+        shared = tuple(i for i in range(rank) if i != axis % rank)
+    return cast(Kind, replace(cast(Any, kind), shared_axes=shared))
 
 
 def mask_of(noises: list[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:

@@ -14,10 +14,11 @@ from torch.overrides import TorchFunctionMode
 
 from noisegate.core.local import Local
 from noisegate.core.patterns import own_site
-from noisegate.core.sites import Call
+from noisegate.core.sites import Call, Draw
 
+from .draws import Draws, Watch
 from .eager import compiler_looks_on, eager_only
-from .functions import HANDLERS, SILENT
+from .functions import DRAWING, HANDLERS, SILENT
 from .hooks import put_after, put_before, running
 from .own import Removal, SiteFunction, changed, present
 from .replay import register, replaying
@@ -33,8 +34,12 @@ class Listener(Protocol):
     def unreached(self, site: str, words: str) -> None:
         """Take note of a noise that cannot be taken over."""
 
-    def random(self, path: str, words: str) -> None:
-        """Take note of random numbers that a module draws for something else."""
+    def drew(self, draw: Draw) -> None:
+        """Take note of random numbers that the model's own code draws."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether it wants to know of those in the forward that begins now."""
 
 
 @dataclass
@@ -61,10 +66,14 @@ class _Frame:
 
 @dataclass
 class _Watch:
-    """What watches in one thread: a mode for each forward, and the calls of modules in them."""
+    """What watches in one thread: a mode for each forward, and the calls of modules in them.
+
+    `draws` looks at the generators, from the beginning of the outermost forward to its end.
+    """
 
     modes: list[tuple[TorchFunctionMode, int]] = field(default_factory=list)
     frames: list[_Frame] = field(default_factory=list)
+    draws: Watch | None = None
 
 
 # Several threads may run one model.
@@ -81,6 +90,7 @@ class Calls:
         # In how many forwards of the model something watches, of all threads; and whether
         # nothing needs that any more.
         self._inside, self._closing = 0, False
+        self._draws = Draws()
         self.root = _Frame("", model)
         self.hooks = [
             put_before(model, _Enter(self), prepend=True),
@@ -88,7 +98,8 @@ class Calls:
         ]
         for path, module in modules.items():
             known = own_call(module) is not None or isinstance(module, INSIDE)
-            if path and (known or type(module).__module__.partition(".")[0] != "torch"):
+            draws = isinstance(module, DRAWING)
+            if path and (known or draws or type(module).__module__.partition(".")[0] != "torch"):
                 before, after = _Push(self, path, known), _Pop(self)
                 self.hooks.append(module.register_forward_pre_hook(before, prepend=True))
                 self.hooks.append(module.register_forward_hook(after, always_call=True))
@@ -111,6 +122,7 @@ class Calls:
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell somebody what a forward shows; return how to undo it."""
         self._closing = False
+        self._draws.forget()
         self.listeners.append(listener)
         return Removal(self, "", listener)
 
@@ -137,7 +149,7 @@ class Calls:
     ) -> Any:
         """Return what a call of a function gives, with what has taken its place."""
         functions = self.at(port, call)
-        return changed(x, functions, training, call) if functions else original()
+        return changed(x, functions, training, call) if functions else self.left(original)
 
     def at(self, port: str, call: Call) -> list[SiteFunction]:
         """Return the functions that are present at the next site of the calling module."""
@@ -145,6 +157,17 @@ class Calls:
         for listener in self.listeners:
             listener.found(site, call)
         return present(self.functions.get(site, []))
+
+    def left(self, function: Callable[[], Any]) -> Any:
+        """Return what a call gives that is left to the model, and has been told of already."""
+        draws = self.draws
+        return function() if draws is None else draws.known(function)
+
+    @property
+    def draws(self) -> Watch | None:
+        """What looks at the generators in this thread."""
+        watch = self._watch.get()
+        return None if watch is None else watch.draws
 
     @property
     def frames(self) -> list[_Frame]:
@@ -178,6 +201,30 @@ class Calls:
         while self.modes and not replaying() and len(self.modes) >= running(self.root.module):
             self.leave()
         self.enter()
+        watch = self._watch.get()
+        first = watch is not None and len(watch.modes) == 1 and not replaying()
+        if watch and first and any(listener.watches for listener in self.listeners):
+            watch.draws = Watch(self._draws, self.root.module.training, self._drew)
+
+    def look(self) -> None:
+        """Look at the generators where a call of a module begins or ends, in a close watch."""
+        draws = self.draws
+        if draws is not None and draws.closely:
+            draws.look(self.frame)
+
+    def _drew(self, draw: Draw) -> None:
+        if self.interrupted:  # it is nobody's forward that draws
+            return
+        for listener in list(self.listeners):
+            if listener.watches:
+                listener.drew(draw)
+
+    def end(self, succeeded: bool) -> None:
+        """End to watch a forward; of one that succeeded, tell what it has drawn."""
+        watch = self._watch.get()
+        if watch and watch.draws and succeeded and len(watch.modes) == 1:
+            watch.draws.end(watch.frames[0])
+        self.leave()
 
     def enter(self) -> None:
         """Begin to watch."""
@@ -187,7 +234,7 @@ class Calls:
             self._watch.set(watch)
         with _counting:
             self._inside += 1
-        mode = _Mode(self)
+        mode = _Mode(self, watch)
         mode.__enter__()  # type: ignore[no-untyped-call]
         watch.modes.append((mode, len(watch.frames)))
         watch.frames.append(_Frame("", self.root.module))
@@ -201,6 +248,8 @@ class Calls:
         mode.__exit__(None, None, None)
         del watch.frames[depth:]
         if not watch.modes:
+            if watch.draws is not None:
+                watch.draws.close()
             self._watch.set(None)
         with _counting:
             self._inside -= 1
@@ -243,13 +292,14 @@ class _Enter(_Hook):
 class _Leave(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.calls.leave()
+        self.calls.end(output is not None)
 
 
 class _Push(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
         if self.calls.modes:
+            self.calls.look()
             self.calls.frames.append(_Frame(self.path, module, self.known))
 
 
@@ -257,22 +307,30 @@ class _Pop(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         if self.calls.frames:
+            self.calls.look()
             self.calls.frames.pop()
 
 
 class _Mode(TorchFunctionMode):
     """Sees every call of a function of torch's, and handles those that are noises."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, watch: _Watch) -> None:
         super().__init__()
-        self.calls = calls
+        self.calls, self.watch = calls, watch
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Return what a function gives."""
         handler = HANDLERS.get(func)
         kwargs = kwargs or {}
-        if handler is None or self.calls.frame.known:
+        if handler is None and compiler_looks_on():
+            return func(*args, **kwargs)  # what draws in a graph shows in the generators' states
+        frame, draws = self.watch.frames[-1], self.watch.draws
+        if frame.known:
             return func(*args, **kwargs)
+        if handler is None:
+            if draws is None:
+                return func(*args, **kwargs)
+            return draws.call(frame, func, args, kwargs)
         if handler not in SILENT and self.calls.interrupted:
             return func(*args, **kwargs)
         return _handled(handler, self.calls, func, args, kwargs)

@@ -23,6 +23,7 @@ from noisegate.engines.torch import TorchEngine, Works
 
 from .application import CPU, Noise, device_of_noise
 from .eager import eager_only
+from .generators import own_draw
 
 
 class _Linear(torch.autograd.Function):
@@ -250,7 +251,7 @@ def draw_seed() -> int:
     place = _SCRATCH.__dict__.get("place")
     if place is None:
         place = _SCRATCH.place = torch.empty((), dtype=torch.int64)
-    return int(place.random_(-(2**63), None).item()) % 2**64
+    return int(own_draw(lambda: place.random_(-(2**63), None).item())) % 2**64
 
 
 # Where each thread draws.

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from noisegate.core.window import ATTENTION, SampleAxis
+from noisegate.core.window import ATTENTION
 
 from .attention import attention
+from .coins import marked
 from .own import changed, in_place
-from .sites import dropout_axis, own_dropout
+from .sites import at_rank, own_dropout
 
 if TYPE_CHECKING:
     from .calls import Calls
@@ -24,18 +25,24 @@ _MARK = "_noisegate_probabilities"
 
 def _dropout(name: str, words: str, inplace: bool = False) -> Any:
     """Return the handler of a dropout function: (input, p, training, inplace)."""
+    # torch's functions of alpha dropout are off unless they are told.
+    default = not words.startswith(("F.alpha", "F.feature_alpha"))
 
     def handle(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
         given = dict(zip(("input", "p", "training", "inplace"), args, strict=False)) | kwargs
         x, p = given["input"], float(given.get("p", 0.5))
-        training = bool(given.get("training", given.get("train", True)))
+        training = bool(given.get("training", given.get("train", default)))
+        trains = calls.frame.module.training
         probabilities = name == "Dropout" and x.ndim > 2 and hasattr(x, _MARK)
-        axis: SampleAxis = dropout_axis(name, tuple(x.shape))
-        if probabilities:
-            axis = ATTENTION
-        call = replace(own_dropout(name, p, f"{words}(p={p:g})"), sample_axis=axis)
-        port = "probs" if probabilities else "dropout"
-        y = calls.own(port, call, training, x, lambda: func(*args, **kwargs))
+        call = at_rank(name, own_dropout(name, p, f"{words}(p={p:g})"), x.ndim)
+        if probabilities or (training and p > 0 and not trains):
+            axis = ATTENTION if probabilities else call.sample_axis
+            call = replace(call, sample_axis=axis, stays=training and p > 0 and not trains)
+        functions = calls.at("probs" if probabilities else "dropout", call)
+        if not functions:
+            return calls.left(lambda: func(*args, **kwargs))
+        # A module in evaluation has no noise, whatever its code says.
+        y = changed(x, functions, training and trains, call, name)
         draws = training and p > 0
         return in_place(words, x, y, inplace or bool(given.get("inplace", False)), draws)
 
@@ -47,11 +54,12 @@ def _attention(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
     given = dict(zip(names, args, strict=False)) | kwargs
     p = float(given.get("dropout_p", 0.0))
     words = f"scaled_dot_product_attention(dropout_p={p:g})"
-    call = replace(own_dropout("Dropout", p, words), sample_axis=ATTENTION)
+    stays = p > 0 and not calls.frame.module.training
+    call = replace(own_dropout("Dropout", p, words), sample_axis=ATTENTION, stays=stays)
     functions = calls.at("probs", call)
     if not functions:
-        return func(*args, **kwargs)
-    training = calls.frame.module.training or p > 0
+        return calls.left(lambda: func(*args, **kwargs))
+    training = calls.frame.module.training
     if not any(function.acts(training, call) for function in functions):
         return func(**{**given, "dropout_p": 0.0})
     return attention(lambda x: changed(x, functions, training, call), **given)
@@ -71,23 +79,29 @@ def _passing_on(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
     return y
 
 
-# Handlers that only remember something.
-SILENT = (_softmax, _passing_on)
-
-
-def _random(words: str, always: bool) -> Any:
-    """Return the handler of random numbers, of which a model may make a dropout by itself."""
-
-    def handle(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
-        path, name = calls.frame.path, type(calls.frame.module).__name__
-        for listener in calls.listeners:
-            if always or "drop" in name.lower():
-                listener.unreached(f"{path}:dropout", f"{words} in {name}")
-            else:
-                listener.random(path, f"{words} in {name}")
+def _drawing(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+    """Look for the draw of a function of which models make dropouts, in compiled ones too."""
+    draws = calls.draws
+    if draws is None:
         return func(*args, **kwargs)
+    return draws.draw(calls.frame, func, args, kwargs)
 
-    return handle
+
+def _comparing(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+    """Take note of the number that a coin is compared with: the rate of what it decides."""
+    draws, coin = calls.draws, marked(args)
+    if draws is not None and coin is not None:
+        for rate in args:
+            if isinstance(rate, int | float):
+                draws.compared(coin, float(rate))
+    return func(*args, **kwargs)
+
+
+# Handlers that only remember something.
+SILENT = (_softmax, _passing_on, _comparing)
+
+# Modules of torch's that draw, for no dropout.
+DRAWING = (nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
 
 
 def _inside(words: str, port: str, names: Sequence[str], rate: str, training: str) -> Any:
@@ -99,7 +113,7 @@ def _inside(words: str, port: str, names: Sequence[str], rate: str, training: st
         if p and given.get(training, True):
             for listener in calls.listeners:
                 listener.unreached(f"{calls.frame.path}:{port}", f"{words}({rate}={p:g})")
-        return func(*args, **kwargs)
+        return calls.left(lambda: func(*args, **kwargs))
 
     return handle
 
@@ -165,11 +179,27 @@ HANDLERS: dict[Any, Any] = {
         getattr(torch, name): _inside(f"torch.{name}", "dropout", _OF_RNN, "dropout", "train")
         for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")
     },
-    torch.bernoulli: _random("torch.bernoulli", always=True),
-    Tensor.bernoulli: _random("Tensor.bernoulli", always=True),
-    Tensor.bernoulli_: _random("Tensor.bernoulli_", always=True),
-    torch.native_dropout: _random("torch.native_dropout", always=True),
-    torch.feature_dropout: _random("torch.feature_dropout", always=True),
-    torch.rand: _random("torch.rand", always=False),
-    torch.rand_like: _random("torch.rand_like", always=False),
+    **dict.fromkeys(
+        (
+            torch.bernoulli,
+            Tensor.bernoulli,
+            Tensor.bernoulli_,
+            torch.native_dropout,
+            torch.feature_dropout,
+            torch.rand,
+            torch.rand_like,
+        ),
+        _drawing,
+    ),
+    **dict.fromkeys(
+        (
+            getattr(owner, name)
+            for owner, names in (
+                (Tensor, ("lt", "le", "gt", "ge", "less", "greater")),
+                (torch, ("lt", "le", "gt", "ge", "less", "greater")),
+            )
+            for name in names
+        ),
+        _comparing,
+    ),
 }

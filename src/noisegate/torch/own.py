@@ -1,18 +1,16 @@
 """The modules of a model that are noises themselves, taken over."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from noisegate.core.sites import Call
-from noisegate.core.window import DEFAULT_AXIS
 
 from .eager import eager_only
 from .functional import refuse_leaf
-from .sites import own_axis, own_call, own_rate
+from .sites import check_rank, own_at, own_call, own_rate
 
 
 class SiteFunction(Protocol):
@@ -43,11 +41,17 @@ def present(functions: list[SiteFunction]) -> list[SiteFunction]:
     return [function for function in functions if not function.silent]
 
 
-def changed(x: Tensor, functions: list[SiteFunction], training: bool, call: Call) -> Tensor:
-    """Return x as the functions that act make it, one after the other."""
-    for function in functions:
-        if function.acts(training, call):
-            x = act(function, x, call)
+def changed(
+    x: Tensor, functions: list[SiteFunction], training: bool, call: Call, name: str = ""
+) -> Tensor:
+    """Return x as the functions that act make it, one after the other.
+
+    `name` is the layer of torch's that they take the place of: it looks at x's rank first.
+    """
+    acting = [function for function in functions if function.acts(training, call)]
+    check_rank(name, x, bool(acting))
+    for function in acting:
+        x = act(function, x, call)
     return x
 
 
@@ -77,10 +81,8 @@ class OwnForward:
             own = self.before or type(self.module).forward.__get__(self.module)
             result: Tensor = own(x, *args, **kwargs)
             return result
-        call, axis = self._own(), own_axis(self.module, x.shape)
-        if axis is not DEFAULT_AXIS:
-            call = replace(call, sample_axis=axis)
-        y = changed(x, functions, self.module.training, call)
+        name, call = own_at(self.module, self._own(), x.shape)
+        y = changed(x, functions, self.module.training, call, name)
         draws = self.module.training and call.kind.rate != 0
         inplace = getattr(self.module, "inplace", False)
         return in_place(type(self.module).__name__, x, y, inplace, draws)

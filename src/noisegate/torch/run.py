@@ -1,8 +1,7 @@
 """A model run once: on whatever it takes, and so that nothing of it stays."""
 
-import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from noisegate.core import messages
 from noisegate.core.errors import InvalidType
 
+from . import generators
+from .coins import HIGH, LOW, coins_held
 from .eager import compiler_looks_on
 from .hooks import batch_of, is_floating, parts_of, tensors
 from .scripted import is_scripted, trains
@@ -30,13 +31,23 @@ def run(model: nn.Module, x: Any) -> Any:
 
 
 def dry_run(model: nn.Module, example: Any) -> None:
-    """Run a model in training on an example, and leave it and every generator as they were."""
+    """Run a model in training on an example, and leave it and every generator as they were.
+
+    What a model skips at random runs too: where a coin decides, the model runs with every coin
+    high, and once more with every coin low. What is found depends on no generator's state.
+    """
     with alone_in(model.modules()), as_it_was(model), torch.no_grad():
         model.train()
         for module in model.modules():
             if isinstance(module, _NormBase):  # it would refuse one sample, and count the batch
                 module.eval()
-        run(model, example)
+        generators.seed(0)
+        with coins_held(HIGH) as coins:
+            run(model, example)
+        if coins.tossed:
+            # A model without any of its layers may fail, which is no fault of the caller's.
+            with suppress(Exception), coins_held(LOW):
+                run(model, example)
 
 
 @contextmanager
@@ -57,14 +68,10 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
     modules = [module for module in model.modules() if not is_scripted(module)]
     owners = [(module, dict(module._buffers)) for module in modules]
     values = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  it is put back
     try:
-        with _modes_kept(model), torch.random.fork_rng(devices):
+        with _modes_kept(model), generators.kept():
             yield
     finally:
-        random.setstate(python)
-        np.random.set_state(array)  # noqa: NPY002  as it was
         for module, own in owners:
             module._buffers.clear()
             module._buffers.update(own)

@@ -2,19 +2,21 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules import dropout as torch_dropout
 
 from noisegate.core import layers
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import Dropout
 from noisegate.core.patterns import own_site
-from noisegate.core.sites import Call, Sites
-from noisegate.core.window import DEFAULT_AXIS, SampleAxis
+from noisegate.core.sites import BUT_SAMPLES, Call, Sites
+from noisegate.core.window import DEFAULT_AXIS
 
 from .composed import Composed, PreActivation
 from .layers import NoiseLayer
@@ -103,7 +105,10 @@ def own_call(module: nn.Module) -> Call | None:
     if is_scripted(module):
         return None
     if isinstance(module, NoiseLayer):
-        return Call(module.kind, f"noisegate's {type(module).__name__}", module.live())
+        name = type(module).__name__
+        path = module.definition is layers.LAYERS["DropPath"]
+        shared = BUT_SAMPLES if path else None
+        return Call(module.kind, f"noisegate's {name}", module.live(), shared_axes=shared)
     home = _home(module)
     if isinstance(module, torch_dropout._DropoutNd) and hasattr(torch_dropout, home):
         return own_dropout(home, float(module.p), f"nn.{home}(p={module.p:g})")
@@ -121,16 +126,18 @@ def own_rate(module: nn.Module) -> Any:
     return vars(module).get("p", vars(module).get("drop_prob"))
 
 
-def own_axis(module: nn.Module, shape: tuple[int, ...]) -> SampleAxis:
-    """Return the sample axis that a module which is a noise has for an input of this shape."""
+def own_at(module: nn.Module, call: Call, shape: tuple[int, ...]) -> tuple[str, Call]:
+    """Return the layer of torch's that a module is, if it is one; and its noise at this shape."""
     if type(module) is nn.Dropout:
-        return DEFAULT_AXIS
+        return "Dropout", call
     module = unwrapped(module)
     if isinstance(module, NoiseLayer):
-        if module.definition is None:
-            return module.sample_axis
-        return module.definition.sample_axis(module.arguments, shape, module.sample_axis)
-    return dropout_axis(_home(module), shape)
+        axis = module.sample_axis
+        if module.definition is not None:
+            axis = module.definition.sample_axis(module.arguments, shape, axis)
+        return "", call if axis is DEFAULT_AXIS else replace(call, sample_axis=axis)
+    name = _home(module)
+    return name, at_rank(name, call, len(shape))
 
 
 def _home(module: nn.Module) -> str:
@@ -138,12 +145,32 @@ def _home(module: nn.Module) -> str:
     return str(getattr(type(module).forward, "__qualname__", "")).partition(".")[0]
 
 
-def dropout_axis(name: str, shape: tuple[int, ...]) -> SampleAxis:
-    """Return the sample axis that a layer of torch's has for an input of this shape."""
-    definition = layers.LAYERS.get(name)
-    if definition is None:
-        return DEFAULT_AXIS
-    return definition.sample_axis({}, shape, DEFAULT_AXIS)
+# torch's layers of whole channels: the ranks of which they say nothing, and the one that has
+# samples where another rank is taken as that of one sample.
+_RANKS: dict[str, Sequence[int]] = {
+    "Dropout1d": (2, 3),
+    "Dropout2d": (4,),
+    "Dropout3d": (4, 5),
+    "FeatureAlphaDropout": range(2, 65),
+}
+_BATCHED = {"Dropout1d": 3, "Dropout3d": 5}
+
+
+def at_rank(name: str, call: Call, rank: int) -> Call:
+    """Return the call of a layer of torch's as torch means it for an input of this rank."""
+    if rank == _BATCHED.get(name, rank):
+        return call
+    # torch puts an axis before the others, and then drops along the first two.
+    return replace(call, sample_axis=None, shared_axes=tuple(range(1, rank)))
+
+
+def check_rank(name: str, x: Tensor, acting: bool) -> None:
+    """Let torch's own function warn of a rank or refuse it, where it does."""
+    if x.ndim in _RANKS.get(name, (x.ndim,)):
+        return
+    refused = x.ndim < (1 if name == "Dropout3d" else 2)
+    function = getattr(functional, layers.LAYERS[name].function)
+    function(x, 0.5, acting and refused)
 
 
 def own_dropout(name: str, p: float, words: str) -> Call:
@@ -166,7 +193,8 @@ def _drop_path(module: nn.Module, p: float) -> Call:
     whole = getattr(module, "mode", "row") == "batch"
     rescale = bool(getattr(module, "scale_by_keep", True))
     kind = Dropout(p, shared_axes=slice(None) if whole else slice(1, None), rescale=rescale)
-    return Call(kind, f"{type(module).__name__}(p={p:g})")
+    shared = None if whole else BUT_SAMPLES
+    return Call(kind, f"{type(module).__name__}(p={p:g})", shared_axes=shared)
 
 
 def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, str]]:

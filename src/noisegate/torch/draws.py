@@ -1,0 +1,129 @@
+"""What of a model's own draws random numbers, found while its forwards run.
+
+States of the process's generators are the net that catches everything: what moved them is named by
+the function that did, or by the module that ran.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Protocol
+
+import torch
+from torch.overrides import resolve_name
+
+from noisegate.core.sites import Draw
+
+from .coins import held_coins, hold, is_coin, mark
+from .generators import Ledger
+
+Tell = Callable[[Draw], None]
+
+
+class Place(Protocol):
+    """Which call of a module is running."""
+
+    path: str
+    module: torch.nn.Module
+    known: bool
+
+
+class Draws:
+    """What is known of a model's draws, from the forwards before."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Look closely again, as at a model of which nothing is known."""
+        # Functions that drew; generators that were moved, nobody saw by what; modes in which a
+        # forward was watched closely.
+        self.functions: set[Any] = set()
+        self.unseen: set[str] = set()
+        self.modes: set[bool] = set()
+
+    def __reduce__(self) -> Any:
+        """Return how a copy is made: it looks for itself."""
+        return Draws, ()
+
+
+class Watch:
+    """Watches the generators in one forward.
+
+    The first forward in training, and the first in evaluation, are watched closely: around every
+    function of torch's and at every module's call. Of the others, the functions that drew then
+    are, and the generators at both ends.
+    """
+
+    def __init__(self, draws: Draws, training: bool, tell: Tell) -> None:
+        self.draws, self.training, self.tell = draws, training, tell
+        self.closely = held_coins() is not None or training not in draws.modes
+        skipped = frozenset() if self.closely else frozenset(draws.unseen)
+        self.ledger = Ledger(self.closely, skipped)
+        self.close = self.ledger.close
+        self.coins: dict[Draw, float | None] = {}
+
+    def call(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
+        """Return what a function of torch's gives, and tell if it draws."""
+        if not self.closely and function not in self.draws.functions:
+            return function(*args, **kwargs)
+        return self.draw(place, function, args, kwargs)
+
+    def draw(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
+        """Return what a function of torch's gives that may draw, and tell if it does."""
+        result, moved = self.ledger.torch_moved(lambda: function(*args, **kwargs))
+        if moved or any(isinstance(x, torch.Generator) for x in (*args, *kwargs.values())):
+            self.draws.functions.add(function)
+            name = name_of(function)
+            draw = _draw(place, name, drops="dropout" in name or "bernoulli" in name)
+            if not draw.drops and is_coin(function, result):
+                hold(function, args, kwargs, result)
+                mark(result, draw)
+                self.coins.setdefault(draw, None)
+            else:
+                self.tell(draw)
+        return result
+
+    def known(self, function: Callable[[], Any]) -> Any:
+        """Return what a call gives that may draw, and has been told of already."""
+        return self.ledger.torch_moved(function)[0]
+
+    def compared(self, coin: Draw, rate: float) -> None:
+        """Take note of what a coin is compared with: the largest of its rates."""
+        self.coins[coin] = max(rate, self.coins.get(coin) or 0.0)
+
+    def look(self, place: Place) -> None:
+        """Tell of what has moved since the last look, while a call of a module ran."""
+        for name in self.ledger.moved():
+            self.draws.unseen.add(name)
+            self.tell(_draw(place, f"{name} generator"))
+
+    def end(self, root: Place) -> None:
+        """Tell of what is left at the end of a forward."""
+        if self.closely:
+            self.draws.modes.add(self.training)
+        before = len(self.draws.unseen)
+        self.look(root)
+        if not self.closely and len(self.draws.unseen) > before:
+            # Something that did not draw before: the next forward shows where.
+            self.draws.modes.discard(self.training)
+        for coin, rate in self.coins.items():
+            if rate != 0:  # at rate 0 it decides nothing
+                self.tell(replace(coin, coin=True, rate=rate))
+
+
+def _draw(place: Place, name: str, drops: bool = False) -> Draw:
+    kind = type(place.module).__name__
+    return Draw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
+
+
+@lru_cache(maxsize=256)
+def name_of(function: Any) -> str:
+    """Return how code calls a function of torch's."""
+    if isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+        name = str(function)
+        return "torch.ops." + ".".join(name.split(".")[:2])
+    name = resolve_name(function)
+    if name is None:
+        name = f"torch.{getattr(function, '__name__', function)}"
+    return name.replace("torch.nn.functional.", "F.").replace("torch.Tensor.", "Tensor.")

@@ -1,0 +1,175 @@
+"""The generators of the process, torch's, NumPy's and Python's: saved, compared, restored."""
+
+import ctypes
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.random.mtrand import get_bit_generator
+
+TORCH, NUMPY, PYTHON = "torch's", "NumPy's", "Python's"
+NAMES = (TORCH, NUMPY, PYTHON)
+
+# What a Mersenne Twister is: 624 words of 32 bits, and which of them is the next.
+_TWISTER_BYTES = 4 * 624 + 4
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Restore, after a block, the state of every generator of the process.
+
+    What the block does to them is nobody's draw: it is not told to whoever watches.
+    """
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  it is put back
+    with _excused():
+        try:
+            with torch.random.fork_rng(devices):
+                yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(array)  # noqa: NPY002  as it was
+
+
+def seed(number: int) -> None:
+    """Seed every generator of the process."""
+    # Not `torch.manual_seed`, which would leave a seed for devices that begin later.
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(number)
+    if isinstance(get_bit_generator(), np.random.MT19937):
+        np.random.seed(number)  # noqa: NPY002  it is the one that models use
+    random.seed(number)
+
+
+# States, to be compared only -----------------------------------------------------------------
+
+
+def _torch_state() -> Any:
+    """Return the states of torch's default generators, as bytes."""
+    state = torch.default_generator.get_state()
+    # Not by `numpy()`, which modes that trace would see.
+    own = ctypes.string_at(state.data_ptr(), state.numel())
+    if not torch.cuda.is_initialized() or torch.cuda.is_current_stream_capturing():
+        return own
+    on_devices = (generator.get_state() for generator in torch.cuda.default_generators)
+    return own, *(bytes(state.tolist()) for state in on_devices)
+
+
+def _numpy_state(closely: bool) -> Any:
+    """Return the state of NumPy's generator; closely, with the number that is left of a pair."""
+    bits: Any = get_bit_generator()
+    if not isinstance(bits, np.random.MT19937):
+        return repr(bits.state)
+    twister = ctypes.string_at(bits.ctypes.state_address, _TWISTER_BYTES)
+    if not closely:
+        return twister
+    whole: Any = np.random.get_state(legacy=False)  # noqa: NPY002  it is the one that models use
+    return twister, whole["has_gauss"]
+
+
+def _python_reader() -> Callable[[], Any]:
+    """Return what reads the state of Python's generator: from memory, or as Python does.
+
+    `random.getstate` makes a tuple of 625 numbers, which takes longer than all else here.
+    """
+    owner: Any = getattr(random.random, "__self__", None)
+    address = id(owner) + object.__basicsize__
+
+    def read() -> Any:
+        return ctypes.string_at(address, _TWISTER_BYTES), owner.gauss_next
+
+    try:
+        *words, position = random.getstate()[1]
+        found = np.frombuffer(read()[0], np.uint32).tolist()
+        return read if found == [position, *words] else random.getstate
+    except (AttributeError, ValueError):
+        return random.getstate
+
+
+_python_state = _python_reader()
+
+
+class Ledger:
+    """The states in which the generators are expected to be, while something is watched."""
+
+    def __init__(self, closely: bool, skipped: frozenset[str] = frozenset()) -> None:
+        self.closely, self.names = closely, [name for name in NAMES if name not in skipped]
+        self.began = self.states = self._read()
+        self.thread, self._epoch = get_ident(), _epoch
+        _ledgers.append(self)
+
+    def close(self) -> None:
+        """Expect nothing any more."""
+        if self in _ledgers:
+            _ledgers.remove(self)
+
+    def settle(self) -> None:
+        """Expect the states that are now."""
+        self.states, self._epoch = self._read(), _epoch
+
+    def moved(self) -> list[str]:
+        """Return whose generators are not where they were expected, and expect them there.
+
+        One that is where it was in the beginning has been put back, and counts as unmoved.
+        """
+        before, now = self.states, self._read()
+        disturbed = self._epoch != _epoch or any(thread != self.thread for thread in _excuses)
+        self.states, self._epoch = now, _epoch
+        if now == before or disturbed:
+            return []
+        return [name for name in self.names if now[name] not in (before[name], self.began[name])]
+
+    def torch_moved(self, function: Callable[[], Any]) -> tuple[Any, bool]:
+        """Return what a function gives, and whether it moved torch's generator."""
+        before = _torch_state()
+        result = function()
+        after = _torch_state()
+        if TORCH in self.states and self.states[TORCH] == before:
+            self.states = {**self.states, TORCH: after}
+        return result, after != before
+
+    def _read(self) -> dict[str, Any]:
+        return {name: self._state(name) for name in self.names}
+
+    def _state(self, name: str) -> Any:
+        if name == TORCH:
+            return _torch_state()
+        return _numpy_state(self.closely) if name == NUMPY else _python_state()
+
+
+# Draws of noisegate's own ---------------------------------------------------------------------
+
+_ledgers: list[Ledger] = []
+# Whose threads are in a block that is excused now, and how many such blocks there have been.
+_excuses: list[int] = []
+_epoch = 0
+
+
+@contextmanager
+def _excused() -> Iterator[None]:
+    global _epoch
+    _excuses.append(get_ident())
+    try:
+        yield
+    finally:
+        _epoch += 1
+        _excuses.remove(get_ident())
+
+
+def own_draw(draw: Callable[[], Any]) -> Any:
+    """Return a number that noisegate draws from torch's generator: no draw of a model's."""
+    if not _ledgers:
+        return draw()
+    before = _torch_state()
+    with torch._C.DisableTorchFunction():
+        number = draw()
+    after = _torch_state()
+    for ledger in list(_ledgers):
+        if ledger.states.get(TORCH) == before:
+            ledger.states = {**ledger.states, TORCH: after}
+    return number

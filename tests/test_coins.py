@@ -1,0 +1,170 @@
+"""Layers that a model skips at random, and what a prediction tells of a model's draws."""
+
+import random
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import noisegate as ng
+from _draws import FUNCTIONS, beside
+from _functional import X
+from noisegate.torch import generators
+
+# Coins ---------------------------------------------------------------------------------------
+
+
+class Skipping(nn.Module):
+    """An encoder that skips layers at random."""
+
+    def __init__(self, rate: float, toss: Callable[[], Any], run_below: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Attending() for _ in range(4))
+        self.drop = nn.Dropout(0.1)
+        self.rate, self.toss, self.run_below = rate, toss, run_below
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            if not self.training or (self.toss() < self.rate) == self.run_below:
+                x = layer(x)
+        return self.drop(x)
+
+
+class Attending(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[None]
+        return F.scaled_dot_product_attention(x, x, x, dropout_p=0.3 * self.training)[0]
+
+
+COINS: dict[str, Callable[[], Any]] = {
+    "torch.rand": lambda: torch.rand([]),
+    "torch.rand, one": lambda: torch.rand(1),
+    "torch.rand, item": lambda: torch.rand(()).item(),
+    "torch.rand_like": lambda: torch.rand_like(torch.ones(())),
+    "uniform_": lambda: torch.empty(1).uniform_(0, 1),
+    "random.random": lambda: random.random(),
+    "random.uniform": lambda: random.uniform(0, 1),
+    "np.random.random": lambda: np.random.random(),  # noqa: NPY002
+    "np.random.rand": lambda: np.random.rand(),  # noqa: NPY002
+    "np.random.uniform": lambda: np.random.uniform(0, 1),  # noqa: NPY002
+}
+
+
+@pytest.mark.parametrize("run_below", [False, True])
+@pytest.mark.parametrize("name", COINS)
+def test_layers_that_are_skipped_at_random_have_their_noise_in_predictions(
+    name: str, run_below: bool
+) -> None:
+    model, found = Skipping(0.5, COINS[name], run_below), set()
+    functions = random.random, random.uniform, np.random.random, np.random.rand
+    for seed in range(4):
+        generators.seed(seed)
+        with pytest.warns(RuntimeWarning, match="predict: random numbers are drawn in training"):
+            prediction = ng.predict(model, X, 5, existing=True, seed=7, keep_samples=True)
+        found.add(prediction.mean.sum())
+        assert prediction.samples is not None
+    assert len(found) == 1
+    assert functions == (random.random, random.uniform, np.random.random, np.random.rand)
+    noise = ng.inject(model, existing=True, example=X, unreached="keep", seed=1)
+    sites = {f"layers.{i}:probs" for i in range(4)}
+    assert set(noise.sites) == sites | {"drop:dropout"}
+
+
+def test_a_coin_warns_once_and_a_rate_of_0_does_not() -> None:
+    model = Skipping(0.25, COINS["torch.rand"])
+    sentence = (
+        "The model itself decides at random what runs: torch.rand in Skipping, at rate 0.25, which "
+        "existing=True does not take over."
+    )
+    noise = ng.inject(model, existing=True, seed=1)
+    with pytest.warns(RuntimeWarning) as caught:
+        model(X)
+    model.rate = 0.5
+    model(X)  # warns no more
+    assert [str(w.message) for w in caught] == [f"noisegate: {sentence}"]
+    assert noise.report().notes == (sentence,)
+    noise.remove()
+    kept = ng.inject(model, existing=True, unreached="keep", seed=1)
+    model(X)
+    assert kept.report().notes == (sentence.replace("0.25", "0.5"),)
+    kept.remove()
+    model.rate = 0.0
+    quiet = ng.inject(model, existing=True, seed=1)
+    model(X)
+    assert quiet.report().notes == ()
+    quiet.remove()
+    ng.predict(model, X, 3, existing=True, seed=1)
+
+
+# Predictions ---------------------------------------------------------------------------------
+
+
+def said(model: nn.Module, **words: Any) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ng.predict(model, X, 8, seed=1, **words)
+    return [str(w.message) for w in caught]
+
+
+def test_a_prediction_says_what_it_is_without_and_what_its_seed_does_not_reach() -> None:
+    out = (
+        "predict: random numbers are drawn in training alone by '1' (torch.rand in Drawing), so "
+        "these samples are without them. Put noise there by a rule of dropout=."
+    )
+    unrepeatable = (
+        "predict: random numbers are drawn in evaluation by '1' ({} in Drawing), from generators "
+        "that the seed does not reach, so another run gives other samples."
+    )
+    draw = FUNCTIONS["torch.rand"]
+    assert said(beside(draw), existing=True) == [out]
+    assert said(beside(draw), input_dropout=0.5) == []
+    for words in ({"existing": True}, {"input_dropout": 0.5}):
+        assert said(beside(draw, always=True), **words) == [unrepeatable.format("torch.rand")]
+    mask = beside(FUNCTIONS["torch.bernoulli"], always=True)
+    expected = [unrepeatable.format("torch.bernoulli")]
+    assert said(mask, existing=True, unreached="keep") == expected
+    assert said(mask, input_dropout=0.5) == expected
+
+
+class AlwaysOn(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.5)
+
+
+def test_a_function_that_stays_on_is_as_its_module_s_mode_says() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), AlwaysOn())
+    noise = ng.inject(model, existing=True, example=X, seed=1)
+    assert noise.report().notes == ()
+    assert (model(X) == 0).any()
+    model.eval()
+    assert torch.equal(model(X), model[0](X))
+    assert noise.report().notes == (
+        "'1:dropout' (F.dropout(p=0.5)) is on in evaluation too, as the model's code calls it; it "
+        "is taken over as its module's mode says.",
+    )
+    noise.remove()
+    assert said(model, existing=True) == []
+    assert said(model, dropout={"0:out": 0.3}) == [
+        "predict: random numbers are drawn in evaluation by '1:dropout' (F.dropout(p=0.5)), from "
+        "generators that the seed does not reach, so another run gives other samples."
+    ]
+
+
+def test_a_rate_that_only_evaluation_shows_is_told() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                return x
+            return F.scaled_dot_product_attention(x[None], x[None], x[None])[0]
+
+    model = nn.Sequential(nn.Dropout(0.1), Odd())
+    assert said(model, existing=True, unreached="keep") == [
+        "predict: '1:probs' (scaled_dot_product_attention(dropout_p=0)) was not reached in "
+        "training, where its rate is looked for; it is left at 0. Give it one by a rule of "
+        "dropout=."
+    ]
