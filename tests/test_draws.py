@@ -211,6 +211,26 @@ def test_a_model_that_calls_itself_is_named_once() -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_a_script_module_that_is_kept_is_told_of_once_and_one_that_draws_by_its_path() -> None:
+    class Masked(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.dropout(x, 0.5, self.training)
+
+    class Shifted(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.rand(1, 1)
+
+    model = nn.Sequential(nn.Dropout(0.1), torch.jit.script(Masked()), torch.jit.script(Shifted()))
+    noise = ng.inject(model, existing=True, unreached="keep", seed=1)
+    for _ in range(2):
+        model(X)
+    assert noise.report().notes == (
+        "'1:dropout' (Masked in a script module) is left to the model.",
+        expected("torch's generator", "2", "Shifted"),
+    )
+
+
 def test_draws_within_vmap_are_named() -> None:
     model = beside(
         lambda: torch.vmap(lambda x: x + torch.randn(4), randomness="different")(X[:4, :4])

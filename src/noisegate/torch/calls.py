@@ -22,6 +22,7 @@ from .functions import DRAWING, HANDLERS, SILENT
 from .hooks import put_after, put_before, running
 from .own import Removal, SiteFunction, changed, present
 from .replay import register, replaying
+from .scripted import dropouts_inside, is_scripted
 from .sites import INSIDE, own_call
 
 
@@ -76,6 +77,19 @@ class _Watch:
     draws: Watch | None = None
 
 
+def _is_known(module: nn.Module) -> bool:
+    """Return whether a module is a noise, or is known to make noise inside."""
+    if is_scripted(module):
+        return bool(dropouts_inside("", module))
+    return own_call(module) is not None or isinstance(module, INSIDE)
+
+
+def _has_frame(module: nn.Module) -> bool:
+    """Return whether functions that a module calls are told apart from its parent's."""
+    own_code = type(module).__module__.partition(".")[0] != "torch"
+    return own_code or is_scripted(module) or isinstance(module, DRAWING)
+
+
 # Several threads may run one model.
 _counting = Lock()
 
@@ -91,18 +105,16 @@ class Calls:
         # nothing needs that any more.
         self._inside, self._closing = 0, False
         self._draws = Draws()
-        self.root = _Frame("", model)
+        self.root = _Frame("", model, _is_known(model))
         self.hooks = [
             put_before(model, _Enter(self), prepend=True),
             put_after(model, _Leave(self), always_call=True),
         ]
         for path, module in modules.items():
-            known = own_call(module) is not None or isinstance(module, INSIDE)
-            draws = isinstance(module, DRAWING)
-            if path and (known or draws or type(module).__module__.partition(".")[0] != "torch"):
-                before, after = _Push(self, path, known), _Pop(self)
-                self.hooks.append(module.register_forward_pre_hook(before, prepend=True))
-                self.hooks.append(module.register_forward_hook(after, always_call=True))
+            if path and (_is_known(module) or _has_frame(module)):
+                before, after = _Push(self, path, _is_known(module)), _Pop(self)
+                self.hooks.append(put_before(module, before, prepend=True))
+                self.hooks.append(put_after(module, after, always_call=True))
         register(self)
 
     @classmethod
@@ -237,7 +249,7 @@ class Calls:
         mode = _Mode(self, watch)
         mode.__enter__()  # type: ignore[no-untyped-call]
         watch.modes.append((mode, len(watch.frames)))
-        watch.frames.append(_Frame("", self.root.module))
+        watch.frames.append(_Frame("", self.root.module, self.root.known))
 
     def leave(self) -> None:
         """End to watch, however the forward ended."""

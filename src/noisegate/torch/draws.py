@@ -113,7 +113,8 @@ class Watch:
 
 
 def _draw(place: Place, name: str, drops: bool = False) -> Draw:
-    kind = type(place.module).__name__
+    # A script module is of a class of torch's, and remembers its own.
+    kind = str(getattr(place.module, "original_name", type(place.module).__name__))
     return Draw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
 
 

@@ -5,6 +5,7 @@ Who, the invariant, what was received, the way out.
 
 # ruff: noqa: F403
 from .arrays import *
+from .draws import *
 from .injection import *
 from .names import *
 from .native import *

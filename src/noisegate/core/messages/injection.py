@@ -2,12 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from ._words import _got
-
-if TYPE_CHECKING:
-    from ..sites import Draw
 
 
 def unsupported_model(value: object) -> str:
@@ -212,80 +208,6 @@ def closed(rule: str, site: str, whose: str) -> str:
 
 def not_inside(rule: str, whose: str) -> str:
     return f"'{rule}' leaves out what is inside {_script(whose)}, where torch calls no hooks."
-
-
-def unreached(found: Sequence[tuple[str, str]]) -> str:
-    named = ", ".join(f"'{site}' ({words})" for site, words in found)
-    ways = (
-        "Set its rate to 0 and put noise in by a rule, or pass unreached='keep' to leave it to the "
-        "model."
-        if len(found) == 1
-        else "Set their rates to 0 and put noise in by rules, or pass unreached='keep' to leave "
-        "them to the model."
-    )
-    return f"inject: existing=True cannot reach {named}. {ways}"
-
-
-def left_to_model(site: str, words: str) -> str:
-    return f"'{site}' ({words}) is left to the model."
-
-
-def own_random(draw: "Draw") -> str:
-    who = f"'{draw.path}'" if draw.path else "The model itself"
-    return f"{who} draws random numbers of its own: {draw.words}, for no dropout that is known."
-
-
-def coin(draw: "Draw") -> str:
-    rate = "" if draw.rate is None else f", at rate {draw.rate:g}"
-    who = f"'{draw.path}'" if draw.path else "The model itself"
-    return (
-        f"{who} decides at random what runs: {draw.words}{rate}, which existing=True does not take "
-        "over."
-    )
-
-
-def stays(site: str, words: str) -> str:
-    return (
-        f"'{site}' ({words}) is on in evaluation too, as the model's code calls it; it is taken "
-        "over as its module's mode says."
-    )
-
-
-def left_out(draws: Iterable[object]) -> str:
-    return (
-        f"predict: random numbers are drawn in training alone by {_named(draws)}, so these samples "
-        "are without them. Put noise there by a rule of dropout=."
-    )
-
-
-def unrepeatable(draws: Iterable[object]) -> str:
-    return (
-        f"predict: random numbers are drawn in evaluation by {_named(draws)}, from generators that "
-        "the seed does not reach, so another run gives other samples."
-    )
-
-
-def rate_unknown(site: str, words: str) -> str:
-    return (
-        f"predict: '{site}' ({words}) was not reached in training, where its rate is looked for; "
-        "it is left at 0. Give it one by a rule of dropout=."
-    )
-
-
-def _named(draws: Iterable[object]) -> str:
-    return ", ".join(map(str, draws))
-
-
-def nothing_existing(draws: "Sequence[Draw]" = ()) -> str:
-    if not draws:
-        return (
-            "inject: existing=True found no dropout of the model's own. "
-            "Write a rule, for example {'hid*:out': 0.5}."
-        )
-    return (
-        "inject: existing=True found nothing that it can take over; random numbers are drawn by "
-        f"{_named(draws)}. Write a rule, for example {{'hid*:out': 0.5}}."
-    )
 
 
 def taken_over(site: str) -> str:
