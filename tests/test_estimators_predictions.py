@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from typing import Any
+from unittest import SkipTest
 
 import numpy as np
 import pytest
@@ -171,19 +172,35 @@ def test_the_code_of_a_module_of_the_user_s() -> None:
 # scikit-learn's checks -------------------------------------------------------------------------
 
 # Of 32 bits, a product of matrices is rounded otherwise in a batch of another size.
-FAILING = {"check_methods_subset_invariance": "float32: a sum's rounding depends on the batch"}
+ROUNDED = {"check_methods_subset_invariance": "float32: a sum's rounding depends on the batch"}
+# `test_a_weight_is_a_row_repeated` proves it of one batch; smaller ones have other rows in them.
+WEIGHTED = {
+    f"check_sample_weight_equivalence_on_{data}_data": "float32, and batches of other rows"
+    for data in ("dense", "sparse")
+}
+# `test_sparse_rows_are_those_that_are_dense` has what these ask for but the shape.
+SHAPED = {
+    f"check_estimator_sparse_{kind}": "it asks for predictions of shape (rows,)"
+    for kind in ("array", "matrix")
+}
 
 
 def expected_to_fail(estimator: BaseEstimator) -> dict[str, str]:
-    return FAILING if isinstance(estimator, Autoencoder) else {}
+    return WEIGHTED | (ROUNDED | SHAPED if isinstance(estimator, Autoencoder) else {})
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
     [Classifier(), Regressor(), Autoencoder()], expected_failed_checks=expected_to_fail
 )
-def test_scikit_learn_s_checks(estimator: BaseEstimator, check: Callable[[Any], None]) -> None:
-    check(estimator)
+def test_scikit_learn_s_checks(
+    estimator: BaseEstimator, check: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is left out: with pandas, and with arrays of other libraries."""
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    try:
+        check(estimator)
+    except SkipTest as skipped:
+        pytest.fail(f"left out: {skipped}")
 
 
 # Bad input -------------------------------------------------------------------------------------

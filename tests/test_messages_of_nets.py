@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import _bad_estimators
+import _bad_estimators_more
 import _bad_nets
 import _bad_nets_more
 import noisegate as ng
@@ -18,7 +19,12 @@ from _asserts import assert_sentence
 from _bad_nets import Own, of_weights
 from noisegate.nets import DropBlock2d, Dropout, Input, Relu, get_output, messages
 
-CASES = [*_bad_nets.CASES, *_bad_nets_more.CASES, *_bad_estimators.CASES]
+CASES = [
+    *_bad_nets.CASES,
+    *_bad_nets_more.CASES,
+    *_bad_estimators.CASES,
+    *_bad_estimators_more.CASES,
+]
 
 
 @pytest.fixture(autouse=True)

@@ -287,12 +287,15 @@ def test_rng_decides_the_masks_of_a_prediction() -> None:
 
 @pytest.mark.parametrize("method", ["predict", "transform"])
 def test_a_noisy_pass_is_fresh_at_each_call_and_the_same_by_its_seed(method: str) -> None:
+    """By a keyword. Of a regularizer the seed is its `rng`, and None is a fresh one."""
     model = Autoencoder((None, 4, None), activation="sigmoid", **SEVERAL).fit(X)
 
     def asked(**words: Any) -> np.ndarray:
-        words = {"regularizers": [BernoulliDropout("in:out", 0.5)]} | words
+        words = words if "regularizers" in words else {"input_dropout": 0.5} | words
         return np.asarray(getattr(model, method)(X, **words))
 
+    drawn = [{"regularizers": [BernoulliDropout("in:out", 0.5, rng=None)]} for _ in range(2)]
+    assert (asked(**drawn[0]) != asked(**drawn[1])).any()
     assert_same_bits(asked(seed=5), asked(seed=5))
     assert (asked(seed=5) != asked(seed=6)).any()
     assert (asked() != asked()).any()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
@@ -15,6 +15,7 @@ from .joining import join
 from .layer import Layer
 from .layers import LAYERS
 from .network import Network
+from .rows import Values, dense
 
 Sizes = Sequence[int | None]
 
@@ -24,7 +25,7 @@ def is_sizes(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def build(network: Any, activation: Any, x: Tensor, outputs: int, targets: str = "y") -> nn.Module:
+def build(network: Any, activation: Any, x: Values, outputs: int, targets: str = "y") -> nn.Module:
     """Return a network of its own for data.
 
     Parameters
@@ -33,7 +34,7 @@ def build(network: Any, activation: Any, x: Tensor, outputs: int, targets: str =
         Sizes, of which the first and the last may be None; or a network, which is copied.
     activation : str or callable
         Of the hidden layers, where sizes are given.
-    x : tensor
+    x : tensor or SparseRows
         The inputs.
     outputs : int
         How many the data ask for.
@@ -52,7 +53,7 @@ def build(network: Any, activation: Any, x: Tensor, outputs: int, targets: str =
     return model
 
 
-def _of_sizes(sizes: Sizes, activation: Any, x: Tensor, outputs: int, targets: str) -> Network:
+def _of_sizes(sizes: Sizes, activation: Any, x: Values, outputs: int, targets: str) -> Network:
     known: list[Any] = [index(n) if n is not None and _is_size(n) else n for n in sizes]
     inner = all(_is_size(size) for size in known[1:-1])
     ends = len(known) > 1 and all(size is None or _is_size(size) for size in (known[0], known[-1]))
@@ -80,7 +81,7 @@ def _is_size(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool) and index(value) >= 1
 
 
-def _fit_to(model: Network, x: Tensor) -> None:
+def _fit_to(model: Network, x: Values) -> None:
     """Let a network take the shape of the data, or say that it does not."""
     shape = (None, *x.shape[1:])
     entries = model.entries
@@ -95,7 +96,8 @@ def _fit_to(model: Network, x: Tensor) -> None:
             if given is not None and given != found:
                 raise InvalidValue(messages.other_size("input", given, "X", found))
     if model.open_layer is not None:
-        model.complete(shape, like=x if x.is_floating_point() else None)
+        first = dense(x[:1])
+        model.complete(shape, like=first if first.is_floating_point() else None)
 
 
 def check_outputs(

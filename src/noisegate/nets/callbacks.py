@@ -26,11 +26,7 @@ class Stopping(Callback):  # type: ignore[misc]
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
-
-    def on_train_begin(self, net: Any, **told: Any) -> None:
-        """Begin with what there is."""
-        self.lowest = float("inf")
-        self.waited = 0
+        self.lowest, self.waited = float("inf"), 0
         self.weights: Any = None
 
     def on_epoch_end(self, net: Any, **told: Any) -> None:
@@ -111,7 +107,7 @@ class Checkpoint(Callback):  # type: ignore[misc]
         state = {
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
-            "history": json.dumps(net.history.to_list()),
+            "history": json.dumps(net.history.to_list(), default=float),
             "order": net.order_,
             "generator": torch.get_rng_state(),
             "noise": json.dumps([handle.state() for handle in self.session.handles]),

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidValue
 
-from .trainer import Loss, Rows, Trainer
+from .rows import Rows
+from .trainer import Loss, Trainer
 
 __all__ = ["Epoch", "History", "fit", "misclassified"]
 
@@ -88,7 +89,8 @@ def fit(
     epochs : int
         The budget, at least 1. All of it is used; the best epoch is chosen afterwards.
     batch_size : int
-        Rows of a training step, at least 1; the last batch of an epoch may be smaller.
+        Rows of a training step, at least 1. The last batch of an epoch may be smaller; a single
+        row that is left over joins the batch before it.
     optimizer : torch.optim.Optimizer
         Made by the caller over the model's parameters.
     order_seed : int
@@ -119,11 +121,11 @@ def fit(
         batch_size=batch_size,
         order_seed=order_seed,
         error=error,
-        callbacks=[("best", keeper)],
         device=None,
         verbose=0,
     )
     trainer.initialize()
+    trainer.callbacks_.append(("best", keeper))
     trainer.train(Rows(*train), Rows(*validation), epochs)
     if keeper.weights is None:
         raise InvalidValue(_never_finite(epochs, keeper.epochs[-1].validation_loss))

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import accuracy_score, r2_score
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -57,8 +58,8 @@ class Head:
     ----------
     model : Module
         The network.
-    classes : int
-        How many there are.
+    classes : array
+        The labels, sorted.
     function : callable, optional
         A loss of the user's, ``function(outputs, targets)``.
     output : {"logits", "probabilities"}, optional
@@ -67,9 +68,9 @@ class Head:
     """
 
     def __init__(
-        self, model: nn.Module, classes: int, output: str | None = None, function: Any = None
+        self, model: nn.Module, classes: Any, output: str | None = None, function: Any = None
     ) -> None:
-        self.classes, self.function = classes, function
+        self.classes, self.count, self.function = classes, len(classes), function
         self.name, self.layer = last_layer(model)
         self.followed = self.name is not None and (self.name,) != getattr(model, "exits", ())
         activation = _activation(self.layer)
@@ -97,7 +98,8 @@ class Head:
         """End that."""
         if self._remove is not None:
             self._remove()
-        self._remove = self._z = None
+        # What reads outputs afterwards is copied and stored without the network.
+        self._remove = self._z = self.layer = None
         self.exact = False
 
     def check(self, outputs: Any) -> bool:
@@ -105,31 +107,42 @@ class Head:
         if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 2:
             raise InvalidValue(messages.no_class_axis(tuple(getattr(outputs, "shape", ()))))
         count = int(outputs.shape[-1])
-        if count == 1 and self.classes == 2:
+        if count == 1 and self.count == 2:
             return True
-        if count != self.classes or self.sigmoid:
+        if count != self.count or self.sigmoid:
             what = "of a Sigmoid " if self.sigmoid else ""
-            raise InvalidValue(messages.output_size(what, count, self.classes))
+            raise InvalidValue(messages.output_size(what, count, self.count))
         return False
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy of the batch."""
+    def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """Return the cross-entropy: its mean over the batch, or by "none" that of each target."""
         one = self.check(outputs)
         if self.function is not None:
             return self.function(outputs, targets)  # type: ignore[no-any-return]
+        if outputs.shape[:-1] != targets.shape:
+            raise InvalidValue(messages.class_targets(_of(outputs), _of(targets)))
         z = self._z if self.exact and self._z is not None else None
         if one:
             y = targets.to(outputs.dtype)
             if self.output == "logits" or z is not None:
                 logits = (outputs if z is None else z)[..., 0]
-                return functional.binary_cross_entropy_with_logits(logits, y)
-            return functional.binary_cross_entropy(outputs[..., 0].clamp(0, 1), y)
+                return functional.binary_cross_entropy_with_logits(logits, y, reduction=reduction)
+            p = outputs[..., 0].clamp(0, 1)
+            return functional.binary_cross_entropy(p, y, reduction=reduction)
         flat = targets.flatten()
         if self.output == "logits" or z is not None:
-            return functional.cross_entropy((outputs if z is None else z).flatten(0, -2), flat)
-        # Noise on probabilities may remove one, or make it larger than 1.
-        tiny = torch.finfo(outputs.dtype).tiny
-        return functional.nll_loss(outputs.clamp_min(tiny).log().flatten(0, -2), flat)
+            logits = (outputs if z is None else z).flatten(0, -2)
+            losses = functional.cross_entropy(logits, flat, reduction=reduction)
+        else:
+            # Noise on probabilities may remove one, or make it larger than 1.
+            tiny = torch.finfo(outputs.dtype).tiny
+            logs = outputs.clamp_min(tiny).log().flatten(0, -2)
+            losses = functional.nll_loss(logs, flat, reduction=reduction)
+        return losses if reduction == "mean" else losses.reshape(targets.shape)
+
+    def labels(self, targets: Tensor) -> np.ndarray:
+        """Return the labels of class numbers."""
+        return np.asarray(self.classes[targets.cpu().numpy()])
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Return the probability of each class, shape (N, ..., classes)."""
@@ -140,6 +153,14 @@ class Head:
             return outputs
         shifted = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the label of the highest probability, shape (N, ...)."""
+        return np.asarray(self.classes[probabilities.argmax(axis=-1)])
+
+    def score(self, y: Any, labels: Any) -> float:
+        """Return the share of labels that are right."""
+        return float(accuracy_score(np.ravel(y), np.ravel(labels)))
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
@@ -160,13 +181,30 @@ class ValuesHead:
     def close(self) -> None:
         """Do nothing."""
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of the batch."""
+    def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """Return the squared error: its mean over the batch, or by "none" that of each number."""
         if outputs.shape != targets.shape:
             raise InvalidValue(messages.target_shape(_of(outputs), _of(targets)))
         if self.function is not None:
             return self.function(outputs, targets)  # type: ignore[no-any-return]
-        return functional.mse_loss(outputs, targets)
+        return functional.mse_loss(outputs, targets, reduction=reduction)
+
+    def labels(self, targets: Any) -> Any:
+        """Return targets in the shape of y."""
+        return targets[..., 0] if self.one else targets
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return values in the shape of y, for a classifier's method of this name."""
+        return outputs[..., 0] if self.one and outputs.shape[-1] == 1 else outputs
+
+    def decide(self, values: np.ndarray) -> np.ndarray:
+        """Return values as they are."""
+        return values
+
+    def score(self, y: Any, values: Any) -> float:
+        """Return R²."""
+        y = y.toarray() if hasattr(y, "tocsr") else np.asarray(y)
+        return float(r2_score(y.reshape(len(y), -1), np.reshape(values, (len(y), -1))))
 
 
 def _of(x: Tensor) -> Sequence[int]:

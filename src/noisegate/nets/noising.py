@@ -1,9 +1,8 @@
 """The words for noise that estimators take, and their way into a network by `inject`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from noisegate.core import checks
 from noisegate.core.errors import InvalidType
+from noisegate.core.kind import Kind
 from noisegate.core.kinds import GaussianNoise
 from noisegate.core.plan import SHORTHANDS
 from noisegate.core.schedule import Schedule
@@ -27,7 +27,7 @@ from .regularizers.terms import Layers
 WORDS = (*SHORTHANDS, "dropout", "noise", "regularizers")
 
 
-# Names of the clean outputs end so; rules; and a seed of their own.
+# Names of the clean outputs end so; rules; and a seed of their own: of a regularizer, its `rng`.
 Stage = tuple[str, dict[str, Any], int | None]
 
 
@@ -79,13 +79,22 @@ class Noises:
     @property
     def acts(self) -> bool:
         """Whether something changes an output."""
-        change = (isinstance(r, NoiseRegularizer) or r.modifies for r in self.active)
-        return bool(self.dropout or self.noise) or any(change)
+        return bool(self.dropout or self.noise or self.changing)
 
     @property
     def active(self) -> list[Regularizer]:
         """The regularizers, without noises of weight 0."""
         return [r for r in self.regularizers if not isinstance(r, NoiseRegularizer) or r.weight]
+
+    @property
+    def changing(self) -> list[Regularizer]:
+        """The regularizers that change an output."""
+        return [r for r in self.active if isinstance(r, NoiseRegularizer) or r.modifies]
+
+    def at(self, step: int) -> "Noises":
+        """Return the same noises with every schedule's rate at a step for its rate."""
+        dropout, noise = (_without_nothing(part, step) for part in (self.dropout, self.noise))
+        return Noises(dropout, noise, self.regularizers)
 
     def stages(self, places: Places) -> list[Stage | Regularizer]:
         """Return what acts one after the other: rules, and regularizers that modify the graph."""
@@ -104,25 +113,37 @@ class Noises:
                 found.append(regularizer)
         return found
 
-    def seed_with(self, seed: int) -> int:
-        """Return the seed of a prediction: that of the call, and those of the regularizers."""
-        seeds = [r.seed for r in self.active if isinstance(r, NoiseRegularizer)]
-        if not seeds:
-            return seed
-        text = ",".join(map(str, (seed, *seeds)))
-        return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
-
-    def rules(self, places: Places) -> dict[str, Any]:
-        """Return everything as rules of one injection, in the same order."""
+    def rules(self) -> dict[str, Any]:
+        """Return what keywords put in, as rules of one injection, in the same order."""
         merged: dict[str, list[Any]] = {}
-        for stage in self.stages(places):
-            if isinstance(stage, Regularizer):
-                continue
-            for pattern, value in stage[1].items():
-                merged.setdefault(pattern, []).extend(
-                    value if isinstance(value, list | tuple) else [value]
-                )
+        for part in (self.dropout, self.noise):
+            for pattern, value in part.items():
+                merged.setdefault(pattern, []).extend(_several(value))
         return dict(merged)
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _without_nothing(rules: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """Return rules at the rates of a step, without those whose rate is 0 then."""
+    found = {
+        pattern: [rate for rate in (_rate_at(v, step) for v in _several(value)) if rate is not None]
+        for pattern, value in rules.items()
+    }
+    return {pattern: rates for pattern, rates in found.items() if rates}
+
+
+def _rate_at(value: Any, step: int) -> Any:
+    """Return a number or kind with the rate that it has at a step; None for a rate of 0."""
+    schedule = value.rate if isinstance(value, Kind) else value
+    if not isinstance(schedule, Schedule):
+        return value
+    rate = schedule.at(step)
+    if not rate:
+        return None
+    return value.at_rate(rate) if isinstance(value, Kind) else rate
 
 
 def _is_nothing(value: Any) -> bool:
@@ -146,8 +167,9 @@ class Session:
         Whether noise acts in evaluation too.
     record : bool
         Whether all named outputs are recorded, with the clean ones.
-    own_seeds : bool
-        Whether regularizers have the seeds of their own, or that of the call.
+    existing : tensor, optional
+        Inputs of a few rows, by which the network's own dropouts are found: they act then, in
+        evaluation too.
     """
 
     def __init__(
@@ -157,9 +179,9 @@ class Session:
         seed: int,
         always: bool = False,
         record: bool = False,
-        own_seeds: bool = True,
+        existing: Tensor | None = None,
     ) -> None:
-        self.model, self.noises, self.own_seeds = model, noises, own_seeds
+        self.model, self.noises = model, noises
         self.losses = [r for r in noises.active if r.has_loss]
         self.modifying = [r for r in noises.active if r.modifies]
         self.handles: list[Injection] = []
@@ -167,10 +189,12 @@ class Session:
         self.recording: Recording | None = None
         self.layers = Layers(model)
         self.places: Places | None = None
-        if noises.empty and not record:
+        if noises.empty and not record and existing is None:
             return
         try:
             self._put_in(seed, always, record)
+            if existing is not None:
+                self._hold(Injection(model, {}, seed, 0, True, existing, always=True))
         except BaseException:
             self.close()
             raise
@@ -191,8 +215,7 @@ class Session:
                     self._undo.callback(places.put(name, modify, always))
             else:
                 suffix, rules, own = stage
-                chosen = own if own is not None and self.own_seeds else seed
-                self._inject(suffix, rules, chosen, always, record)
+                self._inject(suffix, rules, seed if own is None else own, always, record)
         if self.recording is not None:
             self.recording.record(places.sites)
             self.recording.record(places.last)
@@ -207,7 +230,9 @@ class Session:
                 names = self.places.names
                 clean = {f"{names.get(site, site)}{suffix}": site for site in planned.sites}
             self.recording.record(clean)
-        handle = Injection(self.model, rules, seed, always=always)
+        self._hold(Injection(self.model, rules, seed, always=always))
+
+    def _hold(self, handle: Injection) -> None:
         self.handles.append(handle)
         self._undo.callback(handle.remove)
 
@@ -252,6 +277,14 @@ class Session:
         same = len(steps) == len(self.handles)
         for i, handle in enumerate(self.handles):
             handle.step = steps[i] if same else max(steps, default=0)
+
+    @contextmanager
+    def at(self, step: int) -> Iterator[None]:
+        """Make the forwards of a block one step: their rows go on from one to the next."""
+        with ExitStack() as block:
+            for handle in self.handles:
+                block.enter_context(handle.at(step))
+            yield
 
     def log(self) -> list[str]:
         """Return the report of each injection, as text."""

@@ -1,6 +1,6 @@
 """What the estimators share: fit, noise by keyword, predictions, history."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor, nn
 
 from noisegate.core import checks
@@ -17,11 +17,13 @@ from noisegate.core.errors import InvalidValue
 from .. import messages
 from ..building import build, is_sizes, takes_tokens
 from ..callbacks import Checkpoint, Stopping, read_checkpoint
-from ..dense import DenseLayer, constrain, total_penalty
 from ..heads import last_layer
 from ..noising import WORDS, Noises, Session
-from ..trainer import Loss, Rows, Trainer
+from ..rows import Rows, SparseRows, Values
+from ..trainer import Loss, Trainer
+from .options import check_options, found_device
 from .predicting import Predicting
+from .terms import Terms
 
 
 class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
@@ -35,7 +37,8 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
     activation : str or callable
         Of the hidden layers where sizes are given: one of Keras' names, or a function.
     loss : callable, optional
-        ``loss(outputs, targets)`` in the place of the estimator's own.
+        ``loss(outputs, targets)`` in the place of the estimator's own: the mean over the batch,
+        or one number for each row, which weights of rows need.
     optimizer : type
         An optimizer's class.
     lr : float
@@ -62,11 +65,11 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
     resume : bool
         Whether training goes on from that file.
     callbacks : list, optional
-        skorch's callbacks.
+        skorch's callbacks; in them `net.predict` gives labels, `net.predict_proba` probabilities.
     random_state : int, RandomState or None
         Decides weights, order, noise and split.
-    device : str
-        Where training runs.
+    device : str or torch.device
+        Where training runs; "auto" is the accelerator that is there, or else the CPU.
     verbose : int
         Whether a table of progress is printed.
 
@@ -142,62 +145,80 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
 
     # Training ----------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, *, validation_data: Any = None, **noise: Any) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        **noise: Any,
+    ) -> Self:
         """Train a network anew.
 
         Parameters
         ----------
-        X : array of shape (rows, ...)
-            Inputs.
+        X : array of shape (rows, ...), or sparse matrix of shape (rows, features)
+            Inputs; a sparse matrix becomes dense a batch at a time.
         y : array of shape (rows, ...)
             Targets.
+        sample_weight : array of shape (rows,), optional
+            What each row counts for in the loss, at least 0: 2 is the row twice in its batch.
         validation_data : tuple of X and y, optional
-            Rows for validation, without noise.
+            Rows for validation, without noise; a third entry is their weights.
         **noise
             `input_dropout`, `hidden_dropout`, `dropout`, `input_noise`, `hidden_noise`, `noise`,
             `output_dropout`, `output_noise` or `regularizers`, in the place of the estimator's
             own argument of that name, for this training; 0 or {} switches it off.
         """
-        return self._train(X, y, validation_data, noise, "fit")
+        return self._train((X, y, sample_weight), validation_data, noise, "fit")
 
     def partial_fit(
-        self, X: Any, y: Any = None, *, validation_data: Any = None, **noise: Any
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        **noise: Any,
     ) -> Self:
         """Train on for `max_epochs` epochs, with the weights and the optimizer of before."""
-        return self._train(X, y, validation_data, noise, "partial_fit")
+        return self._train((X, y, sample_weight), validation_data, noise, "partial_fit")
 
-    def _train(self, X: Any, y: Any, validation_data: Any, words: Any, who: str) -> Self:
+    def _train(self, data: Sequence[Any], validation_data: Any, words: Any, who: str) -> Self:
         known = dict(self.__dict__)
         try:
-            return self._trained(X, y, validation_data, words, who)
+            return self._trained(data, validation_data, words, who)
         except BaseException:
             # What was trained before is what there is.
             self.__dict__.clear()
             self.__dict__.update(known)
             raise
 
-    def _trained(self, X: Any, y: Any, validation_data: Any, words: Any, who: str) -> Self:
+    def _trained(self, data: Sequence[Any], validation_data: Any, words: Any, who: str) -> Self:
         who = f"{type(self).__name__}.{who}"
-        self._check_options()
+        check_options(self)
         anew = who.endswith(".fit") or not hasattr(self, "net_")
+        device = found_device(type(self).__name__, self.device) if anew else self._device
         checks.keywords(who, words, WORDS)
-        noises = Noises.of(who, {word: words.get(word, getattr(self, word)) for word in WORDS})
-        rows = self._rows(X, y, anew)
+        words = {word: words.get(word, getattr(self, word)) for word in WORDS}
+        noises = Noises.of(who, words)
+        rows = self._weighted_rows(data, anew)
         before = None if anew else self._state
         state = self._checkpoint_state() if self.resume else None
         seeds = _seeds_of(self.random_state, before, state)
         validation = None
         if validation_data is not None:
-            validation = self._rows(validation_data[0], validation_data[1], False)
+            validation = self._weighted_rows(validation_data, False)
         elif self.validation_split is not None:
             rows, validation = self._split(rows, np.random.RandomState(seeds[3] % 2**32))
         with self._seeded(seeds[0], before):
             if anew:
                 self.network_ = self._build(rows)
-                self.network_.to(self.device)
-            rows, validation = self._moved(rows), self._moved(validation)
+                self.network_.to(device)
+            rows, validation = rows.to(device), validation and validation.to(device)
             self._run(rows, validation, noises, seeds, before, state)
-            self._state["generator"] = torch.get_rng_state()
+            self._state |= {"generator": torch.get_rng_state(), "words": words}
         return self
 
     def _checkpoint_state(self) -> dict[str, Any] | None:
@@ -216,20 +237,24 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
         with Session(model, noises, seeds[1]) as session:
             head.watch(session.noisy(self._last_sites()))
             stopping = self._stopping(validation)
-            terms = _Terms(model, session)
+            terms = Terms(model, session)
             trainer = Trainer(
                 model,
                 Loss(head.loss),
                 self.optimizer,
+                head=head,
                 lr=self.lr,
                 batch_size=self.batch_size,
                 order_seed=seeds[2],
                 terms=terms if terms.any else None,
                 after_step=terms.constrain if terms.constrained else None,
-                callbacks=[*(self.callbacks or []), *([] if stopping is None else [stopping])],
-                device=None,
+                max_epochs=self.max_epochs,
+                callbacks=list(self.callbacks or []),
+                device=str(self._device),
                 verbose=int(self.verbose),
             ).initialize()
+            if stopping is not None:
+                trainer.callbacks_.append(("stopping", stopping))
             if before is not None:
                 trainer.go_on(self.net_)
                 session.go_on(before["steps"])
@@ -258,27 +283,8 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
             raise InvalidValue(messages.bad_option(who, "early_stopping", value, words))
         return Stopping(self.early_stopping)
 
-    def _check_options(self) -> None:
-        who = type(self).__name__
-        for name in ("batch_size", "max_epochs", "early_stopping"):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if value is None and name == "early_stopping":
-                continue
-            if not whole or value < 1:
-                words = "a whole number of at least 1"
-                raise InvalidValue(messages.bad_option(who, name, value, words))
-        checks.positive(who, "lr", self.lr)
-        share = self.validation_split
-        if share is not None and not (checks.is_number(share) and 0 < share < 1):
-            words = "None or between 0 and 1"
-            raise InvalidValue(messages.bad_option(who, "validation_split", share, words))
-        if self.resume and self.checkpoint is None:
-            words = "False without a `checkpoint`"
-            raise InvalidValue(messages.bad_option(who, "resume", self.resume, words))
-
     def _split(self, rows: Rows, random: Any) -> tuple[Rows, Rows]:
-        count = len(rows.inputs)
+        count = len(rows)
         kept = round(count * float(self.validation_split or 0))
         if not 0 < kept < count:
             words = f"such that some of {count} rows are on each side"
@@ -286,7 +292,7 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
             raise InvalidValue(messages.bad_option(who, "validation_split", share, words))
         order = torch.as_tensor(random.permutation(count))
         parts = (order[kept:].sort().values, order[:kept].sort().values)
-        train, validation = (Rows(rows.inputs[part], rows.targets[part]) for part in parts)
+        train, validation = (rows[part] for part in parts)
         return train, validation
 
     @contextmanager
@@ -301,9 +307,6 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
                 torch.set_rng_state(before["generator"])
             yield
 
-    def _moved(self, rows: Rows | None) -> Any:
-        return None if rows is None else Rows(*(part.to(self.device) for part in rows))
-
     def _last_sites(self) -> tuple[str, ...]:
         name, _ = last_layer(self.network_)
         exits = getattr(self.network_, "exits", ())
@@ -311,9 +314,10 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
 
     # Data --------------------------------------------------------------------------------------
 
-    def _inputs(self, X: Any, reset: bool, **y: Any) -> Tensor:
+    def _inputs(self, X: Any, reset: bool, **y: Any) -> Values:
         """Return checked inputs; with y, rows are counted against it."""
         words: dict[str, Any] = {
+            "accept_sparse": "csr",
             "dtype": np.int64 if takes_tokens(self.network) else np.float32,
             "allow_nd": not is_sizes(self.network),
         }
@@ -323,7 +327,17 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
         X = validate_data(self, X, reset=reset, **words)
         if "y" in y:
             check_consistent_length(X, as_array(y["y"]))
-        return torch.from_numpy(np.array(X, order="C"))
+        return SparseRows(X) if hasattr(X, "tocsr") else torch.from_numpy(np.array(X, order="C"))
+
+    def _weighted_rows(self, data: Sequence[Any], anew: bool) -> Rows:
+        """Return checked inputs and targets of (X, y) or (X, y, weights), with their weights."""
+        X, y, weights = (*data, None, None)[:3]
+        rows = self._rows(X, y, anew)
+        if weights is None:
+            return rows
+        words = {"dtype": np.float32, "ensure_non_negative": True}
+        weights = _check_sample_weight(as_array(weights), np.empty((len(rows), 1)), **words)
+        return Rows(rows.inputs, rows.targets, torch.from_numpy(np.array(weights)))
 
     def _rows(self, X: Any, y: Any, anew: bool) -> Rows:
         """Return checked inputs and targets."""
@@ -344,6 +358,7 @@ class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
         """Return what scikit-learn is to know."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = not is_sizes(self.network)
+        tags.input_tags.sparse = True
         return tags
 
 
@@ -361,27 +376,3 @@ def _seeds_of(
 def as_array(value: Any) -> Any:
     """Return a tensor as an array; anything else as it is."""
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-
-
-class _Terms:
-    """What a network and its regularizers add to the loss of a step."""
-
-    def __init__(self, model: nn.Module, session: Session) -> None:
-        self.model, self.session = model, session
-        dense = [module for module in model.modules() if isinstance(module, DenseLayer)]
-        self.penalized = any(layer.penalties for layer in dense)
-        self.constrained = any(layer.constraints for layer in dense)
-
-    @property
-    def any(self) -> bool:
-        """Whether there is anything."""
-        return self.penalized or bool(self.session.losses)
-
-    def __call__(self) -> Any:
-        """Return the sum, of the last forward."""
-        total = self.session.terms()
-        return total + total_penalty(self.model) if self.penalized else total
-
-    def constrain(self) -> None:
-        """Let the weights be what their constraints allow."""
-        constrain(self.model)

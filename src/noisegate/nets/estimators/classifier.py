@@ -1,12 +1,13 @@
 """Classification by a network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_array, column_or_1d
 from torch import nn
@@ -15,9 +16,9 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidValue
 
 from .. import messages
-from ..building import check_outputs
+from ..building import check_outputs, is_sizes
 from ..heads import OUTPUTS, Head
-from ..trainer import Rows
+from ..rows import Rows, dense
 from .base import Estimator, as_array
 from .predicting import parted
 
@@ -36,6 +37,10 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     output : {"logits", "probabilities"}, optional
         What the network returns; by default what its last layer says, and logits for a module of
         the user's.
+    class_weight : dict of label to weight, "balanced", or None
+        What rows of each class count for in the loss, in training and validation; "balanced" is
+        by the inverse of how often the classes are in y. Times `sample_weight`, where both are
+        given.
 
     Attributes
     ----------
@@ -57,6 +62,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         network: Any = (None, 100, None),
         *,
         output: str | None = None,
+        class_weight: Any = None,
         activation: Any = "relu",
         loss: Any = None,
         optimizer: Any = torch.optim.Adam,
@@ -81,15 +87,19 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         device: str = "cpu",
         verbose: int = 0,
     ) -> None:
-        given = {n: v for n, v in locals().items() if n not in ("self", "output", "__class__")}
+        given = dict(locals())
+        for name in ("self", "output", "class_weight", "__class__"):
+            del given[name]
         super().__init__(**given)
         self.output = output
+        self.class_weight = class_weight
 
     def partial_fit(
         self,
         X: Any,
         y: Any = None,
         classes: Any = None,
+        sample_weight: Any = None,
         *,
         validation_data: Any = None,
         **noise: Any,
@@ -98,19 +108,28 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X, y, validation_data, **noise
+        X, y, sample_weight, validation_data, **noise
             As of `fit`.
         classes : array, optional
             All classes, where y of the first call does not have each of them.
         """
         if not hasattr(self, "net_"):
             self._announced = None if classes is None else np.unique(classes)
-        return super().partial_fit(X, y, validation_data=validation_data, **noise)
+        words = {"sample_weight": sample_weight, "validation_data": validation_data}
+        return super().partial_fit(X, y, **words, **noise)
 
-    def fit(self, X: Any, y: Any = None, *, validation_data: Any = None, **noise: Any) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        **noise: Any,
+    ) -> Self:
         """Train a network anew; as of `Estimator.fit`, with y of shape (rows,)."""
         self._announced = None
-        return super().fit(X, y, validation_data=validation_data, **noise)
+        return super().fit(X, y, sample_weight, validation_data=validation_data, **noise)
 
     def _rows(self, X: Any, y: Any, anew: bool) -> Rows:
         if self.output is not None:
@@ -118,6 +137,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         x = self._inputs(X, reset=anew, y=y)
         y = np.asarray(as_array(y))
         if y.ndim > 1 and y.shape[1:] != (1,):
+            if is_sizes(self.network):
+                raise InvalidValue(messages.one_label(y.shape))
             y = check_array(y, ensure_2d=False, allow_nd=True, dtype=None)
         else:
             y = column_or_1d(y, warn=True)
@@ -134,6 +155,19 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             raise InvalidValue(messages.new_classes(strange, self.classes_.tolist()))
         return Rows(x, torch.as_tensor(places))
 
+    def _weighted_rows(self, data: Sequence[Any], anew: bool) -> Rows:
+        rows = super()._weighted_rows(data, anew)
+        if self.class_weight is None:
+            return rows
+        places = dense(rows.targets)
+        if anew:
+            words = {"classes": self.classes_, "y": self.classes_[places].ravel()}
+            self._of_classes = compute_class_weight(self.class_weight, **words)
+        found = torch.from_numpy(self._of_classes.astype(np.float32))[places]
+        if rows.weights is not None:
+            found = found * rows.weights.reshape(-1, *[1] * (found.ndim - 1))
+        return Rows(rows.inputs, places, found)
+
     def _build(self, rows: Rows) -> nn.Module:
         count = len(self.classes_)
         model = self._network_of(rows, count)
@@ -141,7 +175,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return model
 
     def _head(self) -> Head:
-        return Head(self.network_, len(self.classes_), self.output, self.loss)
+        return Head(self.network_, self.classes_, self.output, self.loss)
 
     def predict_proba(
         self,
@@ -150,7 +184,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         samples: int | None = None,
         return_std: bool = False,
         seed: int | None = None,
-        existing: bool = False,
+        existing: bool | None = None,
         **noise: Any,
     ) -> Any:
         """Return the probability of each class, shape (rows, classes).
@@ -161,13 +195,15 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
             Inputs.
         samples : int, optional
             How many samples of the noise the mean is of; None is one noisy pass, or a clean one
-            where no noise is given.
+            where no noise is given. With samples the noise is that of the last training, unless
+            the call names some.
         return_std : bool
             Whether the standard deviation over the samples is returned too.
         seed : int, optional
             Of the noise, in [0, 2⁶⁴); None draws one at each call.
-        existing : bool
-            Whether the network's own dropouts act.
+        existing : bool, optional
+            Whether the network's own dropouts act; None is as in training where the noise is,
+            and else False.
         **noise
             As of `fit`: what acts in this prediction.
         """
@@ -182,7 +218,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         samples: int | None = None,
         return_std: bool = False,
         seed: int | None = None,
-        existing: bool = False,
+        existing: bool | None = None,
     ) -> Any:
         if return_std and samples is None:
             raise InvalidValue(messages.need_noise(f"Classifier.{who}"))
@@ -200,7 +236,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         samples: int | None = None,
         return_std: bool = False,
         seed: int | None = None,
-        existing: bool = False,
+        existing: bool | None = None,
         **noise: Any,
     ) -> Any:
         """Return the class of the highest probability, shape (rows,).

@@ -1,6 +1,6 @@
 """What a trained network tells: outputs, clean or with noise, every named one, and its history."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,18 @@ from torch import Tensor, nn
 import noisegate.prediction as prediction
 from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, MissingExtra
-from noisegate.core.messages import missing_extra
+from noisegate.core.messages import missing_extra, no_samples
+from noisegate.injection import Injection
+from noisegate.torch import Host
 from noisegate.torch.functional import draw_seed
 
 from .. import messages
 from ..noising import Noises, Session
-from ..outputs import Places
+from ..rows import Values, dense
 from ..trainer import EVALUATION_ROWS
+
+# By how many rows a network's own dropouts are found: batch normalization needs two.
+FEW = 2
 
 
 class Predicting:
@@ -25,9 +30,9 @@ class Predicting:
 
     network_: nn.Module
     history_: Any
-    device: str
+    _state: dict[str, Any]
 
-    def _inputs(self, X: Any, reset: bool) -> Tensor:
+    def _inputs(self, X: Any, reset: bool) -> Values:
         raise NotImplementedError
 
     def _outputs(
@@ -37,41 +42,62 @@ class Predicting:
         noise: Mapping[str, Any],
         samples: Any = None,
         seed: int | None = None,
-        existing: bool = False,
+        existing: bool | None = None,
     ) -> np.ndarray:
         """Return outputs (rows, ...), or (samples, rows, ...) where samples are asked for."""
         check_is_fitted(self)
         who = f"{type(self).__name__}.{who}"
-        noises = Noises.of(who, noise)
-        x = self._inputs(X, reset=False).to(self.device)
+        x = self._inputs(X, reset=False).to(self._device)
+        noises, existing = self._noises_of(who, noise, samples, existing, x)
         if not noises.acts and not existing:
             if samples is not None:
                 raise InvalidValue(messages.need_noise(who))
             return self._clean(x)
-        with Session(self.network_, Noises(regularizers=_modifying(noises)), 0, always=True):
-            rules = noises.rules(Places(self.network_))
-            if not rules and not existing:
-                several = np.stack([self._clean(x) for _ in range(samples or 1)])
-                return several if samples is not None else several[0]
-            found = prediction.predict(
-                self.network_,
-                x,
-                1 if samples is None else samples,
-                dropout=rules,
-                existing=existing,
-                seed=noises.seed_with(_drawn(who, seed)),
-                outputs="values",
-                quantiles=(),
-                keep_samples=True,
-                progress=False,
-            )
+        drawn = drawn_seed(who, seed)
+        if noises.changing:
+            return self._sampled(x, noises, drawn, samples, existing)
+        found = prediction.predict(
+            self.network_,
+            dense(x),
+            1 if samples is None else samples,
+            dropout=noises.rules(),
+            existing=existing,
+            seed=drawn,
+            outputs="values",
+            quantiles=(),
+            keep_samples=True,
+            progress=False,
+        )
         assert found.samples is not None
         return found.samples if samples is not None else np.asarray(found.samples[0])
 
-    def _clean(self, x: Tensor) -> np.ndarray:
+    def _noises_of(
+        self, who: str, noise: Mapping[str, Any], samples: Any, existing: bool | None, x: Values
+    ) -> tuple[Noises, bool]:
+        """Return the noise of a call: what it says, or for samples that of the last training."""
+        if samples is None or noise or existing is not None:
+            return Noises.of(who, noise), False if existing is None else existing
+        trained = Noises.of(who, self._state["words"]).at(max(self._state["steps"], default=0))
+        return trained, _has_dropouts(self.network_, dense(x[:FEW]))
+
+    def _sampled(
+        self, x: Values, noises: Noises, seed: int, samples: Any, existing: bool
+    ) -> np.ndarray:
+        """Return outputs by regularizers too, whose noise is by their own seeds; as `_outputs`."""
+        steps = [0] if samples is None else steps_of(samples)
+        found = []
+        own = dense(x[:FEW]) if existing else None
+        with Session(self.network_, noises, seed, always=True, existing=own) as session:
+            for step in steps:
+                with session.at(step):
+                    found.append(self._clean(x))
+        return np.stack(found) if samples is not None else found[0]
+
+    def _clean(self, x: Values) -> np.ndarray:
+        """Return the outputs of the network as it is, a part of the rows at a time."""
         self.network_.eval()
         with torch.no_grad():
-            parts = [self.network_(part) for part in x.split(EVALUATION_ROWS)]
+            parts = [self.network_(dense(part)) for part in x.split(EVALUATION_ROWS)]
         return torch.cat(parts).cpu().numpy()
 
     def feed_forward(
@@ -89,30 +115,28 @@ class Predicting:
             As of `fit`. What an output was before is then there too, as ``name-predrop`` and
             ``name-prenoise``.
         """
-        return next(self._passes(X, "feed_forward", noise, seed, 1, own_seeds=True))
+        check_is_fitted(self)
+        who = f"{type(self).__name__}.feed_forward"
+        x = dense(self._inputs(X, reset=False).to(self._device))
+        return next(self._passes(x, Noises.of(who, noise), drawn_seed(who, seed)))
 
     def _passes(
-        self,
-        X: Any,
-        who: str,
-        noise: Mapping[str, Any],
-        seed: int | None,
-        count: int,
-        own_seeds: bool = False,
+        self, x: Tensor, noises: Noises, seed: int, steps: Any = (0,), existing: bool = False
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yield every named output of some forward passes; pass k is step k of the seed."""
-        check_is_fitted(self)
-        noises = Noises.of(f"{type(self).__name__}.{who}", noise)
-        x = self._inputs(X, reset=False).to(self.device)
-        drawn = _drawn(who, seed)
-        drawn = drawn if own_seeds else noises.seed_with(drawn)
+        """Yield every named output of a forward pass for each of some steps of the seeds."""
         self.network_.eval()
-        with Session(self.network_, noises, drawn, True, True, own_seeds) as session:
-            for _ in range(count):
-                with torch.no_grad():
+        own = x[:FEW] if existing else None
+        with Session(self.network_, noises, seed, True, True, own) as session:
+            for step in steps:
+                with torch.no_grad(), session.at(step):
                     self.network_(x)
                 assert session.recording is not None
                 yield {n: v.cpu().numpy() for n, v in session.recording.values.items()}
+
+    @property
+    def _device(self) -> Any:
+        """Where the network is: where it was trained, unless it was moved."""
+        return next((p.device for p in self.network_.parameters()), "cpu")
 
     def plot_history(self, ax: Any = None) -> Any:
         """Draw the learning curves with matplotlib; return the axes.
@@ -146,9 +170,27 @@ def parted(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {w: v for w, v in asked.items() if w not in sampling}, sampling
 
 
-def _drawn(who: str, seed: Any) -> int:
+def drawn_seed(who: str, seed: Any) -> int:
+    """Return the seed of a call, or one that is drawn for it."""
     return draw_seed() if seed is None else checks.whole(who, "seed", seed, 64)
 
 
-def _modifying(noises: Noises) -> list[Any]:
-    return [regularizer for regularizer in noises.active if regularizer.modifies]
+def steps_of(samples: Any) -> Sequence[int]:
+    """Return the steps that a number of samples means; or those that are listed."""
+    if isinstance(samples, Sequence) and not isinstance(samples, str) and samples:
+        return samples
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise InvalidValue(no_samples(samples))
+    return range(samples)
+
+
+def _has_dropouts(network: nn.Module, x: Tensor) -> bool:
+    """Return whether a network has dropouts of its own: modules, or functions that it calls."""
+    known = Host(network).sites()
+    if known.own or known.unreached:
+        return True
+    try:
+        Injection(network, {}, 0, existing=True, always=True, example=x).remove()
+    except InvalidValue:  # there are none
+        return False
+    return True

@@ -14,7 +14,7 @@ from noisegate.core.errors import InvalidValue
 from .. import messages
 from ..building import check_outputs
 from ..heads import ValuesHead
-from ..trainer import Rows
+from ..rows import Rows
 from .base import Estimator, as_array
 from .predicting import parted
 
@@ -33,7 +33,7 @@ class Values(Estimator):
         samples: int | None = None,
         return_std: bool = False,
         seed: int | None = None,
-        existing: bool = False,
+        existing: bool | None = None,
     ) -> Any:
         if return_std and samples is None:
             raise InvalidValue(messages.need_noise(f"{type(self).__name__}.{who}"))
@@ -95,7 +95,7 @@ class Regressor(RegressorMixin, Values):  # type: ignore[misc]
         samples: int | None = None,
         return_std: bool = False,
         seed: int | None = None,
-        existing: bool = False,
+        existing: bool | None = None,
         **noise: Any,
     ) -> Any:
         """Return the outputs, of the shape of y.
@@ -106,13 +106,15 @@ class Regressor(RegressorMixin, Values):  # type: ignore[misc]
             Inputs.
         samples : int, optional
             How many samples of the noise the mean is of; None is one noisy pass, or a clean one
-            where no noise is given.
+            where no noise is given. With samples the noise is that of the last training, unless
+            the call names some.
         return_std : bool
             Whether the standard deviation over the samples is returned too.
         seed : int, optional
             Of the noise, in [0, 2⁶⁴); None draws one at each call.
-        existing : bool
-            Whether the network's own dropouts act.
+        existing : bool, optional
+            Whether the network's own dropouts act; None is as in training where the noise is,
+            and else False.
         **noise
             As of `fit`: what acts in this prediction.
         """

@@ -78,6 +78,69 @@ def new_classes(found: object, known: object) -> str:
     return f"Classifier: y has {found}, which are none of the classes of before, {known}."
 
 
+def class_targets(outputs: object, targets: object) -> str:
+    return (
+        f"the network gives outputs of shape {outputs}, classes along the last axis, for a y of "
+        f"shape {targets}. A y of one column for each class is y.argmax(axis=-1)."
+    )
+
+
+def one_label(shape: object) -> str:
+    return (
+        f"Classifier: y must be of shape (rows,), one label for each row; got {shape}. A y of one "
+        "column for each class is y.argmax(axis=1)."
+    )
+
+
+def loss_of_rows() -> str:
+    return (
+        "`loss` must return one number for each row where rows have weights; got their mean. "
+        "Write it with reduction='none'."
+    )
+
+
+def one_row() -> str:
+    return (
+        "batch normalization needs at least two rows in a batch of training; got one. "
+        "Raise `batch_size`, or give more rows."
+    )
+
+
+def no_shape_setter() -> str:
+    return (
+        "`callbacks` must not hold InputShapeSetter: a network takes its size from X by itself. "
+        "Leave it out; sizes may be None, as in (None, 100, None)."
+    )
+
+
+def no_device(who: str, device: object, known: Sequence[str]) -> str:
+    return (
+        f"{who}: `device` must be 'auto' or a device of this machine, {_names(known)}; "
+        f"got {device!r}."
+    )
+
+
+def no_such_output(who: str, layer: object, known: Sequence[str]) -> str:
+    return (
+        f"{who}: `layer` must be a layer's name or number, or an output; got {layer!r}. "
+        f"Known are {_names(known)}."
+    )
+
+
+def other_code(given: object, expected: object) -> str:
+    return (
+        f"Autoencoder.decode: `code` must be of shape {expected}, what this layer gives; "
+        f"got {given}."
+    )
+
+
+def code_passed_by(place: str) -> str:
+    return (
+        f"Autoencoder.decode: the output depends on X by other ways than {place!r}, so that this "
+        "code alone decides nothing. Give a layer that all ways lead through."
+    )
+
+
 def need_noise(who: str) -> str:
     return (
         f"{who}: `samples` and `return_std` are of noise; give some, as hidden_dropout=0.5, or a "

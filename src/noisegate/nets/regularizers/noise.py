@@ -30,8 +30,16 @@ class NoiseRegularizer(Regularizer):
     def __init__(self, pattern: Pattern | None = None, weight: float = 0.0, rng: Any = 13) -> None:
         super().__init__(pattern, weight)
         self.rng = rng
-        self.seed = seed_of(type(self).__name__, rng)
-        self._step = 0
+
+    @property
+    def rng(self) -> Any:
+        """What decides the noise; another one begins another noise, at its step 0."""
+        return self._rng
+
+    @rng.setter
+    def rng(self, value: Any) -> None:
+        self.seed = seed_of(type(self).__name__, value)
+        self._rng, self._step = value, 0
         # Two of one seed are two noises, also where a user calls them.
         self._slot = next(_OF_SEED.setdefault(self.seed, count()))
 
@@ -68,7 +76,8 @@ class BernoulliDropout(NoiseRegularizer):
     weight : float
         Probability of removal, in [0, 1].
     rng : int, numpy Generator or RandomState, torch Generator, or None
-        A seed in [0, 2⁶⁴), what one is drawn from, or None for a fresh one.
+        A seed in [0, 2⁶⁴), what one is drawn from, or None for a fresh one. It decides the noise
+        in `fit`, `feed_forward` and predictions alike, whatever their own seeds are.
     """
 
     KIND, SUFFIX = Dropout, "-predrop"
