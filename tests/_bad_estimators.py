@@ -204,8 +204,7 @@ CASES: list[Case] = [
     (
         lambda: classifier().fit(X, Y).predict_proba(X, return_std=True),
         Value,
-        "Classifier.predict_proba: `samples` and `return_std` are of noise; give some, as "
-        "hidden_dropout=0.5, or a network with noise layers and existing=True.",
+        "Classifier.predict_proba: `return_std` is over samples; say how many, as samples=20.",
     ),
     (
         lambda: autoencoder().transform(X, samples=5),

@@ -121,6 +121,16 @@ CASES: list[Case] = [
         "code alone decides nothing. Give a layer that all ways lead through.",
     ),
     (
+        lambda: regressor().fit(X, X).predict(X, return_std=True, hidden_dropout=0.5),
+        Value,
+        "Regressor.predict: `return_std` is over samples; say how many, as samples=20.",
+    ),
+    (
+        lambda: CODED.transform(X, return_std=True),
+        Value,
+        "Autoencoder.transform: `return_std` is over samples; say how many, as samples=20.",
+    ),
+    (
         lambda: CODED.encode(X, "hid1", samples=3),
         Value,
         "Autoencoder.encode: `samples` and `return_std` are of noise; give some, as "

@@ -224,8 +224,9 @@ class Autoencoder(TransformerMixin, Values):  # type: ignore[misc]
         place, full = self._place(who, layer), f"Autoencoder.{who}"
         x = dense(self._inputs(X, reset=False).to(self._device))
         noises, existing = self._noises_of(full, noise, samples, existing, x)
-        noisy = not noises.empty or existing
-        if (samples is not None or return_std) and (samples is None or not noisy):
+        if return_std and samples is None:
+            raise InvalidValue(messages.need_samples(full))
+        if samples is not None and not noises.acts and not existing:
             raise InvalidValue(messages.need_noise(full))
         steps = (0,) if samples is None else steps_of(samples)
         passes = self._passes(x, noises, drawn_seed(full, seed), steps, existing)

@@ -39,8 +39,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         the user's.
     class_weight : dict of label to weight, "balanced", or None
         What rows of each class count for in the loss, in training and validation; "balanced" is
-        by the inverse of how often the classes are in y. Times `sample_weight`, where both are
-        given.
+        by the inverse of how often the classes are in the first y. Times `sample_weight`, where
+        both are given.
 
     Attributes
     ----------
@@ -221,7 +221,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         existing: bool | None = None,
     ) -> Any:
         if return_std and samples is None:
-            raise InvalidValue(messages.need_noise(f"Classifier.{who}"))
+            raise InvalidValue(messages.need_samples(f"Classifier.{who}"))
         outputs = self._outputs(X, who, noise, samples, seed, existing)
         found = self._head().probabilities(outputs)
         if samples is None:

@@ -45,6 +45,6 @@ def found_device(who: str, device: Any) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError):
         found = None
-    if found is None or str(found) not in known:
+    if found is None or (found.type != "cpu" and str(found) not in known):
         raise InvalidValue(messages.no_device(who, str(device), known))
     return found

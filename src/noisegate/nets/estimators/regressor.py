@@ -36,7 +36,7 @@ class Values(Estimator):
         existing: bool | None = None,
     ) -> Any:
         if return_std and samples is None:
-            raise InvalidValue(messages.need_noise(f"{type(self).__name__}.{who}"))
+            raise InvalidValue(messages.need_samples(f"{type(self).__name__}.{who}"))
         outputs = self._outputs(X, who, noise, samples, seed, existing).astype(np.float64)
         if self._one and outputs.shape[-1] == 1:
             outputs = outputs[..., 0]

@@ -148,6 +148,10 @@ def need_noise(who: str) -> str:
     )
 
 
+def need_samples(who: str) -> str:
+    return f"{who}: `return_std` is over samples; say how many, as samples=20."
+
+
 def no_code(value: object, known: Sequence[str]) -> str:
     what = "is needed for this network" if value is None else f"must be an output; got {value!r}"
     return f"Autoencoder: `code` {what}. Give one of {_names(known)}."
