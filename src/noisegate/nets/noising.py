@@ -279,11 +279,11 @@ class Session:
             handle.step = steps[i] if same else max(steps, default=0)
 
     @contextmanager
-    def at(self, step: int) -> Iterator[None]:
-        """Make the forwards of a block one step: their rows go on from one to the next."""
+    def at(self, step: int, rows: range | None = None) -> Iterator[None]:
+        """Make the forward of a block one step, of some rows; by default those from 0."""
         with ExitStack() as block:
             for handle in self.handles:
-                block.enter_context(handle.at(step))
+                block.enter_context(handle.at(step, rows))
             yield
 
     def log(self) -> list[str]:

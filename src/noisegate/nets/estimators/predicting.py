@@ -1,6 +1,8 @@
 """What a trained network tells: outputs, clean or with noise, every named one, and its history."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,15 +91,21 @@ class Predicting:
         own = dense(x[:FEW]) if existing else None
         with Session(self.network_, noises, seed, always=True, existing=own) as session:
             for step in steps:
-                with session.at(step):
-                    found.append(self._clean(x))
+                found.append(self._clean(x, partial(session.at, step)))
         return np.stack(found) if samples is not None else found[0]
 
-    def _clean(self, x: Values) -> np.ndarray:
-        """Return the outputs of the network as it is, a part of the rows at a time."""
+    def _clean(self, x: Values, within: Callable[..., Any] = nullcontext) -> np.ndarray:
+        """Return the outputs of the network as it is, a part of the rows at a time.
+
+        Each part is run within a block of its own, ``within(rows)``.
+        """
         self.network_.eval()
+        parts = list[Tensor]()
         with torch.no_grad():
-            parts = [self.network_(dense(part)) for part in x.split(EVALUATION_ROWS)]
+            for start in range(0, len(x), EVALUATION_ROWS):
+                part = dense(x[start : start + EVALUATION_ROWS])
+                with within(range(start, start + len(part)) if start else None):
+                    parts.append(self.network_(part))
         return torch.cat(parts).cpu().numpy()
 
     def feed_forward(
