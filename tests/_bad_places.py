@@ -212,7 +212,7 @@ CASES: list[Case] = [
     ),
     (
         lambda: ng.torch.Dropout().step,
-        Value,
+        ng.MissingAttribute,
         "Dropout: a layer without `seed` has no step; it draws afresh at every call. "
         "Write for example Dropout(seed=13, site='hid1:out').",
     ),

@@ -63,7 +63,7 @@ def test_any_axes_blocks_and_rows(
     if axis is not None:
         ids = st.integers(0, 2**64 - 1)
         rows = data.draw(st.none() | st.lists(ids, min_size=shape[axis], max_size=shape[axis]))
-    kind = ng.DropBlock(p, block, tuple(spatial), tuple(shared), normalize)
+    kind = ng.DropBlock(p, block, tuple(spatial), shared_axes=tuple(shared), normalize=normalize)
     both(kind, sample(shape), rows=rows, sample_axis=axis)
 
 

@@ -312,11 +312,11 @@ def test_several_outputs_have_one_mask() -> None:
 
 
 def test_arguments_by_place_are_in_the_page_s_order() -> None:
-    """DropoutLayer(incoming, p, rescale, shared_axes)."""
+    """DropoutLayer(incoming, p, rescale, shared_axes), of which the last goes by its name."""
     for incoming in ((2, 4, 7, 9), Input((4, 7, 9))):
         layer = Dropout(incoming, 0.3, False)
         assert (layer.p, layer.rescale) == (0.3, False)
-        assert Dropout(incoming, 0.3, False, (2, 3)).shared_axes == (2, 3)
+        assert Dropout(incoming, 0.3, False, shared_axes=(2, 3)).shared_axes == (2, 3)
     for preset in (dropout_channels, dropout_locations):
         layer = preset((2, 4, 7, 9), 0.3, False)
         assert (layer.p, layer.rescale) == (0.3, False)

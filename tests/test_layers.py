@@ -79,6 +79,11 @@ def function(name: str) -> Callable[..., Tensor]:
     return getattr(ng.torch, LAYERS[name].function)
 
 
+def noised(name: str, *args: Any, **words: Any) -> Tensor:
+    """Return what a function of a layer gives in training: of two of torch's no default."""
+    return function(name)(*args, **words, training=True)
+
+
 def test_every_layer_has_a_case_and_every_kind_a_layer() -> None:
     assert {case[0] for case in CASES} | {"ConcreteDropout"} == set(LAYERS)
     assert set(KINDS) <= set(LAYERS)
@@ -106,8 +111,10 @@ def test_torch_s_layers_take_torch_s_arguments_in_torch_s_order(name: str) -> No
     ours = list(inspect.signature(getattr(ng.torch, name)).parameters.values())[: len(theirs)]
     assert [(p.name, p.default) for p in ours] == [(p.name, p.default) for p in theirs]
     torch_function = getattr(nn.functional, LAYERS[name].function)
-    words = list(inspect.signature(torch_function).parameters)
-    assert list(inspect.signature(function(name)).parameters)[:4] == ["x", *words[1:]]
+    theirs = list(inspect.signature(torch_function).parameters.values())[1:]
+    ours = list(inspect.signature(function(name)).parameters.values())
+    assert ours[0].name == "x"
+    assert [(p.name, p.default) for p in ours[1:4]] == [(p.name, p.default) for p in theirs]
     assert repr(getattr(ng.torch, name)(0.25, True)) == repr(getattr(nn, name)(0.25, True))
 
 
@@ -119,11 +126,11 @@ def test_a_layer_and_its_function_are_their_kind(
     expected = kind(x, KEY)
     assert not torch.equal(expected, x)
     assert_same_bits(layer(name, words, seed=13, site="a")(x), expected)
-    assert_same_bits(function(name)(x, **words, key=KEY), expected)
+    assert_same_bits(noised(name, x, **words, key=KEY), expected)
     out, cache = ng.numpy.forward(kind, x.numpy(), rng=KEY)
     assert_same_bits(out, expected.numpy())
     leaf = x.clone().requires_grad_()
-    (grad,) = torch.autograd.grad(function(name)(leaf, **words, key=KEY).sum(), leaf)
+    (grad,) = torch.autograd.grad(noised(name, leaf, **words, key=KEY).sum(), leaf)
     assert_same_bits(ng.numpy.backward(np.ones_like(out), cache), grad.numpy())
 
 
@@ -135,14 +142,14 @@ def test_layers_in_training_and_not(
     torch.manual_seed(7)
     first = module(x)
     torch.manual_seed(7)
-    assert_same_bits(function(name)(x, **words), first)
+    assert_same_bits(noised(name, x, **words), first)
     assert module.eval()(x) is x
     assert function(name)(x, **words, training=False) is x
     assert module.state_dict() == {}
     none = {**words, kind.RATE: 0.0}
     state = torch.get_rng_state()
     assert layer(name, none)(x) is x
-    assert function(name)(x, **none) is x
+    assert noised(name, x, **none) is x
     assert_same_bits(torch.get_rng_state(), state)
 
 
@@ -273,7 +280,7 @@ def test_in_place(name: str, words: dict[str, Any], shape: tuple[int, ...], kind
     assert layer(name, words, inplace=True, seed=13, site="a")(mine) is mine
     assert_same_bits(mine, expected)
     mine = x.clone()
-    assert function(name)(mine, **words, inplace=True, key=KEY) is mine
+    assert noised(name, mine, **words, inplace=True, key=KEY) is mine
     assert_same_bits(mine, expected)
     leaf = torch.randn(shape, requires_grad=True)
     with pytest.raises(ng.InvalidValue, match="overwrite a leaf tensor that requires grad"):
@@ -282,9 +289,9 @@ def test_in_place(name: str, words: dict[str, Any], shape: tuple[int, ...], kind
         layer(name, words, inplace=True)(leaf)
     # Of what is no leaf, gradients are those of the copy.
     weights, leaf = torch.randn(shape), torch.randn(shape, requires_grad=True)
-    y = function(name)(leaf * 2, **words, inplace=True, key=KEY)
+    y = noised(name, leaf * 2, **words, inplace=True, key=KEY)
     (grad,) = torch.autograd.grad((y * weights).sum(), leaf)
-    other = function(name)(leaf * 2, **words, key=KEY)
+    other = noised(name, leaf * 2, **words, key=KEY)
     assert_same_bits(grad, torch.autograd.grad((other * weights).sum(), leaf)[0])
 
 

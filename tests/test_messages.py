@@ -8,12 +8,13 @@ import pytest
 
 import _bad_kinds
 import _bad_numbers
+import _bad_old
 import _bad_places
 import noisegate as ng
 from _asserts import assert_sentence
 from noisegate.core import messages
 
-CASES = [*_bad_kinds.CASES, *_bad_numbers.CASES, *_bad_places.CASES]
+CASES = [*_bad_kinds.CASES, *_bad_numbers.CASES, *_bad_old.CASES, *_bad_places.CASES]
 
 
 @pytest.mark.parametrize(("call", "error", "sentence"), CASES, ids=[case[2][:60] for case in CASES])

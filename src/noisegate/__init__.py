@@ -14,6 +14,7 @@ from .core import errors, schedule
 from .core.draws import Field
 from .core.errors import InvalidType as InvalidType
 from .core.errors import InvalidValue as InvalidValue
+from .core.errors import MissingAttribute as MissingAttribute
 from .core.errors import MissingExtra as MissingExtra
 from .core.errors import NoisegateError as NoisegateError
 from .core.errors import RecomputationError as RecomputationError

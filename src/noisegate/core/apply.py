@@ -88,7 +88,15 @@ def draws_of(engine: Engine, kind: Kind, key: Key, window: Window, precision: st
 
 def field_of(kind: Kind, draws: Draws, rate: Any) -> Field:
     """Return the field of a kind at a rate, which is clamped if it is live."""
-    return kind.field(draws, rate if checks.is_host(rate) else _clamped(kind, draws, rate)[0])
+    field = kind.field(draws, rate if checks.is_host(rate) else _clamped(kind, draws, rate)[0])
+    return checked_field(kind, field)
+
+
+def checked_field(kind: Kind, value: object) -> Field:
+    """Return what a kind made of its draws, if it is a field."""
+    if not isinstance(value, Field):
+        raise InvalidType(messages.not_a_field(type(kind).__name__, value))
+    return value
 
 
 def slope(

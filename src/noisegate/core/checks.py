@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, SupportsIndex, TypeGuard, TypeVar, cast
 
 from . import messages
 from .errors import InvalidType, InvalidValue
+from .old_words import OLD_WORDS, OldWords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,22 +92,33 @@ def one_of(*choices: str) -> Callable[[str, str, object], str]:
     return check
 
 
-def keywords(who: str, given: Iterable[str], known: Sequence[str]) -> None:
-    """Refuse a keyword that is not known, and name the nearest."""
+def keywords(
+    who: str, given: Iterable[str], known: Sequence[str], old: OldWords = OLD_WORDS
+) -> None:
+    """Refuse a keyword that is not known, and say what it is here, or name the nearest."""
     for word in given:
         if word not in known:
-            raise InvalidType(messages.unknown_keyword(who, word, known))
+            raise InvalidType(messages.unknown_keyword(who, word, known, old))
+
+
+def places(who: str, by_place: Sequence[str], args: Sequence[object]) -> None:
+    """Refuse more arguments by place than go by place."""
+    if len(args) > len(by_place):
+        raise InvalidType(messages.too_many(who, by_place, len(args)))
 
 
 def arguments(
-    who: str, call: inspect.Signature, args: Sequence[object], kwargs: Mapping[str, object]
+    who: str,
+    call: inspect.Signature,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    old: OldWords = OLD_WORDS,
 ) -> dict[str, Any]:
     """Return the arguments of a call by name, defaults included; or say which is wrong."""
     parameters = call.parameters.values()
-    keywords(who, kwargs, list(call.parameters))
+    keywords(who, kwargs, list(call.parameters), old)
     by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    if len(args) > len(by_place):
-        raise InvalidType(messages.too_many(who, by_place, len(args)))
+    places(who, by_place, args)
     given = {*by_place[: len(args)], *kwargs}
     for parameter in parameters:
         if parameter.default is inspect.Parameter.empty and parameter.name not in given:
@@ -151,6 +163,25 @@ def known_keywords(who: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return checked
 
     return decorate
+
+
+class TableSignature:
+    """`__signature__` of classes whose arguments stand in a table.
+
+    A class with an `__init__` of its own shows that, and an instance how it is called.
+    """
+
+    def __init__(self, function: Callable[[Any], inspect.Signature]) -> None:
+        self.function = function
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take note of the `__init__` that the table stands behind."""
+        self.init = vars(owner)["__init__"]
+
+    def __get__(self, instance: object, owner: Any = None) -> inspect.Signature | None:
+        """Return the signature of a class; None leaves it to Python."""
+        shown = instance is None and owner.__init__ is self.init
+        return self.function(owner) if shown else None
 
 
 def shape(who: str, value: Any) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 __all__ = [
     "InvalidType",
     "InvalidValue",
+    "MissingAttribute",
     "MissingExtra",
     "NoisegateError",
     "RecomputationError",
@@ -20,6 +21,10 @@ class InvalidValue(NoisegateError, ValueError):
 
 class InvalidType(NoisegateError, TypeError):
     """An argument has a type that cannot be used."""
+
+
+class MissingAttribute(InvalidValue, AttributeError):
+    """An object does not have an attribute, for a reason that the sentence gives."""
 
 
 class UnmatchedRule(InvalidValue):

@@ -20,6 +20,9 @@ from .window import DEFAULT_AXIS, SampleAxis, Window
 # What `p` may be where the noise grows without bound towards 1.
 BELOW_ONE = 1 - 2.0**-53
 
+# In the place of a key that a call leaves out, so that a sentence answers and not Python.
+_NO_KEY = cast(Key, None)
+
 # Checks a number of a kind and returns it in its stored form: (who, name, value).
 Check = Callable[[str, str, Any], object]
 
@@ -80,6 +83,7 @@ class Kind(ABC):
         if not is_dataclass(cls) or getattr(cls, "RATE", None) not in cls.names():
             raise InvalidType(messages.unfinished_kind(cls.__name__))
         checks.keywords(cls.__name__, kwargs, cls.names())
+        checks.places(cls.__name__, [f.name for f in fields(cast(Any, cls)) if not f.kw_only], args)
         return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
@@ -186,7 +190,7 @@ class Kind(ABC):
     def __call__(
         self,
         x: Any,
-        key: Key,
+        key: Key = _NO_KEY,
         rows: Any = None,
         sample_axis: SampleAxis = DEFAULT_AXIS,
         **live: Any,
@@ -198,7 +202,7 @@ class Kind(ABC):
         x : array
             Any NumPy array or torch tensor, of float16, bfloat16, float32, float64 or complex.
         key : Key
-            ``Stream(seed).site(name).at(step)``.
+            ``Stream(seed).site(name).at(step)``; without one there is an error that says so.
         rows : slice or sequence of int, optional
             Which sample each of x's samples is, in [0, 2⁶⁴); by default 0, 1, 2 ….
         sample_axis : int, None or "attention"
@@ -215,6 +219,8 @@ class Kind(ABC):
         array
             Of x's library, shape, dtype and device. x itself where the rate is the number 0.
         """
+        if key is _NO_KEY:
+            raise InvalidType(messages.key_needed(type(self).__name__))
         face = face_of_array(type(self).__name__, x)
         return face.apply(self, x, key, rows, sample_axis, live)
 

@@ -14,7 +14,14 @@ from . import kinds, messages, presets
 from .errors import InvalidType, InvalidValue
 from .kind import Kind
 from .presets import data_format_of
+from .schedule import Schedule
 from .window import DEFAULT_AXIS, DefaultAxis
+
+Rate = float | Schedule
+
+
+class DefaultFormat(str):
+    """A data format that nobody named: the word of another name may take its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +51,15 @@ class Definition:
         Returns the forms of input that are taken, from the same arguments; None takes any.
     inplace : bool
         Whether torch, or torchvision, has the layer with `inplace`.
+    training : bool
+        Whether the function has noise unless `training` is given, as torch's of that name.
     """
 
     name: str
     make: Callable[..., Kind]
     inputs: Callable[..., tuple[Input, ...]] | None = None
     inplace: bool = False
+    training: bool = True
 
     @cached_property
     def function(self) -> str:
@@ -73,8 +83,7 @@ class Definition:
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """The arguments of the layer, by name."""
-        given = signature(self.make).parameters
-        return {n: p for n, p in given.items() if p.kind is not Parameter.VAR_KEYWORD}
+        return dict(signature(self.make).parameters)
 
     @cached_property
     def rate(self) -> str:
@@ -98,30 +107,34 @@ def _inputs(*forms: Input) -> Callable[..., tuple[Input, ...]]:
     return lambda **_: forms
 
 
-def _dropout1d(p: Any = 0.5) -> Kind:
+def _dropout1d(p: Rate = 0.5) -> Kind:
     return kinds.Dropout(p, shared_axes=-1)
 
 
-def _dropout2d(p: Any = 0.5) -> Kind:
+def _dropout2d(p: Rate = 0.5) -> Kind:
     return kinds.Dropout(p, shared_axes=slice(2, None))
 
 
-def _dropout3d(p: Any = 0.5) -> Kind:
+def _dropout3d(p: Rate = 0.5) -> Kind:
     return kinds.Dropout(p, shared_axes=(-3, -2, -1))
 
 
-def _feature_alpha_dropout(p: Any = 0.5) -> Kind:
+def _feature_alpha_dropout(p: Rate = 0.5) -> Kind:
     return kinds.AlphaDropout(p, shared_axes=slice(2, None))
 
 
 def _drop_block(
-    p: Any, block_size: Any, shared_axes: Any = (), normalize: str = "expected"
+    p: Rate,
+    block_size: int | tuple[int, ...],
+    *,
+    shared_axes: Any = (),
+    normalize: str = "expected",
 ) -> Kind:
     return kinds.DropBlock(p, block_size, shared_axes=shared_axes, normalize=normalize)
 
 
 def _spatial(name: str, default: str | None) -> Callable[..., Kind]:
-    def make(p: Any, data_format: Any = default, dim_ordering: Any = None) -> Kind:
+    def make(p: Rate, data_format: str | None = default, dim_ordering: str | None = None) -> Kind:
         return presets.dropout_channels(p, _format(name, data_format, dim_ordering, default))
 
     return make
@@ -140,17 +153,18 @@ def _spatial_inputs(name: str, default: str | None, places: str) -> Callable[...
 def _format(name: str, data_format: Any, dim_ordering: Any, default: str | None) -> str:
     """Return where the channels are, by Keras' word of today or of its first version."""
     if dim_ordering is not None:
-        if data_format != default:
+        if not isinstance(data_format, DefaultFormat | None):
             raise InvalidType(messages.two_formats(name))
-        if dim_ordering == "default":
-            # Keras 1 had this for sequences without a choice.
-            return default or "channels_last"
         data_format = dim_ordering
+    if data_format == "default":
+        # Keras 1 had this for sequences without a choice.
+        return default or "channels_last"
     if data_format is None:
         raise InvalidType(messages.format_needed(name))
     return data_format_of(name, data_format)
 
 
+_FIRST = DefaultFormat("channels_first")
 _ANY_CHANNELS = _inputs(Input(range(2, 65), "(N, C, ...)"))
 
 LAYERS: dict[str, Definition] = {
@@ -176,14 +190,20 @@ LAYERS: dict[str, Definition] = {
             _inputs(_of_rank(5, "(N, C, D, H, W)"), _of_rank(4, "(C, D, H, W)", None)),
             inplace=True,
         ),
-        Definition("AlphaDropout", kinds.AlphaDropout, inplace=True),
-        Definition("FeatureAlphaDropout", _feature_alpha_dropout, _ANY_CHANNELS, inplace=True),
+        Definition("AlphaDropout", kinds.AlphaDropout, inplace=True, training=False),
+        Definition(
+            "FeatureAlphaDropout",
+            _feature_alpha_dropout,
+            _ANY_CHANNELS,
+            inplace=True,
+            training=False,
+        ),
         *(
             Definition(name, _spatial(name, default), _spatial_inputs(name, default, places))
             for name, default, places in (
                 ("SpatialDropout1D", None, "L"),
-                ("SpatialDropout2D", "channels_first", "H, W"),
-                ("SpatialDropout3D", "channels_first", "D, H, W"),
+                ("SpatialDropout2D", _FIRST, "H, W"),
+                ("SpatialDropout3D", _FIRST, "D, H, W"),
             )
         ),
         Definition("DropoutChannels", presets.dropout_channels, _ANY_CHANNELS),

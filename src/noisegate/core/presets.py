@@ -1,5 +1,9 @@
 """Presets: well-known noises by name, each a function that returns a kind."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
 from . import checks, messages
 from .errors import InvalidType, InvalidValue
 from .kinds import Dropout
@@ -8,10 +12,24 @@ from .schedule import Schedule
 CHANNELS = {"channels_first": slice(2, None), "channels_last": slice(1, -1)}
 LOCATIONS = {"channels_first": 1, "channels_last": -1}
 
+P = ParamSpec("P")
 
-def dropout_channels(
-    p: float | Schedule, data_format: str = "channels_first", **refused: object
-) -> Dropout:
+
+def _preset(make: Callable[P, Dropout]) -> Callable[P, Dropout]:
+    """Answer `shared_axes`, which a preset sets itself, and words that are not known."""
+    known = checks.known_keywords(make.__name__)(make)
+
+    @wraps(make)
+    def preset(*args: P.args, **kwargs: P.kwargs) -> Dropout:
+        if "shared_axes" in kwargs:
+            raise InvalidType(messages.shared_axes_of_preset(make.__name__))
+        return known(*args, **kwargs)
+
+    return preset
+
+
+@_preset
+def dropout_channels(p: float | Schedule, data_format: str = "channels_first") -> Dropout:
     """Return dropout of whole channels: one decision for all places of a feature map.
 
     Parameters
@@ -33,15 +51,14 @@ def dropout_channels(
     >>> ng.dropout_channels(0.3, "channels_first")
     Dropout(p=0.3, shared_axes=slice(2, None))
     """
-    return _by_format("dropout_channels", CHANNELS, p, data_format, refused)
+    return Dropout(p, shared_axes=CHANNELS[data_format_of("dropout_channels", data_format)])
 
 
 spatial_dropout = dropout_channels
 
 
-def dropout_locations(
-    p: float | Schedule, data_format: str = "channels_first", **refused: object
-) -> Dropout:
+@_preset
+def dropout_locations(p: float | Schedule, data_format: str = "channels_first") -> Dropout:
     """Return dropout of whole locations: one decision for all channels of a pixel or voxel.
 
     Parameters
@@ -57,10 +74,11 @@ def dropout_locations(
     >>> ng.dropout_locations(0.3, "channels_last")
     Dropout(p=0.3, shared_axes=(-1,))
     """
-    return _by_format("dropout_locations", LOCATIONS, p, data_format, refused)
+    return Dropout(p, shared_axes=LOCATIONS[data_format_of("dropout_locations", data_format)])
 
 
-def drop_path(p: float | Schedule, **refused: object) -> Dropout:
+@_preset
+def drop_path(p: float | Schedule) -> Dropout:
     """Return dropout of whole samples, for the branch of a residual block.
 
     Parameters
@@ -78,11 +96,11 @@ def drop_path(p: float | Schedule, **refused: object) -> Dropout:
     >>> ng.drop_path(0.1)
     Dropout(p=0.1, shared_axes=slice(1, None))
     """
-    _refuse("drop_path", ["p"], refused)
     return Dropout(p, shared_axes=slice(1, None))
 
 
-def locked_dropout(p: float | Schedule, time_axis: int, **refused: object) -> Dropout:
+@_preset
+def locked_dropout(p: float | Schedule, time_axis: int) -> Dropout:
     """Return dropout with one mask for all time steps of a sample (variational dropout).
 
     Parameters
@@ -104,19 +122,7 @@ def locked_dropout(p: float | Schedule, time_axis: int, **refused: object) -> Dr
     >>> ng.locked_dropout(0.3, time_axis=1)
     Dropout(p=0.3, shared_axes=(1,))
     """
-    _refuse("locked_dropout", ["p", "time_axis"], refused)
     return Dropout(p, shared_axes=time_axis)
-
-
-def _by_format(
-    who: str,
-    axes: dict[str, slice] | dict[str, int],
-    p: float | Schedule,
-    data_format: str,
-    refused: dict[str, object],
-) -> Dropout:
-    _refuse(who, ["p", "data_format"], refused)
-    return Dropout(p, shared_axes=axes[data_format_of(who, data_format)])
 
 
 def data_format_of(who: str, value: object) -> str:
@@ -125,9 +131,3 @@ def data_format_of(who: str, value: object) -> str:
     if not isinstance(value, str) or value not in (*CHANNELS, *old):
         raise InvalidValue(messages.unknown_data_format(who, value))
     return old.get(value, value)
-
-
-def _refuse(who: str, known: list[str], refused: dict[str, object]) -> None:
-    if "shared_axes" in refused:
-        raise InvalidType(messages.shared_axes_of_preset(who))
-    checks.keywords(who, refused, known)

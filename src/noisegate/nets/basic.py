@@ -13,10 +13,12 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from . import messages, options, shapes
-from .layer import COMMON, Layer
+from .layer import Layer
+from .options import COMMON
 from .shapes import Shape
 
 _PLACE, _NAMED = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+_SHAPE = int | tuple[int | None, ...] | None
 
 
 def _given(*own: Parameter) -> dict[str, Parameter]:
@@ -38,9 +40,9 @@ class Input(Layer):
     """
 
     PARAMETERS = _given(
-        Parameter("shape", _PLACE, default=None),
-        Parameter("input_var", _PLACE, default=None),
-        Parameter("batch_shape", _NAMED, default=None),
+        Parameter("shape", _PLACE, default=None, annotation=_SHAPE),
+        Parameter("input_var", _PLACE, default=None, annotation=Any),
+        Parameter("batch_shape", _NAMED, default=None, annotation=_SHAPE),
     )
 
     def _accept(self, given: Mapping[str, Any]) -> None:
@@ -88,7 +90,9 @@ class Reshape(Layer):
 
     PARAMETERS = _given(Parameter("shape", _PLACE))
     CHECKS: ClassVar[Mapping[str, options.Check]] = {
-        "shape": options.Named("a shape, one extent −1", lambda who, n, v: _target(who, v)),
+        "shape": options.Named(
+            "a shape, one extent −1", lambda who, n, v: _target(who, v), int | tuple[int, ...]
+        ),
     }
     keeps_time = False
 
@@ -180,7 +184,7 @@ class Masking(Layer):
 
     PARAMETERS = _given(Parameter("mask_value", _PLACE, default=0.0))
     CHECKS: ClassVar[Mapping[str, options.Check]] = {
-        "mask_value": options.Named("number", checks.number),
+        "mask_value": options.Named("number", checks.number, float),
     }
     makes_mask = True
 

@@ -1,6 +1,6 @@
 """Dense layers, and those that bear the name of their activation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import Parameter
@@ -35,17 +35,21 @@ def using_samples(count: int) -> Iterator[None]:
         _SAMPLES.reset(token)
 
 
+_NAMED = str | Callable[..., Any] | None
+_PENALTY = options.Named("a penalty", penalties.penalty, _NAMED | dict[str, Any])
+_CONSTRAINT = options.Named("a constraint", penalties.constraint, _NAMED | dict[str, Any])
+
 # Keras 1's words, and their checks.
 KERAS: dict[str, tuple[Any, options.Named]] = {
-    "init": (None, options.Named("a name, or a callable", initializers.checked)),
+    "init": (None, options.Named("a name, or a callable", initializers.checked, _NAMED)),
     "weights": (None, options.anything),
-    "W_regularizer": (None, options.Named("a penalty", penalties.penalty)),
-    "b_regularizer": (None, options.Named("a penalty", penalties.penalty)),
-    "activity_regularizer": (None, options.Named("a penalty", penalties.penalty)),
-    "W_constraint": (None, options.Named("a constraint", penalties.constraint)),
-    "b_constraint": (None, options.Named("a constraint", penalties.constraint)),
+    "W_regularizer": (None, _PENALTY),
+    "b_regularizer": (None, _PENALTY),
+    "activity_regularizer": (None, _PENALTY),
+    "W_constraint": (None, _CONSTRAINT),
+    "b_constraint": (None, _CONSTRAINT),
 }
-_ACTIVATION = options.Named("a name, or a callable", activations.checked)
+_ACTIVATION = options.Named("a name, or a callable", activations.checked, _NAMED)
 
 
 def _row(name: str) -> Row:

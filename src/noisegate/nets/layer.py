@@ -12,28 +12,12 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidValue
 
 from . import messages, names, options, shapes
-from .modes import in_mode, mode_of
-from .options import Option
+from .modes import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
+from .options import COMMON, Option
 from .shapes import Shape
 from .tensors import as_tensor
 
-# What every layer may be given by name, and its default.
-COMMON: dict[str, Any] = {
-    "name": None,
-    "trainable": True,
-    "input_shape": None,
-    "batch_input_shape": None,
-    "input_dim": None,
-    "input_length": None,
-}
 _OF_THE_INPUT = ("batch_input_shape", "input_dim", "input_length")
-_SHAPE = options.Named("a shape", lambda who, name, value: shapes.checked(who, value))
-_COMMON_CHECKS: dict[str, options.Check] = {
-    "name": options.Named("a name, a format of names, or None", lambda w, n, v: names.checked(v)),
-    "trainable": options.flag,
-    **dict.fromkeys(("input_shape", "batch_input_shape"), options.or_none(_SHAPE)),
-    **dict.fromkeys(("input_dim", "input_length"), options.or_none(options.size)),
-}
 
 
 class Joinable:
@@ -112,9 +96,11 @@ class Layer(Joinable, nn.Module):
     @classmethod
     def signature(cls) -> Signature:
         """Return what the layer takes."""
-        words = [Parameter(w, Parameter.KEYWORD_ONLY, default=d) for w, d in COMMON.items()]
-        rest = (word for word in words if word.name not in cls.PARAMETERS)
-        return Signature([*cls.PARAMETERS.values(), *rest])
+        own = [options.annotated(p, cls.check_of(p.name)) for p in cls.PARAMETERS.values()]
+        words = (p for p in options.common_parameters() if p.name not in cls.PARAMETERS)
+        return Signature([*own, *words])
+
+    __signature__ = checks.TableSignature(lambda cls: cls.signature())
 
     def _start(self, common: Mapping[str, Any]) -> None:
         who = type(self).__name__
@@ -157,13 +143,13 @@ class Layer(Joinable, nn.Module):
     @classmethod
     def check_of(cls, name: str) -> options.Check:
         """Return the check of an argument of its own."""
-        return cls.CHECKS.get(name, options.anything)
+        return cls.CHECKS.get(name, options.COMMON_CHECKS.get(name, options.anything))
 
     @property
     def options(self) -> dict[str, Option]:
         """Every argument with the class that owns it and its check."""
         own = {n: Option(self.owner_of(n), self.check_of(n)) for n in self.own_arguments()}
-        common = {n: Option("Layer", check) for n, check in _COMMON_CHECKS.items()}
+        common = {n: Option("Layer", check) for n, check in options.COMMON_CHECKS.items()}
         return dict(sorted({**own, **common}.items()))
 
     def own_arguments(self) -> dict[str, Any]:
@@ -341,15 +327,24 @@ class Layer(Joinable, nn.Module):
 
     # Calls -------------------------------------------------------------------------------------
 
+    @shows_mode
     def output(self, *inputs: Any, **mode: Any) -> Any:
-        """Return the output, without noise unless ``training=True``, or ``deterministic=False``."""
-        training = mode_of(f"{type(self).__name__}.output", mode, False)
-        with in_mode(self, training):
-            return self(*self._tensors(inputs, training))
+        """Return the output, without noise unless ``training=True``, or ``deterministic=False``.
 
+        A truth value behind the inputs is `training`: ``output(x, True)``, as NeuPy prints it.
+        """
+        return self._in_a_way(OUTPUT, "output", inputs, mode)
+
+    @shows_mode
     def get_output_for(self, *inputs: Any, **mode: Any) -> Any:
-        """Return the output, with noise unless ``deterministic=True``: Lasagne's."""
-        training = mode_of(f"{type(self).__name__}.get_output_for", mode, True)
+        """Return the output, with noise unless ``deterministic=True``: Lasagne's.
+
+        A truth value behind the inputs is `deterministic`.
+        """
+        return self._in_a_way(GET_OUTPUT_FOR, "get_output_for", inputs, mode)
+
+    def _in_a_way(self, way: Way, name: str, inputs: Sequence[Any], mode: Mapping[str, Any]) -> Any:
+        inputs, training = way.read(f"{type(self).__name__}.{name}", inputs, mode)
         with in_mode(self, training):
             return self(*self._tensors(inputs, training))
 

@@ -1,8 +1,12 @@
 """Whether noise acts in a call: the words for it, and a block in that mode."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from typing import Any, TypeVar
 
+import numpy as np
 from torch import nn
 
 from noisegate.core import checks
@@ -25,6 +29,59 @@ def mode_of(who: str, given: Mapping[str, object], default: bool) -> bool:
     if "training" in said:
         return said["training"]
     return not said["deterministic"] if "deterministic" in said else default
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to call layers and networks, as the system that it comes from prints it.
+
+    Attributes
+    ----------
+    first : str
+        The name of the first input.
+    word : str
+        What a truth value behind the inputs means.
+    noisy : bool
+        Whether noise acts where nothing is said.
+    """
+
+    first: str
+    word: str
+    noisy: bool
+
+    def read(
+        self, who: str, inputs: Sequence[Any], words: Mapping[str, Any]
+    ) -> tuple[Sequence[Any], bool]:
+        """Return what enters, and whether noise acts."""
+        inputs, words = list(inputs), dict(words)
+        if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
+            if self.word in words:
+                raise InvalidType(messages.given_twice(who, self.word))
+            words[self.word] = bool(inputs.pop())
+        if self.first in words:
+            if inputs:
+                raise InvalidType(messages.given_twice(who, self.first))
+            inputs = [words.pop(self.first)]
+        return inputs, mode_of(who, words, self.noisy)
+
+
+# NeuPy's output(input_value, training=False), Lasagne's get_output_for(input, deterministic=False).
+OUTPUT = Way("input_value", "training", noisy=False)
+GET_OUTPUT_FOR = Way("input", "deterministic", noisy=True)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shows_mode(function: F) -> F:
+    """Let `help` show the words for the mode, in the place of ``**mode``."""
+    call = signature(function)
+    *own, _ = call.parameters.values()
+    words = (
+        Parameter(word, Parameter.KEYWORD_ONLY, default=None, annotation=bool | None)
+        for word in ("training", "deterministic")
+    )
+    function.__signature__ = call.replace(parameters=[*own, *words])  # type: ignore[attr-defined]
+    return function
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from .dense import constrain, total_penalty
 from .graph import Graph
 from .joining import chained
 from .layer import Joinable, Layer
-from .modes import in_mode, mode_of
+from .modes import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
 from .recurrent import checked_mask
 from .tensors import as_tensor
 from .wiring import Wiring
@@ -187,16 +187,36 @@ class Network(Joinable, Wiring):
         masks[name] = mask
         return y
 
+    @shows_mode
     def output(self, *inputs: Any, mask: Any = None, **mode: Any) -> Any:
-        """Return the output, without noise unless ``training=True``, or ``deterministic=False``."""
-        with in_mode(self, mode_of("Network.output", mode, False)):
-            return self._called(inputs, mask)
+        """Return the output, without noise unless ``training=True``, or ``deterministic=False``.
 
+        Parameters
+        ----------
+        *inputs : tensor or array
+            One for each `Input`, in their order; or one dict of layers, or of their names.
+        mask : tensor of bool, optional
+            Of shape (samples, time): which time steps are.
+        training, deterministic : bool
+            Whether noise acts; a truth value behind the inputs is `training`.
+        """
+        return self._in_a_way(OUTPUT, "output", inputs, mask, mode)
+
+    @shows_mode
     def get_output_for(self, *inputs: Any, mask: Any = None, **mode: Any) -> Any:
-        """Return the output, with noise unless ``deterministic=True``."""
-        with in_mode(self, mode_of("Network.get_output_for", mode, True)):
-            return self._called(inputs, mask)
+        """Return the output, with noise unless ``deterministic=True``; else as `output`.
 
+        A truth value behind the inputs is `deterministic`.
+        """
+        return self._in_a_way(GET_OUTPUT_FOR, "get_output_for", inputs, mask, mode)
+
+    def _in_a_way(self, way: Way, name: str, inputs: Any, mask: Any, mode: Any) -> Any:
+        who = f"Network.{name}"
+        inputs, training = way.read(who, inputs, mode)
+        with in_mode(self, training):
+            return self._called(self._by_place(who, inputs), mask)
+
+    @shows_mode
     def outputs(
         self, layers: Sequence[Any], *inputs: Any, mask: Any = None, **mode: Any
     ) -> list[Any]:
@@ -206,15 +226,15 @@ class Network(Joinable, Wiring):
         ----------
         layers : sequence of str or Layer
             By name, or themselves.
-        *inputs : tensor or array
-            What the network takes.
-        training, deterministic : bool
-            Whether noise acts; it does not unless it is said.
+        *inputs, training, deterministic
+            As of `output`.
         """
         several = [layers] if isinstance(layers, str | nn.Module) else layers
         wanted = [self._name_of(layer) for layer in several]
-        with in_mode(self, mode_of("Network.outputs", mode, False)), self._recorded() as found:
-            self._called(inputs, mask)
+        values, training = OUTPUT.read("Network.outputs", inputs, mode)
+        given = self._by_place("Network.outputs", values)
+        with in_mode(self, training), self._recorded() as found:
+            self._called(given, mask)
         return [found["values"][name] for name in wanted]
 
     def compute_mask(self, *inputs: Any, mask: Any = None) -> Tensor | None:

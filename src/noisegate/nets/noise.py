@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from inspect import Parameter, Signature, signature
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,20 +14,25 @@ from noisegate.core.apply import prepare
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import SEED_BITS, Stream
 from noisegate.core.kind import Kind
-from noisegate.core.layers import LAYERS
+from noisegate.core.layers import LAYERS, DefaultFormat
 from noisegate.core.window import DefaultAxis
 from noisegate.torch.layers import NoiseLayer
 
-from . import messages, shapes
-from .layer import COMMON, Layer
-from .options import Check, Option, anything, kind_s
+from . import messages, options, shapes
+from .layer import Layer
+from .options import COMMON, Check, Option, anything, common_parameters, kind_s
 from .shapes import Shape
 
 # What says which noise, and where it is written.
 _SEEDING = ("inplace", "seed", "site", "sample_axis")
 _ANY_KEY = Stream(0).site("").at(0)
 
-_INCOMING = Parameter("incoming", Parameter.POSITIONAL_OR_KEYWORD, default=None)
+_INCOMING = Parameter(
+    "incoming",
+    Parameter.POSITIONAL_OR_KEYWORD,
+    default=None,
+    annotation=nn.Module | tuple[int | None, ...] | None,
+)
 
 
 class NoiseInNetwork(Layer):
@@ -43,6 +48,7 @@ class NoiseInNetwork(Layer):
     """
 
     is_noise = True
+    face: ClassVar[type[NoiseLayer]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         incoming, args, kwargs = split_incoming(args, kwargs)
@@ -56,6 +62,22 @@ class NoiseInNetwork(Layer):
             self._buffers[self.kind.RATE] = live
         if incoming is not None:
             self._follow(incoming)
+
+    @classmethod
+    def signature(cls) -> Signature:
+        """Return what a layer takes in a network."""
+        given = signature(cls.face).parameters
+        own = _parameters(cls) or {"kind": given["kind"]}
+        words = [*own.values(), *(p for n, p in given.items() if n not in own)]
+        by_place = own.keys() & _places(cls)
+        place, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+        words = [p.replace(kind=place if p.name in by_place else named) for p in words]
+        needed = any(p.default is Parameter.empty for p in words)
+        first = _INCOMING.replace(default=Parameter.empty) if needed else _INCOMING
+        words = [options.annotated(p, anything) for p in words]
+        return Signature([first, *words, *common_parameters()])
+
+    __signature__ = checks.TableSignature(lambda cls: cls.signature())
 
     def _follow(self, incoming: Any) -> None:
         from .joining import attach
@@ -193,7 +215,8 @@ class NoiseInNetwork(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as a dict that JSON can hold; a live rate stays one."""
-        config = super().get_config()
+        unnamed = [n for n, v in self.arguments.items() if isinstance(v, DefaultFormat)]
+        config = {n: v for n, v in super().get_config().items() if n not in unnamed}
         rate = self._buffers.get(self.kind.RATE)
         return config if rate is None else {**config, self.kind.RATE: {"live": float(rate)}}
 
@@ -204,9 +227,8 @@ class NoiseInNetwork(Layer):
 
 def _by_name(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments by name; by place they are in Lasagne's order, those of the kind."""
-    names = list(getattr(kind, "PARAMETERS", ())) or ["kind"]
-    if len(args) > len(names):
-        raise InvalidType(sentences.too_many(kind.__name__, names, len(args)))
+    names = _places(kind)
+    checks.places(kind.__name__, names, args)
     given = dict(zip(names, args, strict=False))
     for name in given:
         if name in kwargs:
@@ -237,23 +259,18 @@ def _live_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict[
     return rate, {**kwargs, definition.rate: float(rate)}
 
 
-def _parameters(kind: type[NoiseLayer]) -> Mapping[str, Parameter]:
+def _parameters(kind: Any) -> Mapping[str, Parameter]:
     if kind.definition is None:
         return {}
-    return dict(kind.definition.parameters)
+    own = dict(kind.definition.parameters)
+    rate = own[kind.definition.rate]
+    return {**own, rate.name: rate.replace(annotation=rate.annotation | Tensor)}
 
 
-def _signature(kind: type[NoiseLayer]) -> Signature:
-    """Return what a layer takes in a network."""
-    words = [Parameter(w, Parameter.KEYWORD_ONLY, default=d) for w, d in COMMON.items()]
-    given = signature(kind).parameters
-    kinds = _parameters(kind) or {"kind": given["kind"]}
-    rest = (p.replace(kind=Parameter.KEYWORD_ONLY) for n, p in given.items() if n not in kinds)
-    by_place = (p.replace(kind=Parameter.POSITIONAL_OR_KEYWORD) for p in kinds.values())
-    own = [*by_place, *rest]
-    needed = any(p.default is Parameter.empty for p in own)
-    first = _INCOMING.replace(default=Parameter.empty) if needed else _INCOMING
-    return Signature([first, *own, *words])
+def _places(kind: type) -> list[str]:
+    """Return the arguments that go by place: those of the kind, or the kind itself."""
+    own = getattr(kind, "PARAMETERS", {})
+    return [n for n, p in own.items() if p.kind is not Parameter.KEYWORD_ONLY] or ["kind"]
 
 
 def _of(kind: type[NoiseLayer]) -> Any:
@@ -265,7 +282,7 @@ def _of(kind: type[NoiseLayer]) -> Any:
             "__doc__": f"`noisegate.torch.{kind.__name__}` in a network; `incoming` may be first.",
             "__module__": "noisegate.nets.layers",
             "PARAMETERS": _parameters(kind),
-            "__signature__": _signature(kind),
+            "face": kind,
         },
     )
 
@@ -291,14 +308,14 @@ def _preset(name: str, *words: str) -> Any:
     """Return the function of a preset: what comes in, p, rescale, and the preset's own words."""
     make = getattr(presets, name)
     by_place, by_name = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
-    own = signature(make).parameters
-    common = {**COMMON, "seed": None, "site": None}
+    own, seeding = signature(make).parameters, signature(NoiseLayer).parameters
     call = Signature(
         [
-            Parameter("p", by_place, default=0.5),
-            Parameter("rescale", by_place, default=True),
+            Parameter("p", by_place, default=0.5, annotation=own["p"].annotation | Tensor),
+            Parameter("rescale", by_place, default=True, annotation=bool),
             *(own[word].replace(kind=by_name) for word in words),
-            *(Parameter(word, by_name, default=value) for word, value in common.items()),
+            *(seeding[word].replace(kind=by_name) for word in ("seed", "site")),
+            *common_parameters(),
         ]
     )
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import Parameter
 from operator import index
 from typing import Any, NamedTuple
 
 from noisegate.core import checks
 from noisegate.core.errors import InvalidType, InvalidValue
 
-from . import messages
+from . import messages, names, shapes
 
 # Checks an argument and returns it in its stored form: (who, name, value).
 Check = Callable[[str, str, Any], Any]
@@ -31,10 +32,11 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True)
 class Named:
-    """A check with words for it, as `options` shows it."""
+    """A check with words for it, as `options` shows it, and a type, as `help` does."""
 
     words: str
     function: Check
+    annotation: Any = Any
 
     def __call__(self, who: str, name: str, value: Any) -> Any:
         """Return the value in its stored form, or raise."""
@@ -57,9 +59,9 @@ def _size(who: str, name: str, value: Any) -> int:
     return size
 
 
-size = Named("whole number >= 1", _size)
+size = Named("whole number >= 1", _size, int)
 anything = Named("checked by torch", lambda who, name, value: value)
-flag = Named("True or False", checks.flag)
+flag = Named("True or False", checks.flag, bool)
 kind_s = Named("checked by the kind", lambda who, name, value: value)
 
 
@@ -68,6 +70,7 @@ def or_none(check: Named) -> Named:
     return Named(
         f"{check.words}, or None",
         lambda who, name, value: None if value is None else check(who, name, value),
+        check.annotation if check.annotation is Any else check.annotation | None,
     )
 
 
@@ -77,4 +80,30 @@ def _axis(who: str, name: str, value: Any) -> int:
     return index(value)
 
 
-axis = Named("whole number", _axis)
+axis = Named("whole number", _axis, int)
+
+# What every layer may be given by name: its default, and its check.
+_SHAPE = Named("a shape", lambda w, n, v: shapes.checked(w, v), int | tuple[int | None, ...])
+COMMON_CHECKS: dict[str, Named] = {
+    "name": Named(
+        "a name, a format of names, or None", lambda w, n, v: names.checked(v), str | None
+    ),
+    "trainable": flag,
+    **dict.fromkeys(("input_shape", "batch_input_shape"), or_none(_SHAPE)),
+    **dict.fromkeys(("input_dim", "input_length"), or_none(size)),
+}
+COMMON: dict[str, Any] = {**dict.fromkeys(COMMON_CHECKS), "trainable": True}
+
+
+def annotated(parameter: Parameter, check: Check) -> Parameter:
+    """Return a parameter with the type that its check has for it, if it has none of its own."""
+    if parameter.annotation is not Parameter.empty:
+        return parameter
+    return parameter.replace(annotation=getattr(check, "annotation", Any))
+
+
+def common_parameters() -> list[Parameter]:
+    """Return what every layer may be given by name."""
+    by_name = Parameter.KEYWORD_ONLY
+    words = (Parameter(word, by_name, default=value) for word, value in COMMON.items())
+    return [annotated(word, COMMON_CHECKS[word.name]) for word in words]

@@ -102,7 +102,7 @@ def _of_all(kind: type[nn.Module]) -> dict[str, Parameter]:
     left_out |= {"proj_size"} if kind is nn.GRU else set()
     given = signature(nn.RNNBase.__init__).parameters
     own = {name: p for name, p in given.items() if name not in left_out}
-    flag = Parameter("return_sequences", Parameter.KEYWORD_ONLY, default=False)
+    flag = Parameter("return_sequences", Parameter.KEYWORD_ONLY, default=False, annotation=bool)
     by_name = {
         n: p.replace(kind=Parameter.KEYWORD_ONLY) for n, p in own.items() if n != "hidden_size"
     }

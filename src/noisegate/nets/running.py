@@ -8,10 +8,11 @@ from noisegate.core.errors import InvalidValue
 from . import messages
 from .graph import united
 from .joining import behind
-from .modes import mode_of
+from .modes import mode_of, shows_mode
 from .network import Network
 
 
+@shows_mode
 def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **mode: Any) -> Any:
     """Return the output of layers, with noise unless ``deterministic=True``: Lasagne's.
 
@@ -43,12 +44,8 @@ def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **
 def _inputs_of(network: Network, inputs: Any) -> list[Any]:
     entries = [network.layers[name] for name in network.entries]
     if isinstance(inputs, Mapping):
-        names = [layer.name for layer in entries]
-        for key in inputs:
-            if key not in entries and key not in names:
-                raise InvalidValue(messages.no_entry(key, network.entries))
-        found = [inputs.get(layer, inputs.get(layer.name)) for layer in entries]
-    elif inputs is None:
+        return list(network._by_place("get_output", [inputs]))
+    if inputs is None:
         found = [layer.arguments.get("input_var") for layer in entries]
     else:
         found = list(inputs) if isinstance(inputs, list | tuple) else [inputs]

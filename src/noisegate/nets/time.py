@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from noisegate.core.errors import InvalidValue
+from noisegate.core.kind import Kind
 from noisegate.core.window import TIME_BITS
 from noisegate.torch import PreActivation
 from noisegate.torch.functions import DROPOUTS
@@ -36,7 +37,7 @@ class TimeDistributed(PreActivation, Layer):
     """
 
     PARAMETERS: ClassVar[Mapping[str, Parameter]] = {
-        "layer": Parameter("layer", Parameter.POSITIONAL_OR_KEYWORD),
+        "layer": Parameter("layer", Parameter.POSITIONAL_OR_KEYWORD, annotation=nn.Module | Kind),
         "shared_mask": Parameter("shared_mask", Parameter.KEYWORD_ONLY, default=False),
     }
     CHECKS: ClassVar[Mapping[str, options.Check]] = {"shared_mask": options.flag}

@@ -1,6 +1,6 @@
 """Which layers a network has, what each takes, under which names, and the shapes of it all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -155,6 +155,20 @@ class Wiring(Composed):
             self._entry_shapes = {}
             raise
         self._settle(graph, found, like=like)
+
+    def _by_place(self, who: str, inputs: Sequence[Any]) -> Sequence[Any]:
+        """Return the inputs in the order of the entries; they may be one dict of layers."""
+        if len(inputs) != 1 or not isinstance(inputs[0], Mapping):
+            return inputs
+        given, entries = inputs[0], [self.layers[name] for name in self.entries]
+        names = [layer.name for layer in entries]
+        for key in given:
+            if key not in entries and key not in names:
+                raise InvalidValue(messages.no_entry(who, key, self.entries))
+        for layer in entries:
+            if layer not in given and layer.name not in given:
+                raise InvalidValue(messages.entry_missing(who, layer.shown, self.entries))
+        return [given[layer if layer in given else layer.name] for layer in entries]
 
     @property
     def entries(self) -> list[str]:

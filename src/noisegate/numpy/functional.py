@@ -11,7 +11,7 @@ from noisegate.core import checks, keys, kinds, messages
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind, checked_kind
-from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
+from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
 from noisegate.engines.numpy import NumpyEngine
 
 Rng = int | np.random.Generator | Key | None
@@ -136,6 +136,8 @@ def forward(
     dtype = np.asarray(x).dtype
     rate = kind.rate_at(rng.step if isinstance(rng, Key) else None, live)
     if not training or core.is_identity(kind, rate):
+        if rows is not None:  # they are checked all the same
+            window_of(type(kind).__name__, x.shape, kind.shared, rows, sample_axis)
         return x, Cache(kind, None, None, rate, x.shape, dtype)
     key = key_of(rng)
     window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live)
@@ -204,6 +206,8 @@ def dropout_forward(
     >>> ng.numpy.dropout_backward(np.ones(6), cache)
     array([0., 0., 2., 0., 0., 2.])
     """
+    if isinstance(p, Mapping):
+        raise InvalidType(messages.dict_of_arguments("dropout_forward", p))
     return forward(_DROPOUT, x, training=training, rng=rng, p=p)
 
 

@@ -17,7 +17,7 @@ from noisegate.core import checks, layers, messages
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
-from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window
+from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
 from noisegate.engines import native
 from noisegate.engines.torch import TorchEngine, Works
 
@@ -239,6 +239,12 @@ def _checked(
     return window, rate, core.check_input(engine, kind, x)
 
 
+def check_rows(kind: Kind, x: Tensor, rows: Any, sample_axis: SampleAxis) -> None:
+    """Refuse rows that are none of x's samples, also where no noise acts."""
+    if rows is not None:
+        window_of(type(kind).__name__, tuple(x.shape), kind.shared, rows, sample_axis)
+
+
 def _check_dense(who: str, x: Tensor) -> None:
     if x.is_nested:
         raise InvalidType(messages.nested_input(who))
@@ -285,16 +291,18 @@ def _signature(definition: layers.Definition) -> Signature:
     first, *others = definition.parameters.values()
     needed = [p for p in others if p.default is Parameter.empty]
     by_name = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in others if p not in needed]
-    flags = [("training", True)] + [("inplace", False)] * definition.inplace
-    keys = [("key", None), ("rows", None), ("sample_axis", DEFAULT_AXIS)]
+    place, name = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+    flags = [("training", definition.training)] + [("inplace", False)] * definition.inplace
+    keys: list[Any] = [("key", None, Key | None), ("rows", None, Any)]
+    keys += [("sample_axis", DEFAULT_AXIS, int | str | None)]
     return Signature(
         [
-            Parameter("x", Parameter.POSITIONAL_OR_KEYWORD, annotation=Tensor),
-            first.replace(annotation=float | Tensor),
+            Parameter("x", place, annotation=Tensor),
+            first.replace(annotation=first.annotation | Tensor),
             *needed,
-            *(Parameter(n, Parameter.POSITIONAL_OR_KEYWORD, default=v) for n, v in flags),
+            *(Parameter(n, place, default=v, annotation=bool) for n, v in flags),
             *by_name,
-            *(Parameter(n, Parameter.KEYWORD_ONLY, default=v) for n, v in keys),
+            *(Parameter(n, name, default=v, annotation=a) for n, v, a in keys),
         ],
         return_annotation=Tensor,
     )
@@ -309,7 +317,7 @@ _DOC = """Return x with the noise of the layer `{layer}`, fresh or that of a key
     {rate} : float, Schedule, or Tensor that broadcasts to x
         The rate. A number is checked, a tensor clamped; a schedule needs a key.
     training : bool
-        False returns x itself.
+        False returns x itself. The default is that of torch's function of this name.
     inplace : bool
         Whether x is overwritten, where torch has that too.
     key : Key, optional
@@ -345,6 +353,7 @@ def _apply_or_pass(
     axis = definition.sample_axis(words, tuple(x.shape), sample_axis)
     rate = kind.rate_at(None if key is None else key.step, live) if live else kind.rate
     if not training or core.is_identity(kind, rate):
+        check_rows(kind, x, rows, axis)
         return x
     if inplace:
         refuse_leaf(who, x)

@@ -3,20 +3,20 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, signature
 from threading import Lock
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
 from noisegate.core import checks, layers, messages
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, MissingAttribute
 from noisegate.core.keys import SEED_BITS, STEP_BITS, Key, Stream
 from noisegate.core.kind import Kind, checked_kind
 from noisegate.core.schedule import Schedule
 from noisegate.core.window import DEFAULT_AXIS, TIME_BITS
 
-from .functional import apply, draw_seed, refuse_leaf
+from .functional import apply, check_rows, draw_seed, refuse_leaf
 from .processes import tell_of_ranks
 from .replay import refuse_backward, register
 
@@ -206,6 +206,8 @@ class NoiseLayer(nn.Module):
 
     def __getattr__(self, name: str) -> Any:
         """Return an argument of the kind, in its checked form."""
+        if name == "step":
+            raise MissingAttribute(messages.no_step(type(self).__name__))
         arguments = self.__dict__.get("arguments", {})
         if name not in arguments:
             return super().__getattr__(name)
@@ -215,14 +217,14 @@ class NoiseLayer(nn.Module):
     def step(self) -> int:
         """The step that the next training call uses."""
         if self.seed is None:
-            raise InvalidValue(messages.no_step(type(self).__name__))
+            raise AttributeError("step")  # which `__getattr__` answers
         return self._step
 
     @step.setter
     def step(self, value: int) -> None:
         who = type(self).__name__
         if self.seed is None:
-            raise InvalidValue(messages.no_step(who))
+            raise MissingAttribute(messages.no_step(who))
         self._step = checks.whole(who, "step", value, STEP_BITS)
 
     def forward(self, x: Tensor, rows: Any = None) -> Tensor:
@@ -231,6 +233,7 @@ class NoiseLayer(nn.Module):
         if self.definition is not None and self.definition.inputs is not None:
             axis = self.definition.sample_axis(self.arguments, tuple(x.shape), axis)
         if not self.training or (self.seed is None and self._is_identity()):
+            check_rows(self.kind, x, rows, axis)
             return x
         if self.inplace:
             refuse_leaf(type(self).__name__, x)
@@ -306,6 +309,7 @@ class NamedLayer(NoiseLayer):
     """A layer that is a row of `noisegate.core.layers.LAYERS`, which names its arguments."""
 
     definition: ClassVar[layers.Definition]
+    __signature__ = checks.TableSignature(lambda named: _signature(named.definition))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         definition = self.definition
@@ -324,7 +328,6 @@ def _layer(name: str) -> type[NamedLayer]:
     call = _signature(definition)
     members = {
         "__doc__": _DOC.format(name=name, call=call),
-        "__signature__": call,
         "__module__": __name__,
         "definition": definition,
     }
@@ -343,10 +346,12 @@ def _signature(definition: layers.Definition) -> Signature:
     if definition.inplace:
         needed = [p for p in own if p.name == definition.rate or p.default is Parameter.empty]
         others = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in own if p not in needed]
-        flag = Parameter("inplace", Parameter.POSITIONAL_OR_KEYWORD, default=False)
+        place = Parameter.POSITIONAL_OR_KEYWORD
+        flag = Parameter("inplace", place, default=False, annotation=bool)
         own = [*needed, flag, *others]
-    ours = (("seed", None), ("site", None), ("sample_axis", DEFAULT_AXIS))
-    return Signature([*own, *(Parameter(n, Parameter.KEYWORD_ONLY, default=v) for n, v in ours)])
+    ours = signature(NoiseLayer).parameters
+    words = (ours[name] for name in ("seed", "site", "sample_axis"))
+    return Signature([*own, *(word.replace(kind=Parameter.KEYWORD_ONLY) for word in words)])
 
 
 Dropout = _layer("Dropout")

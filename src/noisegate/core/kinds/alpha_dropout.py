@@ -1,6 +1,6 @@
 """AlphaDropout: elements set to SELU's floor, mean and variance kept."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from ..draws import Draws, Field
@@ -51,6 +51,7 @@ class AlphaDropout(Kind):
     """
 
     p: float | Schedule = 0.5
+    _: KW_ONLY
     shared_axes: Any = ()
 
     RATE = "p"

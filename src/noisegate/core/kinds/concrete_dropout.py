@@ -1,7 +1,7 @@
 """ConcreteDropout: dropout relaxed, so that its rate has a gradient."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from .. import checks
@@ -55,6 +55,7 @@ class ConcreteDropout(Kind):
 
     p: float | Schedule = 0.1
     temperature: float = 0.1
+    _: KW_ONLY
     shared_axes: Any = ()
 
     RATE = "p"

@@ -1,7 +1,7 @@
 """DropBlock: contiguous blocks removed. Rules: `spec/kinds.md`."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from math import prod
 from typing import Any, ClassVar
 
@@ -84,6 +84,7 @@ class DropBlock(Kind):
     p: float | Schedule
     block_size: int | tuple[int, ...]
     axes: Any = SPATIAL
+    _: KW_ONLY
     shared_axes: Any = ()
     normalize: str = "expected"
 

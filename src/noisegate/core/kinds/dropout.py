@@ -1,7 +1,7 @@
 """Dropout: elements removed at random."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from .. import checks
@@ -56,6 +56,7 @@ class Dropout(Kind):
 
     p: float | Schedule = 0.5
     rescale: bool = True
+    _: KW_ONLY
     shared_axes: Any = ()
 
     RATE = "p"

@@ -1,6 +1,6 @@
 """GaussianDropout: multiplication by normal numbers of mean 1."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from ..draws import Draws, Field
@@ -45,6 +45,7 @@ class GaussianDropout(Kind):
     """
 
     p: float | Schedule = 0.5
+    _: KW_ONLY
     shared_axes: Any = ()
 
     RATE = "p"

@@ -1,6 +1,6 @@
 """GaussianNoise: normal numbers added."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from ..draws import Draws, Field
@@ -43,6 +43,7 @@ class GaussianNoise(Kind):
     """
 
     sigma: float | Schedule = 0.1
+    _: KW_ONLY
     shared_axes: Any = ()
 
     RATE = "sigma"

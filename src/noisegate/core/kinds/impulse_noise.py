@@ -1,7 +1,7 @@
 """ImpulseNoise: salt and pepper."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from .. import checks
@@ -55,6 +55,7 @@ class ImpulseNoise(Kind):
     p: float | Schedule
     low: float
     high: float
+    _: KW_ONLY
     shared_axes: Any = ()
 
     RATE = "p"

@@ -1,6 +1,6 @@
 """UniformNoise: uniform numbers added."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from ..draws import Draws, Field
@@ -40,6 +40,7 @@ class UniformNoise(Kind):
     """
 
     width: float | Schedule
+    _: KW_ONLY
     shared_axes: Any = ()
 
     RATE = "width"

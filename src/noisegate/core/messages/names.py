@@ -2,17 +2,29 @@
 
 from collections.abc import Sequence
 
+from ..old_words import OldWords, pointer
 from ._words import _got, _names, _near
 
 
-def unknown_keyword(who: str, word: str, known: Sequence[str]) -> str:
-    return f"{who}: unknown keyword `{word}`; known are {_names(known)}.{_near(word, known)}"
+def unknown_keyword(who: str, word: str, known: Sequence[str], old: OldWords) -> str:
+    said = pointer(word, known, old)
+    meant = _near(word, known) if said is None else f" {said}"
+    return f"{who}: unknown keyword `{word}`; known are {_names(known)}.{meant}"
 
 
 def too_many(who: str, known: Sequence[str], count: int) -> str:
+    words = "argument goes" if len(known) == 1 else "arguments go"
     return (
-        f"{who}: at most {len(known)} arguments go by place ({_names(known)}); got {count}. "
+        f"{who}: at most {len(known)} {words} by place ({_names(known)}); got {count}. "
         "Give the others by name."
+    )
+
+
+def dict_of_arguments(who: str, value: object) -> str:
+    return (
+        f"{who}: arguments are given by name, not in a dict; {_got(value)}. Write "
+        f"{who}(x, p=0.5, training=True, rng=seed), where p is the probability to remove: 1 - p "
+        "of a dict of CS231n's."
     )
 
 
@@ -49,6 +61,14 @@ def not_a_key(who: str, value: object) -> str:
     )
 
 
+def key_needed(who: str) -> str:
+    return (
+        f"{who}: `key` is missing, which says which noise. Make one with "
+        f"noisegate.Stream(seed).site(name).at(step), or use the layer, noisegate.torch.{who}, "
+        "which needs none."
+    )
+
+
 def not_a_kind(who: str, value: object) -> str:
     return (
         f"{who}: `kind` must be a kind of noise; {_got(value)}. "
@@ -60,6 +80,13 @@ def unfinished_kind(who: str) -> str:
     return (
         f"{who}: a kind must be a dataclass with a class attribute RATE that names one of its "
         "numbers. Put @dataclass(frozen=True) above the class, and RATE = 'p' in it."
+    )
+
+
+def not_a_field(who: str, value: object) -> str:
+    return (
+        f"{who}: `field` must return a noisegate.Field; got {type(value).__qualname__}. "
+        "Write for example Field(keep=draws.keep(rate))."
     )
 
 

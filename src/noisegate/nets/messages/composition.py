@@ -113,10 +113,12 @@ def input_count(count: int, entries: Sequence[str]) -> str:
     return f"the network takes {len(entries)} input{plural} ({_names(entries)}); got {count}."
 
 
-def no_entry(key: object, entries: Sequence[str]) -> str:
-    return (
-        f"get_output: `inputs` has {key!r}, which takes no input; what does is {_names(entries)}."
-    )
+def no_entry(who: str, key: object, entries: Sequence[str]) -> str:
+    return f"{who}: `inputs` has {key!r}, which takes no input; what does is {_names(entries)}."
+
+
+def entry_missing(who: str, name: str, entries: Sequence[str]) -> str:
+    return f"{who}: `inputs` has nothing for {name}. Give one for each of {_names(entries)}."
 
 
 def given_twice(who: str, name: str) -> str:
