@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from _bad_numbers import Case, Type, Value
-from noisegate import nets
+from noisegate import MissingAttribute, nets
 from noisegate.nets import (
     Add,
     Dense,
@@ -206,7 +206,7 @@ GRAPHS: list[Case] = [
     ),
     (lambda: list(chain().parameters()), Value, f"parameters: {OPEN}"),
     (lambda: chain().state_dict(), Value, f"state_dict: {OPEN}"),
-    (lambda: chain().output_shape, Value, f"output_shape: {OPEN}"),
+    (lambda: chain().output_shape, MissingAttribute, f"output_shape: {OPEN}"),
     (lambda: nets.Sequential()(X), Value, f"forward: {EMPTY}"),
     (lambda: list(nets.Sequential().parameters()), Value, f"parameters: {EMPTY}"),
 ]

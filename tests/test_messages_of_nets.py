@@ -14,6 +14,7 @@ import _bad_estimators
 import _bad_estimators_more
 import _bad_nets
 import _bad_nets_more
+import _bad_old_nets
 import noisegate as ng
 from _asserts import assert_sentence
 from _bad_nets import Own, of_weights
@@ -22,6 +23,7 @@ from noisegate.nets import DropBlock2d, Dropout, Input, Relu, get_output, messag
 CASES = [
     *_bad_nets.CASES,
     *_bad_nets_more.CASES,
+    *_bad_old_nets.CASES,
     *_bad_estimators.CASES,
     *_bad_estimators_more.CASES,
 ]

@@ -348,7 +348,7 @@ def test_where_masks_come_from_and_how_they_meet() -> None:
     assert_same_bits(net(x), x.where(MASK[..., None], 0.0))
     y = torch.randn(2, 4, 3)
     y[0, 0] = 0
-    for how in (nets.Add(), nets.Concatenate()):
+    for how in (nets.Add(), nets.Concatenate(-1)):
         sides = [join(Input((4, 3)), nets.Masking(value)) for value in (-1.0, 0.0)]
         found = join(nets.parallel(*sides), how).compute_mask(x, y)
         assert found.equal(MASK & (y != 0).any(-1))

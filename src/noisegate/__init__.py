@@ -98,8 +98,37 @@ _LAZY = {
     "tune": ("tune", None),
 }
 
+# Old names, and names of other rooms, that people look for here.
+_ELSEWHERE = {
+    "BernoulliDropout": "nets.regularizers.BernoulliDropout",
+    "DropoutLayer": "nets.Dropout",
+    "GaussianNoiseLayer": "nets.GaussianNoise",
+    "Regression": "nets.Regressor",
+    "dropout": "torch.dropout",
+    **{name: f"numpy.{name}" for name in ("dropout_backward", "dropout_forward")},
+    **{
+        name: f"nets.{name}"
+        for name in (
+            "Autoencoder",
+            "Classifier",
+            "Input",
+            "Regressor",
+            "Sequential",
+            "SpatialDropout1D",
+            "SpatialDropout2D",
+            "SpatialDropout3D",
+            "TimeDistributed",
+            "TimeDistributedDense",
+            "join",
+        )
+    },
+}
+
 
 def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        where = f"{__name__}.{_ELSEWHERE[name]}"
+        raise MissingAttribute(f"{__name__} has no `{name}`. It is `{where}` here.")
     if name not in _LAZY:
         raise AttributeError(f"module 'noisegate' has no attribute {name!r}")
     module, attribute = _LAZY[name]

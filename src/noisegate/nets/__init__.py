@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from noisegate.core.errors import MissingExtra
 from noisegate.core.messages import missing_extra
 
-from . import penalties, regularizers
+from . import old_words, penalties, regularizers
 from .basic import Add, Concatenate, Input, Masking, Reshape
 from .config import from_config
 from .joining import Sequential, join, parallel, repeat
@@ -90,6 +90,7 @@ _ESTIMATORS = ("Autoencoder", "Classifier", "Estimator", "Regressor")
 
 def __getattr__(name: str) -> Any:
     if name not in (*_FITTING, *_ESTIMATORS):
+        old_words.answer("noisegate.nets", name, old_words.NAMES)
         raise AttributeError(f"module 'noisegate.nets' has no attribute {name!r}")
     home: Any
     try:

@@ -116,16 +116,31 @@ def _target(who: str, value: Any) -> tuple[int, ...]:
 
 
 class Concatenate(Layer):
-    """Several inputs side by side along an axis."""
+    """Several inputs side by side along an axis.
 
-    PARAMETERS = _given(Parameter("axis", _PLACE, default=-1))
-    CHECKS: ClassVar[Mapping[str, options.Check]] = {"axis": options.axis}
+    Parameters
+    ----------
+    axis : int, optional
+        1 for the channels of images, −1 for the features of steps. Not needed where inputs are
+        (N, features).
+    """
+
+    PARAMETERS = _given(Parameter("axis", _PLACE, default=None))
+    CHECKS: ClassVar[Mapping[str, options.Check]] = {"axis": options.or_none(options.axis)}
     merges = True
+
+    def _axis(self, rank: int) -> int:
+        axis: int | None = self.arguments["axis"]
+        if axis is None and rank > 2:
+            raise ValueError(
+                "it may mean several axes. Give axis=1 for channels, or axis=-1 for features"
+            )
+        return rank - 1 if axis is None else axis
 
     def shape_rule(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         rank = len(given[0])
-        axis = self.arguments["axis"]
+        axis = self._axis(rank)
         if any(len(shape) != rank for shape in given) or not -rank <= axis < rank:
             raise ValueError("its inputs must have one rank, and the axis")
         axis %= rank
@@ -141,14 +156,19 @@ class Concatenate(Layer):
 
     def merged_mask(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
         """Return the masks side by side along time; elsewhere what all have."""
-        if self.arguments["axis"] % given[0].ndim != 1 or all(mask is None for mask in masks):
+        if self._axis(given[0].ndim) % given[0].ndim != 1 or all(mask is None for mask in masks):
             return super().merged_mask(given, masks)
         pairs = zip(given, masks, strict=True)
         return torch.cat([_or_all(mask, x) for x, mask in pairs], dim=1)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return the inputs side by side."""
-        return torch.cat(inputs, dim=self.arguments["axis"])
+        try:
+            axis = self._axis(inputs[0].ndim)
+        except ValueError:
+            self.get_output_shape(*(x.shape for x in inputs))  # which says so
+            raise
+        return torch.cat(inputs, dim=axis)
 
 
 class Add(Layer):

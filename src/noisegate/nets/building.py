@@ -1,6 +1,5 @@
 """Networks for estimators: built from sizes, or a copy of the user's, sized by the data."""
 
-import copy
 from collections.abc import Sequence
 from operator import index
 from typing import Any
@@ -11,7 +10,7 @@ from noisegate.core.errors import InvalidType, InvalidValue
 
 from . import messages
 from .basic import Input
-from .joining import join
+from .joining import copied, join
 from .layer import Layer
 from .layers import LAYERS
 from .network import Network
@@ -31,7 +30,8 @@ def build(network: Any, activation: Any, x: Values, outputs: int, targets: str =
     Parameters
     ----------
     network : sequence of int or None, Network, Layer or Module
-        Sizes, of which the first and the last may be None; or a network, which is copied.
+        Sizes, of which the first and the last may be None; or a network, which is copied, but
+        for rates that are tensors.
     activation : str or callable
         Of the hidden layers, where sizes are given.
     x : tensor or SparseRows
@@ -47,7 +47,7 @@ def build(network: Any, activation: Any, x: Values, outputs: int, targets: str =
         network = join(network)
     if not isinstance(network, nn.Module):
         raise InvalidType(messages.bad_sizes(network))
-    model = copy.deepcopy(network)
+    model: nn.Module = copied(network)
     if isinstance(model, Network):
         _fit_to(model, x)
     return model

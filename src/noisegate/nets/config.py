@@ -130,12 +130,37 @@ def network_config(network: Network) -> dict[str, Any]:
         # A module that is used twice is one module again.
         entry |= layer_config(layer) if first == name else {"class": "again", "config": first}
         layers.append(entry)
+    shared = shared_tensors(network)
     return {
         "noisegate": VERSION,
         "layers": layers,
         "exits": list(network.exits),
         "shapes": {name: list(shape) for name, shape in network._entry_shapes.items()},
+        **({"shared": shared} if shared else {}),
     }
+
+
+def shared_tensors(network: Network) -> dict[str, str]:
+    """Return the name of each parameter or buffer that several layers have, and of its first."""
+    first = dict[int, str]()
+    found = dict[str, str]()
+    for path, module in network.named_modules():
+        for word, tensor in (*module._parameters.items(), *module._buffers.items()):
+            name = f"{path}.{word}"
+            if tensor is not None and first.setdefault(id(tensor), name) != name:
+                found[name] = first[id(tensor)]
+    return found
+
+
+def share(network: Network, names: Mapping[str, str]) -> None:
+    """Let layers have the very tensors that others have."""
+    for name, first in names.items():
+        owner, _, word = name.rpartition(".")
+        source, _, its_word = first.rpartition(".")
+        layer, other = network.get_submodule(owner), network.get_submodule(source)
+        tensor = {**other._parameters, **other._buffers}[its_word]
+        home = layer._parameters if word in layer._parameters else layer._buffers
+        home[word] = tensor  # type: ignore[assignment]
 
 
 class _Reader:
@@ -144,6 +169,7 @@ class _Reader:
     def __init__(self, custom: Mapping[str, Any]) -> None:
         self.custom, self.used = custom, set[int]()
         self.made: list[tuple[Layer, Mapping[str, Any]]] = []
+        self.shared: list[tuple[Network, Mapping[str, str]]] = []
 
     def network(self, config: Mapping[str, Any]) -> Network:
         made: dict[str, Layer] = {}
@@ -155,16 +181,19 @@ class _Reader:
             sources[layer] = tuple(made[name] for name in entry["takes"])
         known = {layer: name for name, layer in made.items()}
         network = Network(Graph(sources, tuple(made[n] for n in config["exits"])), known)
+        self.shared.append((network, config.get("shared", {})))
         if config["shapes"]:
             network.complete(*(tuple(config["shapes"][name]) for name in network.entries))
         return network
 
     def finish(self) -> None:
-        """Make the variables that layers were given, and freeze what was frozen."""
+        """Make the variables that layers were given, freeze what was frozen, share what was."""
         for layer, entry in self.made:
             _make_variables(layer, entry, built=True)
             for name, parameter in layer.named_parameters() if entry.get("frozen") else ():
                 parameter.requires_grad_(name not in entry["frozen"])
+        for network, names in self.shared:
+            share(network, names)
 
     def layer(self, entry: Mapping[str, Any]) -> Layer:
         layer = self._layer(entry)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from noisegate.core.errors import InvalidValue
 from noisegate.torch import PreActivation
 
-from . import activations, initializers, options, penalties
+from . import activations, initializers, messages, options, penalties
 from .shapes import Shape
-from .table import Row, TorchLayer, build_from, refuse_weights
+from .table import Row, TorchLayer, arrays_of, build_from, refuse_shape, refuse_weights
 
 _SAMPLES: ContextVar[int | None] = ContextVar("samples of a batch", default=None)
 
@@ -162,7 +163,7 @@ class DenseLayer(PreActivation, TorchLayer):
                     self.bias.zero_()
 
     def _build_of_weights(self) -> None:
-        values = [torch.as_tensor(np.asarray(v)) for v in self.arguments["weights"]]
+        values = arrays_of(self, self.arguments["weights"])
         units, bias = self.units or 0, self.arguments["bias"]
         inputs = values[0].shape[0] if values and values[0].ndim == 2 else None
         refuse_weights(self, values, [(inputs, units)] + ([(units,)] if bias else []))
@@ -173,13 +174,13 @@ class DenseLayer(PreActivation, TorchLayer):
     def get_weights(self) -> list[np.ndarray]:
         """Return weight (input_dim, output_dim) and bias, as arrays of their own."""
         if self.units is None or not self.built:
-            return []
+            raise InvalidValue(messages.no_weights(self.shown, self.units is None))
         bias = [] if self.bias is None else [self.bias]
         return [w.detach().cpu().numpy().copy() for w in (self.weight.T, *bias)]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Take a weight (input_dim, output_dim) and a bias."""
-        values = [torch.as_tensor(np.asarray(value)) for value in weights]
+        values = arrays_of(self, weights)
         refuse_weights(self, values, [w.shape for w in self.get_weights()])
         with torch.no_grad():
             for parameter, value in zip(
@@ -192,7 +193,7 @@ class DenseLayer(PreActivation, TorchLayer):
         if not self.built:
             build_from(self, x)
         weight = self._parameters.get("weight")
-        z = x if weight is None else functional.linear(x, weight, self._parameters["bias"])
+        z = x if weight is None else self._linear(x, weight)
         if self.__dict__.get("_at_pre"):
             z = self.pre(z)
         y = self.function(z)
@@ -200,6 +201,13 @@ class DenseLayer(PreActivation, TorchLayer):
             # With how many samples it has: over time, a sample is several rows.
             self.activity = (y, samples_in_use() or len(y)) if self.training else None
         return y  # type: ignore[no-any-return]
+
+    def _linear(self, x: Tensor, weight: Tensor) -> Tensor:
+        try:
+            return functional.linear(x, weight, self._parameters["bias"])
+        except RuntimeError:
+            refuse_shape(self, x)
+            raise
 
     def penalty(self) -> Tensor | float:
         """Return the sum of the penalties, of the output of the last training forward too."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from . import messages
+from .tensors import tensor_of
 
 Initializer = Callable[[tuple[int, ...]], Any]
 
@@ -77,7 +78,10 @@ def initial(who: str, init: Any, shape: tuple[int, ...]) -> Tensor:
     """
     if getattr(init, "__module__", "") == "torch.nn.init":
         return torch.as_tensor(init(torch.empty(shape[::-1]))).T
-    value = torch.as_tensor((INITIALIZERS[init] if isinstance(init, str) else init)(shape))
+    made = (INITIALIZERS[init] if isinstance(init, str) else init)(shape)
+    value = tensor_of(made)
+    if value is None:
+        raise InvalidType(messages.no_array(who, "init(shape)", made))
     if tuple(value.shape) != shape:
         raise InvalidValue(messages.bad_initial(who, tuple(value.shape), shape))
     return value
@@ -89,7 +93,10 @@ def value_of(who: str, value: Any, shape: tuple[int, ...] | None) -> Tensor:
         if shape is None:
             raise InvalidType(messages.shape_needed(who))
         return initial(who, checked(who, "value", value), shape).detach().clone()
-    tensor = torch.as_tensor(value).detach().clone()
+    found = tensor_of(value)
+    if found is None:
+        raise InvalidType(messages.no_array(f"{who}.variable", "value", value))
+    tensor = found.detach().clone()
     if not tensor.is_floating_point() and not tensor.is_complex():
         tensor = tensor.to(torch.get_default_dtype())
     if isinstance(value, float) or (tensor.dtype == torch.float64 and np.isscalar(value)):

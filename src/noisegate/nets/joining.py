@@ -14,7 +14,7 @@ from . import messages
 from .basic import Wrapped
 from .graph import EMPTY, Graph, inferred, united
 from .layer import Layer
-from .noise import layer_of_kind
+from .noise import layer_of_kind, live_rates
 
 if TYPE_CHECKING:
     from .network import Network
@@ -127,6 +127,12 @@ def parallel(*parts: Any) -> "Network":
     return Network(united([graph_of(part) for part in parts]))
 
 
+def copied(part: Any) -> Any:
+    """Return a copy of what can be joined, which reads the very same live rates."""
+    rates = [rate for layer in graph_of(part).sources for rate in live_rates(layer)]
+    return copy.deepcopy(part, {id(rate): rate for rate in rates})
+
+
 def repeat(part: Any, n: int) -> "Network":
     """Return copies of a layer or a network, each taking what the one before gives.
 
@@ -135,11 +141,16 @@ def repeat(part: Any, n: int) -> "Network":
     part : Layer, Network, Kind, Module or list
         What is repeated; its shapes must fit each other.
     n : int
-        How often, at least 1. The first is `part` itself, the others are copies.
+        How often, at least 1. The first is `part` itself, the others are copies, which share
+        with it the rates that are tensors.
     """
     if isinstance(n, bool) or not hasattr(n, "__index__") or index(n) < 1:
         raise InvalidValue(messages.bad_count(n))
-    return join(part, *(copy.deepcopy(part) for _ in range(index(n) - 1)))
+    copies = [copied(part) for _ in range(index(n) - 1)]
+    try:
+        return join(part, *copies)
+    except InvalidValue as error:
+        raise InvalidValue(messages.not_repeated(str(error))) from None
 
 
 def Sequential(*layers: Any) -> "Network":

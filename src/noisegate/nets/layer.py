@@ -9,43 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue
 
-from . import messages, names, options, shapes
+from . import messages, names, old_words, options, shapes
+from .joinable import Joinable
 from .modes import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
 from .options import COMMON, Option
 from .shapes import Shape
 from .tensors import as_tensor
 
 _OF_THE_INPUT = ("batch_input_shape", "input_dim", "input_length")
-
-
-class Joinable:
-    """Something that `>>` and `|` put together with layers and networks."""
-
-    def __rshift__(self, other: Any) -> Any:
-        """Return a network in which `other` takes what this gives."""
-        from .joining import join
-
-        return join(self, other)
-
-    def __rrshift__(self, other: Any) -> Any:
-        """Return a network in which this takes what `other` gives."""
-        from .joining import join
-
-        return join(other, self)
-
-    def __or__(self, other: Any) -> Any:
-        """Return a network of two branches beside each other."""
-        from .joining import parallel
-
-        return parallel(self, other)
-
-    def __ror__(self, other: Any) -> Any:
-        """Return a network of two branches beside each other."""
-        from .joining import parallel
-
-        return parallel(other, self)
 
 
 class Layer(Joinable, nn.Module):
@@ -87,11 +60,20 @@ class Layer(Joinable, nn.Module):
     has_features: ClassVar[bool] = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        given = checks.arguments(type(self).__name__, self.signature(), args, kwargs)
+        who = type(self).__name__
+        self._refuse_incoming(who, args)
+        given = checks.arguments(who, self.signature(), args, kwargs, old_words.ARGUMENTS)
         common = {word: given.pop(word) for word in COMMON}
         nn.Module.__init__(self)
         self._start(common)
         self._accept(given)
+
+    def _refuse_incoming(self, who: str, args: Sequence[Any]) -> None:
+        """Refuse what comes in as the first argument, as Lasagne's layers have it."""
+        first = args[:1] and args[0]
+        several = first if isinstance(first, list | tuple) else [first]
+        if any(isinstance(part, Joinable) for part in several) and "layer" not in self.PARAMETERS:
+            raise InvalidType(messages.incoming_first(who, first))
 
     @classmethod
     def signature(cls) -> Signature:
@@ -213,6 +195,7 @@ class Layer(Joinable, nn.Module):
         except AttributeError:
             arguments = self.__dict__.get("arguments", {})
             if name not in arguments:
+                old_words.answer(type(self).__name__, name, old_words.OF_LAYERS)
                 raise
             return arguments[name]
 
@@ -306,7 +289,7 @@ class Layer(Joinable, nn.Module):
             given the shape.
         name : str
             Under which it is an attribute, and saved.
-        shape : tuple of int, optional
+        shape : int or tuple of int, optional
             Needed for callables; a number without has shape ().
         trainable : bool
             Whether it is trained.
@@ -316,7 +299,8 @@ class Layer(Joinable, nn.Module):
         known = isinstance(name, str) and name.isidentifier()
         if not known or hasattr(self, name) or name in self.parameter_names():
             raise InvalidValue(messages.bad_variable(self.shown, name))
-        tensor = value_of(self.shown, value, None if shape is None else tuple(shape))
+        known_shape = None if shape is None else checks.shape(f"{self.shown}.variable", shape)
+        tensor = value_of(self.shown, value, known_shape)
         if trainable:
             self.register_parameter(name, nn.Parameter(tensor))
         else:

@@ -12,12 +12,13 @@ from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.html import paragraphs
 from noisegate.injection import Report
 
-from . import messages, shapes
+from . import messages, old_words, shapes
 from .basic import Wrapped
 from .dense import constrain, total_penalty
 from .graph import Graph
+from .joinable import Joinable
 from .joining import chained
-from .layer import Joinable, Layer
+from .layer import Layer
 from .modes import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
 from .recurrent import checked_mask
 from .tensors import as_tensor
@@ -54,6 +55,25 @@ class Network(Joinable, Wiring):
         """Return the weights by name; an open network has none yet, and says so."""
         self._refuse_open("state_dict")
         return super().state_dict(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say why there are no shapes yet, and what an old method is here."""
+        if name in ("input_shape", "output_shape"):
+            self._refuse_unknown(name)
+        old_words.answer("Network", name, old_words.OF_NETWORKS)
+        return super().__getattr__(name)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the forward, as `torch.nn.Module.compile`; Keras' arguments have no place."""
+        if args or kwargs.keys() & {"optimizer", "loss", "metrics"}:
+            raise InvalidType(messages.compiled_as_keras())
+        super().compile(**kwargs)
+
+    def train(self, mode: bool = True) -> "Network":
+        """Put the network in training or in evaluation; it is not trained by this."""
+        if not isinstance(mode, bool):
+            raise InvalidType(messages.train_with_data(type(mode).__name__))
+        return super().train(mode)
 
     def __getitem__(self, name: str) -> nn.Module:
         """Return a layer by its name."""

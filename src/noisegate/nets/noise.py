@@ -18,7 +18,7 @@ from noisegate.core.layers import LAYERS, DefaultFormat
 from noisegate.core.window import DefaultAxis
 from noisegate.torch.layers import NoiseLayer
 
-from . import messages, options, shapes
+from . import messages, old_words, options, shapes
 from .layer import Layer
 from .options import COMMON, Check, Option, anything, common_parameters, kind_s
 from .shapes import Shape
@@ -123,12 +123,23 @@ class NoiseInNetwork(Layer):
     def __getattr__(self, name: str) -> Any:
         """Return a live rate, or an argument of the kind."""
         buffers = self.__dict__.get("_buffers", {})
-        return buffers[name] if name in buffers else super(Layer, self).__getattr__(name)
+        if name in buffers:
+            return buffers[name]
+        old_words.answer(type(self).__name__, name, old_words.OF_LAYERS)
+        return super(Layer, self).__getattr__(name)
 
     def live(self) -> dict[str, Any]:
         """Return the rate where it is a tensor."""
         rate = self._buffers.get(self.kind.RATE)
         return {self.kind.RATE: rate} if rate is not None else super().live()  # type: ignore[misc]
+
+    def _apply(self, function: Any, recurse: bool = True) -> Any:
+        """Move and cast all but a live rate, which stays the user's own tensor."""
+        rate = self._buffers.get(self.kind.RATE)
+        super()._apply(function, recurse)  # type: ignore[no-untyped-call]
+        if rate is not None:
+            self._buffers[self.kind.RATE] = rate
+        return self
 
     def _is_identity(self) -> bool:
         return self.kind.RATE not in self._buffers and super()._is_identity()  # type: ignore[misc]
@@ -244,6 +255,13 @@ def split_incoming(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if args and isinstance(args[0], tuple | list | nn.Module):
         return args[0], args[1:], kwargs
     return None, args, kwargs
+
+
+def live_rates(layer: Layer) -> list[Tensor]:
+    """Return the rates of a layer, and of those within it, that are the user's tensors."""
+    found = (m for m in layer.modules() if isinstance(m, NoiseInNetwork))
+    rates = (m._buffers.get(m.kind.RATE) for m in found)
+    return [rate for rate in rates if rate is not None]
 
 
 def _live_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict[str, Any]]:

@@ -12,7 +12,7 @@ from noisegate.core.errors import InvalidType
 
 from . import messages, options
 from .shapes import Shape
-from .table import Row, TorchLayer, build_from, layer_of
+from .table import Row, TorchLayer, build_from, layer_of, refuse_shape
 
 
 def _shape(given: Mapping[str, Any], shape: Shape) -> Shape:
@@ -57,7 +57,11 @@ class RecurrentLayer(TorchLayer):
             build_from(self, x)
         if mask is not None:
             return self._masked(x, mask)
-        outputs, state = self.row.torch.forward(self, x)
+        try:
+            outputs, state = self.row.torch.forward(self, x)
+        except (RuntimeError, ValueError):
+            refuse_shape(self, x)
+            raise
         return outputs if self.arguments["return_sequences"] else self._last(outputs, state)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from noisegate.core.errors import InvalidValue
 
 from . import messages
-from .config import customs, from_config, network_config
+from .config import customs, from_config, network_config, share
 from .network import Network
 
 _HEADER = "noisegate"
@@ -78,6 +78,7 @@ def load(path: Any, custom: Mapping[str, Any] | None = None) -> Network:
     network: Network = from_config(json.loads(text), custom)
     try:
         network.load_state_dict(weights, assign=True)
+        share(network, json.loads(text).get("shared", {}))
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise InvalidValue(messages.bad_weights(path, reason)) from None

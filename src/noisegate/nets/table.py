@@ -1,6 +1,6 @@
 """The layers that are torch's: one table of torch's class, its size argument, and shapes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import Any, ClassVar
@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue
 
 from . import messages, options, shapes
 from .layer import Layer
 from .shapes import Shape, per_axis
+from .tensors import tensor_of
 
 _SEVERAL = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
@@ -198,7 +199,11 @@ class TorchLayer(Layer):
         """Return what torch's module gives."""
         if not self.built:
             build_from(self, x)
-        return self.row.torch.forward(self, x)  # type: ignore[no-any-return]
+        try:
+            return self.row.torch.forward(self, x)  # type: ignore[no-any-return]
+        except (RuntimeError, ValueError):
+            refuse_shape(self, x)
+            raise
 
 
 def absorb(layer: nn.Module, inner: nn.Module) -> None:
@@ -252,6 +257,21 @@ def layer_of(row: Row, base: type[Layer] = TorchLayer, **members: Any) -> Any:
             **members,
         },
     )
+
+
+def refuse_shape(layer: Layer, x: Tensor) -> None:
+    """Say which input a layer takes, where that is why torch has refused one."""
+    layer.get_output_shape((None, *x.shape[1:]))
+
+
+def arrays_of(layer: Layer, weights: Any) -> list[Tensor]:
+    """Return a list of weights as tensors, or say what is none."""
+    several = list(weights) if isinstance(weights, Iterable) else [None]
+    found = [tensor_of(value) for value in several]
+    known = [value for value in found if value is not None]
+    if len(known) < len(found) or isinstance(weights, str | Mapping):
+        raise InvalidType(messages.no_arrays(layer.shown, weights))
+    return known
 
 
 def refuse_weights(layer: Layer, values: Any, expected: list[tuple[int | None, ...]]) -> None:

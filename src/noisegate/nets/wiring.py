@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, MissingAttribute
 from noisegate.torch import Composed
 
 from . import messages, names, shapes
@@ -194,10 +194,10 @@ class Wiring(Composed):
 
     def _refuse_unknown(self, what: str) -> None:
         if not self.layers:
-            raise InvalidValue(messages.empty_network(what))
+            raise MissingAttribute(messages.empty_network(what))
         name = self.open_layer
         if name is not None:
-            raise InvalidValue(messages.open_network(what, name))
+            raise MissingAttribute(messages.open_network(what, name))
 
     @property
     def input_shape(self) -> Any:

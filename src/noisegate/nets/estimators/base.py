@@ -19,6 +19,7 @@ from ..building import build, is_sizes, takes_tokens
 from ..callbacks import Checkpoint, Stopping, read_checkpoint
 from ..heads import last_layer
 from ..noising import WORDS, Noises, Session
+from ..old_words import OldMethods
 from ..rows import Rows, SparseRows, Values
 from ..trainer import Loss, Trainer
 from .options import check_options, found_device
@@ -26,7 +27,7 @@ from .predicting import Predicting
 from .terms import Terms
 
 
-class Estimator(Predicting, BaseEstimator):  # type: ignore[misc]
+class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
     """A network trained in scikit-learn's manner; the arguments of all estimators.
 
     Parameters

@@ -8,6 +8,12 @@ def _names(names: Iterable[object]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def _short(value: object) -> str:
+    """Return a value in one line of at most 80 characters."""
+    words = " ".join(repr(value).split())
+    return words if len(words) <= 80 else f"{words[:78]} …"
+
+
 def _near(word: object, words: Sequence[str]) -> str:
     near = get_close_matches(str(word), words, n=1, cutoff=0.5)
     return f" Did you mean `{near[0]}`?" if near else ""

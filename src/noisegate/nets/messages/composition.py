@@ -80,6 +80,10 @@ def several_inputs(who: str, count: int) -> str:
     )
 
 
+def not_repeated(reason: str) -> str:
+    return f"repeat: the copies cannot be joined, each behind the one before. {reason}"
+
+
 def bad_count(value: object) -> str:
     return f"repeat: `n` must be a whole number of at least 1; got {value!r}."
 

@@ -3,7 +3,37 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from ._words import _names, _near
+from ._words import _names, _near, _short
+
+TRAINED = (
+    "A network is trained by an estimator, Regressor(network).fit(X, y) or "
+    "Classifier(network).fit(X, y), or by noisegate.nets.fit."
+)
+
+
+def old_attribute(who: str, name: str, sentence: str) -> str:
+    return f"{who} has no `{name}`. {sentence}"
+
+
+def compiled_as_keras() -> str:
+    return f"Network.compile: arguments are those of torch.compile, by name. {TRAINED}"
+
+
+def train_with_data(got: str) -> str:
+    return f"Network.train: `mode` must be True or False; got {got}. {TRAINED}"
+
+
+def incoming_first(who: str, value: object) -> str:
+    return (
+        f"{who}: what comes in is no argument; got {value!r}. Join it: l_in >> {who}(...), or "
+        f"join(l_in, {who}(...))."
+    )
+
+
+def no_weights(who: str, alone: bool) -> str:
+    reason = "it is an activation alone" if alone else "the size of its input is not known yet"
+    remedy = "Give its size" if alone else "Join it to an Input, or run it"
+    return f"{who} has no weights: {reason}. {remedy}."
 
 
 def bad_size(who: str, name: str, value: object) -> str:
@@ -38,6 +68,14 @@ def not_square(shape: object) -> str:
 
 def bad_initial(who: str, got: object, expected: object) -> str:
     return f"{who}: the initial value must have the shape {expected}; got {got}."
+
+
+def no_array(who: str, name: str, value: object) -> str:
+    return f"{who}: `{name}` must be numbers, or an array of them; got {_short(value)}."
+
+
+def no_arrays(who: str, value: object) -> str:
+    return f"{who}: `weights` must be a list of arrays of numbers, [W, b]; got {_short(value)}."
 
 
 def shape_needed(who: str) -> str:

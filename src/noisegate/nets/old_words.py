@@ -1,0 +1,134 @@
+"""Words of other systems in a room of networks, each with the sentence that says what it is here.
+
+Classes and functions, methods of networks, layers and estimators, and arguments of layers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from noisegate.core import old_words
+from noisegate.core.errors import MissingAttribute
+from noisegate.core.old_words import OldWords
+
+from . import messages
+
+_SAME = {
+    # Lasagne
+    "DropoutLayer": "Dropout",
+    "GaussianNoiseLayer": "GaussianNoise",
+    "InputLayer": "Input",
+    "DenseLayer": "Dense",
+    "Conv1DLayer": "Convolution1d",
+    "Conv2DLayer": "Convolution2d",
+    "Conv3DLayer": "Convolution3d",
+    "MaxPool1DLayer": "MaxPooling1d",
+    "MaxPool2DLayer": "MaxPooling2d",
+    "MaxPool3DLayer": "MaxPooling3d",
+    "FlattenLayer": "Flatten",
+    "ReshapeLayer": "Reshape",
+    "ConcatLayer": "Concatenate",
+    "ElemwiseSumLayer": "Add",
+    "BatchNormLayer": "BatchNorm",
+    "EmbeddingLayer": "Embedding",
+    "LSTMLayer": "LSTM",
+    "GRULayer": "GRU",
+    # NeuPy
+    "Convolution": "Convolution2d",
+    "MaxPooling": "MaxPooling2d",
+    "AveragePooling": "AveragePooling2d",
+    "Elementwise": "Add",
+    # Keras
+    "BatchNormalization": "BatchNorm",
+    "LeakyReLU": "LeakyRelu",
+    "Model": "Network",
+    **{f"{name}{d}D": f"{name}{d}d" for d in "123" for name in ("Convolution", "MaxPooling")},
+    **{f"AveragePooling{d}D": f"AveragePooling{d}d" for d in "123"},
+    # theanets
+    "Regression": "Regressor",
+    "params_matching": "parameters_matching",
+}
+NAMES: Mapping[str, str] = {
+    **{old: f"`{old}` is `{new}` here." for old, new in _SAME.items()},
+    "get_all_layers": "`get_all_layers(layer)` is join(layer).layers here.",
+    "get_all_params": "`get_all_params(layer)` is join(layer).parameters() here.",
+    "get_all_param_values": "`get_all_param_values(layer)` is join(layer).state_dict() here.",
+    "set_all_param_values": "`set_all_param_values` is join(layer).load_state_dict(weights) here.",
+    "Activation": "An activation is a layer by its name here: Relu(), Softmax().",
+}
+
+_OUTPUT = "What a network predicts is network.output(x); an estimator around it has `predict`."
+OF_NETWORKS: Mapping[str, str] = {
+    **dict.fromkeys(("fit", "fit_generator", "itertrain", "train_on_batch"), messages.TRAINED),
+    **dict.fromkeys(("predict", "predict_proba", "predict_classes"), _OUTPUT),
+    "evaluate": "An estimator around the network has `score`: Regressor(network).fit(X, y).",
+    "training_outputs": "`training_outputs` is network.output(x, training=True) here.",
+    "get_weights": "`get_weights` is of dense layers; network.state_dict() has all weights.",
+    "set_weights": "`set_weights` is of dense layers; network.load_state_dict() takes all weights.",
+}
+OF_LAYERS: Mapping[str, str] = {
+    "get_output_shape_for": "`get_output_shape_for` is `get_output_shape` here.",
+    "get_weights": "`get_weights` is of dense layers; layer.state_dict() has all weights.",
+    "set_weights": "`set_weights` is of dense layers; layer.load_state_dict() takes all weights.",
+}
+_SAVED = "The network of a fit is saved: model.network_.save(path); noisegate.nets.load reads it."
+OF_ESTIMATORS: Mapping[str, str] = {
+    "train": "`train` is `fit` here, which begins anew; `partial_fit` goes on.",
+    "itertrain": "`itertrain` is `fit` here; `partial_fit` trains for one epoch at each call.",
+    "compile": "There is nothing to compile: `optimizer` and `loss` are given to the estimator.",
+    "evaluate": "`evaluate` is `score` here.",
+    "fit_generator": "Batches one by one are given to `partial_fit`.",
+    "train_on_batch": "Batches one by one are given to `partial_fit`.",
+    "predict_classes": "`predict_classes` is `predict` of a Classifier here.",
+    "save": _SAVED,
+    "load": _SAVED,
+    "summary": "After a fit, model.network_.summary() has the table of layers.",
+}
+
+
+_JOINED = "What comes in is joined: incoming >> layer, or join(incoming, layer)."
+
+
+def _is(word: str, *here: str) -> dict[str, dict[str, str]]:
+    return {word: {new: f"`{word}` is `{new}` here." for new in here}}
+
+
+ARGUMENTS: OldWords = {
+    **old_words.OLD_WORDS,
+    **_is("output_dim", "out_features", "hidden_size", "embedding_dim"),
+    **_is("num_units", "out_features", "hidden_size"),
+    **_is("n_units", "out_features", "hidden_size"),
+    **_is("units", "out_features", "output_dim", "hidden_size"),
+    **_is("nonlinearity", "activation"),
+    **_is("num_filters", "out_channels"),
+    **_is("nb_filter", "out_channels"),
+    **_is("filters", "out_channels"),
+    **_is("filter_size", "kernel_size"),
+    **_is("pool_size", "kernel_size"),
+    **_is("subsample", "stride"),
+    **_is("strides", "stride"),
+    **_is("pad", "padding"),
+    **_is("border_mode", "padding"),
+    **_is("use_bias", "bias"),
+    **_is("kernel_initializer", "init"),
+    **_is("kernel_regularizer", "W_regularizer"),
+    **_is("bias_regularizer", "b_regularizer"),
+    **_is("kernel_constraint", "W_constraint"),
+    **_is("bias_constraint", "b_constraint"),
+    "incoming": {"name": _JOINED},  # every layer knows `name`
+    "incomings": {"name": _JOINED},
+}
+
+
+def answer(who: str, name: str, sentences: Mapping[str, str]) -> None:
+    """Raise the sentence for an attribute that is an old word."""
+    if name in sentences:
+        raise MissingAttribute(messages.old_attribute(who, name, sentences[name])) from None
+
+
+class OldMethods:
+    """Answers the old methods of an estimator."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what an old method is here; nothing else is found here."""
+        answer(type(self).__name__, name, OF_ESTIMATORS)
+        return object.__getattribute__(self, name)
