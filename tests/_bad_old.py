@@ -31,6 +31,20 @@ class Mine(ng.Kind):
         return draws.keep(rate)
 
 
+@dataclass(frozen=True)
+class Sloped(ng.Kind):
+    """A kind whose `slope` returns the draws themselves."""
+
+    p: float = 0.1
+    RATE = "p"
+
+    def field(self, draws: Any, rate: Any) -> ng.Field:
+        return ng.Field(gain=draws.normal() * rate)
+
+    def slope(self, draws: Any, rate: Any) -> Any:
+        return draws.normal()
+
+
 CASES: list[Case] = [
     (
         lambda: ng.torch.Dropout(proba=0.2),
@@ -134,13 +148,23 @@ CASES: list[Case] = [
     # Calls
     *(
         (
-            lambda x=x: ng.Dropout(0.5)(x),
+            call,
             Type,
-            "Dropout: `key` is missing, which says which noise. Make one with "
-            "noisegate.Stream(seed).site(name).at(step), or use the layer, "
-            "noisegate.torch.Dropout, which needs none.",
+            "Dropout: `key` is missing; it says which noise to draw. Make one with "
+            "noisegate.Stream(seed).site(name).at(step), or use a layer of noisegate.torch, which "
+            "needs none.",
         )
-        for x in (X, T)
+        for call in (
+            lambda: ng.Dropout(0.5)(X),
+            lambda: ng.Dropout(0.5)(T),
+            lambda: ng.mask(ng.Dropout(0.5), (2, 4)),
+            lambda: ng.noise(ng.Dropout(0.5), (2, 4)),
+        )
+    ),
+    (
+        lambda: ng.torch.dropout(T, 0.5, p=0.5),
+        Type,
+        "dropout: `p` is given by place and by name. Give it once.",
     ),
     *(
         (
@@ -150,6 +174,12 @@ CASES: list[Case] = [
             "Field(keep=draws.keep(rate)).",
         )
         for x, what in ((X, "ndarray"), (T, "Tensor"))
+    ),
+    (
+        lambda: Sloped()(T, KEY, p=torch.tensor(0.5, requires_grad=True)).sum().backward(),
+        Type,
+        "Sloped: `slope` must return a noisegate.Field; got Tensor. Write for example "
+        "Field(keep=draws.keep(rate)).",
     ),
     (
         lambda: setattr(ng.torch.Dropout(), "step", 3),

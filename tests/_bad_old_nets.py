@@ -39,7 +39,9 @@ DENSE = (
     f"`W_constraint`, `b_constraint`, `device`, `dtype`, {COMMON}"
 )
 BEHIND = "repeat: the copies cannot be joined, each behind the one before. "
-AXES = "it may mean several axes. Give axis=1 for channels, or axis=-1 for features."
+AXES = (
+    "its inputs have several axes to join along. Give axis=1 for channels, or axis=-1 for features."
+)
 ARRAYS = "`weights` must be a list of arrays of numbers, [W, b]; got"
 CHANNELS = "gives (?, 4, 8, 8)"
 
@@ -130,6 +132,16 @@ METHODS: list[Case] = [
         "all weights.",
     ),
     (
+        lambda: Relu().output(training=True),
+        Type,
+        "Relu.output: `input_value` is missing.",
+    ),
+    (
+        lambda: Dense(3, out_features=4),
+        Type,
+        "Dense: `out_features` is given by place and by name. Give it once.",
+    ),
+    (
         lambda: Relu().get_weights(),
         Value,
         "Relu has no weights: it is an activation alone. Give its size.",
@@ -177,7 +189,7 @@ ARGUMENTS: list[Case] = [
         (
             lambda kind=kind, first=first: kind(first, 10),
             Type,
-            f"{kind.__name__}: what comes in is no argument; got {first!r}. Join it: l_in >> "
+            f"{kind.__name__}: what comes in is not an argument; got {first!r}. Join it: l_in >> "
             f"{kind.__name__}(...), or join(l_in, {kind.__name__}(...)).",
         )
         for kind, first in (

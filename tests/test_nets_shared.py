@@ -167,8 +167,25 @@ def test_attributes_can_be_looked_at(made: Any) -> None:
         assert not hasattr(made, old)
 
 
+def test_a_layer_may_have_an_old_method_s_name() -> None:
+    assert join(Input(3), Relu(5, name="fit")).fit.name == "fit"
+
+
 def test_an_open_network_has_no_shapes_yet() -> None:
     network = join(Relu(5))
     assert not hasattr(network, "input_shape")
     network(torch.ones(2, 3))
     assert network.input_shape == (None, 3)
+
+
+def test_shared_weights_of_recurrent_layers_are_in_use_after_loading(tmp_path: Path) -> None:
+    network = join(Input((None, 3)), *(nets.LSTM(3, return_sequences=True) for _ in range(2)))
+    for name, parameter in network["lstm-1"].named_parameters():
+        setattr(network["lstm-2"], name, parameter)
+    network.save(tmp_path / "net")
+    found, x = load(tmp_path / "net"), torch.randn(2, 4, 3)
+    assert torch.equal(found.output(x), network.output(x))
+    with torch.no_grad():
+        for parameter in found["lstm-1"].parameters():
+            parameter.zero_()
+    assert not found["lstm-2"].output(x).any()

@@ -99,14 +99,14 @@ def test_f4_a_rate_out_of_range_raises(rate: float) -> None:
 def test_f5_a_config_keeps_every_number() -> None:
     """Keras lost noise_shape, seed and dim_ordering on the way to a file and back."""
     kinds = [
-        ng.Dropout(0.2, False, slice(1, -1)),
-        ng.AlphaDropout(0.2, (2, 3)),
-        ng.ConcreteDropout(0.2, 0.3, 1),
-        ng.DropBlock(0.2, (2, 3), slice(1, -1), -1, "sample"),
-        ng.GaussianDropout(0.2, 1),
-        ng.GaussianNoise(ng.schedule.cosine(0, 1, 5), slice(None, None, 2)),
-        ng.ImpulseNoise(0.2, -3, 4, 1),
-        ng.UniformNoise(0.2, (0, 2)),
+        ng.Dropout(0.2, False, shared_axes=slice(1, -1)),
+        ng.AlphaDropout(0.2, shared_axes=(2, 3)),
+        ng.ConcreteDropout(0.2, 0.3, shared_axes=1),
+        ng.DropBlock(0.2, (2, 3), slice(1, -1), shared_axes=-1, normalize="sample"),
+        ng.GaussianDropout(0.2, shared_axes=1),
+        ng.GaussianNoise(ng.schedule.cosine(0, 1, 5), shared_axes=slice(None, None, 2)),
+        ng.ImpulseNoise(0.2, -3, 4, shared_axes=1),
+        ng.UniformNoise(0.2, shared_axes=(0, 2)),
     ]
     assert {type(kind) for kind in kinds} == set(KINDS.values())
     for kind in kinds:

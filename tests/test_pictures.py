@@ -219,7 +219,7 @@ def test_noise_is_read_from_text(text: str, kind: ng.Kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [ng.Dropout(0.3, False, slice(1, None)), ng.DropBlock(0.2, (2, 3))]
+    "kind", [ng.Dropout(0.3, False, shared_axes=slice(1, None)), ng.DropBlock(0.2, (2, 3))]
 )
 def test_a_repr_reads_back(kind: ng.Kind) -> None:
     assert parse(repr(kind)) == kind

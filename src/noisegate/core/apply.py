@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from . import checks, keys, messages
 from .draws import Draws, Field
@@ -89,13 +89,13 @@ def draws_of(engine: Engine, kind: Kind, key: Key, window: Window, precision: st
 def field_of(kind: Kind, draws: Draws, rate: Any) -> Field:
     """Return the field of a kind at a rate, which is clamped if it is live."""
     field = kind.field(draws, rate if checks.is_host(rate) else _clamped(kind, draws, rate)[0])
-    return checked_field(kind, field)
+    return checked_field(kind, "field", field)
 
 
-def checked_field(kind: Kind, value: object) -> Field:
-    """Return what a kind made of its draws, if it is a field."""
+def checked_field(kind: Kind, method: str, value: object) -> Field:
+    """Return what a method of a kind made of its draws, if it is a field."""
     if not isinstance(value, Field):
-        raise InvalidType(messages.not_a_field(type(kind).__name__, value))
+        raise InvalidType(messages.not_a_field(type(kind).__name__, method, value))
     return value
 
 
@@ -119,7 +119,7 @@ def slope(
     precision = engine.precision(x)
     draws = draws_of(engine, kind, key, window, precision)
     clamped, inside = _clamped(kind, draws, rate)
-    field = cast(Field, kind.slope(draws, clamped))
+    field = checked_field(kind, "slope", kind.slope(draws, clamped))
     if engine.is_complex(x):
         x, field = engine.as_real(x), _with_axis(field)
         inside = inside[..., None] if inside.ndim else inside

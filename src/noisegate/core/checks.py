@@ -119,6 +119,9 @@ def arguments(
     keywords(who, kwargs, list(call.parameters), old)
     by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     places(who, by_place, args)
+    for name in by_place[: len(args)]:
+        if name in kwargs:
+            raise InvalidType(messages.given_twice(who, name))
     given = {*by_place[: len(args)], *kwargs}
     for parameter in parameters:
         if parameter.default is inspect.Parameter.empty and parameter.name not in given:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from . import checks, messages
 from .errors import InvalidType, InvalidValue
@@ -109,8 +109,14 @@ class Stream:
         return Site(self.seed, name, checks.whole("Stream.site", "slot", slot, SLOT_BITS))
 
 
+# In the place of a key that a call leaves out, so that a sentence answers and not Python.
+NO_KEY = cast(Key, None)
+
+
 def key(who: str, value: object) -> Key:
     """Return `value` if it is a key."""
+    if value is NO_KEY:
+        raise InvalidType(messages.key_needed(who))
     if not isinstance(value, Key):
         raise InvalidType(messages.not_a_key(who, value))
     return value

@@ -12,16 +12,13 @@ from .draws import Draws, Field
 from .engine import Array
 from .errors import InvalidType, InvalidValue
 from .html import paragraphs
-from .keys import Key
+from .keys import NO_KEY, Key
 from .schedule import Schedule
 from .swatch import draw_swatch
 from .window import DEFAULT_AXIS, SampleAxis, Window
 
 # What `p` may be where the noise grows without bound towards 1.
 BELOW_ONE = 1 - 2.0**-53
-
-# In the place of a key that a call leaves out, so that a sentence answers and not Python.
-_NO_KEY = cast(Key, None)
 
 # Checks a number of a kind and returns it in its stored form: (who, name, value).
 Check = Callable[[str, str, Any], object]
@@ -190,7 +187,7 @@ class Kind(ABC):
     def __call__(
         self,
         x: Any,
-        key: Key = _NO_KEY,
+        key: Key = NO_KEY,
         rows: Any = None,
         sample_axis: SampleAxis = DEFAULT_AXIS,
         **live: Any,
@@ -219,8 +216,6 @@ class Kind(ABC):
         array
             Of x's library, shape, dtype and device. x itself where the rate is the number 0.
         """
-        if key is _NO_KEY:
-            raise InvalidType(messages.key_needed(type(self).__name__))
         face = face_of_array(type(self).__name__, x)
         return face.apply(self, x, key, rows, sample_axis, live)
 

@@ -133,7 +133,8 @@ class Concatenate(Layer):
         axis: int | None = self.arguments["axis"]
         if axis is None and rank > 2:
             raise ValueError(
-                "it may mean several axes. Give axis=1 for channels, or axis=-1 for features"
+                "its inputs have several axes to join along. Give axis=1 for channels, or axis=-1 "
+                "for features"
             )
         return rank - 1 if axis is None else axis
 

@@ -159,8 +159,10 @@ def share(network: Network, names: Mapping[str, str]) -> None:
         source, _, its_word = first.rpartition(".")
         layer, other = network.get_submodule(owner), network.get_submodule(source)
         tensor = {**other._parameters, **other._buffers}[its_word]
-        home = layer._parameters if word in layer._parameters else layer._buffers
-        home[word] = tensor  # type: ignore[assignment]
+        if word in layer._parameters:
+            setattr(layer, word, tensor)  # of which recurrent layers take note
+        else:
+            layer._buffers[word] = tensor
 
 
 class _Reader:

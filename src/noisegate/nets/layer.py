@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.core import checks
+from noisegate.core import messages as sentences
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from . import messages, names, old_words, options, shapes
@@ -70,7 +71,7 @@ class Layer(Joinable, nn.Module):
 
     def _refuse_incoming(self, who: str, args: Sequence[Any]) -> None:
         """Refuse what comes in as the first argument, as Lasagne's layers have it."""
-        first = args[:1] and args[0]
+        first = args[0] if args else None
         several = first if isinstance(first, list | tuple) else [first]
         if any(isinstance(part, Joinable) for part in several) and "layer" not in self.PARAMETERS:
             raise InvalidType(messages.incoming_first(who, first))
@@ -328,7 +329,10 @@ class Layer(Joinable, nn.Module):
         return self._in_a_way(GET_OUTPUT_FOR, "get_output_for", inputs, mode)
 
     def _in_a_way(self, way: Way, name: str, inputs: Sequence[Any], mode: Mapping[str, Any]) -> Any:
-        inputs, training = way.read(f"{type(self).__name__}.{name}", inputs, mode)
+        who = f"{type(self).__name__}.{name}"
+        inputs, training = way.read(who, inputs, mode)
+        if not inputs:
+            raise InvalidType(sentences.missing_word(who, way.first))
         with in_mode(self, training):
             return self(*self._tensors(inputs, training))
 

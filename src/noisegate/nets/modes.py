@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from noisegate.core import checks
+from noisegate.core import messages as sentences
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from . import messages
@@ -56,11 +57,11 @@ class Way:
         inputs, words = list(inputs), dict(words)
         if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
             if self.word in words:
-                raise InvalidType(messages.given_twice(who, self.word))
+                raise InvalidType(sentences.given_twice(who, self.word))
             words[self.word] = bool(inputs.pop())
         if self.first in words:
             if inputs:
-                raise InvalidType(messages.given_twice(who, self.first))
+                raise InvalidType(sentences.given_twice(who, self.first))
             inputs = [words.pop(self.first)]
         return inputs, mode_of(who, words, self.noisy)
 

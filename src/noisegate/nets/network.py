@@ -60,8 +60,11 @@ class Network(Joinable, Wiring):
         """Say why there are no shapes yet, and what an old method is here."""
         if name in ("input_shape", "output_shape"):
             self._refuse_unknown(name)
-        old_words.answer("Network", name, old_words.OF_NETWORKS)
-        return super().__getattr__(name)
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            old_words.answer("Network", name, old_words.OF_NETWORKS)
+            raise
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the forward, as `torch.nn.Module.compile`; Keras' arguments have no place."""

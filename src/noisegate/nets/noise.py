@@ -125,8 +125,11 @@ class NoiseInNetwork(Layer):
         buffers = self.__dict__.get("_buffers", {})
         if name in buffers:
             return buffers[name]
-        old_words.answer(type(self).__name__, name, old_words.OF_LAYERS)
-        return super(Layer, self).__getattr__(name)
+        try:
+            return super(Layer, self).__getattr__(name)
+        except AttributeError:
+            old_words.answer(type(self).__name__, name, old_words.OF_LAYERS)
+            raise
 
     def live(self) -> dict[str, Any]:
         """Return the rate where it is a tensor."""
@@ -243,7 +246,7 @@ def _by_name(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> di
     given = dict(zip(names, args, strict=False))
     for name in given:
         if name in kwargs:
-            raise InvalidType(messages.given_twice(kind.__name__, name))
+            raise InvalidType(sentences.given_twice(kind.__name__, name))
     return {**given, **kwargs}
 
 

@@ -9,7 +9,7 @@ from noisegate.core import checks, messages
 from noisegate.core.apply import draws_of, field_of, prepare
 from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, InvalidValue
-from noisegate.core.keys import Key
+from noisegate.core.keys import NO_KEY, Key
 from noisegate.core.kind import Kind, checked_kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, local_shape
 from noisegate.engines.numpy import NumpyEngine
@@ -20,7 +20,7 @@ Shape = int | tuple[int, ...]
 def noise(
     kind: Kind,
     shape: Shape,
-    key: Key,
+    key: Key = NO_KEY,
     rows: Any = None,
     sample_axis: SampleAxis = DEFAULT_AXIS,
     *,
@@ -79,7 +79,7 @@ def noise(
 def mask(
     kind: Kind,
     shape: Shape,
-    key: Key,
+    key: Key = NO_KEY,
     rows: Any = None,
     sample_axis: SampleAxis = DEFAULT_AXIS,
     **live: Any,

@@ -28,6 +28,10 @@ def dict_of_arguments(who: str, value: object) -> str:
     )
 
 
+def given_twice(who: str, name: str) -> str:
+    return f"{who}: `{name}` is given by place and by name. Give it once."
+
+
 def no_live_rate(who: str, word: str, rate: str) -> str:
     return (
         f"{who}: `{word}` cannot be given at the call; only the rate `{rate}` can. "
@@ -63,9 +67,9 @@ def not_a_key(who: str, value: object) -> str:
 
 def key_needed(who: str) -> str:
     return (
-        f"{who}: `key` is missing, which says which noise. Make one with "
-        f"noisegate.Stream(seed).site(name).at(step), or use the layer, noisegate.torch.{who}, "
-        "which needs none."
+        f"{who}: `key` is missing; it says which noise to draw. Make one with "
+        "noisegate.Stream(seed).site(name).at(step), or use a layer of noisegate.torch, which "
+        "needs none."
     )
 
 
@@ -83,9 +87,9 @@ def unfinished_kind(who: str) -> str:
     )
 
 
-def not_a_field(who: str, value: object) -> str:
+def not_a_field(who: str, method: str, value: object) -> str:
     return (
-        f"{who}: `field` must return a noisegate.Field; got {type(value).__qualname__}. "
+        f"{who}: `{method}` must return a noisegate.Field; got {type(value).__qualname__}. "
         "Write for example Field(keep=draws.keep(rate))."
     )
 

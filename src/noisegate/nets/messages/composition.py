@@ -125,10 +125,6 @@ def entry_missing(who: str, name: str, entries: Sequence[str]) -> str:
     return f"{who}: `inputs` has nothing for {name}. Give one for each of {_names(entries)}."
 
 
-def given_twice(who: str, name: str) -> str:
-    return f"{who}: `{name}` is given by place and by name. Give it once."
-
-
 def no_input(who: str) -> str:
     return (
         f"get_output: {who} has no input. Give `inputs`, a tensor or a dict of layer to tensor, or "

@@ -25,7 +25,7 @@ def train_with_data(got: str) -> str:
 
 def incoming_first(who: str, value: object) -> str:
     return (
-        f"{who}: what comes in is no argument; got {value!r}. Join it: l_in >> {who}(...), or "
+        f"{who}: what comes in is not an argument; got {value!r}. Join it: l_in >> {who}(...), or "
         f"join(l_in, {who}(...))."
     )
 
