@@ -373,3 +373,12 @@ def test_progress_is_quiet_where_nobody_watches(tmp_path):
     code, out, err = ended(process)
     assert (code, err) == (0, "")
     assert json.loads(out)["execution"]["jobs"] == 1
+
+
+def test_ctrl_c_while_the_arguments_are_read_is_no_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "parser", interrupted)
+    assert cli.main(["info"]) == 130
+    assert capsys.readouterr().err == "noisegate: interrupted.\n"

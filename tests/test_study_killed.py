@@ -105,13 +105,17 @@ def test_a_second_ctrl_c_is_no_traceback(wait, tmp_path):
 
 @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.4, 0.8])
 def test_ctrl_c_at_the_very_start_is_no_traceback(seconds, tmp_path):
-    """While modules are still imported; before Python has come to the command nobody can help."""
+    """While modules are still imported; before the command has begun nobody can help."""
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys\n"
-        "from noisegate.cli import main\n"
-        "print('here', flush=True)\n"
-        "sys.exit(main())"
+        "from noisegate import cli\n"
+        "execute = cli.study.execute\n"
+        "def begin(parsed):\n"
+        "    print('here', flush=True)\n"
+        "    execute(parsed)\n"
+        "cli.study.execute = begin\n"
+        "sys.exit(cli.main())"
     )
     study = started(*DIGITS, "--out", "out", folder=tmp_path, program=program)
     assert study.stdout is not None

@@ -36,10 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _executed(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> int:
-    parser().parse_args(arguments, parsed)
     try:
+        parser().parse_args(arguments, parsed)
         parsed.execute(parsed)
         sys.stdout.flush()
+    except SystemExit:  # help, or a call that was wrong
+        raise
     except BrokenPipeError:  # who read the output has gone: not a word into what is closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
