@@ -82,6 +82,23 @@ def lost(study: Study) -> Study:
     return replace(study, runs=tuple(runs))
 
 
+def moved(study: Study, change: float) -> Study:
+    """Return a study in which every recipe's loss is no noise's times 1 + change, 1 + 2 change …"""
+    base = {
+        (one.model, one.seed): one.history.best.validation_loss
+        for one in study.runs
+        if one.recipe == "none"
+    }
+    runs = []
+    for one in study.runs:
+        if one.recipe != "none":
+            loss = base[(one.model, one.seed)] * (1 + change * (1 + one.seed))
+            epochs = [replace(epoch, validation_loss=loss) for epoch in one.history.epochs]
+            one = replace(one, history=History(tuple(epochs)))
+        runs.append(one)
+    return replace(study, runs=tuple(runs))
+
+
 def tuned(study: Study) -> Study:
     """Return a study after a search: 14 finished trials, one given up, one failed."""
 

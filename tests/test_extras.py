@@ -3,6 +3,7 @@
 That a job works with its extra alone is shown by `make extras`, in an environment of its own.
 """
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -261,3 +262,20 @@ def test_what_is_hidden_is_hidden(package):
     assert interpreted(hidden() + ask).stdout == "False\n"
     done = interpreted(hidden(package) + f"\nimport {package}")
     assert f"ModuleNotFoundError: No module named '{package}'" in done.stderr
+
+
+# What `make extras` tries -------------------------------------------------------------------------
+
+
+def test_the_readme_has_a_job_for_each_extra():
+    tool = runpy.run_path(str(ROOT / "tools" / "try_extras.py"))
+    jobs = list(tool["readme_jobs"]((ROOT / "README.md").read_text("utf-8")))
+    assert {extra for extra, _ in jobs} == set(tool["EXTRAS"])
+    assert {"none", *extras(PYPROJECT)} == {"", "dev", *tool["EXTRAS"]}
+    assert len(jobs) >= 12
+
+
+def test_a_block_of_which_nobody_says_what_it_needs_is_named():
+    tool = runpy.run_path(str(ROOT / "tools" / "try_extras.py"))
+    with pytest.raises(SystemExit, match=r"which extra does this need\?\nx = 1"):
+        list(tool["readme_jobs"]("```python\nx = 1\n```\n"))

@@ -14,6 +14,7 @@ from torch import nn
 
 import noisegate as ng
 from _study_runs import numbers
+from _study_shown import moved
 from noisegate import cli
 from noisegate.study import RECIPES, Recipe, Source, Study, experiment, run
 from noisegate.study.data import derived_seed
@@ -318,8 +319,9 @@ def test_the_snippet_runs_on_ones_own_model(study, capsys):
     model = nn.Sequential()
     model.add_module("hid1", nn.Linear(3, 3))
     model.add_module("conv1", nn.Conv2d(1, 1, 1))
-    exec(study.snippet, {"model": model})
-    assert "seed" in study.snippet
+    advised = moved(study, -0.1)
+    exec(advised.snippet, {"model": model})
+    assert "seed" in advised.snippet
     assert ":out" in capsys.readouterr().out
 
 

@@ -15,6 +15,7 @@ from _study_shown import (
     NASTY,
     digits,
     lost,
+    moved,
     one_recipe,
     prices,
     shown,
@@ -28,7 +29,7 @@ from noisegate.study.results import Placed, Study
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    return digits()
+    return moved(digits(), -0.1)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from _study_shown import digits, one_recipe, prices, shown, tuned
+from _study_shown import digits, moved, one_recipe, prices, shown, tuned
 from noisegate.study import plots, progress, tables, testing, wording
 from noisegate.study.data.tasks import Task
 from noisegate.study.main import save
@@ -42,7 +42,7 @@ def regression(tmp_path_factory) -> Study:
 
 @pytest.mark.parametrize("name", ["study", "regression"])
 def test_what_a_terminal_shows(name, request):
-    study = request.getfixturevalue(name)
+    study = moved(request.getfixturevalue(name), -0.1)
     lines = shown(study)
     end = lines.index("Report: report.html")
     after = [study.sentence, *wording.scored_sentences(study)]

@@ -155,6 +155,9 @@ def classification(middle: Axes, right: Axes) -> None:
     fit(model, x[train], y[train], nn.functional.cross_entropy, 300, noise)
     seen = ng.predict(model, x[test], 100, **noise, seed=13)
     seen.calibration(y[test], bins=8).plot(middle)
+    # Below the axes, where no bar can be behind it.
+    words = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2}
+    middle.legend(frameon=False, fontsize="x-small", **words)
     unseen = ng.predict(model, x[~known], 100, **noise, seed=13)
     bins = np.linspace(0, 0.6, 25)
     for values, colour, label in (

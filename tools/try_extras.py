@@ -1,7 +1,7 @@
 """Try what each extra promises with that extra alone, as the README has it.
 
 One environment is made outside `.venv`; the extras are added to it one after the other, and after
-each the README's own code and commands for it run in a folder outside the repository. What a later
+each the README's own code and commands for it run in a folder of their own. What a later
 extra brings must not be there yet. Needs Python 3.11 or newer and pip's index, and nothing else.
 """
 

@@ -21,7 +21,7 @@ from .recipes import BASELINE, RECIPES
 from .results import Study
 from .wording import model_title, shortened
 
-__all__ = ["COLOURS", "PANELS", "looks", "overview", "panel"]
+__all__ = ["COLOURS", "PANELS", "looks", "overview", "panel", "panels"]
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; black is no noise.
 COLOURS = dict(zip(RECIPES, ("#000000", "#0072b2", "#e69f00", "#d55e00", "#009e73"), strict=True))
@@ -34,7 +34,9 @@ LONGEST_TICK, LONGEST_LABEL, LONG_LABEL, LONG_MODEL = 16, 36, 24, 6
 
 def overview(study: Study, format: str) -> bytes:
     """Return one picture of the main panels, a row for each model, as `png` or `svg`."""
-    titles = list(PANELS)[:4]
+    shown = {title for model in study.models for title in panels(study, model)}
+    # One at least, be it empty: there is a picture of every study.
+    titles = [title for title in list(PANELS)[:4] if title in shown] or list(PANELS)[:1]
     heights = [max(2.8, 1.2 + 0.25 * len(study.settings.recipes[model])) for model in study.models]
     lines = math.ceil(len(_names(study, study.models)) / _columns(study, study.models, wide=True))
     with matplotlib.rc_context(STYLE):
@@ -45,10 +47,18 @@ def overview(study: Study, format: str) -> bytes:
         grid = figure.subplots(len(heights), len(titles), squeeze=False, height_ratios=heights)
         for axes, model in zip(grid, study.models, strict=True):
             for ax, title in zip(axes, titles, strict=True):
+                if not _shows(study, model, title):
+                    ax.remove()
+                    continue
                 PANELS[title](ax, study, model)
                 ax.set_title(_title(model, title), loc="left", fontsize=9)
         _legend(figure, study, study.models, wide=True)
         return encoded(figure, format)
+
+
+def panels(study: Study, model: str) -> list[str]:
+    """Return the titles of the panels that have something to show of a model."""
+    return [title for title in PANELS if _shows(study, model, title)]
 
 
 def panel(study: Study, model: str, title: str) -> bytes:
@@ -63,6 +73,14 @@ def panel(study: Study, model: str, title: str) -> bytes:
         if has_legend:
             _legend(figure, study, (model,))
         return encoded(figure, "svg")
+
+
+def _shows(study: Study, model: str, title: str) -> bool:
+    """Return whether anything can be seen in a panel: a study may have no recipe but none."""
+    ax = Figure().subplots()
+    PANELS[title](ax, study, model)
+    points = [np.asarray(line.get_xydata(), float) for line in ax.get_lines()]
+    return any(np.isfinite(each).all(axis=1).any() for each in points)
 
 
 # Curves ---------------------------------------------------------------------------------------
@@ -127,7 +145,6 @@ def _look_at_the_end(ax: Axes) -> None:
 def _differences(ax: Axes, study: Study, model: str) -> None:
     compared = [row for row in study.table if row.model == model and row.loss_difference]
     styles, base = looks(study), _best(study, model, BASELINE)
-    ax.axvline(0, color=COLOURS[BASELINE], linewidth=1)
     for place, row in enumerate(reversed(compared)):
         difference, colour = row.loss_difference, styles[row.recipe]["color"]
         assert difference is not None
@@ -137,6 +154,8 @@ def _differences(ax: Axes, study: Study, model: str) -> None:
         ax.plot(wide, [place, place], color=colour, linewidth=0.8, marker="|", markersize=4)
         ax.plot([difference.low, difference.high], [place, place], color=colour, linewidth=2.5)
         ax.plot([difference.mean], [place], "D", color=colour, markersize=5)
+    if any(row.loss_difference and math.isfinite(row.loss_difference.mean) for row in compared):
+        ax.axvline(0, color=COLOURS[BASELINE], linewidth=1, zorder=1)
     _recipes_below(ax, [row.recipe for row in compared])
     ax.set_xlabel("below 0: better than none", fontsize=8)
     ax.xaxis.set_major_formatter(NUMBERS)

@@ -160,12 +160,15 @@ class Study:
 
     @property
     def snippet(self) -> str:
-        """Python that puts the recipe to try first into the reader's own torch model."""
-        compared = [row for row in self.table if row.loss_difference is not None]
-        if not compared:
-            return sentences.snippet("{'hid*:out': 0.5}")
+        """Python that puts the recipe to try first into the reader's own torch model.
+
+        Empty if no recipe has a lower mean than no noise: then there is none to advise.
+        """
+        better = [row for row in self.table if row.loss_difference and row.loss_difference.mean < 0]
+        if not better:
+            return ""
         # The lowest mean, as validation chooses.
-        row = min(compared, key=lambda row: cast(Difference, row.loss_difference).mean)
+        row = min(better, key=lambda row: cast(Difference, row.loss_difference).mean)
         return sentences.snippet(rules_source(self.settings.recipe(row.model, row.recipe).rules))
 
     def runs_of(self, model: str, recipe: str) -> list[Run]:

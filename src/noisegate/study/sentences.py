@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from .data.tasks import Task
 from .stats import ALPHA, LEVEL, MANY, MOST, Difference, Row
 
 __all__ = [
+    "agreeing",
     "budget_note",
     "called",
     "chance",
@@ -60,6 +62,22 @@ def decimals(*differences: Difference | None) -> int:
     halves = [_decimals((one.high - one.low) / 2, 2) for one in known if one.high > one.low]
     means = [_decimals(one.mean, 3) for one in known if one.high == one.low and one.mean]
     return max(halves + means, default=3)
+
+
+def agreeing(difference: Difference, before: float, after: float) -> int:
+    """Return how many decimals show a change as what lies between the numbers before and after.
+
+    They are two digits of the half of its interval; more where rounding would tear them apart by
+    over a tenth of the change, as in 0.09 and 0.10, a change of +0.00.
+    """
+    least = decimals(difference)
+    for digits in range(least, MOST_DECIMALS + 1):
+        first, second, change = (
+            Decimal(f"{value:.{digits}f}") for value in (before, after, difference.mean)
+        )
+        if abs(second - first - change) <= abs(change) / 10:
+            return digits
+    return least
 
 
 def interval(low: float, high: float, decimals: int) -> str:
@@ -232,12 +250,13 @@ def _chosen(compared: Sequence[Row], labels: Mapping[str, str]) -> tuple[Row, st
 
 def _change(row: Row, base: Row, task: Task, family: int) -> str:
     one = _difference(row)
-    digits = decimals(one)
+    before, after = base.validation_loss.mean, row.validation_loss.mean
+    digits = agreeing(one, before, after)
     unit = "" if task.is_classification else " in the target's unit"
     holm = f" after Holm's correction for {family} recipes" if family > 1 else ""
     return (
-        f"taking the {measure(task)} from {number(base.validation_loss.mean, digits)} to "
-        f"{number(row.validation_loss.mean, digits)}, a change of "
+        f"taking the {measure(task)} from {number(before, digits)} to "
+        f"{number(after, digits)}, a change of "
         f"{number(one.mean, digits, sign=True)}{unit} ({LEVEL * 100:.0f}\u00a0% interval "
         f"{interval(one.low, one.high, digits)}, {one.seeds} seeds; {chance(one.holm)}{holm})"
     )

@@ -51,9 +51,7 @@ def show(study: Study, report: Path, console: Console | None = None) -> None:
         study.sentence,
         *wording.scored_sentences(study),
         *_doubts(study),
-        "Next, in Python, with your own torch model as `model` "
-        "(name your layers in place of these):",
-        *(f"    {line}" for line in study.snippet.splitlines()),
+        *_next(study),
     ]
     for line in lines:
         # Text to be copied is never broken in the middle.
@@ -99,6 +97,17 @@ def _key(study: Study) -> str:
         "mean ± standard error over the seeds; difference from none, paired by seed, below 0 is "
         f"better, [{wording.PERCENT} t-interval]{more}; training with the noise on."
     )
+
+
+def _next(study: Study) -> list[str]:
+    """Return the lines with the recipe to try first; none if there is none to advise."""
+    if not study.snippet:
+        return []
+    return [
+        "Next, in Python, with your own torch model as `model` "
+        "(name your layers in place of these):",
+        *(f"    {line}" for line in study.snippet.splitlines()),
+    ]
 
 
 def _doubts(study: Study) -> list[str]:

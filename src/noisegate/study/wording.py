@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from .data.tasks import Task
 from .recipes import BASELINE
 from .results import Study
-from .sentences import called, decimals, interval, measure, number
+from .sentences import agreeing, called, decimals, interval, measure, number
 from .stats import LEVEL, MANY, Difference, Estimate, Row
 from .testing import Tested
 
@@ -128,8 +128,9 @@ def scored_sentence(tested: Tested, task: Task, labels: Mapping[str, str], score
 
 
 def _compared(tested: Tested, difference: Difference, task: Task, labels: Mapping[str, str]) -> str:
-    digits = decimals(difference)
-    before, after = (number(tested.loss(name).mean, digits) for name in (BASELINE, tested.recipe))
+    means = [tested.loss(name).mean for name in (BASELINE, tested.recipe)]
+    digits = agreeing(difference, *means)
+    before, after = (number(mean, digits) for mean in means)
     label = labels.get(tested.recipe, tested.recipe)
     unit = "" if task.is_classification else " in the target's unit"
     change = f"{number(difference.mean, digits, sign=True)}{unit}"

@@ -69,7 +69,9 @@ def models(study: Study) -> str:
         section(
             f"On {wording.called(model)}: validation",
             _model_table(study, model),
-            figures((_panel(study, model, title) for title in plots.PANELS), "curves"),
+            figures(
+                (_panel(study, model, title) for title in plots.panels(study, model)), "curves"
+            ),
         )
         for model in study.models
     )

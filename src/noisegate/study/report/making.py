@@ -35,7 +35,9 @@ def how_to_read(study: Study) -> str:
 
 
 def try_it(study: Study) -> str:
-    """Return Python for the reader's own model."""
+    """Return Python for the reader's own model; nothing if no recipe is to be advised."""
+    if not study.snippet:
+        return ""
     words = "With your torch model as `model`, and the names of your layers in the rules:"
     return section("Try it on your own model", paragraph(words), code(study.snippet))
 

@@ -32,16 +32,12 @@ def figures(result: Uncertainty, format: str = "svg") -> dict[str, bytes]:
     """Return each figure by its title, as `svg` or `png`; equal results give equal bytes."""
     classes = result.task == "classification"
     with matplotlib.rc_context(STYLE):
-        made = {
-            f"{'accuracy' if classes else 'error'} against rejected share": _single(
-                result, _rejection
-            ),
-            **(
-                {"calibration": _single(result, _reliability)}
-                if classes
-                else {"coverage of intervals": _single(result, _coverage)}
-            ),
-        }
+        rejection = f"{'accuracy' if classes else 'error'} against rejected share"
+        made = {rejection: _single(result, _rejection)}
+        if any(map(_full_bins, result.predictors)):
+            made["calibration"] = _single(result, _reliability)
+        if any(predictor.coverage for predictor in result.predictors):
+            made["coverage of intervals"] = _single(result, _coverage)
         if any(p.histogram for p in result.predictors):
             made["doubt about rows not of the data"] = _histograms(result)
         return {title: encoded(figure, format) for title, figure in made.items()}
@@ -81,10 +77,9 @@ def _reliability(ax: Axes, result: Uncertainty) -> None:
     ax.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1, label="calibrated")
     lowest = 90.0
     for predictor in result.predictors:
-        bins = predictor.reliability
+        bins, full = predictor.reliability, _full_bins(predictor)
         if bins is None:
             continue
-        full = [i for i, count in enumerate(bins.counts) if count >= LEAST_ROWS]
         confidences, accuracies = (
             [100 * (part[i] or 0.0) for i in full] for part in (bins.confidences, bins.accuracies)
         )
@@ -101,6 +96,12 @@ def _reliability(ax: Axes, result: Uncertainty) -> None:
         lowest = min([lowest, *confidences, *accuracies])
     ax.set(xlim=(lowest - 5, 100), ylim=(lowest - 5, 100))
     ax.set(xlabel=f"confidence, %, in bins of at least {LEAST_ROWS} rows", ylabel="accuracy, %")
+
+
+def _full_bins(predictor: PredictorSummary) -> list[int]:
+    """Return the bins of confidence that have enough rows to be drawn."""
+    counts = () if predictor.reliability is None else predictor.reliability.counts
+    return [i for i, count in enumerate(counts) if count >= LEAST_ROWS]
 
 
 def _coverage(ax: Axes, result: Uncertainty) -> None:
