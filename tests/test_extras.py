@@ -116,8 +116,8 @@ VIOLATIONS = {
         "(the extra `study` brings it, and this door is lazy)",
     ),
     "a package that no extra brings": (
-        ("study/tables.py", "def f():\n    import pandas\n"),
-        "`study/tables.py` (extra `study`) imports `pandas` (no extra brings it)",
+        ("study/tables.py", "def f():\n    import polars\n"),
+        "`study/tables.py` (extra `study`) imports `polars` (no extra brings it)",
     ),
     "a room of no extra": (
         ("helpers/__init__.py", ""),

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, r2_score
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -158,10 +157,6 @@ class Head:
         """Return the label of the highest probability, shape (N, ...)."""
         return np.asarray(self.classes[probabilities.argmax(axis=-1)])
 
-    def score(self, y: Any, labels: Any) -> float:
-        """Return the share of labels that are right."""
-        return float(accuracy_score(np.ravel(y), np.ravel(labels)))
-
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(-np.logaddexp(0, -z)))
@@ -200,11 +195,6 @@ class ValuesHead:
     def decide(self, values: np.ndarray) -> np.ndarray:
         """Return values as they are."""
         return values
-
-    def score(self, y: Any, values: Any) -> float:
-        """Return R²."""
-        y = y.toarray() if hasattr(y, "tocsr") else np.asarray(y)
-        return float(r2_score(y.reshape(len(y), -1), np.reshape(values, (len(y), -1))))
 
 
 def _of(x: Tensor) -> Sequence[int]:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, InputShapeSetter, PrintLog
@@ -318,7 +320,11 @@ class Trainer(NeuralNet):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any) -> float:
         """Return the accuracy of labels, or R² of values."""
-        return float(self.head.score(y, self.predict(X)))
+        y = y.toarray() if hasattr(y, "tocsr") else np.asarray(y)
+        flat = [values.reshape(len(y), -1) for values in (y, self.predict(X))]
+        if self._has_classes:
+            return float(accuracy_score(*(values.ravel() for values in flat)))
+        return float(r2_score(*flat))
 
     @property
     def classes_(self) -> Any:
@@ -328,10 +334,13 @@ class Trainer(NeuralNet):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn's scorers are to know."""
         tags = super().__sklearn_tags__()
-        classes = hasattr(self.head, "classes")
-        tags.estimator_type = "classifier" if classes else "regressor"
-        tags.classifier_tags = ClassifierTags() if classes else None
+        tags.estimator_type = "classifier" if self._has_classes else "regressor"
+        tags.classifier_tags = ClassifierTags() if self._has_classes else None
         return tags
+
+    @property
+    def _has_classes(self) -> bool:
+        return hasattr(self.head, "classes")
 
 
 def _parts(rows: Rows) -> Iterator[Rows]:
