@@ -1,6 +1,7 @@
 """Random numbers that a model's own code draws are named, whatever draws them."""
 
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -229,6 +230,32 @@ def test_a_script_module_that_is_kept_is_told_of_once_and_one_that_draws_by_its_
         "'1:dropout' (Masked in a script module) is left to the model.",
         expected("torch's generator", "2", "Shifted"),
     )
+
+
+def test_another_thread_s_model_is_not_blamed_on_this_one() -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        inside.set()
+        assert done.wait(300)
+
+    other = threading.Thread(target=Drawing(wait), args=(X,))
+    other.start()
+    assert inside.wait(300)
+    model = beside(lambda: torch.rand(3, 4) + 1)
+    noise = ng.inject(model, existing=True, seed=1)
+    quiet = beside(lambda: random.random())
+    silent = ng.inject(quiet, existing=True, seed=1)
+    try:
+        model(X)
+        quiet(X)
+    finally:
+        done.set()
+        other.join()
+    assert noise.report().notes == (expected("torch.rand"),)
+    assert silent.report().notes == ()
+    quiet(X)
+    assert len(silent.report().notes) == 1
 
 
 def test_draws_within_vmap_are_named() -> None:

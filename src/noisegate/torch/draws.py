@@ -16,6 +16,7 @@ from noisegate.core.sites import Draw
 
 from .coins import held_coins, hold, is_coin, mark
 from .generators import Ledger
+from .sharing import others_run_models
 
 Tell = Callable[[Draw], None]
 
@@ -72,7 +73,10 @@ class Watch:
     def draw(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
         """Return what a function of torch's gives that may draw, and tell if it does."""
         result, moved = self.ledger.torch_moved(lambda: function(*args, **kwargs))
-        if moved or any(isinstance(x, torch.Generator) for x in (*args, *kwargs.values())):
+        given = any(isinstance(x, torch.Generator) for x in (*args, *kwargs.values()))
+        if moved:  # by another thread's model, unless this is known to draw
+            moved = _may_draw(function) or not others_run_models()
+        if moved or given or (_is_unwatched(result) and _may_draw(function)):
             self.draws.functions.add(function)
             name = name_of(function)
             draw = _draw(place, name, drops="dropout" in name or "bernoulli" in name)
@@ -94,7 +98,10 @@ class Watch:
 
     def look(self, place: Place) -> None:
         """Tell of what has moved since the last look, while a call of a module ran."""
-        for name in self.ledger.moved():
+        moved = self.ledger.moved()
+        if moved and others_run_models():
+            return  # whose draw it is cannot be told
+        for name in moved:
             self.draws.unseen.add(name)
             self.tell(_draw(place, f"{name} generator"))
 
@@ -116,6 +123,20 @@ def _draw(place: Place, name: str, drops: bool = False) -> Draw:
     # A script module is of a class of torch's, and remembers its own.
     kind = str(getattr(place.module, "original_name", type(place.module).__name__))
     return Draw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
+
+
+def _is_unwatched(result: Any) -> bool:
+    """Return whether a tensor is on a device whose generator is not compared."""
+    return isinstance(result, torch.Tensor) and result.device.type not in ("cpu", "cuda", "meta")
+
+
+@lru_cache(maxsize=256)
+def _may_draw(function: Any) -> bool:
+    """Return whether a function has the name of an operator that says of itself that it draws."""
+    name = name_of(function).rpartition(".")[2]
+    packet = getattr(torch.ops.aten, name, None)
+    overloads = () if packet is None else packet.overloads()
+    return any(torch.Tag.nondeterministic_seeded in getattr(packet, o).tags for o in overloads)
 
 
 @lru_cache(maxsize=256)

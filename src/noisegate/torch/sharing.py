@@ -85,6 +85,25 @@ def alone_in(modules: Iterable[nn.Module]) -> Iterator[None]:
             hook.remove()
 
 
+def others_run_models() -> bool:
+    """Return whether another thread is in a call of any module now."""
+    frames = sys._current_frames()
+    mine = get_ident()
+    return len(frames) > 1 and any(
+        _is_in_call(frame) for thread, frame in frames.items() if thread != mine
+    )
+
+
+def _is_in_call(frame: Any, modules: frozenset[int] | None = None) -> bool:
+    """Return whether a stack has a call of a module in it: of one of these, or of any."""
+    while frame is not None:
+        called = frame.f_locals.get("self") if frame.f_code is _CALL else None
+        if called is not None and (modules is None or id(called) in modules):
+            return True
+        frame = frame.f_back
+    return False
+
+
 class _Gate:
     """A hook before modules at which every thread but one waits."""
 
@@ -116,17 +135,10 @@ class _Gate:
     def _others(self) -> bool:
         frames = sys._current_frames()
         return any(
-            self._is_inside(frame)
+            _is_in_call(frame, self.ids)
             for thread, frame in frames.items()
             if thread != self.owner and thread not in self.waiting
         )
-
-    def _is_inside(self, frame: Any) -> bool:
-        while frame is not None:
-            if frame.f_code is _CALL and id(frame.f_locals.get("self")) in self.ids:
-                return True
-            frame = frame.f_back
-        return False
 
     def open(self) -> None:
         """Let every thread go on."""
