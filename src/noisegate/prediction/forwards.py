@@ -99,13 +99,15 @@ class Forwards:
     def each(
         self, part: Any, rows: range, steps: Sequence[int], first: np.ndarray | None = None
     ) -> Iterator[np.ndarray]:
-        """Yield the model's output for some rows at each step; `first` may be known already."""
+        """Yield the model's outputs for some rows, at one step or several, in the order of steps.
+
+        Steps are along the first axis. The output at the first step may be known already.
+        """
         while steps:
             alone = self.one(part, rows, steps[0]) if first is None else first
-            outputs = self._several(
-                part, rows, steps[: self._at_once(len(rows), len(steps))], alone
-            )
-            yield from outputs
+            together = steps[: self._at_once(len(rows), len(steps))]
+            outputs = self._several(part, rows, together, alone)
+            yield outputs
             first, steps = None, steps[len(outputs) :]
 
     def _measured(self, part: Any, rows: range) -> np.ndarray:
@@ -126,13 +128,13 @@ class Forwards:
 
     def _several(
         self, part: Any, rows: range, steps: Sequence[int], alone: np.ndarray
-    ) -> list[np.ndarray]:
+    ) -> np.ndarray:
         """Return the outputs at all the steps from one forward; or at the first, if that differs.
 
         `alone` is the output at the first step.
         """
         if self._apart or len(steps) < FEWEST:
-            return [alone]
+            return alone[None]
         step, between, last = steps[0], steps[1:-1], steps[-1]
         probe = [] if self._probed else [step]
         muted = len(between) if probe else None
@@ -144,8 +146,8 @@ class Forwards:
             self._probed = True
         if not same or outputs is None:
             self._apart = True
-            return [alone]
-        return [alone, *outputs[: len(between)], outputs[-1]]
+            return alone[None]
+        return np.concatenate([alone[None], outputs[: len(between)], outputs[-1:]])
 
     def _in_one(
         self, part: Any, rows: range, steps: Sequence[int], muted: int | None = None

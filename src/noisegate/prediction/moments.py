@@ -1,6 +1,5 @@
 """Moments of samples that come one after the other, and quantiles of those that fit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,9 +68,9 @@ class Summary:
         """The axis of the classes among the probabilities."""
         return self.axis if self.values.mean.ndim > 1 else -1
 
-    def add(self, outputs: Sequence[np.ndarray]) -> None:
-        """Take some samples more."""
-        values = np.stack(outputs).astype(np.float64)
+    def add(self, outputs: np.ndarray) -> None:
+        """Take samples more, which lie along the first axis."""
+        values = outputs.astype(np.float64)
         self.values.add(values)
         if self.outputs == "values":
             return

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -205,7 +204,7 @@ def _predict(
             part = batch if len(some) == count else host.part(batch, slice(i, i + held), count)
             known = first if len(some) == count else None
             outputs = forwards.each(part, some, wanted.steps, known)
-            parts.append(_part(outputs, wanted, partial(advance, len(some))))
+            parts.append(_part(outputs, wanted, advance, len(some)))
             wanted = replace(wanted, outputs=parts[0].summary.outputs)
         start += count
     if not parts:
@@ -219,26 +218,40 @@ def _predict(
     return prediction
 
 
-def _part(outputs: Iterator[np.ndarray], wanted: _Wanted, advance: Callable[[], None]) -> Part:
-    """Return what is kept of the samples of some rows."""
+def _part(
+    outputs: Iterator[np.ndarray], wanted: _Wanted, advance: Callable[[int], None], rows: int
+) -> Part:
+    """Return what is kept of the samples of some rows, of which outputs are one or several each."""
     first = next(outputs)
-    kind = _kind_of(first, wanted.axis) if wanted.outputs is None else wanted.outputs
+    kind = _kind_of(first[0], wanted.axis) if wanted.outputs is None else wanted.outputs
     summary, held, new = Summary(kind, wanted.axis), list[np.ndarray](), list[np.ndarray]()
     for output in chain([first], outputs):
         new.append(output)
-        if len(new) * output.size > TOGETHER:
-            summary.add(new)
+        if sum(samples.size for samples in new) > TOGETHER:
+            _add(summary, new)
             new.clear()
         if wanted.quantiles or wanted.keep:
             held.append(output)
-        advance()
+        advance(len(output) * rows)
     if new:
-        summary.add(new)
-    samples = np.stack(held or [first])
+        _add(summary, new)
+    samples = _joined(held or [first])
     levels = wanted.quantiles
     # Of sorted numbers NumPy finds quantiles in a third of the time, the sorting included.
     found = np.quantile(np.sort(samples, axis=0), levels, axis=0) if levels else ()
     return Part(summary, dict(zip(levels, found, strict=True)), samples if wanted.keep else None)
+
+
+def _add(summary: Summary, new: Sequence[np.ndarray]) -> None:
+    """Let a summary take samples, as many at a time as are TOGETHER numbers."""
+    samples = _joined(new)
+    most = max(1, TOGETHER // max(1, samples[0].size))
+    for start in range(0, len(samples), most):
+        summary.add(samples[start : start + most])
+
+
+def _joined(samples: Sequence[np.ndarray]) -> np.ndarray:
+    return samples[0] if len(samples) == 1 else np.concatenate(samples)
 
 
 def _check_it_acts(noise: Injection) -> None:
