@@ -277,26 +277,41 @@ def test_batches_of_another_axis_than_the_samples_are_refused() -> None:
 @pytest.mark.parametrize(
     ("layer", "shape"), [(nn.Dropout1d(0.5), (6, 4)), (nn.Dropout3d(0.5), (6, 4, 2, 2))]
 )
-def test_rows_that_a_module_takes_for_channels_are_not_known(
+def test_samples_that_a_module_takes_for_channels_have_their_rows(
     layer: nn.Module, shape: tuple[int, ...]
 ) -> None:
-    sentence = (
-        "inject: the module at '1:dropout' takes a tensor of shape {} for one sample without a "
-        "batch, so the rows of samples are not known there. Put noise there by a rule, "
-        "{{'1:dropout': ng.Dropout(p, shared_axes=slice(1, None))}}."
-    )
     model, x = nn.Sequential(nn.Identity(), layer), torch.ones(shape)
-    part = sentence.format((2, *shape[1:]))
+    whole = samples(model, x, 20)
+    for size in (1, 2, 5):
+        assert_same_bits(samples(model, x, 20, batch_size=size), whole)
+
+
+class OneByOne(nn.Module):
+    """Gives each sample to a dropout by itself, without a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout1d(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.drop(sample) for sample in x])
+
+
+def test_samples_that_come_one_by_one_have_rows_in_the_whole_alone() -> None:
+    sentence = (
+        "inject: the module at 'drop:dropout' takes a tensor of shape (6, 4) for one sample "
+        "without a batch, so the rows of samples are not known there. Give the model all samples "
+        "at once, or leave the site out by a rule, {'drop:dropout': 0.0}."
+    )
+    model, x = OneByOne(), torch.ones(5, 6, 4)
     samples(model, x, 20)
-    with assert_sentence(ng.InvalidValue, part):
+    with assert_sentence(ng.InvalidValue, sentence):
         samples(model, x, 20, batch_size=2)
-    with assert_sentence(ng.InvalidValue, sentence.format(shape)):
-        samples(model, x, 20, shared_batch=True)
-    rule = {"1:dropout": ng.Dropout(0.5, shared_axes=slice(1, None))}
-    ruled = samples(model, x, 20, dropout=rule)
-    assert_same_bits(samples(model, x, 20, dropout=rule, batch_size=2), ruled)
+    both = nn.Sequential(nn.Dropout(0.2), model)
+    out: dict[str, Any] = {"dropout": {"1.drop:dropout": 0.0}}
+    assert_same_bits(samples(both, x, 20, batch_size=2, **out), samples(both, x, 20, **out))
     model.train()
     with ng.inject(model, existing=True, seed=1) as noise, noise.at(3):
         model(x[:4])
-        with assert_sentence(ng.InvalidValue, part):
+        with assert_sentence(ng.InvalidValue, sentence):
             model(x[4:])

@@ -98,8 +98,8 @@ def rows_used_up(step: int, given: int, taken: int) -> str:
 def unbatched_rows(site: str, shape: Sequence[int]) -> str:
     return (
         f"inject: the module at '{site}' takes a tensor of shape {tuple(shape)} for one sample "
-        "without a batch, so the rows of samples are not known there. Put noise there by a rule, "
-        f"{{'{site}': ng.Dropout(p, shared_axes=slice(1, None))}}."
+        "without a batch, so the rows of samples are not known there. Give the model all samples "
+        f"at once, or leave the site out by a rule, {{'{site}': 0.0}}."
     )
 
 
