@@ -27,6 +27,7 @@ ROOMS = {
     "nets/callbacks": "estimators",
     "nets/estimators": "estimators",
     "nets/fitting": "estimators",
+    "nets/heads": "estimators",
     "nets/trainer": "estimators",
     "study": "study",
     "tune": "tune",
@@ -57,6 +58,7 @@ def extras(pyproject: str) -> dict[str, tuple[set[str], set[str]]]:
     """Return of each extra, "" included, the extras that it has and the packages of them all."""
     project = tomllib.loads(pyproject)["project"]
     asked = {"": project["dependencies"], **project["optional-dependencies"]}
+    del asked["dev"]  # for those who work on the package, and no room's
     return {extra: _with_others(extra, asked) for extra in asked}
 
 

@@ -271,7 +271,7 @@ def test_the_readme_has_a_job_for_each_extra():
     tool = runpy.run_path(str(ROOT / "tools" / "try_extras.py"))
     jobs = list(tool["readme_jobs"]((ROOT / "README.md").read_text("utf-8")))
     assert {extra for extra, _ in jobs} == set(tool["EXTRAS"])
-    assert {"none", *extras(PYPROJECT)} == {"", "dev", *tool["EXTRAS"]}
+    assert {"none", *extras(PYPROJECT)} == {"", *tool["EXTRAS"]}
     assert len(jobs) >= 12
 
 
