@@ -276,7 +276,8 @@ class SiteNoise:
             return (0,) * ((forward.batch or 1) if heads_merged else extent)
         if extents is not None:
             name = (self.placement.site, self.placement.slot, key.call)
-            ids = range(forward.batch or 0) if forward.ids is None else forward.ids
+            first, count = forward.first, forward.batch or 0
+            ids = range(first, first + count) if forward.ids is None else forward.ids
             return extents.rows(name, ids, extent)
         expected = (forward.batch if forward.ids is None else len(forward.ids)) or 0
         heads = extent // expected if heads_merged and expected else 1
