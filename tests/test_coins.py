@@ -101,6 +101,20 @@ def test_a_coin_warns_once_and_a_rate_of_0_does_not() -> None:
     ng.predict(model, X, 3, existing=True, seed=1)
 
 
+@pytest.mark.parametrize("toss", ["torch.rand, item", "uniform_"])
+def test_a_number_decides_where_it_is_compared_and_only_there(toss: str) -> None:
+    model = Skipping(0.25, COINS[toss])
+    ng.inject(model, existing=True, seed=1)
+    with pytest.warns(RuntimeWarning, match="decides at random what runs"):
+        model(X)
+    shaken = beside(lambda: X * COINS["torch.rand, one"]())
+    noise = ng.inject(shaken, existing=True, seed=1)
+    shaken(X)
+    assert noise.report().notes == (
+        "'1' draws random numbers of its own: torch.rand in Drawing, for no dropout that is known.",
+    )
+
+
 # Predictions ---------------------------------------------------------------------------------
 
 

@@ -320,6 +320,13 @@ def test_what_is_kept_is_not_denied() -> None:
     note = "'0:dropout' (torch.bernoulli in Drawing) is left to the model."
     assert noise.report().notes == (note,)
     assert noise.step == 3
+    noise.remove()
+    with assert_sentence(
+        ng.InvalidValue,
+        "predict: no noise acted, since all that the model has is left to it (unreached='keep'). "
+        "Put noise in by a rule of dropout=.",
+    ):
+        ng.predict(model, X, 3, existing=True, unreached="keep", seed=1)
     drawing = nn.Sequential(Drawing(FUNCTIONS["torch.rand"]))
     with assert_sentence(
         ng.InvalidValue,

@@ -259,6 +259,8 @@ def _check_it_acts(noise: Injection) -> None:
     missing = [n.placement.site for n in noise.noises if n.trained and not n.reached]
     if missing and not noise.plan.keep:
         raise InvalidValue(messages.only_in_training(missing))
+    if not noise.noises:
+        raise InvalidValue(messages.all_left())
     if not any(n.calls for n in noise.noises):
         raise InvalidValue(messages.all_silent(any(n.reached for n in noise.noises)))
 

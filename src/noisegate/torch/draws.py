@@ -62,7 +62,9 @@ class Watch:
         skipped = frozenset() if self.closely else frozenset(draws.unseen)
         self.ledger = Ledger(self.closely, skipped)
         self.close = self.ledger.close
-        self.coins: dict[Draw, float | None] = {}
+        # Single numbers that were drawn, and the rates of those that something was decided by.
+        self.single: dict[Draw, None] = {}
+        self.rates: dict[Draw, float | None] = {}
 
     def call(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
         """Return what a function of torch's gives, and tell if it draws."""
@@ -83,7 +85,7 @@ class Watch:
             if not draw.drops and is_coin(function, result):
                 hold(function, args, kwargs, result)
                 mark(result, draw)
-                self.coins.setdefault(draw, None)
+                self.single[draw] = None
             else:
                 self.tell(draw)
         return result
@@ -92,9 +94,11 @@ class Watch:
         """Return what a call gives that may draw, and has been told of already."""
         return self.ledger.torch_moved(function)[0]
 
-    def compared(self, coin: Draw, rate: float) -> None:
-        """Take note of what a coin is compared with: the largest of its rates."""
-        self.coins[coin] = max(rate, self.coins.get(coin) or 0.0)
+    def decides(self, coin: Draw, rate: float | None) -> None:
+        """Take note that something is decided by a coin, at a rate that is known or not."""
+        before = self.rates.get(coin, rate)
+        known = rate is not None and before is not None
+        self.rates[coin] = max(rate or 0.0, before or 0.0) if known else None
 
     def look(self, place: Place) -> None:
         """Tell of what has moved since the last look, while a call of a module ran."""
@@ -114,7 +118,10 @@ class Watch:
         if not self.closely and len(self.draws.unseen) > before:
             # Something that did not draw before: the next forward shows where.
             self.draws.modes.discard(self.training)
-        for coin, rate in self.coins.items():
+        for draw in self.single:
+            if draw not in self.rates:
+                self.tell(draw)
+        for coin, rate in self.rates.items():
             if rate != 0:  # at rate 0 it decides nothing
                 self.tell(replace(coin, coin=True, rate=rate))
 

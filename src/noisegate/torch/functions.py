@@ -87,18 +87,17 @@ def _drawing(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
     return draws.draw(calls.frame, func, args, kwargs)
 
 
-def _comparing(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
-    """Take note of the number that a coin is compared with: the rate of what it decides."""
+def _deciding(calls: "Calls", func: Any, args: Any, kwargs: Any) -> Any:
+    """Take note that a coin is compared, and with which rate; or that it becomes a number."""
     draws, coin = calls.draws, marked(args)
     if draws is not None and coin is not None:
-        for rate in args:
-            if isinstance(rate, int | float):
-                draws.compared(coin, float(rate))
+        rates = (float(rate) for rate in args if isinstance(rate, int | float))
+        draws.decides(coin, next(rates, None))
     return func(*args, **kwargs)
 
 
 # Handlers that only remember something.
-SILENT = (_softmax, _passing_on, _comparing)
+SILENT = (_softmax, _passing_on, _deciding)
 
 # Modules of torch's that draw, for no dropout.
 DRAWING = (nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
@@ -194,12 +193,9 @@ HANDLERS: dict[Any, Any] = {
     **dict.fromkeys(
         (
             getattr(owner, name)
-            for owner, names in (
-                (Tensor, ("lt", "le", "gt", "ge", "less", "greater")),
-                (torch, ("lt", "le", "gt", "ge", "less", "greater")),
-            )
-            for name in names
+            for owner, more in ((Tensor, ("item", "tolist", "__float__")), (torch, ()))
+            for name in ("lt", "le", "gt", "ge", "less", "greater", *more)
         ),
-        _comparing,
+        _deciding,
     ),
 }

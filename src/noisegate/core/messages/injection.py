@@ -292,6 +292,13 @@ def all_silent(rates: bool) -> str:
     return f"predict: no noise acted, since {why}; all samples would be the same."
 
 
+def all_left() -> str:
+    return (
+        "predict: no noise acted, since all that the model has is left to it (unreached='keep'). "
+        "Put noise in by a rule of dropout=."
+    )
+
+
 def no_spread(samples: int, sites: Sequence[str]) -> str:
     more = f" and at {len(sites) - 3} other sites" if len(sites) > 3 else ""
     return (
