@@ -284,6 +284,8 @@ def test_samples_that_a_module_takes_for_channels_have_their_rows(
     whole = samples(model, x, 20)
     for size in (1, 2, 5):
         assert_same_bits(samples(model, x, 20, batch_size=size), whole)
+    rule = {"1:dropout": ng.Dropout(0.5, shared_axes=slice(1, None))}
+    assert_same_bits(samples(model, x, 20, dropout=rule, batch_size=2), whole)
 
 
 class OneByOne(nn.Module):
