@@ -65,10 +65,10 @@ def test_in_place_where_asked(ours: Any, torchs: Any, shape: tuple[int, ...], st
     name = {"AlphaDropout": "alpha_dropout", "FeatureAlphaDropout": "feature_alpha_dropout"}
     function = getattr(ng.torch, name.get(torchs.__name__, torchs.__name__.lower()))
     with pure_engines():
-        expected = function(x[..., ::step], 0.3, key=KEY)
+        expected = function(x[..., ::step], 0.3, training=True, key=KEY)
     part = x[..., ::step]
     version, address = part._version, part.data_ptr()
-    y = function(part, 0.3, inplace=True, key=KEY)
+    y = function(part, 0.3, training=True, inplace=True, key=KEY)
     assert y is part
     assert (part._version, part.data_ptr()) == (version + 1, address)
     assert_same_bits(part, expected)
@@ -159,7 +159,7 @@ PEAKS = {
     "plain": ("ng.Dropout(0.3)", "4, 16", "64, 1 << 18"),
     "channels": ("ng.Dropout(0.3, shared_axes=(2, 3))", "2, 2, 4, 4", "64, 64, 64, 64"),
     "noise": ("ng.GaussianNoise(0.3)", "4, 16", "64, 1 << 18"),
-    "alpha": ("ng.AlphaDropout(0.3, (0,))", "4, 16", "64, 1 << 18"),
+    "alpha": ("ng.AlphaDropout(0.3, shared_axes=(0,))", "4, 16", "64, 1 << 18"),
 }
 
 

@@ -171,8 +171,9 @@ WITHOUT_TORCH = """
     for shape, shared in shapes.items():
         x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
         for y in (x, x.T.copy().T, np.repeat(x, 2, axis=-1)[..., ::2]):
-            for kind in (ng.Dropout(0.1, shared_axes=shared), ng.GaussianNoise(1, shared),
-                         ng.ImpulseNoise(0.3, 0, 1, shared)):
+            for kind in (ng.Dropout(0.1, shared_axes=shared),
+                         ng.GaussianNoise(1, shared_axes=shared),
+                         ng.ImpulseNoise(0.3, 0, 1, shared_axes=shared)):
                 digest.update(np.ascontiguousarray(kind(y, key)).tobytes())
     assert "torch" not in sys.modules
     lib = native.library()
