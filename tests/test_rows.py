@@ -155,3 +155,44 @@ def test_a_copy_has_no_ids_of_forwards_that_have_passed() -> None:
     assert other.step == 1
     assert_same_bits(other.host.model(X), expected(1, range(32)))
     assert noise.rows == tuple(IDS)
+
+
+def test_ids_of_parts_that_are_called_without_the_model() -> None:
+    class Lit(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Identity()
+
+    def of(step: int, ids: Any) -> Tensor:
+        x = X[: len(ids)]
+        noised: Tensor = ng.Dropout(0.5)(x, ng.Stream(13).site("net:out").at(step), rows=ids)
+        return noised
+
+    model = Lit()
+    noise = ng.inject(model, {"net:out": 0.5}, seed=13)
+    with noise.at(7):
+        noise.rows = IDS
+        assert_same_bits(model.net(X), of(7, IDS))
+        noise.rows = IDS[:10]  # each assignment begins a forward of the parts
+        assert_same_bits(model.net(X[:10]), of(7, IDS[:10]))
+    with noise.at(8, rows={"net:out": IDS}):
+        assert_same_bits(model.net(X), of(8, IDS))
+    few = "inject: `rows` must name each of the 2 samples of the input once; got 4 rows."
+    with noise.at(7, rows=range(4)), assert_sentence(ng.InvalidValue, few):
+        model.net(X[:2])
+
+
+def test_ids_by_rule_for_a_block() -> None:
+    net, noise = injected()
+    noise.rows = range(32)
+    with noise.at(7, rows={"0:out": IDS}):
+        assert_same_bits(net(X), expected(7))
+    assert_same_bits(net(X), expected(0, range(32)))
+
+
+def test_a_copy_has_ids_of_forwards_that_are_to_come() -> None:
+    net, noise = injected()
+    noise.rows = IDS
+    (other,) = ng.handles(copy.deepcopy(net))
+    assert other.rows == tuple(IDS)
+    assert_same_bits(other.host.model(X), expected(0))

@@ -70,9 +70,9 @@ class Injection(ModelNoise):
         ----------
         step : int
             In [0, 2³²).
-        rows : sequence of int, optional
-            Ids of all the samples of the block, in [0, 2⁶⁴); by default those of `rows`, before
-            the block or set in it, else 0, 1, 2 ….
+        rows : sequence of int, or mapping of rule to sequence of int, optional
+            Ids of all the samples of the block, in [0, 2⁶⁴), or by rule as `rows` has them. By
+            default those of `rows`, set before the block or in it, else 0, 1, 2 ….
 
         Raises
         ------

@@ -291,6 +291,8 @@ class SiteNoise:
     def _of_other_extent(self, extent: int, expected: int, forward: Forward) -> str:
         """Return what is said where a site's samples are not those that have rows."""
         batch = forward.batch
+        if forward.ids is not None and batch is None:  # of a part that is called without the model
+            return messages.rows_count("inject", expected, extent)
         if forward.ids is not None and batch and batch != expected and extent % batch == 0:
             return messages.rows_count("inject", expected, batch)
         sentence = messages.unclear_rows if self.injection.always else messages.other_extent

@@ -57,18 +57,44 @@ class Forward:
         return replace(self, calls=dict(self.calls), reached=set(self.reached))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ids:
+    """Ids of samples as they were given: of the model's samples, or by rule for some sites."""
+
+    samples: Sequence[int] | None = None
+    by_rule: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, value: Any) -> "Ids":
+        """Return the ids that a user gives: a sequence, a mapping of rule to sequence, or None."""
+        if not isinstance(value, Mapping):
+            return cls(None if value is None else rows_of("inject", value))
+        for rule in value:
+            if rule not in (*SHORTHANDS, EXISTING):
+                patterns.checked(rule)
+        return cls(by_rule={rule: rows_of("inject", ids) for rule, ids in value.items()})
+
+    def of_site(self, site: str, rule: str) -> Sequence[int] | None:
+        """Return the ids that a site has by its rule or by a pattern that names it."""
+        for name, ids in self.by_rule.items():
+            named = name not in (*SHORTHANDS, EXISTING) and patterns.matches(name, [site])
+            if name == rule or named:
+                return ids
+        return None
+
+
 @dataclass(slots=True, eq=False)
 class Pin:
     """A block in which every forward is part of one step.
 
     `first` is the row of the next sample. `ids` are those that were given, for the block or by
-    the assignment that `assigned` counts, of which `taken` are used up. `loose` is the forward
-    that parts of the model have which are called without it.
+    the assignment `assigned`, of which `taken` are used up. `loose` is the forward that parts of
+    the model have which are called without it.
     """
 
     step: int
-    ids: Sequence[int] | None
-    assigned: int
+    ids: Ids
+    assigned: Ids
     loose: Forward
     first: int = 0
     taken: int = 0
@@ -81,8 +107,18 @@ class Pin:
 
     def check_used_up(self) -> None:
         """Raise if forwards have used some of the ids, and others are left over."""
-        if self.ids is not None and 0 < self.taken < len(self.ids):
-            raise InvalidValue(messages.rows_left_over(self.step, len(self.ids), self.taken))
+        given = self.ids.samples
+        if given is not None and 0 < self.taken < len(given):
+            raise InvalidValue(messages.rows_left_over(self.step, len(given), self.taken))
+
+    def take(self, count: int) -> Sequence[int] | None:
+        """Return the ids of the next samples, and use them up."""
+        given, taken = self.ids.samples, self.taken + count
+        if given is not None and taken > len(given):
+            raise InvalidValue(messages.rows_used_up(self.step, len(given), taken))
+        ids = None if given is None else given[self.taken : taken]
+        self.first, self.taken = self.first + count, taken
+        return ids
 
 
 class Steps:
@@ -99,9 +135,8 @@ class Steps:
         self._running: Local[Forward | None] = Local(None)
         self._pin: Local[Pin | None] = Local(None)
         self._next = 0
-        self._assigned = 0
-        self._rows: Sequence[int] | None = None
-        self._rows_by_rule: dict[str, Sequence[int]] = {}
+        # What `rows` says, and whether a forward has had it.
+        self._ids, self._used = Ids(), False
 
     @property
     def running(self) -> Forward | None:
@@ -120,7 +155,10 @@ class Steps:
         if forward is not None:
             return forward
         pin = self._pin.get()
-        return self._outside if pin is None else pin.loose
+        if pin is None:
+            return self._outside
+        self._follow(pin)
+        return pin.loose
 
     @property
     def next(self) -> int:
@@ -137,26 +175,21 @@ class Steps:
     @property
     def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
         """The ids of the samples of the next forwards, of all sites or of those of some rules."""
-        return self._rows_by_rule or self._rows
+        return self._ids.by_rule or self._ids.samples
 
     @rows.setter
     def rows(self, value: Any) -> None:
-        by_rule = value if isinstance(value, Mapping) else {}
-        for rule in by_rule:
-            if rule not in (*SHORTHANDS, EXISTING):
-                patterns.checked(rule)
-        self._rows_by_rule = {rule: rows_of("inject", ids) for rule, ids in by_rule.items()}
-        whole = value is not None and not isinstance(value, Mapping)
-        self._rows = rows_of("inject", value) if whole else None
-        self._assigned += 1
+        self._ids, self._used = Ids.of(value), False
 
     def rows_of_its_own(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids that were given for a site, by its rule or by a pattern that names it."""
-        for name, ids in self._rows_by_rule.items():
-            named = name not in (*SHORTHANDS, EXISTING) and patterns.matches(name, [site])
-            if name == rule or named:
-                return ids
-        return None
+        return self._given.of_site(site, rule)
+
+    @property
+    def _given(self) -> Ids:
+        """The ids that hold here."""
+        pin = self._pin.get()
+        return self._ids if pin is None else pin.ids
 
     @contextmanager
     def at(
@@ -172,20 +205,35 @@ class Steps:
             At the end of the block, if forwards have used some of the ids and left others over.
         """
         step = checks.whole("inject", "step", step, STEP_BITS)
-        ids = self._rows if rows is None else rows_of("inject", rows)
-        loose = Forward(step, ids=ids, running=True, counted=True, shared=self.shared)
-        loose.numbered = self._is_numbered(loose)
-        pin = Pin(step, ids, self._assigned, loose, together=tuple(together), muted=muted)
+        ids = self._ids if rows is None else Ids.of(rows)
+        pin = Pin(step, ids, self._ids, self._loose(step, ids))
+        pin.together, pin.muted = tuple(together), muted
         before = self._pin.get()
         self._pin.set(pin)
         try:
             yield
-            # Not `pin` itself, where a segment was computed again meanwhile.
-            (self._pin.get() or pin).check_used_up()
+            # Not as it was, where a segment was computed again meanwhile.
+            pin = self._pin.get() or pin
+            pin.check_used_up()
         finally:
             self._pin.set(before)
-            if loose.calls:
-                self.last = loose
+            if pin.loose.calls:
+                self.last = pin.loose
+
+    def _loose(self, step: int, ids: Ids) -> Forward:
+        """Return the forward that parts of the model have in a pinned step."""
+        loose = Forward(step, ids=ids.samples, running=True, counted=True, shared=self.shared)
+        loose.numbered = self.shared or ids.samples is not None or bool(ids.by_rule)
+        return loose
+
+    def _follow(self, pin: Pin) -> None:
+        """Let ids that were set in a block be those of its next forward, whole or of parts."""
+        if pin.assigned is self._ids:
+            return
+        before = pin.copy()
+        pin.ids = pin.assigned = self._ids
+        pin.taken, pin.loose = 0, self._loose(pin.step, self._ids)
+        before.check_used_up()
 
     def together(
         self, steps: Sequence[int], rows: Sequence[int] | None, muted: int | None = None
@@ -217,29 +265,22 @@ class Steps:
         with _counting:
             step = self._next
             self._next += counted
-        return Forward(step, 0, batch, self._rows, True, counted, self.shared)
+            self._used |= counted
+        return Forward(step, 0, batch, self._ids.samples, True, counted, self.shared)
 
     def _of_pin(self, pin: Pin, counted: bool, batch: int | None) -> Forward:
-        if pin.assigned != self._assigned:
-            before = pin.copy()
-            pin.ids, pin.taken, pin.assigned = self._rows, 0, self._assigned
-            before.check_used_up()
+        self._follow(pin)
         steps = pin.together
         batch = batch // len(steps) if batch and steps else batch
-        forward = Forward(pin.step, pin.first, batch, pin.ids, True, counted, self.shared)
+        forward = Forward(pin.step, pin.first, batch, None, True, counted, self.shared)
         forward.together, forward.muted = steps, pin.muted
-        count = batch or 0
-        if pin.ids is not None and counted:
-            if pin.taken + count > len(pin.ids):
-                raise InvalidValue(messages.rows_used_up(pin.step, len(pin.ids), pin.taken + count))
-            forward.ids = pin.ids[pin.taken : pin.taken + count]
         if counted:
-            pin.first += count
-            pin.taken += count
+            forward.ids = pin.take(batch or 0)
+            self._used = True
         return forward
 
     def _is_numbered(self, forward: Forward) -> bool:
-        given = forward.ids is not None or bool(self._rows_by_rule)
+        given = forward.ids is not None or bool(self._given.by_rule)
         return forward.first > 0 or self.shared or given
 
     def end(self) -> Forward | None:
@@ -270,13 +311,8 @@ class Steps:
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs: not the ids of forwards that have passed."""
         last = replace(self.last, ids=None, made={}, reached=set())
-        new: dict[str, Any] = {
-            "last": last,
-            "_outside": Forward(),
-            "_rows": None,
-            "_rows_by_rule": {},
-        }
-        return self.__dict__ | new
+        ids = Ids() if self._used else self._ids
+        return {**self.__dict__, "last": last, "_outside": Forward(), "_ids": ids}
 
 
 def _copied(value: Any) -> Any:
