@@ -38,7 +38,8 @@ def test_no_sentence_is_without_its_test() -> None:
     """Each function of the messages is used by a case above or named in another test file."""
     elsewhere = {"in_backward", "no_tensor", "missing_extra"}
     elsewhere |= {"other_extent", "other_state", "passed_on", "without_root"}  # of handles
-    elsewhere |= {"rows_left_over", "rows_used_up", "parts_alone"}  # of rows and parts
+    elsewhere |= {"rows_left_over", "rows_used_up", "parts_alone", "removed"}  # of rows and parts
+    elsewhere |= {"was_removed", "no_forward", "functions_alone"}
     elsewhere |= {"same_on_all_ranks", "same_layers_on_all_ranks"}  # of many processes
     elsewhere |= {"model_in_use"}  # of threads
     elsewhere |= {"no_attention", "blocks_of_attention"}  # of attention

@@ -82,7 +82,7 @@ def test_a_notebook_shows_a_report_with_its_notes() -> None:
 def test_a_notebook_shows_a_handle_and_a_network_as_tables() -> None:
     handle = noise()
     text = handle._repr_html_()
-    assert text.startswith("<p>&lt;noise at 1 sites, seed 13, step 0&gt;</p><table>")
+    assert text.startswith("<p>&lt;noise at 1 site, seed 13, step 0&gt;</p><table>")
     assert Page(text).cells == [*handle.report().columns, *handle.report().rows[0]]
     for network in (join(Input(4), Dense(3) >> Dropout(0.5)), Dense(3) >> Dropout(0.5)):
         summary = network.summary()

@@ -213,7 +213,7 @@ def through_faces(
     else:
         function = getattr(ng.torch, LAYERS[type(kind).__name__].function)
         numbers = {name: getattr(kind, name) for name in kind.names()}
-        yield function(backend.array(x), **numbers, key=place, **arguments)
+        yield function(backend.array(x), **numbers, training=True, key=place, **arguments)
 
 
 @each_backend

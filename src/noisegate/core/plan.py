@@ -201,6 +201,10 @@ class Plan:
         if not matched and not rule.waits and not left:
             if patterns.port_of(rule.text).parameter:
                 raise InvalidValue(messages.no_port(rule.text, patterns.split(rule.text)[1]))
+            own = patterns.ALIASES.get(rule.text, rule.text)
+            if own.startswith(":") and self._sites.names:
+                part = self._sites.names[0].partition(":")[0]
+                raise UnmatchedRule(messages.no_forward(rule.text, part))
             raise UnmatchedRule(messages.unmatched(rule.text, self._sites.names))
         self._place(rule, matched)
         self.notes += _notes(rule.text, matched)

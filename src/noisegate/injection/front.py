@@ -24,7 +24,7 @@ def handles(model: Any) -> tuple[Injection, ...]:
     >>> model = torch.nn.Sequential(torch.nn.Linear(4, 8))
     >>> noise = ng.inject(model, {"0:out": 0.5}, seed=13)
     >>> ng.handles(copy.deepcopy(model))
-    (<noise at 1 sites, seed 13, step 0>,)
+    (<noise at 1 site, seed 13, step 0>,)
     """
     return tuple(face_of_model(model).handles(model))
 

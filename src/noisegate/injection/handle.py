@@ -48,6 +48,7 @@ class Injection(ModelNoise):
 
     @step.setter
     def step(self, value: int) -> None:
+        self.check_there("step")
         self.steps.next = value
 
     @property
@@ -57,6 +58,7 @@ class Injection(ModelNoise):
 
     @rows.setter
     def rows(self, value: Any) -> None:
+        self.check_there("rows")
         self.steps.rows = value
 
     def at(self, step: int, rows: Any = None) -> AbstractContextManager[None]:
@@ -80,6 +82,7 @@ class Injection(ModelNoise):
             At a forward that has more samples than ids are left, or at the end of the block if
             its forwards have used some ids and left others over.
         """
+        self.check_there("at")
         return self.steps.at(step, rows)
 
     def report(self) -> Report:
@@ -96,7 +99,8 @@ class Injection(ModelNoise):
             for row, placement in zip(rows, self.plan.placements, strict=True):
                 row += by_name[placement.name].measured()
         notes = [messages.passed_on(*k, v) for k, v in self.passed_on.items()]
-        return Report(columns, rows, [*self.plan.notes, *notes])
+        gone = [messages.was_removed()] if self.removed else []
+        return Report(columns, rows, [*self.plan.notes, *notes, *gone])
 
     def mask(
         self, site: str, step: int | None = None, rows: Any = None, call: int = 0
@@ -136,6 +140,7 @@ class Injection(ModelNoise):
         rate : float or Schedule
             The number that the kinds' call may replace: p, sigma or width.
         """
+        self.check_there("set_rate")
         noises = [n for n in self.noises if n.placement.rule == pattern]
         if not noises:
             named = patterns.matches(patterns.checked(pattern), self.sites)
@@ -220,4 +225,7 @@ class Injection(ModelNoise):
 
     def __repr__(self) -> str:
         """Return the seed, the step and the number of sites."""
-        return f"<noise at {len(self.sites)} sites, seed {self.seed}, step {self.step}>"
+        count = len(self.sites)
+        what = "removed noise" if self.removed else "noise"
+        sites = f"{count} site{'s' * (count != 1)}"
+        return f"<{what} at {sites}, seed {self.seed}, step {self.step}>"

@@ -47,6 +47,7 @@ class ModelNoise:
         if existing and not always and (taken := self.host.taken_over()):
             raise InvalidValue(messages.taken_over(taken[0]))
         self.always, self.strays, self.silent = always, 0, 0
+        self.removed = False
         self._thread = get_ident()
         self.passed_on: dict[tuple[str, str], str] = {}
         self.steps = Steps(shared)
@@ -123,6 +124,7 @@ class ModelNoise:
 
     def on(self) -> None:
         """Let the noise act again, however often it was silenced."""
+        self.check_there("on")
         self.silent = 0
 
     @property
@@ -184,6 +186,12 @@ class ModelNoise:
             for detach in self._detach:
                 detach()
             self._detach.clear()
+            self.removed = True
+
+    def check_there(self, name: str) -> None:
+        """Raise if the noise was removed, so that what is asked of it would have no effect."""
+        if self.removed:
+            raise InvalidValue(messages.removed(name))
 
     @property
     def listens(self) -> bool:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from noisegate.core import messages
 from noisegate.core.callers import warn_caller
+from noisegate.core.plan import EXISTING, Placement
 from noisegate.core.sites import Call, Draw
 
 from .steps import Forward
@@ -25,11 +26,14 @@ class Notices:
         self._in_training: dict[tuple[str, str], str] = {}
         self._in_evaluation: dict[tuple[str, str], str] = {}
         self._told: set[tuple[str, str]] = set()
+        # Rules that were told to have fresh noise, and parts that were called without the model.
+        self._strays: set[str] = set()
+        self._parts: set[str] = set()
         self._unwatch: Callable[[], None] | None = None
 
     def watch_parts(self) -> Callable[[], None]:
-        """Look for parts that are called without the model, where rules need it; return the end."""
-        if self._rules_of_the_model() and not self.injection.always:
+        """Look for parts that are called without the model, until it is; return the end."""
+        if not self.injection.always:
             self._unwatch = self.injection.host.on_parts(self._part_begins)
         return self._stop
 
@@ -102,10 +106,32 @@ class Notices:
             warn_caller(messages.acted_nowhere(sorted(nowhere)))
 
     def _part_begins(self, path: str, training: bool) -> None:
+        """Tell, in a second step, of what cannot act or did not, as parts are called alone."""
         injection = self.injection
-        if training and injection.acts_here and injection.steps.running is None:
-            self._stop()
-            warn_caller(messages.parts_alone(self._rules_of_the_model(), path))
+        if not training or not injection.acts_here or injection.steps.running is not None:
+            return
+        if path not in self._parts:
+            self._parts.add(path)  # once may be a look at a part
+            return
+        self._stop()
+        rules = self._rules_of_the_model()
+        if rules:
+            warn_caller(messages.parts_alone(rules, path))
+        if injection.plan.looks:
+            warn_caller(messages.functions_alone(path))
+        placed = [n.placement for n in injection.noises if not n.placement.site.startswith(":")]
+        used = {noise.placement.rule for noise in injection.noises if noise.used}
+        nowhere = {placement.rule for placement in placed} - used - {EXISTING}
+        if nowhere:
+            warn_caller(messages.acted_nowhere(sorted(nowhere)))
+
+    def stray(self, placement: Placement) -> None:
+        """Tell once of each rule whose noise is fresh, since a part is called without the model."""
+        if placement.rule not in self._strays:
+            self._strays.add(placement.rule)
+            sentence = messages.without_root(placement.site)
+            self.injection.plan.note(sentence)
+            warn_caller(f"noisegate: {sentence}")
 
     def _rules_of_the_model(self) -> list[str]:
         """Return the rules whose noise is at the model's own input or output."""

@@ -9,7 +9,6 @@ from weakref import ref
 import numpy as np
 
 from noisegate.core import checks, messages
-from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
@@ -68,8 +67,11 @@ class SiteNoise:
 
     def __init__(self, injection: "ModelNoise", placement: Placement) -> None:
         self.injection, self.placement = injection, placement
-        # Whether its place was reached in a run in training, and whether it has moved elsewhere.
-        self.trained = self.retired = False
+        # Whether its place was reached in a run in training, and at any time; and whether it has
+        # moved elsewhere.
+        self.trained = self.used = self.retired = False
+        # How often it acted in the last forward in which it did.
+        self.calls = 0
         self._seen: tuple[Any, ...] | None = None
         self._ready: Ready | None = None
         self._who = f"inject ('{placement.site}')"
@@ -78,11 +80,6 @@ class SiteNoise:
     def last(self) -> Last | None:
         """The last application, if there was one."""
         return None if self._seen is None else Last(*self._seen)
-
-    @property
-    def calls(self) -> int:
-        """How often it acted in the last forward."""
-        return self.injection.steps.last.calls.get(self, 0)
 
     @property
     def reached(self) -> bool:
@@ -101,6 +98,7 @@ class SiteNoise:
 
     def reach(self) -> None:
         """Note that its place was reached, whether it acts there or not."""
+        self.used = True
         self.injection.steps.forward.reached.add(self)
 
     def acts(self, training: bool, call: Call | None = None) -> bool:
@@ -143,7 +141,7 @@ class SiteNoise:
                 rows = self._rows(x, axis, forward, key) if numbered else None
         else:
             key, rows = self._stray(), None
-        forward.calls[self] = number + 1
+        forward.calls[self] = self.calls = number + 1
         if forward.together:
             y = self._together(kind, x, key, axis, live or {}, forward)
         elif live:
@@ -236,8 +234,7 @@ class SiteNoise:
         """Return a key of its own, where its module is used without the model."""
         # The model alone knows the step.
         injection, placement = self.injection, self.placement
-        if not injection.strays:
-            warn_caller(messages.without_root(placement.site))
+        injection.notices.stray(placement)
         injection.strays += 1
         name = f"{placement.site} without its model"
         return Stream(injection.seed).site(name, placement.slot).at(injection.strays - 1)

@@ -47,6 +47,24 @@ def unmatched(pattern: str, sites: Sequence[str]) -> str:
     return f"inject: the rule '{pattern}' matches no site. The nearest sites are {nearest}."
 
 
+def no_forward(pattern: str, part: str) -> str:
+    return (
+        f"inject: the rule '{pattern}' names the model's own input or output, and the model has "
+        f"no forward. Put the noise into the part that is called: inject(model.{part}, ...)."
+    )
+
+
+def removed(name: str) -> str:
+    return (
+        f"inject: `{name}` has no effect on noise that was removed. Put it in again with "
+        "inject(model, rules, seed=...)."
+    )
+
+
+def was_removed() -> str:
+    return "the noise was removed from the model."
+
+
 def no_rules() -> str:
     return (
         "inject: no rule is given, so no noise would act. Write for example {'hid*:out': 0.5}, or "
@@ -122,9 +140,18 @@ def parts_of_first_axis(axis: object) -> str:
 def without_root(site: str) -> str:
     path = site.partition(":")[0]
     return (
-        f"noisegate: '{site}' is used without a forward of its model, which alone knows the step. "
-        "It drew fresh noise, which `mask()` cannot reproduce. Put the noise into the part that is "
-        f"called, `model.{path}` or one around it, or call it in a block: with noise.at(step)."
+        f"'{site}' is used without a forward of its model, which alone knows the step. It drew "
+        "fresh noise, which `mask()` cannot reproduce. Put the noise into the part that is called, "
+        f"`model.{path}` or one around it, or call it in a block: with noise.at(step)."
+    )
+
+
+def functions_alone(path: str) -> str:
+    return (
+        f"noisegate: `model.{path}` is called without a forward of the model, as in a "
+        "`training_step`. Dropouts that functions make, and what else the model draws, are seen in "
+        "a forward alone, and are left to the model here. Put the noise into the part that is "
+        f"called: inject(model.{path}, ...)."
     )
 
 
