@@ -186,13 +186,13 @@ CASES: list[Case] = [
     (
         lambda: ng.Dropout(shared_axes="2"),
         Type,
-        "Dropout: `shared_axes` must be whole numbers or a slice; got '2'. "
-        "Write for example (2, 3) or slice(2, None).",
+        "Dropout: `shared_axes` must be whole numbers, a slice or "
+        "\"all_but_samples\"; got '2'. Write for example (2, 3) or slice(2, None).",
     ),
     (
         lambda: ng.Dropout(shared_axes=(1, 2.0)),
         Type,
-        "Dropout: `shared_axes` must be whole numbers or a slice; got (1, 2.0). "
+        'Dropout: `shared_axes` must be whole numbers, a slice or "all_but_samples"; got (1, 2.0). '
         "Write for example (2, 3) or slice(2, None).",
     ),
     (

@@ -82,7 +82,7 @@ def test_presets() -> None:
     assert ng.dropout_channels(0.3, "channels_last") == ng.Dropout(0.3, shared_axes=slice(1, -1))
     assert ng.dropout_locations(0.3, "channels_first") == ng.Dropout(0.3, shared_axes=1)
     assert ng.dropout_locations(0.3, "channels_last") == ng.Dropout(0.3, shared_axes=-1)
-    assert ng.drop_path(0.3) == ng.Dropout(0.3, shared_axes=slice(1, None))
+    assert ng.drop_path(0.3) == ng.Dropout(0.3, shared_axes="all_but_samples")
     assert ng.locked_dropout(0.3, 1) == ng.Dropout(0.3, shared_axes=1)
     assert ng.spatial_dropout is ng.dropout_channels
 

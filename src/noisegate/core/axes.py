@@ -1,16 +1,22 @@
-"""Axes as a user names them: numbers, or a slice that fits every rank."""
+"""Axes as a user names them: numbers, a slice that fits every rank, or all but the samples'."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import index
-from typing import Any, SupportsIndex, cast
+from typing import Any, Final, Literal, SupportsIndex, TypeVar, cast
 
 from . import checks, messages
 from .errors import InvalidType, InvalidValue
 
-SharedAxes = int | Iterable[int] | slice
+# One decision for each whole sample, whichever axis a call names as that of the samples.
+ALL_BUT_SAMPLES: Final = "all_but_samples"
+AllButSamples = Literal["all_but_samples"]
 
-Axes = tuple[int, ...] | slice
+SharedAxes = int | Iterable[int] | slice | AllButSamples
+
+Axes = tuple[int, ...] | slice | AllButSamples
+
+Word = TypeVar("Word", bound=AllButSamples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +50,22 @@ def stored(who: str, name: str, axes: Any) -> tuple[int, ...] | AxisSlice:
         raise InvalidType(messages.bad_axes(who, name, axes)) from None
 
 
-def given(axes: tuple[int, ...] | AxisSlice) -> Axes:
-    """Return stored axes as numbers or as a slice."""
+def stored_shared(who: str, name: str, axes: Any) -> tuple[int, ...] | AxisSlice | AllButSamples:
+    """Return shared axes in the form in which a kind stores them."""
+    if isinstance(axes, str) and axes == ALL_BUT_SAMPLES:
+        return ALL_BUT_SAMPLES
+    return stored(who, name, axes)
+
+
+def given(axes: tuple[int, ...] | AxisSlice | Word) -> tuple[int, ...] | slice | Word:
+    """Return stored axes as they were given: numbers, a slice, or a word."""
     return slice(*_parts(axes)) if isinstance(axes, AxisSlice) else axes
 
 
-def hashable(axes: Axes) -> tuple[int, ...] | AxisSlice:
+def hashable(axes: Axes) -> tuple[int, ...] | AxisSlice | AllButSamples:
     """Return axes that were given, as they are stored."""
+    if isinstance(axes, str):
+        return axes
     return AxisSlice(*_parts(axes)) if isinstance(axes, slice) else tuple(axes)
 
 
@@ -61,7 +76,9 @@ def resolve(who: str, name: str, axis: int, shape: Sequence[int]) -> int:
     return axis % len(shape)
 
 
-def resolve_all(who: str, name: str, axes: Axes, shape: Sequence[int]) -> frozenset[int]:
+def resolve_all(
+    who: str, name: str, axes: tuple[int, ...] | slice, shape: Sequence[int]
+) -> frozenset[int]:
     """Return the axes of an input of that shape, as numbers >= 0."""
     if isinstance(axes, slice):
         return frozenset(range(len(shape))[axes])

@@ -102,7 +102,7 @@ class Kind(ABC):
             if name == self.RATE:
                 value = self._stored_rate(value)
             elif name == "shared_axes":
-                value = axes.stored(who, name, value)
+                value = axes.stored_shared(who, name, value)
             elif name in self.CHECKS:
                 value = self.CHECKS[name](who, name, value)
             object.__setattr__(self, name, value)
@@ -157,7 +157,7 @@ class Kind(ABC):
 
     @property
     def shared(self) -> axes.Axes:
-        """The shared axes, as numbers or as a slice."""
+        """The shared axes: numbers, a slice, or "all_but_samples"."""
         return axes.given(self.shared_axes)
 
     def rate_at(self, step: int | None, live: Mapping[str, object]) -> Any:

@@ -5,6 +5,7 @@ from functools import wraps
 from typing import ParamSpec
 
 from . import checks, messages
+from .axes import ALL_BUT_SAMPLES
 from .errors import InvalidType, InvalidValue
 from .kinds import Dropout
 from .schedule import Schedule
@@ -81,6 +82,9 @@ def dropout_locations(p: float | Schedule, data_format: str = "channels_first") 
 def drop_path(p: float | Schedule) -> Dropout:
     """Return dropout of whole samples, for the branch of a residual block.
 
+    The samples are along axis 0, or along the `sample_axis` of the call; with ``sample_axis=None``
+    there is one decision for the whole array.
+
     Parameters
     ----------
     p : float or Schedule
@@ -94,9 +98,9 @@ def drop_path(p: float | Schedule) -> Dropout:
     --------
     >>> import noisegate as ng
     >>> ng.drop_path(0.1)
-    Dropout(p=0.1, shared_axes=slice(1, None))
+    Dropout(p=0.1, shared_axes='all_but_samples')
     """
-    return Dropout(p, shared_axes=slice(1, None))
+    return Dropout(p, shared_axes=ALL_BUT_SAMPLES)
 
 
 @_preset

@@ -23,9 +23,9 @@ class Call:
         The rate where it is an array, for a call of the kind.
     sample_axis : int, None or "attention"
         None if the input has no samples, else that of the rule, or the address of attention.
-    shared_axes : int, sequence of int, slice, "but samples", or None
-        The axes that share one decision, where the input's rank or the sample axis decides that;
-        None are those of the kind.
+    shared_axes : sequence of int or None
+        The axes that share one decision, where the input's rank decides that; None are those of
+        the kind.
     stays : bool
         Whether the model's code leaves it on in evaluation.
     """
@@ -34,12 +34,8 @@ class Call:
     words: str
     live: Mapping[str, Any] = field(default_factory=dict)
     sample_axis: SampleAxis = DEFAULT_AXIS
-    shared_axes: Any = None
+    shared_axes: tuple[int, ...] | None = None
     stays: bool = False
-
-
-# All axes but that of the samples: a decision for each whole sample.
-BUT_SAMPLES = "but samples"
 
 
 @dataclass(frozen=True, slots=True)

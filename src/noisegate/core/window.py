@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from . import axes as named
 from . import checks, messages
-from .axes import Axes
+from .axes import ALL_BUT_SAMPLES, Axes
 from .errors import InvalidType, InvalidValue
 
 OFFSET_BITS, ROW_BITS = 35, 64
@@ -133,6 +133,18 @@ def resolve_sample_axis(who: str, axis: Any, shape: Sequence[int]) -> int | None
     return named.resolve(who, "sample_axis", number, shape)
 
 
+def resolve_shared(
+    who: str, shared_axes: Axes, shape: Sequence[int], sample_axis: Any
+) -> frozenset[int]:
+    """Return the shared axes of an input of that shape, as numbers >= 0."""
+    if shared_axes != ALL_BUT_SAMPLES:
+        return named.resolve_all(who, "shared_axes", shared_axes, shape)
+    # Each number of an array of rank 1 is a sample, though its axis gives no rows by default.
+    first = sample_axis == ATTENTION or isinstance(sample_axis, DefaultAxis)
+    samples = 0 if first else resolve_sample_axis(who, sample_axis, shape)
+    return frozenset(axis for axis in range(len(shape)) if axis != samples)
+
+
 def window_of(
     who: str,
     shape: tuple[int, ...],
@@ -169,7 +181,7 @@ def _window_of(
     sample_axis: Any,
     select: bool,
 ) -> Window:
-    shared = named.resolve_all(who, "shared_axes", shared_axes, shape)
+    shared = resolve_shared(who, shared_axes, shape, sample_axis)
     if sample_axis == ATTENTION:
         return _attention(who, shape, shared, rows, select)
     axis = resolve_sample_axis(who, sample_axis, shape)

@@ -13,7 +13,7 @@ from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import EXISTING, SHORTHANDS, Placement
-from noisegate.core.sites import BUT_SAMPLES, Call
+from noisegate.core.sites import Call
 from noisegate.core.window import ATTENTION, SampleAxis, Window
 from noisegate.numpy import mask
 
@@ -128,7 +128,7 @@ class SiteNoise:
         kind, live = (placement.kind, None) if call is None else self._noise(call)
         axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call, forward)
         if call is not None and call.shared_axes is not None and placement.rule == EXISTING:
-            kind = _sharing(kind, call.shared_axes, x.ndim, axis)
+            kind = _sharing(kind, call.shared_axes)
         number = forward.calls.get(self, 0)
         if forward.running:
             key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
@@ -303,12 +303,8 @@ def _rules_on(x: Any, forward: Forward) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1024)
-def _sharing(kind: Kind, shared: Any, rank: int, axis: SampleAxis) -> Kind:
+def _sharing(kind: Kind, shared: tuple[int, ...]) -> Kind:
     """Return a kind of which these axes of an input share a decision."""
-    if shared == BUT_SAMPLES:
-        if not isinstance(axis, int) or axis % rank == 0:
-            return kind
-        shared = tuple(i for i in range(rank) if i != axis % rank)
     return cast(Kind, replace(cast(Any, kind), shared_axes=shared))
 
 

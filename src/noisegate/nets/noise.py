@@ -200,7 +200,7 @@ class NoiseInNetwork(Layer):
             if all(len(shape) not in form.ranks for form in forms):
                 raise ValueError(f"it takes {' or '.join(form.words for form in forms)}")
         shared = self.kind.shared
-        for axis in () if isinstance(shared, slice) else shared:
+        for axis in () if isinstance(shared, slice | str) else shared:
             if not -len(shape) <= axis < len(shape):
                 raise ValueError(f"it has no axis {axis} to share")
         axis = self._axis_of(shape)
@@ -216,16 +216,14 @@ class NoiseInNetwork(Layer):
             return self.sample_axis
         return self.definition.sample_axis(self.arguments, shape, self.sample_axis)
 
-    def _resolved(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        found = axes.resolve_all(type(self.kind).__name__, "shared_axes", self.kind.shared, shape)
-        return tuple(sorted(found))
-
     def wired(self, inputs: tuple[Layer, ...], given: Shape | None, output: Shape | None) -> None:
         """Take note of the layers behind it; shared axes become numbers of the input's rank."""
         super().wired(inputs, given, output)
-        if given is not None and "shared_axes" in self.arguments:
+        shared = self.kind.shared
+        if given is not None and "shared_axes" in self.arguments and not isinstance(shared, str):
             shape = tuple(2 if extent is None else extent for extent in given)
-            self._assign("shared_axes", self._resolved(shape))
+            found = axes.resolve_all(type(self.kind).__name__, "shared_axes", shared, shape)
+            self._assign("shared_axes", tuple(sorted(found)))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as a dict that JSON can hold; a live rate stays one."""

@@ -294,7 +294,7 @@ def layer(
     --------
     >>> import noisegate as ng
     >>> ng.torch.layer(ng.drop_path(0.1))
-    Dropout(p=0.1, shared_axes=slice(1, None), inplace=False)
+    Dropout(p=0.1, shared_axes='all_but_samples', inplace=False)
     """
     kind = checked_kind("layer", kind)
     definition = layers.LAYERS.get(type(kind).__name__)

@@ -12,10 +12,11 @@ from torch.nn import functional
 from torch.nn.modules import dropout as torch_dropout
 
 from noisegate.core import layers
+from noisegate.core.axes import ALL_BUT_SAMPLES
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import Dropout
 from noisegate.core.patterns import own_site
-from noisegate.core.sites import BUT_SAMPLES, Call, Sites
+from noisegate.core.sites import Call, Sites
 from noisegate.core.window import DEFAULT_AXIS
 
 from .composed import Composed, PreActivation
@@ -105,10 +106,7 @@ def own_call(module: nn.Module) -> Call | None:
     if is_scripted(module):
         return None
     if isinstance(module, NoiseLayer):
-        name = type(module).__name__
-        path = module.definition is layers.LAYERS["DropPath"]
-        shared = BUT_SAMPLES if path else None
-        return Call(module.kind, f"noisegate's {name}", module.live(), shared_axes=shared)
+        return Call(module.kind, f"noisegate's {type(module).__name__}", module.live())
     home = _home(module)
     if isinstance(module, torch_dropout._DropoutNd) and hasattr(torch_dropout, home):
         return own_dropout(home, float(module.p), f"nn.{home}(p={module.p:g})")
@@ -192,9 +190,8 @@ def _drop_path(module: nn.Module, p: float) -> Call:
     """Return the call of a drop path, as timm, torchvision and transformers have it."""
     whole = getattr(module, "mode", "row") == "batch"
     rescale = bool(getattr(module, "scale_by_keep", True))
-    kind = Dropout(p, shared_axes=slice(None) if whole else slice(1, None), rescale=rescale)
-    shared = None if whole else BUT_SAMPLES
-    return Call(kind, f"{type(module).__name__}(p={p:g})", shared_axes=shared)
+    kind = Dropout(p, shared_axes=slice(None) if whole else ALL_BUT_SAMPLES, rescale=rescale)
+    return Call(kind, f"{type(module).__name__}(p={p:g})")
 
 
 def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, str]]:

@@ -24,7 +24,7 @@ class AlphaDropout(Kind):
     p : float or Schedule
         Probability that an element is set to the floor, in [0, 1]. 0 returns the input itself;
         1 returns zeros.
-    shared_axes : int, sequence of int, or slice
+    shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one decision is shared; ``slice(2, None)`` is feature-alpha dropout.
 
     Raises

@@ -26,7 +26,7 @@ class ConcreteDropout(Kind):
         tensor that requires grad gets its gradient; the layer of this name learns it.
     temperature : float
         How soft the decision is, finite and > 0; the paper's is 0.1.
-    shared_axes : int, sequence of int, or slice
+    shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one number is shared; ``slice(2, None)`` for feature maps.
 
     Raises

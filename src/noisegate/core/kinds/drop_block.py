@@ -12,7 +12,7 @@ from ..engine import Array
 from ..errors import InvalidValue
 from ..kind import Check, Kind
 from ..schedule import Schedule
-from ..window import Window
+from ..window import Window, resolve_shared
 
 # Those of channels-first data.
 SPATIAL = named.AxisSlice(2, None, None)
@@ -46,7 +46,7 @@ class DropBlock(Kind):
     axes : int, sequence of int, or slice
         The spatial axes; ``slice(2, None)`` for channels-first data, ``slice(1, -1)`` for
         channels-last. None of them may be the sample axis.
-    shared_axes : int, sequence of int, or slice
+    shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one decision is shared; the channel axis for blocks through all channels.
     normalize : {"expected", "sample"}
         Whether survivors are divided by the expected share of them, which keeps the mean at
@@ -132,7 +132,7 @@ class DropBlock(Kind):
         if window.form is not None:
             raise InvalidValue(messages.blocks_of_attention(who))
         spatial = sorted(named.resolve_all(who, "axes", named.given(self.axes), shape))
-        shared = named.resolve_all(who, "shared_axes", self.shared, shape)
+        shared = resolve_shared(who, self.shared, shape, window.sample_axis)
         if not spatial:
             raise InvalidValue(messages.no_spatial_axis(who, self.axes, len(shape)))
         for axis in spatial:

@@ -26,9 +26,10 @@ class Dropout(Kind):
         zeros as the gradient. Below 2⁻³³ nothing is removed.
     rescale : bool
         Whether survivors are multiplied; without, integers are accepted and keep their dtype.
-    shared_axes : int, sequence of int, or slice
+    shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one decision is shared; negative ones count from the end.
-        ``slice(2, None)`` shares the spatial axes of channels-first data of any rank.
+        ``slice(2, None)`` shares the spatial axes of channels-first data of any rank;
+        "all_but_samples" decides once for each whole sample, wherever `sample_axis` is.
 
     Raises
     ------

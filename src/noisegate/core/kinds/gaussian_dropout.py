@@ -19,7 +19,7 @@ class GaussianDropout(Kind):
     ----------
     p : float or Schedule
         The rate of the Dropout that it matches, in [0, 1). 0 returns the input itself.
-    shared_axes : int, sequence of int, or slice
+    shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one number is shared.
 
     Raises

@@ -17,7 +17,7 @@ class GaussianNoise(Kind):
     ----------
     sigma : float or Schedule
         Standard deviation in the unit of x, finite and >= 0. 0 returns the input itself.
-    shared_axes : int, sequence of int, or slice
+    shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one number is shared.
 
     Raises

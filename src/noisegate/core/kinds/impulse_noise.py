@@ -25,7 +25,7 @@ class ImpulseNoise(Kind):
     low, high : float
         The two values, finite, in the unit of x: 0 and 1 or 0 and 255 for images. Of integer
         input they must be whole and within the dtype.
-    shared_axes : int, sequence of int, or slice
+    shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one decision is shared; the channel axis for whole pixels.
 
     Raises

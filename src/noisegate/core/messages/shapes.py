@@ -6,8 +6,9 @@ from ._words import _got
 
 
 def bad_axes(who: str, name: str, value: object) -> str:
+    words = ', a slice or "all_but_samples"' if name == "shared_axes" else " or a slice"
     return (
-        f"{who}: `{name}` must be whole numbers or a slice; {_got(value)}. "
+        f"{who}: `{name}` must be whole numbers{words}; {_got(value)}. "
         "Write for example (2, 3) or slice(2, None)."
     )
 
