@@ -174,7 +174,26 @@ CASES: list[Case] = [
     (
         lambda: parse("locked_dropout(0.1)"),
         Type,
-        "locked_dropout: missing 1 required positional argument: 'time_axis'.",
+        "locked_dropout: `time_axis` is missing.",
+    ),
+    (
+        lambda: parse("Dropout1d(0.1, True, 2)"),
+        Type,
+        "Dropout1d: takes from 0 to 1 positional arguments but 3 were given.",
+    ),
+    (lambda: ng.drop_path(), Type, "drop_path: `p` is missing."),
+    (
+        lambda: ng.locked_dropout(0.5, p=0.5, time_axis=1),
+        Type,
+        "locked_dropout: `p` is given by place and by name. Give it once.",
+    ),
+    (lambda: ng.schedule.linear(0.1, 0.5), Type, "schedule.linear: `steps` is missing."),
+    (lambda: ng.Stream(13).site(), Type, "Stream.site: `name` is missing."),
+    (
+        lambda: ng.Stream(13).site("a").at(0, 1, 2),
+        Type,
+        "Site.at: at most 2 arguments go by place (`step`, `call`); got 3. Give the others by "
+        "name.",
     ),
     (
         lambda: ng.pictures.draw(ng.Dropout(0.5), (3, 0)),

@@ -1,5 +1,6 @@
 """Words, calls and arguments of other systems at networks, and what answers each."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ TRAINED = (
     "Classifier(network).fit(X, y), or by noisegate.nets.fit."
 )
 OUTPUT = "What a network predicts is network.output(x); an estimator around it has `predict`."
-COMPILE = f"Network.compile: arguments are those of torch.compile, by name. {TRAINED}"
+COMPILE = f"arguments are those of torch.compile, by name. {TRAINED}"
 JOINED = "What comes in is joined: incoming >> layer, or join(incoming, layer)."
 COMMON = "`name`, `trainable`, `input_shape`, `batch_input_shape`, `input_dim`, `input_length`."
 DENSE = (
@@ -58,6 +59,12 @@ def images() -> Network:
     return join(Input((3, 8, 8)), Convolution2d(4, 1) | Convolution2d(4, 1), Concatenate())
 
 
+MODULES: dict[str, Callable[[], Any]] = {
+    "Network": net,
+    "Relu": layer,
+    "Dropout": lambda: Dropout(0.5),
+}
+
 NAMES: list[Case] = [
     *(
         (
@@ -79,8 +86,28 @@ NAMES: list[Case] = [
     (
         lambda: nets.get_all_params,
         Missing,
-        "noisegate.nets has no `get_all_params`. `get_all_params(layer)` is "
-        "join(layer).parameters() here.",
+        "noisegate.nets has no `get_all_params`. `get_all_params` is `join(layer).parameters()` "
+        "here.",
+    ),
+    (
+        lambda: ng.get_all_layers,
+        Missing,
+        "noisegate has no `get_all_layers`. It is `noisegate.nets.join(layer).layers` here.",
+    ),
+    (
+        lambda: nets.Activation,
+        Missing,
+        "noisegate.nets has no `Activation`. `Activation` is `Relu() or Softmax()` here.",
+    ),
+    (
+        lambda: ng.torch.DenseLayer,
+        Missing,
+        "noisegate.torch has no `DenseLayer`. It is `noisegate.nets.Dense` here.",
+    ),
+    (
+        lambda: ng.numpy.Regression,
+        Missing,
+        "noisegate.numpy has no `Regression`. It is `noisegate.nets.Regressor` here.",
     ),
     (
         lambda: ng.DropoutLayer,
@@ -97,12 +124,26 @@ NAMES: list[Case] = [
 METHODS: list[Case] = [
     (lambda: net().fit(X, X), Missing, f"Network has no `fit`. {TRAINED}"),
     (lambda: net().predict(X), Missing, f"Network has no `predict`. {OUTPUT}"),
-    (lambda: net().compile("sgd", "mse"), Type, COMPILE),
-    (lambda: net().compile(optimizer="sgd", loss="mse"), Type, COMPILE),
-    (
-        lambda: net().train(X),
-        Type,
-        f"Network.train: `mode` must be True or False; got Tensor. {TRAINED}",
+    (lambda: layer().fit(X, X), Missing, f"Relu has no `fit`. {TRAINED}"),
+    (lambda: Dropout(0.5).fit(X, X, epochs=10), Missing, f"Dropout has no `fit`. {TRAINED}"),
+    *(
+        (call, Type, f"{who}.compile: {COMPILE}")
+        for who, made in MODULES.items()
+        for call in (
+            lambda made=made: made().compile("sgd", "mse"),
+            lambda made=made: made().compile(optimizer="sgd", loss="mse"),
+        )
+    ),
+    *(
+        (call, Type, f"{who}.train: `mode` must be True or False; got {got}. {TRAINED}")
+        for who, made in MODULES.items()
+        for call, got in (
+            (lambda made=made: made().train(X), "Tensor"),
+            (lambda made=made: made().train(X, W), "Tensor, ndarray"),
+            (lambda made=made: made().train(X, W, epochs=10), "Tensor, ndarray, epochs"),
+            (lambda made=made: made().train(epochs=10), "epochs"),
+            (lambda made=made: made().train(True, False), "bool, bool"),
+        )
     ),
     *(
         (lambda old=old: getattr(Regressor((3, 1)), old), Missing, f"Regressor has no `{old}`. {s}")
@@ -136,6 +177,23 @@ METHODS: list[Case] = [
         Type,
         "Relu.output: `input_value` is missing.",
     ),
+    (
+        lambda: nets.get_output(layer(), X, True),
+        Type,
+        "get_output: at most 2 arguments go by place (`layer_or_layers`, `inputs`); got 3. Give "
+        "the others by name.",
+    ),
+    (lambda: nets.get_output(), Type, "get_output: `layer_or_layers` is missing."),
+    (
+        lambda: nets.get_output(layer(), X, deterministc=True),
+        Type,
+        "get_output: unknown keyword `deterministc` (perhaps you meant deterministic); known are "
+        "`training` and `deterministic`.",
+    ),
+    (lambda: repeat(Relu(2)), Type, "repeat: `n` is missing."),
+    (lambda: nets.load(), Type, "load: `path` is missing."),
+    (lambda: nets.outputs_matching(net()), Type, "outputs_matching: `pattern` is missing."),
+    (lambda: nets.parameters_matching(net()), Type, "parameters_matching: `pattern` is missing."),
     (
         lambda: Dense(3, out_features=4),
         Type,

@@ -228,12 +228,15 @@ def test_a_folder_below_a_file(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "end"),
     [
-        (["study", "--seeds", "x"], "error: argument --seeds: invalid int value: 'x'\n"),
+        (
+            ["study", "--seeds", "x"],
+            "\nnoisegate: study: argument --seeds: invalid int value: 'x'\n",
+        ),
         (["study", "--task", "ranking"], "(choose from 'classification', 'regression')\n"),
-        (["compare", "a.json"], "error: the following arguments are required: B\n"),
+        (["compare", "a.json"], "\nnoisegate: compare: the following arguments are required: B\n"),
         (["sites", "mlp", "--shape", "a"], "as 1,8,8; got 'a'\n"),
-        (["compare", "a.json", "b.json", "c"], "compare: error: unrecognized arguments: c\n"),
-        ([], "error: the following arguments are required: COMMAND\n"),
+        (["compare", "a.json", "b.json", "c"], "\nnoisegate: compare: unrecognized arguments: c\n"),
+        ([], "\nnoisegate: the following arguments are required: COMMAND\n"),
     ],
 )
 def test_calls_that_cannot_be_read(arguments, end, capsys):
@@ -254,6 +257,10 @@ def test_calls_that_cannot_be_read(arguments, end, capsys):
         ),
         (["compare", "--jsn"], " compare", "unknown option --jsn; did you mean --json?"),
         (["show", "0.5", "--shap", "4"], " show", "unknown option --shap; did you mean --shape?"),
+        # Two dashes, and letters here and there, are no reason to name another option.
+        (["show", "dropout", "--p", "2"], " show", "unknown option --p"),
+        (["study", "--device", "cpu"], " study", "unknown option --device"),
+        (["study", "--ho"], " study", "unknown option --ho"),
         (["sites", "mlp", "--weights"], " sites", "unknown option --weights"),
         (["info", "--weights=1"], " info", "unknown option --weights"),
         (["--verison"], "", "unknown option --verison; did you mean --version?"),
@@ -270,7 +277,7 @@ def test_words_that_no_command_knows(arguments, usage, error, capsys):
     code, out, err = on_the_terminal(arguments, capsys)
     assert (code, out) == (2, "")
     assert err.startswith(f"usage: noisegate{usage} ")
-    assert err.endswith(f"\nnoisegate{usage}: error: {error}\n")
+    assert err.endswith(f"\nnoisegate{usage.replace(' ', ': ')}: {error}\n")
 
 
 @pytest.mark.parametrize("word", ["--x y", "-1"])

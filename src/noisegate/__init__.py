@@ -32,6 +32,7 @@ from .core.kinds import (
     UniformNoise,
     from_config,
 )
+from .core.old_words import missing_name
 from .core.presets import (
     drop_path,
     dropout_channels,
@@ -98,39 +99,10 @@ _LAZY = {
     "tune": ("tune", None),
 }
 
-# Old names, and names of other rooms, that people look for here.
-_ELSEWHERE = {
-    "BernoulliDropout": "nets.regularizers.BernoulliDropout",
-    "DropoutLayer": "nets.Dropout",
-    "GaussianNoiseLayer": "nets.GaussianNoise",
-    "Regression": "nets.Regressor",
-    "dropout": "torch.dropout",
-    **{name: f"numpy.{name}" for name in ("dropout_backward", "dropout_forward")},
-    **{
-        name: f"nets.{name}"
-        for name in (
-            "Autoencoder",
-            "Classifier",
-            "Input",
-            "Regressor",
-            "Sequential",
-            "SpatialDropout1D",
-            "SpatialDropout2D",
-            "SpatialDropout3D",
-            "TimeDistributed",
-            "TimeDistributedDense",
-            "join",
-        )
-    },
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _ELSEWHERE:
-        where = f"{__name__}.{_ELSEWHERE[name]}"
-        raise MissingAttribute(f"{__name__} has no `{name}`. It is `{where}` here.")
     if name not in _LAZY:
-        raise AttributeError(f"module 'noisegate' has no attribute {name!r}")
+        raise missing_name(__name__, name)
     module, attribute = _LAZY[name]
     loaded = import_module(f"{__name__}.{module}")
     value = loaded if attribute is None else getattr(loaded, attribute)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["Parser"]
 
@@ -38,6 +38,11 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(others)}")
         return parsed, others
 
+    def error(self, message: str) -> NoReturn:
+        """End with the usage and a sentence, which begins as those of the command's work do."""
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog.replace(' ', ': ')}: {message}\n")
+
     def _check(self, words: Sequence[str]) -> None:
         for word in words:
             if word == "--":
@@ -56,5 +61,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _guess(word: str, known: Iterable[str]) -> str:
-    near = get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    # By what is behind the dashes: they alone make any two short options alike.
+    dashes = "--" if word.startswith("--") else ""
+    words = [each.removeprefix(dashes) for each in known if each.startswith(dashes)]
+    near = get_close_matches(word.removeprefix(dashes), words, n=1)
+    return f"; did you mean {dashes}{near[0]}?" if near else ""

@@ -152,15 +152,26 @@ def binder(
 
 
 def known_keywords(who: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function answer a misspelt keyword by the name of the nearest."""
+    """Let a function say which argument is unknown, missing, given twice, or one too many.
+
+    A function that takes any keyword is left to answer for those that its signature lacks.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         parameters = inspect.signature(function).parameters
-        known = [name for name in parameters if name != "self"]
+        own = int("self" in parameters)
+        named = {
+            name: parameter
+            for name, parameter in parameters.items()
+            if name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        }
+        takes_any = len(named) + own < len(parameters)
+        bind = binder(who, inspect.Signature(list(named.values())))
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            keywords(who, kwargs, known)
+            words = {w: v for w, v in kwargs.items() if w in named} if takes_any else kwargs
+            bind(args[own:], words)
             return function(*args, **kwargs)
 
         return checked

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 
+from .errors import MissingAttribute
+
 # Word: {the word here: the sentence}, which is said where the word here is known.
 OldWords = Mapping[str, Mapping[str, str]]
 
@@ -27,7 +29,95 @@ OLD_WORDS: OldWords = {
     "input": {"x": "The input is `x` here."},
 }
 
+# Classes and functions, by the place in `noisegate` where each is, whichever room is asked for it.
+_NETS = {
+    # Lasagne
+    "DropoutLayer": "Dropout",
+    "GaussianNoiseLayer": "GaussianNoise",
+    "InputLayer": "Input",
+    "DenseLayer": "Dense",
+    "Conv1DLayer": "Convolution1d",
+    "Conv2DLayer": "Convolution2d",
+    "Conv3DLayer": "Convolution3d",
+    "MaxPool1DLayer": "MaxPooling1d",
+    "MaxPool2DLayer": "MaxPooling2d",
+    "MaxPool3DLayer": "MaxPooling3d",
+    "FlattenLayer": "Flatten",
+    "ReshapeLayer": "Reshape",
+    "ConcatLayer": "Concatenate",
+    "ElemwiseSumLayer": "Add",
+    "BatchNormLayer": "BatchNorm",
+    "EmbeddingLayer": "Embedding",
+    "LSTMLayer": "LSTM",
+    "GRULayer": "GRU",
+    # NeuPy
+    "Convolution": "Convolution2d",
+    "MaxPooling": "MaxPooling2d",
+    "AveragePooling": "AveragePooling2d",
+    "Elementwise": "Add",
+    # Keras
+    "BatchNormalization": "BatchNorm",
+    "LeakyReLU": "LeakyRelu",
+    "Model": "Network",
+    **{f"{name}{d}D": f"{name}{d}d" for d in "123" for name in ("Convolution", "MaxPooling")},
+    **{f"AveragePooling{d}D": f"AveragePooling{d}d" for d in "123"},
+    # theanets
+    "Regression": "Regressor",
+    "params_matching": "parameters_matching",
+    # Where other systems have a class or a function, and these have a method or several classes.
+    "Activation": "Relu() or Softmax()",
+    "get_all_layers": "join(layer).layers",
+    "get_all_params": "join(layer).parameters()",
+    "get_all_param_values": "join(layer).state_dict()",
+    "set_all_param_values": "join(layer).load_state_dict(weights)",
+}
+NAMES: Mapping[str, str] = {
+    **{old: f"nets.{new}" for old, new in _NETS.items()},
+    # Names of today that people look for in other rooms.
+    "BernoulliDropout": "nets.regularizers.BernoulliDropout",
+    "dropout": "torch.dropout",
+    **{name: f"numpy.{name}" for name in ("dropout_backward", "dropout_forward")},
+    **{
+        name: f"nets.{name}"
+        for name in (
+            "Autoencoder",
+            "Classifier",
+            "Input",
+            "Regressor",
+            "Sequential",
+            "SpatialDropout1D",
+            "SpatialDropout2D",
+            "SpatialDropout3D",
+            "TimeDistributed",
+            "TimeDistributedDense",
+            "join",
+        )
+    },
+}
+
 
 def pointer(word: str, known: Collection[str], old: OldWords = OLD_WORDS) -> str | None:
     """Return the sentence for an old word where its new one is known, else None."""
     return next((said for new, said in old.get(word, {}).items() if new in known), None)
+
+
+def answer(who: str, name: str, sentences: Mapping[str, str]) -> None:
+    """Raise the sentence for an attribute that is an old word."""
+    if name in sentences:
+        raise MissingAttribute(f"{who} has no `{name}`. {sentences[name]}") from None
+
+
+def missing_name(room: str, name: str) -> AttributeError:
+    """Return the error for a name that a room lacks, with the place of the new name if it is old.
+
+    Parameters
+    ----------
+    room : str
+        The module that was asked, by its full name.
+    """
+    if name not in NAMES:
+        return AttributeError(f"module {room!r} has no attribute {name!r}")
+    home, _, new = NAMES[name].partition(".")
+    at_home = room == f"noisegate.{home}"
+    said = f"`{name}` is `{new}` here." if at_home else f"It is `noisegate.{NAMES[name]}` here."
+    return MissingAttribute(f"{room} has no `{name}`. {said}")

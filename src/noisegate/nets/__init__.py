@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from noisegate.core.errors import MissingExtra
 from noisegate.core.messages import missing_extra
+from noisegate.core.old_words import missing_name
 
-from . import old_words, penalties, regularizers
+from . import penalties, regularizers
 from .basic import Add, Concatenate, Input, Masking, Reshape
 from .config import from_config
 from .joining import Sequential, join, parallel, repeat
@@ -90,8 +91,7 @@ _ESTIMATORS = ("Autoencoder", "Classifier", "Estimator", "Regressor")
 
 def __getattr__(name: str) -> Any:
     if name not in (*_FITTING, *_ESTIMATORS):
-        old_words.answer("noisegate.nets", name, old_words.NAMES)
-        raise AttributeError(f"module 'noisegate.nets' has no attribute {name!r}")
+        raise missing_name(__name__, name)
     home: Any
     try:
         if name in _FITTING:

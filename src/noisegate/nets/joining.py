@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from noisegate.core import checks
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.kind import Kind
 
@@ -133,6 +134,7 @@ def copied(part: Any) -> Any:
     return copy.deepcopy(part, {id(rate): rate for rate in rates})
 
 
+@checks.known_keywords("repeat")
 def repeat(part: Any, n: int) -> "Network":
     """Return copies of a layer or a network, each taking what the one before gives.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from noisegate.core import checks
 from noisegate.core import messages as sentences
 from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.old_words import answer
 
 from . import messages, names, old_words, options, shapes
 from .joinable import Joinable
@@ -22,7 +23,7 @@ from .tensors import as_tensor
 _OF_THE_INPUT = ("batch_input_shape", "input_dim", "input_length")
 
 
-class Layer(Joinable, nn.Module):
+class Layer(Joinable, old_words.TrainedElsewhere):
     """A layer of a network.
 
     Parameters
@@ -196,7 +197,7 @@ class Layer(Joinable, nn.Module):
         except AttributeError:
             arguments = self.__dict__.get("arguments", {})
             if name not in arguments:
-                old_words.answer(type(self).__name__, name, old_words.OF_LAYERS)
+                answer(type(self).__name__, name, old_words.OF_LAYERS)
                 raise
             return arguments[name]
 

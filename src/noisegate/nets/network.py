@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.html import paragraphs
+from noisegate.core.old_words import answer
 from noisegate.injection import Report
 
 from . import messages, old_words, shapes
@@ -25,7 +26,7 @@ from .tensors import as_tensor
 from .wiring import Wiring
 
 
-class Network(Joinable, Wiring):
+class Network(Joinable, old_words.TrainedElsewhere, Wiring):
     """A network of layers, which `join` and `>>` make: a module of torch's.
 
     Each layer is a child under its own name. A network whose input's shape is not known is open:
@@ -63,20 +64,8 @@ class Network(Joinable, Wiring):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            old_words.answer("Network", name, old_words.OF_NETWORKS)
+            answer("Network", name, old_words.OF_NETWORKS)
             raise
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the forward, as `torch.nn.Module.compile`; Keras' arguments have no place."""
-        if args or kwargs.keys() & {"optimizer", "loss", "metrics"}:
-            raise InvalidType(messages.compiled_as_keras())
-        super().compile(**kwargs)
-
-    def train(self, mode: bool = True) -> "Network":
-        """Put the network in training or in evaluation; it is not trained by this."""
-        if not isinstance(mode, bool):
-            raise InvalidType(messages.train_with_data(type(mode).__name__))
-        return super().train(mode)
 
     def __getitem__(self, name: str) -> nn.Module:
         """Return a layer by its name."""

@@ -15,6 +15,7 @@ from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import SEED_BITS, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.layers import LAYERS, DefaultFormat
+from noisegate.core.old_words import answer
 from noisegate.core.window import DefaultAxis
 from noisegate.torch.layers import NoiseLayer
 
@@ -128,7 +129,7 @@ class NoiseInNetwork(Layer):
         try:
             return super(Layer, self).__getattr__(name)
         except AttributeError:
-            old_words.answer(type(self).__name__, name, old_words.OF_LAYERS)
+            answer(type(self).__name__, name, old_words.OF_LAYERS)
             raise
 
     def live(self) -> dict[str, Any]:

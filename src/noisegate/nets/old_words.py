@@ -1,64 +1,24 @@
 """Words of other systems in a room of networks, each with the sentence that says what it is here.
 
-Classes and functions, methods of networks, layers and estimators, and arguments of layers.
+Methods of networks, layers and estimators, and arguments of layers. Names of classes and functions
+are in `core/old_words.py`, since people look for them in every room.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
+
+from torch import nn
 
 from noisegate.core import old_words
-from noisegate.core.errors import MissingAttribute
+from noisegate.core.errors import InvalidType
 from noisegate.core.old_words import OldWords
 
 from . import messages
 
-_SAME = {
-    # Lasagne
-    "DropoutLayer": "Dropout",
-    "GaussianNoiseLayer": "GaussianNoise",
-    "InputLayer": "Input",
-    "DenseLayer": "Dense",
-    "Conv1DLayer": "Convolution1d",
-    "Conv2DLayer": "Convolution2d",
-    "Conv3DLayer": "Convolution3d",
-    "MaxPool1DLayer": "MaxPooling1d",
-    "MaxPool2DLayer": "MaxPooling2d",
-    "MaxPool3DLayer": "MaxPooling3d",
-    "FlattenLayer": "Flatten",
-    "ReshapeLayer": "Reshape",
-    "ConcatLayer": "Concatenate",
-    "ElemwiseSumLayer": "Add",
-    "BatchNormLayer": "BatchNorm",
-    "EmbeddingLayer": "Embedding",
-    "LSTMLayer": "LSTM",
-    "GRULayer": "GRU",
-    # NeuPy
-    "Convolution": "Convolution2d",
-    "MaxPooling": "MaxPooling2d",
-    "AveragePooling": "AveragePooling2d",
-    "Elementwise": "Add",
-    # Keras
-    "BatchNormalization": "BatchNorm",
-    "LeakyReLU": "LeakyRelu",
-    "Model": "Network",
-    **{f"{name}{d}D": f"{name}{d}d" for d in "123" for name in ("Convolution", "MaxPooling")},
-    **{f"AveragePooling{d}D": f"AveragePooling{d}d" for d in "123"},
-    # theanets
-    "Regression": "Regressor",
-    "params_matching": "parameters_matching",
-}
-NAMES: Mapping[str, str] = {
-    **{old: f"`{old}` is `{new}` here." for old, new in _SAME.items()},
-    "get_all_layers": "`get_all_layers(layer)` is join(layer).layers here.",
-    "get_all_params": "`get_all_params(layer)` is join(layer).parameters() here.",
-    "get_all_param_values": "`get_all_param_values(layer)` is join(layer).state_dict() here.",
-    "set_all_param_values": "`set_all_param_values` is join(layer).load_state_dict(weights) here.",
-    "Activation": "An activation is a layer by its name here: Relu(), Softmax().",
-}
-
+_TRAINING = dict.fromkeys(("fit", "fit_generator", "itertrain", "train_on_batch"), messages.TRAINED)
 _OUTPUT = "What a network predicts is network.output(x); an estimator around it has `predict`."
 OF_NETWORKS: Mapping[str, str] = {
-    **dict.fromkeys(("fit", "fit_generator", "itertrain", "train_on_batch"), messages.TRAINED),
+    **_TRAINING,
     **dict.fromkeys(("predict", "predict_proba", "predict_classes"), _OUTPUT),
     "evaluate": "An estimator around the network has `score`: Regressor(network).fit(X, y).",
     "training_outputs": "`training_outputs` is network.output(x, training=True) here.",
@@ -66,6 +26,7 @@ OF_NETWORKS: Mapping[str, str] = {
     "set_weights": "`set_weights` is of dense layers; network.load_state_dict() takes all weights.",
 }
 OF_LAYERS: Mapping[str, str] = {
+    **_TRAINING,
     "get_output_shape_for": "`get_output_shape_for` is `get_output_shape` here.",
     "get_weights": "`get_weights` is of dense layers; layer.state_dict() has all weights.",
     "set_weights": "`set_weights` is of dense layers; layer.load_state_dict() takes all weights.",
@@ -119,16 +80,28 @@ ARGUMENTS: OldWords = {
 }
 
 
-def answer(who: str, name: str, sentences: Mapping[str, str]) -> None:
-    """Raise the sentence for an attribute that is an old word."""
-    if name in sentences:
-        raise MissingAttribute(messages.old_attribute(who, name, sentences[name])) from None
-
-
 class OldMethods:
     """Answers the old methods of an estimator."""
 
     def __getattr__(self, name: str) -> Any:
         """Say what an old method is here; nothing else is found here."""
-        answer(type(self).__name__, name, OF_ESTIMATORS)
+        old_words.answer(type(self).__name__, name, OF_ESTIMATORS)
         return object.__getattribute__(self, name)
+
+
+class TrainedElsewhere(nn.Module):
+    """Answers `train` and `compile` of a network or a layer where they are called as Keras' are."""
+
+    def train(self, mode: bool = True, *data: Any, **words: Any) -> Self:
+        """Put it in training or in evaluation; it is not trained by this, and takes no data."""
+        given = (mode, *data) if data or not isinstance(mode, bool) else ()
+        if given or words:
+            got = ", ".join([*(type(value).__name__ for value in given), *words])
+            raise InvalidType(messages.train_with_data(type(self).__name__, got))
+        return super().train(mode)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the forward, as `torch.nn.Module.compile`; Keras' arguments have no place."""
+        if args or kwargs.keys() & {"optimizer", "loss", "metrics"}:
+            raise InvalidType(messages.compiled_as_keras(type(self).__name__))
+        super().compile(**kwargs)

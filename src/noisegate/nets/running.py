@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from noisegate.core import checks
 from noisegate.core.errors import InvalidValue
 
 from . import messages
@@ -13,6 +14,7 @@ from .network import Network
 
 
 @shows_mode
+@checks.known_keywords("get_output")
 def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **mode: Any) -> Any:
     """Return the output of layers, with noise unless ``deterministic=True``: Lasagne's.
 

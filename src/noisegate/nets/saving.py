@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 from torch import Tensor
 
+from noisegate.core import checks
 from noisegate.core.errors import InvalidValue
 
 from . import messages
@@ -51,6 +52,7 @@ def save(network: Network, path: Any) -> None:
     beside.replace(target)
 
 
+@checks.known_keywords("load")
 def load(path: Any, custom: Mapping[str, Any] | None = None) -> Network:
     """Return the network of a file.
 

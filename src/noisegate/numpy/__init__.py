@@ -1,5 +1,9 @@
 """The NumPy face: forward and backward by hand, and the field itself as arrays."""
 
+from typing import TYPE_CHECKING, Any
+
+from noisegate.core.old_words import missing_name
+
 from .field import mask, noise
 from .functional import Cache, apply, backward, dropout_backward, dropout_forward, forward
 
@@ -13,3 +17,8 @@ __all__ = [
     "mask",
     "noise",
 ]
+
+if not TYPE_CHECKING:  # to whom every name would then be one of this room
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name)

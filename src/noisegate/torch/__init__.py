@@ -1,7 +1,10 @@
 """The PyTorch face: noise as functions and as modules, with gradients and without saved masks."""
 
+from typing import TYPE_CHECKING, Any
+
 from noisegate.core import messages
 from noisegate.core.errors import MissingExtra
+from noisegate.core.old_words import missing_name
 
 try:
     import torch as _torch  # noqa: F401  the first import of this face that can fail
@@ -120,3 +123,8 @@ __all__ = [
     "spatial_dropout3d",
     "uniform_noise",
 ]
+
+if not TYPE_CHECKING:  # to whom every name would then be one of this room
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name)

@@ -11,16 +11,12 @@ TRAINED = (
 )
 
 
-def old_attribute(who: str, name: str, sentence: str) -> str:
-    return f"{who} has no `{name}`. {sentence}"
+def compiled_as_keras(who: str) -> str:
+    return f"{who}.compile: arguments are those of torch.compile, by name. {TRAINED}"
 
 
-def compiled_as_keras() -> str:
-    return f"Network.compile: arguments are those of torch.compile, by name. {TRAINED}"
-
-
-def train_with_data(got: str) -> str:
-    return f"Network.train: `mode` must be True or False; got {got}. {TRAINED}"
+def train_with_data(who: str, got: str) -> str:
+    return f"{who}.train: `mode` must be True or False; got {got}. {TRAINED}"
 
 
 def incoming_first(who: str, value: object) -> str:
