@@ -260,6 +260,9 @@ def test_calls_that_cannot_be_read(arguments, end, capsys):
         # Two dashes, and letters here and there, are no reason to name another option.
         (["show", "dropout", "--p", "2"], " show", "unknown option --p"),
         (["study", "--device", "cpu"], " study", "unknown option --device"),
+        (["study", "--dropout", "0.5"], " study", "unknown option --dropout"),
+        (["study", "--trials", "3"], " study", "unknown option --trials"),
+        (["study", "--="], " study", "unknown option --"),
         (["study", "--ho"], " study", "unknown option --ho"),
         (["sites", "mlp", "--weights"], " sites", "unknown option --weights"),
         (["info", "--weights=1"], " info", "unknown option --weights"),

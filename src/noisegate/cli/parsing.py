@@ -61,8 +61,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def _guess(word: str, known: Iterable[str]) -> str:
-    # By what is behind the dashes: they alone make any two short options alike.
+    # By what is behind the dashes, which alone would make any two short options alike; and what
+    # begins with another letter is likelier another thing than a slip.
     dashes = "--" if word.startswith("--") else ""
-    words = [each.removeprefix(dashes) for each in known if each.startswith(dashes)]
-    near = get_close_matches(word.removeprefix(dashes), words, n=1)
+    start = word[: len(dashes) + 1]
+    words = [each.removeprefix(dashes) for each in known if each.startswith(start)]
+    near = get_close_matches(word.removeprefix(dashes), words, n=1, cutoff=0.65)
     return f"; did you mean {dashes}{near[0]}?" if near else ""
