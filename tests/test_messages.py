@@ -52,8 +52,13 @@ def test_no_sentence_is_without_its_test() -> None:
     elsewhere |= {"all_silent", "bad_labels", "bad_quantile", "no_output", "no_quantile", "no_rows"}
     elsewhere |= {"no_samples", "not_a_classifier", "nothing_to_plot", "nothing_to_predict"}
     elsewhere |= {"only_in_training", "predict_what"}  # of predictions
-    elsewhere |= {"no_spread", "parts_of_first_axis", "unclear_rows"}  # of predictions
-    elsewhere |= {"unbatched_rows"}
+    elsewhere |= {
+        "no_spread",
+        "parts_of_first_axis",
+        "unclear_rows",
+        "coupled_rows",
+    }  # of predictions
+    elsewhere |= {"unbatched_rows", "shuffled", "no_arrays"}
     elsewhere |= {
         "bad_native",
         "missing_native",

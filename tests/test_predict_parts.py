@@ -1,5 +1,6 @@
 """Any batch size gives the samples of the whole, where sites see windows or positions too."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -197,13 +198,26 @@ def test_the_site_can_be_left_out() -> None:
     assert_same_bits(samples(model, x, 5, batch_size=3, **out), whole)
 
 
+COUPLED = (
+    "predict: the model's output for a sample depends on the others of its batch, without noise "
+    "too, so its predictions depend on the batch size. For those of the whole, pass all samples as "
+    "one tensor, without batch_size and with quantiles=()."
+)
+
+
 def test_models_whose_samples_depend_on_each_other_keep_their_batches() -> None:
     model = nn.Sequential(nn.Dropout(0.3), nn.BatchNorm1d(4, track_running_stats=False)).eval()
     x = torch.randn(12, 4)
     dropped = ng.Dropout(0.3)(x, ng.Stream(7).site("0:dropout").at(2))
     expected = torch.cat([model[1](part) for part in dropped.split(5)])
-    found = samples(model, x, 4, batch_size=5)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = samples(model, x, 4, batch_size=5)
+        samples(model, x, 4, batch_size=2)
+        samples(model, x, 4, batch_size=5, shared_batch=True)
+        samples(model, x, 4)
     np.testing.assert_allclose(found[2], expected.detach(), atol=1e-6)
+    assert [(str(one.message), one.filename) for one in told] == 3 * [(COUPLED, __file__)]
 
 
 def test_models_that_take_one_size_alone_keep_it() -> None:

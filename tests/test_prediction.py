@@ -1,11 +1,13 @@
 """What a prediction tells: classes, calibration, plots; and what bad input is answered."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils import data
 
 import noisegate as ng
 from _asserts import assert_sentence
@@ -99,10 +101,17 @@ def test_calibration_by_hand() -> None:
         "calibration: `y` must be whole numbers in [0, 2), of shape (4,); got shape (3,).",
     ):
         prediction.calibration([0, 1, 0])
-    with pytest.raises(ng.InvalidValue, match=r"in \[0, 2\)"):
-        prediction.calibration([0, 1, 2, 0])
-    with pytest.raises(ng.InvalidValue, match="whole numbers"):
-        prediction.calibration([0.0, 1.0, 0.0, 1.0])
+    must = "calibration: `y` must be whole numbers in [0, 2), of shape (4,); got "
+    wrong: list[tuple[Any, str]] = [
+        ([0, 1, 2, 0], "2."),
+        (torch.tensor([0, 1, 0, -1]), "-1."),
+        ([0.0, 1.0, 0.0, 1.0], "dtype float64."),
+        ([[0], [1], [0], [1]], "shape (4, 1)."),
+        (["a", "b", "a", "b"], "dtype <U1."),
+    ]
+    for labels, got in wrong:
+        with assert_sentence(ng.InvalidValue, must + got):
+            prediction.calibration(labels)
 
 
 def test_plots_draw_what_was_predicted() -> None:
@@ -160,6 +169,58 @@ BAD: tuple[tuple[dict[str, Any], str], ...] = (
 def test_bad_input_is_answered_in_a_sentence(words: dict[str, Any], sentence: str) -> None:
     with assert_sentence(ng.InvalidValue, sentence):
         ng.predict(**{"model": net(), "x": X, "hidden_dropout": 0.5, **words})
+
+
+@pytest.mark.parametrize("x", [[[1.0] * 4] * 8, [1.0, 2.0], ((1, 2), (3, 4)), [[]]])
+def test_lists_of_numbers_are_answered(x: Any) -> None:
+    with assert_sentence(
+        ng.InvalidType,
+        f"predict: `x` must hold tensors or arrays; got a {type(x).__name__} of numbers. Pass "
+        "torch.tensor(x).",
+    ):
+        ng.predict(net(), x, hidden_dropout=0.5)
+
+
+@pytest.mark.parametrize("level", [95, -0.1, "0.9", float("nan")])
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_level_that_is_no_share_is_answered(level: Any, keep: bool) -> None:
+    p = ng.predict(net(), X, 3, hidden_dropout=0.5, keep_samples=keep)
+    with assert_sentence(
+        ng.InvalidValue, f"Prediction: a quantile must be in [0, 1]; got {level!r}."
+    ):
+        p.quantile(level)
+
+
+SAMPLERS: dict[str, Any] = {
+    "RandomSampler": {"shuffle": True},
+    "SubsetRandomSampler": {"sampler": data.SubsetRandomSampler(range(40))},
+    "WeightedRandomSampler": {"sampler": data.WeightedRandomSampler([1.0] * 40, 40)},
+    "DistributedSampler": {"sampler": data.DistributedSampler(X, 1, 0)},  # type: ignore[arg-type]
+}
+IN_ORDER: tuple[dict[str, Any], ...] = (
+    {},
+    {"sampler": data.DistributedSampler(X, 1, 0, shuffle=False)},  # type: ignore[arg-type]
+    {"batch_sampler": data.BatchSampler(range(40), 7, False)},
+)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_loader_that_shuffles_is_told_of(name: str) -> None:
+    sentence = (
+        f"predict: the loader shuffles, by its {name}, so row i of the prediction is the i-th that "
+        "it yields, not sample i of its data set. Pass a loader with shuffle=False."
+    )
+    loaders = [data.DataLoader(X, 7, **SAMPLERS[name])]  # type: ignore[arg-type]
+    batches = data.BatchSampler(loaders[0].sampler, 7, False)
+    loaders.append(data.DataLoader(X, batch_sampler=batches))  # type: ignore[arg-type]
+    loaders.append(data.DataLoader(X, None, sampler=batches))  # type: ignore[arg-type]
+    for loader in loaders:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            ng.predict(net(), loader, 2, hidden_dropout=0.5)
+        assert [(str(one.message), one.filename) for one in told] == [(sentence, __file__)]
+    for words in IN_ORDER:
+        ng.predict(net(), data.DataLoader(X, **words), 2, hidden_dropout=0.5)  # type: ignore[arg-type]
 
 
 def test_a_batch_that_is_no_batch_of_the_output_is_answered() -> None:

@@ -171,7 +171,7 @@ def test_a_handle_has_torch_s_names_for_its_state() -> None:
 def test_a_prediction_is_a_table_of_its_numbers() -> None:
     p = ng.predict(net(), X, 6, hidden_dropout=0.4, seed=7)
     assert Page(p._repr_html_()).cells == [
-        *("prediction", ""),
+        *("prediction", "value"),
         *("shape", "(40, 3)", "samples", "6", "seed", "7", "outputs", "logits"),
         *("mean standard deviation", f"{p.std.mean():.4g}"),
         *("mean entropy", f"{p.entropy.mean():.4g}"),
@@ -181,6 +181,9 @@ def test_a_prediction_is_a_table_of_its_numbers() -> None:
     assert Page(values._repr_html_()).cells[8:] == [
         *("outputs", "values", "mean standard deviation", f"{values.std.mean():.4g}"),
     ]
+    assert repr(ng.predict(net(), X, 1, hidden_dropout=0.4, seed=7)) == (
+        "<prediction of shape (40, 3), 1 sample, seed 7>"
+    )
     odd = replace(values, outputs="<b>")
     assert "<b>" not in odd._repr_html_()
     assert "<b>" in Page(odd._repr_html_()).cells

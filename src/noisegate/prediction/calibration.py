@@ -76,10 +76,8 @@ def calibrate(probabilities: np.ndarray, y: Any, bins: int, axis: int) -> Calibr
     p = np.moveaxis(probabilities, axis, -1)
     classes = p.shape[-1]
     true = np.asarray(y.cpu() if hasattr(y, "cpu") else y)
-    whole = np.issubdtype(true.dtype, np.integer) or np.issubdtype(true.dtype, np.bool_)
-    within = whole and true.size and true.min() >= 0 and true.max() < classes
-    if true.shape != p.shape[:-1] or not within:
-        raise InvalidValue(messages.bad_labels(true.shape, p.shape[:-1], classes))
+    if (wrong := _find_wrong(true, p.shape[:-1], classes)) is not None:
+        raise InvalidValue(messages.bad_labels(p.shape[:-1], classes, wrong))
     p, true = p.reshape(-1, classes), true.reshape(-1).astype(np.int64)
     of_true = np.take_along_axis(p, true[:, None], 1)[:, 0]
     one_hot = np.eye(classes)[true]
@@ -102,3 +100,13 @@ def calibrate(probabilities: np.ndarray, y: Any, bins: int, axis: int) -> Calibr
         confidences=confidences,
         accuracies=accuracies,
     )
+
+
+def _find_wrong(true: np.ndarray, shape: tuple[int, ...], classes: int) -> str | None:
+    """Return what is wrong about labels: the shape, the dtype, or the first that is no class."""
+    if true.shape != shape or not true.size:
+        return f"shape {true.shape}"
+    if not np.issubdtype(true.dtype, np.integer) and not np.issubdtype(true.dtype, np.bool_):
+        return f"dtype {true.dtype}"
+    outside = true[(true < 0) | (true >= classes)]
+    return f"{outside[0]}" if outside.size else None

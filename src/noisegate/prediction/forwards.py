@@ -1,12 +1,14 @@
 """Forwards of a model with noise: one for each sample, or one for several."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from math import ceil, prod
 from typing import Any
 
 import numpy as np
 
 from noisegate.core import messages
+from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 from noisegate.injection import Injection
 
@@ -16,6 +18,8 @@ AT_ONCE = 1 << 20
 WORTH = 8
 # One step with another on either side: fewer would prove nothing.
 FEWEST = 3
+# Of how many rows batches are checked: some orders of rows show in some batches alone.
+ENOUGH = 64
 
 
 class Forwards:
@@ -45,13 +49,13 @@ class Forwards:
         self.noise, self.output = noise, output
         self._apart = self._probed = False
         self._elements_a_row = 0.0
-        self._first: tuple[Any, int, int, np.ndarray] | None = None
+        self._last: tuple[Any, range, int, np.ndarray] | None = None
+        self._before: tuple[Any, range] | None = None
+        self._checked = 0
 
     def begin(self, batch: Any, rows: range, step: int) -> np.ndarray:
         """Return the model's output for the first batch, at one step."""
-        output = self._output(batch, rows, step)
-        self._first = batch, len(rows), step, output
-        return output
+        return self._output(batch, rows, step)
 
     def one(self, part: Any, rows: range, step: int) -> np.ndarray:
         """Return the model's output for some rows, at one step."""
@@ -59,42 +63,112 @@ class Forwards:
         if rows.start:
             self._check_parts()
         output = self._output(part, rows, step)
-        if rows.start and len(output) != len(rows):
+        if rows.start and output.shape[:1] != (len(rows),):
             raise InvalidValue(messages.no_rows(output.shape, len(rows)))
+        if rows.start:
+            self._check_parts()
         return output
 
     def _output(self, part: Any, rows: range, step: int) -> np.ndarray:
+        output = self._made(part, rows, step)
+        if self._checked < ENOUGH:
+            self._last = part, rows, step, output
+        return output
+
+    def _made(self, part: Any, rows: range, step: int) -> np.ndarray:
         with self.noise.at(step, rows=rows if rows.start else None):
             return self._measured(part, rows)
 
     def _check_parts(self) -> None:
-        """Raise if parts of a batch would have other noise than the whole; it is asked once.
+        """Raise if parts of a batch would have other noise than the whole.
 
-        The second half of the first batch is made again, as rows of their own: where sites see
-        windows, tokens or positions, that shows which of the model's samples they belong to.
+        The second half of a batch is made again, as rows of their own: where sites see windows,
+        tokens or positions, that shows which of the model's samples they belong to, and where a
+        model reorders its samples, that the noise does not follow them.
         """
         axes = {placement.sample_axis for placement in self.noise.plan.placements}
         if len(axes) == 1 and not axes <= {0, None}:
             raise InvalidValue(messages.parts_of_first_axis(*axes))
-        if self._first is None or self.noise.steps.shared:
+        if self._last is None:
             return
-        (batch, count, step, whole), self._first = self._first, None
-        host, extents = self.noise.host, self.noise.extents
+        (batch, rows, step, whole), self._last = self._last, None
+        self._checked += len(rows)
+        if len(rows) == 1:
+            batch, rows = self._pair(batch, rows)
+            try:
+                whole = self._made(batch, rows, step)
+            except Exception:
+                return  # a model of single samples, which have no order
+        count, half = len(rows), len(rows) // 2
+        if whole.shape[:1] != (count,):
+            return  # which is refused once its rows are to be joined with others
+        extents = self.noise.extents
         other = None if extents is None else extents.other
+        part, ends = self.noise.host.part(batch, slice(half, count), count), rows[half:]
         try:
-            if count == 1:
-                batch, count = host.repeated(batch, 1, 2), 2
-                whole = self._output(batch, range(2), step)
-            rows = range(count // 2, count)
-            part = host.part(batch, slice(rows.start, count), count)
-            output = self._output(part, rows, step)
-            same = close(output, whole[rows.start :], host.rounding())
+            output = self._made(part, ends, step)
         except Exception:
-            same = False
-        if not same and other is not None:
+            if other is not None:
+                raise InvalidValue(messages.unclear_rows(*other)) from None
+            # A model may take one size of batch alone: as many rows then, from there on.
+            again = [half + i % (count - half) for i in range(count)]
+            part = self.noise.host.part(batch, again, count)
+            ends = range(rows[half], rows[half] + count)
+            output = self._made(part, ends, step)
+        if self._is_end(output, whole):
+            return
+        if other is not None:
             raise InvalidValue(messages.unclear_rows(*other))
-        if not same:
-            self.noise.extents = None  # every site sees the model's samples, as far as is known
+        self._explain((batch, rows), (part, ends), step, whole)
+        self._checked = ENOUGH
+
+    def _pair(self, batch: Any, rows: range) -> tuple[Any, range]:
+        """Return a sample after the one before, or else twice, and their rows."""
+        before, self._before = self._before, (batch, rows)
+        if before is not None and before[1].stop == rows.start:
+            with suppress(RuntimeError):  # of samples that have different shapes
+                return self.noise.host.joined(before[0], batch), range(rows.start - 1, rows.stop)
+        return self.noise.host.repeated(batch, 1, 2), range(rows.start, rows.start + 2)
+
+    def _explain(
+        self, batch: tuple[Any, range], part: tuple[Any, range], step: int, whole: np.ndarray
+    ) -> None:
+        """Raise or warn, where a part has another output than in the whole: by noise, or without.
+
+        Of a model that draws random numbers of its own there is a warning already.
+        """
+        host = self.noise.host
+        if not close(self._made(*batch, step), whole, host.rounding()):
+            return
+        with self.noise.off():
+            silent, again, end = (
+                np.asarray(host.output(x, self.output)) for x, _ in (batch, batch, part)
+            )
+        if self._is_end(end, silent) or not close(again, silent, host.rounding()):
+            count = len(batch[1])
+            site = self._find_moved(batch, part, step)
+            raise InvalidValue(messages.unclear_rows(site, count, count))
+        warn_caller(messages.coupled_rows())
+        self.noise.extents = None  # every site sees the model's samples, as far as is known
+
+    def _find_moved(self, batch: tuple[Any, range], part: tuple[Any, range], step: int) -> str:
+        """Return the first site whose noise, on by itself, does not follow the rows."""
+        acting = [noise for noise in self.noise.noises if noise.calls and not noise.retired]
+        try:
+            for found in acting:
+                for noise in acting:
+                    noise.retired = noise is not found
+                if not self._is_end(self._made(*part, step), self._made(*batch, step)):
+                    return found.placement.site
+        finally:
+            for noise in acting:
+                noise.retired = False
+        return acting[0].placement.site
+
+    def _is_end(self, output: np.ndarray, whole: np.ndarray) -> bool:
+        """Return whether an output begins with the second half of the whole."""
+        end = whole[len(whole) // 2 :]
+        return close(output[: len(end)], end, self.noise.host.rounding())
 
     def each(
         self, part: Any, rows: range, steps: Sequence[int], first: np.ndarray | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisegate.core import html, messages
+from noisegate.core import checks, html, messages
 from noisegate.core.errors import InvalidValue
 
 from .calibration import Calibration, calibrate
@@ -60,8 +60,10 @@ class Prediction:
         Raises
         ------
         InvalidValue
-            If it was not computed, and the samples were not kept.
+            If the level is not in [0, 1]; if it was not computed, and the samples were not kept.
         """
+        if not checks.is_number(level) or not 0 <= level <= 1:
+            raise InvalidValue(messages.bad_quantile("Prediction", level))
         if level in self._quantiles:
             return self._quantiles[level]
         if self.samples is None:
@@ -117,6 +119,11 @@ class Prediction:
             The true classes, of the shape of `classes`.
         bins : int
             How many bins of equal width the confidence is put into.
+
+        Raises
+        ------
+        InvalidValue
+            If the labels are not whole numbers, have another shape, or one is not a class.
         """
         return calibrate(self.probabilities, y, bins, self._axis)
 
@@ -162,13 +169,13 @@ class Prediction:
         if self._classes is not None:
             means |= {"entropy": self.entropy, "mutual information": self.mutual_information}
         rows += [(f"mean {name}", _mean(values)) for name, values in means.items()]
-        return html.table(("prediction", ""), rows)
+        return html.table(("prediction", "value"), rows)
 
     def __repr__(self) -> str:
         """Return the shape, the number of samples and the seed."""
-        return (
-            f"<prediction of shape {self.mean.shape}, {len(self.steps)} samples, seed {self.seed}>"
-        )
+        count = len(self.steps)
+        samples = f"{count} sample{'s' if count > 1 else ''}"
+        return f"<prediction of shape {self.mean.shape}, {samples}, seed {self.seed}>"
 
 
 def assembled(

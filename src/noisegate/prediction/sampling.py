@@ -114,11 +114,15 @@ def predict(
     InvalidValue
         If no noise is given, none acts, or a dropout of the model's own cannot be reached; if there
         are several batches, and which of their rows a site sees is unclear.
+    InvalidType
+        If `x` is a list or tuple of numbers.
 
     Warns
     -----
     RuntimeWarning
-        If noise acts and all samples are the same, since it does not reach the output.
+        If noise acts and all samples are the same, since it does not reach the output; if a loader
+        shuffles; if the model's output for a row depends on the others of its batch, and there are
+        several batches.
 
     References
     ----------
@@ -159,6 +163,8 @@ def predict(
             always=True,
             shared=shared,
         )
+        if (sampler := noise.host.shuffled(x)) is not None:
+            warn_caller(messages.shuffled(sampler))
         bar = shown(progress, noise.host.count(x), len(steps))
         with noise, noise.host.evaluating(), bar as advance:
             return _predict(noise, x, wanted, advance)
@@ -295,5 +301,5 @@ def _steps(samples: Any) -> Sequence[int]:
 
 def _quantile(level: Any) -> float:
     if not checks.is_number(level) or not 0 <= level <= 1:
-        raise InvalidValue(messages.bad_quantile(level))
+        raise InvalidValue(messages.bad_quantile("predict", level))
     return float(level)

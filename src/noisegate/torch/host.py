@@ -118,6 +118,10 @@ class Host:
             count = hooks.batch_of(inputs)
             yield inputs, 1 if count is None else count
 
+    def shuffled(self, x: Any) -> str | None:
+        """Return the name of what shuffles the samples of a loader, or None."""
+        return run.shuffled(x)
+
     def count(self, x: Any) -> int | None:
         """Return how many samples what the model takes has in all, where that can be known."""
         return run.count_of(x)
@@ -126,13 +130,17 @@ class Host:
         """Return the input as a vector, where it is one number a sample."""
         return run.vector_of(x)
 
-    def part(self, batch: Any, rows: slice, count: int) -> Any:
+    def part(self, batch: Any, rows: slice | list[int], count: int) -> Any:
         """Return some samples of a batch of `count`."""
         return run.part_of(batch, rows, count)
 
     def repeated(self, batch: Any, count: int, times: int) -> Any:
         """Return a batch of `count` samples several times, one after the other."""
         return run.repeated(batch, count, times)
+
+    def joined(self, batch: Any, other: Any) -> Any:
+        """Return two batches of one sample each as one of both."""
+        return run.joined(batch, other)
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Put the model in evaluation for a block."""

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
+from torch.utils.data.distributed import DistributedSampler
 
 from noisegate.core import messages
 from noisegate.core.errors import InvalidType
@@ -84,18 +86,39 @@ def batches(x: Any, size: int | None) -> Iterator[Any]:
     """Yield the batches of x: a tensor, array, tuple or dict of them, or a loader of batches.
 
     Of what a loader yields as a list or tuple, the first is the input, and the others are not.
+
+    Raises
+    ------
+    InvalidType
+        If a list or tuple has numbers alone in it.
     """
     if _is_loader(x):
         for batch in x:
             inputs = batch[0] if isinstance(batch, tuple | list) else batch
             yield from batches(inputs, size)
         return
+    if _is_of_numbers(x):
+        raise InvalidType(messages.no_arrays(type(x).__name__))
     count = batch_of(x, ARRAYS)
     if size is None or count is None or count <= size:
         yield x
         return
     for start in range(0, count, size):
         yield part_of(x, slice(start, start + size), count)
+
+
+def shuffled(x: Any) -> str | None:
+    """Return the class of the sampler by which a loader shuffles, or None.
+
+    A sampler of batches takes what another sampler yields.
+    """
+    sampler: Any = getattr(x, "batch_sampler", None) or getattr(x, "sampler", None)
+    while hasattr(sampler, "sampler"):
+        sampler = sampler.sampler
+    random = isinstance(sampler, RandomSampler | SubsetRandomSampler | WeightedRandomSampler)
+    if random or (isinstance(sampler, DistributedSampler) and sampler.shuffle):
+        return type(sampler).__name__
+    return None
 
 
 def count_of(x: Any) -> int | None:
@@ -121,6 +144,13 @@ def _is_loader(x: Any) -> bool:
     )
 
 
+def _is_of_numbers(x: Any) -> bool:
+    """Return whether a list or tuple has numbers in it, in lists or not, and nothing else."""
+    return isinstance(x, tuple | list) and all(
+        isinstance(value, int | float) or _is_of_numbers(value) for value in x
+    )
+
+
 def _each(x: Any, change: Callable[[Any], Any]) -> Any:
     """Return what a model takes with every value in it changed, in mappings, tuples and lists."""
     if isinstance(x, Mapping):
@@ -140,7 +170,7 @@ def _each_sample(x: Any, count: int, change: Callable[[Any], Any]) -> Any:
     return _each(x, of_samples)
 
 
-def part_of(x: Any, rows: slice, count: int) -> Any:
+def part_of(x: Any, rows: slice | list[int], count: int) -> Any:
     """Return some samples of a batch of `count`; what has another extent stays whole."""
     return _each_sample(x, count, lambda value: value[rows])
 
@@ -148,6 +178,21 @@ def part_of(x: Any, rows: slice, count: int) -> Any:
 def repeated(x: Any, count: int, times: int) -> Any:
     """Return a batch of `count` samples several times; what has another extent once."""
     return _each_sample(x, count, lambda value: value.repeat(times, *[1] * (value.ndim - 1)))
+
+
+def joined(x: Any, y: Any) -> Any:
+    """Return two batches of one sample each as one of both; of what is no array, the first's.
+
+    Raises
+    ------
+    RuntimeError
+        If samples are of different shapes.
+    """
+    if isinstance(x, Mapping):
+        return {name: joined(value, y[name]) for name, value in x.items()}
+    if isinstance(x, tuple | list):
+        return tuple(joined(one, other) for one, other in zip(x, y, strict=True))
+    return torch.cat([x, y]) if isinstance(x, Tensor) and x.ndim and len(x) == 1 else x
 
 
 def mute(x: Tensor, part: int, parts: int) -> Tensor:

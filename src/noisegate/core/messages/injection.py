@@ -130,6 +130,27 @@ def unclear_rows(site: str, extent: int, batch: object) -> str:
     )
 
 
+def coupled_rows() -> str:
+    return (
+        "predict: the model's output for a sample depends on the others of its batch, without "
+        "noise too, so its predictions depend on the batch size. For those of the whole, pass all "
+        "samples as one tensor, without batch_size and with quantiles=()."
+    )
+
+
+def shuffled(sampler: str) -> str:
+    return (
+        f"predict: the loader shuffles, by its {sampler}, so row i of the prediction is the i-th "
+        "that it yields, not sample i of its data set. Pass a loader with shuffle=False."
+    )
+
+
+def no_arrays(kind: str) -> str:
+    return (
+        f"predict: `x` must hold tensors or arrays; got a {kind} of numbers. Pass torch.tensor(x)."
+    )
+
+
 def parts_of_first_axis(axis: object) -> str:
     return (
         "predict: batches are parts of the first axis of `x`, where sample_axis must then be 0; "
@@ -339,8 +360,8 @@ def no_samples(value: object) -> str:
     return f"predict: `samples` must be a whole number > 0, or a list of steps; {_got(value)}."
 
 
-def bad_quantile(value: object) -> str:
-    return f"predict: a quantile must be in [0, 1]; {_got(value)}."
+def bad_quantile(who: str, value: object) -> str:
+    return f"{who}: a quantile must be in [0, 1]; {_got(value)}."
 
 
 def no_quantile(value: float, known: Sequence[float]) -> str:
@@ -357,10 +378,10 @@ def not_a_classifier(outputs: str) -> str:
     )
 
 
-def bad_labels(shape: Sequence[int], expected: Sequence[int], classes: int) -> str:
+def bad_labels(expected: Sequence[int], classes: int, got: str) -> str:
     return (
         f"calibration: `y` must be whole numbers in [0, {classes}), of shape {tuple(expected)}; "
-        f"got shape {tuple(shape)}."
+        f"got {got}."
     )
 
 
