@@ -174,9 +174,10 @@ def test_a_study_ends_with_the_report_and_the_sentences(capsys):
     assert Path("o/report.html").is_file()
     assert lines[start + 1] == found.sentence
     assert lines[start + 2].startswith("On the test split the MLP reaches a cross-entropy of ")
-    # Nothing next: after an epoch the noise has done no good.
-    assert found.snippet == ""
-    assert len(lines) == start + 3
+    # No recipe: after an epoch the noise has done no good.
+    (advice,) = found.advice
+    assert advice.python == ""
+    assert lines[start + 3 :] == [advice.text]
 
 
 def test_a_terminal_without_the_signs_gets_the_study_all_the_same(monkeypatch):
@@ -187,7 +188,8 @@ def test_a_terminal_without_the_signs_gets_the_study_all_the_same(monkeypatch):
     output.seek(0)
     text = output.read()
     assert "difference" in text
-    assert text.endswith("% of the test rows are wrong.\n")
+    assert "% of the test rows are wrong.\n" in text
+    assert text.splitlines()[-1].startswith("On the MLP no recipe is shown to help, so none is")
 
 
 def test_json_for_machines(capsys):

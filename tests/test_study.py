@@ -14,7 +14,7 @@ from torch import nn
 
 import noisegate as ng
 from _study_runs import numbers
-from _study_shown import moved
+from _study_shown import helped
 from noisegate import cli
 from noisegate.study import RECIPES, Recipe, Source, Study, experiment, run
 from noisegate.study.data import derived_seed
@@ -319,9 +319,9 @@ def test_the_snippet_runs_on_ones_own_model(study, capsys):
     model = nn.Sequential()
     model.add_module("hid1", nn.Linear(3, 3))
     model.add_module("conv1", nn.Conv2d(1, 1, 1))
-    advised = moved(study, -0.1)
-    exec(advised.snippet, {"model": model})
-    assert "seed" in advised.snippet
+    *_, advice = helped(study, study.models[0]).advice
+    exec(advice.python, {"model": model})
+    assert "seed" in advice.python
     assert ":out" in capsys.readouterr().out
 
 

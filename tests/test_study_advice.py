@@ -1,25 +1,28 @@
 """What a study and a search advise, and what they leave out: no advice, no picture of nothing."""
 
+import json
 import random
 import re
 from dataclasses import replace
 
 import pytest
 
-from _study_shown import lost, moved, one_recipe, shown
+from _study_shown import helped, lost, moved, one_recipe, scored, shown
+from noisegate.nets import Epoch, History
 from noisegate.study import plots, testing, wording
+from noisegate.study.advice import advise
 from noisegate.study.data import Task
+from noisegate.study.judging import choose
 from noisegate.study.main import run
 from noisegate.study.report import html
 from noisegate.study.results import Study
-from noisegate.study.sentences import agreeing, overall
+from noisegate.study.sentences import agreeing, agreeing_rows, overall
 from noisegate.study.sources import Source
 from noisegate.study.stats import Row, estimate, paired_difference
 from noisegate.study.uncertainty import Uncertainty
 from noisegate.study.uncertainty.plots import figures
 from noisegate.tune import tune
 
-ADVICE = "Next, in Python"
 TASK = Task("classification", ("a", "b"))
 
 
@@ -42,23 +45,99 @@ def buried(tmp_path_factory) -> Source:
 # Advice -----------------------------------------------------------------------------------------
 
 
-def test_a_recipe_of_a_lower_mean_is_advised(small):
-    study = moved(small, -0.1)
-    assert "'hid*:out': 0.5" in study.snippet
-    assert any(line.startswith(ADVICE) for line in shown(study))
+def test_a_recipe_that_helped_is_advised_with_its_model(small):
+    study = helped(small, "mlp")
+    (advice,) = study.advice
+    assert (advice.models, advice.recipe) == (("mlp",), "hidden")
+    assert advice.text == (
+        "hidden dropout, which helped on the MLP, in your own torch model `model` (name your "
+        "layers in place of these):"
+    )
+    assert "'hid*:out': 0.5" in advice.python
+    assert shown(study)[-4:] == [
+        f"Next, in Python: {advice.text}",
+        *(f"    {line}" for line in advice.python.splitlines()),
+    ]
     assert "Try it on your own model" in html(study)
+    assert json.loads(study.to_json())["advice"] == [
+        {"models": ["mlp"], "recipe": "hidden", "text": advice.text, "python": advice.python}
+    ]
 
 
-@pytest.mark.parametrize("change", [0.0, 0.001, 0.1])
-def test_a_recipe_that_is_no_better_is_not(small, change):
+NONE = "On the MLP no recipe is shown to help, so none is advised"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (-0.1, f"{NONE}; more seeds or more data would settle whether it helps or hurts."),
+        (-1e-9, None),
+        (0.0, f"{NONE}."),
+        (0.001, None),
+        (0.1, None),
+    ],
+)
+def test_a_recipe_that_is_not_shown_to_help_is_not(small, change, words):
     study = moved(small, change)
-    assert study.snippet == ""
-    assert not any("ng.inject(" in line or line.startswith(ADVICE) for line in shown(study))
-    assert "Try it on your own model" not in html(study)
+    (advice,) = study.advice
+    assert (advice.recipe, advice.python) == ("", "")
+    assert advice.text == words or (words is None and advice.text.startswith(NONE))
+    assert shown(study)[-1] == advice.text
+    assert not any("ng.inject(" in line for line in shown(study))
+    page = html(study)
+    assert "Try it on your own model" not in page
+    assert advice.text in page
+    assert json.loads(study.to_json())["advice"][0]["text"] == advice.text
+
+
+def test_a_difference_that_is_too_small_is_not_advised(small):
+    one = paired_difference((0.0, 1.0, 0.01), (0.0, 0.0, 1.1), ratio=1 / 3)
+    rows = [replace(row, loss_difference=row.loss_difference and one) for row in small.table]
+    (advice,) = advise(rows, (), {("mlp", r.name): r for r in small.settings.recipes["mlp"]})
+    assert advice.text == f"{NONE}; the difference is too small for more seeds to settle."
+
+
+def test_a_recipe_that_helped_on_the_validation_rows_alone_is_not(small):
+    study = helped(small, "mlp")
+    study = replace(study, tests=tuple(scored(one, -0.01) for one in study.tests))
+    (advice,) = study.advice
+    assert advice.python == ""
+    assert advice.text == (
+        "On the MLP hidden dropout helped on the validation rows alone, so it is not advised."
+    )
+
+
+def test_models_of_which_none_is_advised_share_a_sentence(small):
+    (own,) = small.settings.recipes.values()
+    both = [*small.table, *(replace(row, model="cnn") for row in small.table)]
+    recipes = {(model, recipe.name): recipe for model in ("mlp", "cnn") for recipe in own}
+    rows = [
+        replace(row, loss_difference=row.loss_difference and replace(row.loss_difference, holm=1.0))
+        for row in both
+    ]
+    (advice,) = advise(rows, (), recipes)
+    assert advice.models == ("mlp", "cnn")
+    assert advice.text.startswith("On the MLP and the CNN no recipe is shown to help, so none is")
+
+
+def test_a_study_chooses_the_recipe_that_helped_before_a_lower_mean(small):
+    (own,) = small.settings.recipes.values()
+    losses = {"none": (0.5, 0.6), "hidden": (0.4, 0.5), "wild": (0.1, 0.6)}
+    first = small.runs[0]
+    runs = [
+        replace(first, recipe=name, seed=seed, history=History((Epoch(1, loss, loss, 0.0),)))
+        for name, each in losses.items()
+        for seed, loss in enumerate(each)
+    ]
+    recipes = (*own, replace(own[-1], name="wild"))
+    assert [recipe.name for recipe in choose("mlp", recipes, runs)] == ["none", "hidden"]
+    worse = [run for run in runs if run.recipe != "hidden"]
+    assert [one.name for one in choose("mlp", (own[0], recipes[-1]), worse)] == ["none", "wild"]
+    assert [one.name for one in choose("mlp", own[:1], runs)] == ["none"]
 
 
 def test_a_recipe_whose_losses_are_not_finite_is_not(small):
-    assert lost(small).snippet == ""
+    assert lost(small).advice == ()
 
 
 @pytest.mark.parametrize("always", [True, False])
@@ -103,6 +182,15 @@ def test_a_change_is_what_lies_between_its_numbers(base, other):
     for sentence in (overall(rows, TASK, {}), wording.scored_sentence(tested, TASK, {})):
         before, after, change = numbers_of(sentence)
         assert abs(after - before - change) <= abs(change) / 10 + 1e-9, sentence
+
+
+def test_a_table_has_the_decimals_that_each_of_its_rows_needs():
+    base, near, far = (0.55, 0.65), (0.46, 0.58), (0.0898, 0.0902)
+    changes = [paired_difference(other, base, ratio=1 / 3) for other in (near, far)]
+    pairs = [(0.6, 0.52), (0.6, 0.09)]
+    rows = [(None, 0.6, 0.6), *((c, *pair) for c, pair in zip(changes, pairs, strict=True))]
+    assert agreeing_rows(rows) == max(agreeing(*row) for row in rows[1:])
+    assert agreeing_rows(rows[:1]) == 3
 
 
 def test_decimals_that_never_agree_are_those_of_the_interval():

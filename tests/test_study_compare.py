@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import math
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,16 @@ def test_the_tables_of_many_splits_have_the_corrected_interval():
     assert "Over 20 splits of the same rows the interval is optimistic" in text
     assert "…" not in text, "it fits a terminal of 80"
     assert "corrected" not in "\n".join(printed(compared(results(), results(BETTER))))
+
+
+def test_the_numbers_of_a_row_agree():
+    """Two digits of the interval alone would make them 4, 4 and -1."""
+    a = {"none": [0.0300, 0.0500], "hidden": [0.0350, 0.0520]}
+    b = {"none": [0.0310, 0.0480], "hidden": [0.0260, 0.0500]}
+    for line in printed(compared(results(a), results(b)), 80):
+        if cells := re.match(r" (?:none|hidden) +(\S+) +(\S+) +([+-]\S+)", line):
+            before, after, change = map(float, cells.groups())
+            assert abs(after - before - change) <= abs(change) / 10 + 1e-9, line
 
 
 def test_the_command_prints_what_is_found(capsys):

@@ -68,8 +68,8 @@ LOST = replace(
             "validation loss from 0.100 to 0.095, a change of -0.005 (95\u00a0% interval -0.020 to "
             "+0.010, 5 seeds; p = 0.40 after Holm's correction for 2 recipes), and that interval "
             "includes 0. It would take about 31 more seeds to settle whether it helps or hurts, if "
-            "mean and spread stay as they are; beyond 10 splits of the same rows more data say "
-            "more than more seeds.",
+            "mean and spread stay as they are; beyond 10 splits of the same rows, more data "
+            "would tell you more than more seeds.",
         ),
         (
             rows(hidden=replace(SURE, p=0.03, holm=0.06, more_seeds=1), gaussian=OPEN),
@@ -90,6 +90,26 @@ LOST = replace(
             "On the MLP no recipe helped, and hidden dropout hurt, taking the validation loss from "
             "0.100 to 0.120, a change of +0.020 (95\u00a0% interval +0.010 to +0.030, 5 seeds; p = "
             "0.012).",
+        ),
+        (
+            rows(hidden=SURE, gaussian=replace(OPEN, mean=-0.03)),
+            "On the MLP hidden dropout helped, taking the validation loss from 0.100 to 0.080, a "
+            "change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p = 0.012 after "
+            "Holm's correction for 2 recipes).",
+        ),
+        (
+            rows(hidden=HARM, gaussian=difference(0.05, 0.09, 0.4)),
+            "On the MLP no recipe has a lower mean than no noise: hidden dropout came nearest, and "
+            "hurt, taking the validation loss from 0.100 to 0.120, a change of +0.020 (95\u00a0% "
+            "interval +0.010 to +0.030, 5 seeds; p = 0.012 after Holm's correction for 2 recipes).",
+        ),
+        (
+            rows(hidden=replace(OPEN, more_seeds=991)),
+            "On the MLP no recipe is shown to help: hidden dropout came nearest, taking the "
+            "validation loss from 0.100 to 0.095, a change of -0.005 (95\u00a0% interval -0.020 to "
+            "+0.010, 5 seeds; p = 0.40), and that interval includes 0. The difference is too small "
+            "to settle whether it helps or hurts: that would take about 991 more seeds, if mean "
+            "and spread stay as they are.",
         ),
         (
             [*rows(), *rows("nets:small", mine=SURE)],
@@ -123,6 +143,9 @@ LOST = replace(
         "unclear after Holm",
         "hurt least",
         "hurt",
+        "helped, beside a lower mean that is unclear",
+        "hurt, beside a higher mean that is unclear",
+        "too small to settle",
         "nothing to compare",
         "no change at all",
         "one not finite",
@@ -148,7 +171,7 @@ def test_the_opening(table, sentence):
             difference(-0.02, 0.03, 0.2, seeds=20, more_seeds=9),
             "is -0.065 to +0.025, which includes 0 too. It would take about 9 more seeds to settle "
             "whether it helps or hurts, if mean and spread stay as they are; beyond 10 splits of "
-            "the same rows more data say more than more seeds.",
+            "the same rows, more data would tell you more than more seeds.",
         ),
     ],
     ids=["leaves out", "includes", "both include"],
@@ -204,9 +227,10 @@ def test_open_questions():
     tail = "to settle whether it helps or hurts, if mean and spread stay as they are"
     assert sentences.open_questions(table, LABELS) == (
         f"Gaussian noise on the MLP: it would take about 31 more seeds {tail}; beyond 10 splits of "
-        "the same rows more data say more than more seeds.",
+        "the same rows, more data would tell you more than more seeds.",
         f"Mine on the MLP: it would take about 3 more seeds {tail}.",
-        f"Hidden dropout on the CNN: it would take 1,000 more seeds or more {tail}.",
+        "Hidden dropout on the CNN: the difference is too small to settle whether it helps "
+        "or hurts: that would take 1,000 more seeds or more, if mean and spread stay as they are.",
     )
     assert sentences.open_questions(rows(hidden=SURE), LABELS) == ()
 
@@ -228,7 +252,8 @@ def test_notes_of_a_study():
         "The training loss is what the training steps saw, with the noise on; the validation loss "
         "is without noise. So a noisy recipe's training loss can be the larger of the two.",
         "The 1,360 test rows were drawn once; no seed, no epoch and no choice ever saw them. They "
-        "are scored once, for no noise and for the recipe that validation chose. Their interval is "
+        "are scored once, for no noise and for the recipe that validation chose: of those that "
+        "helped, or of all if none did, the one with the lowest validation loss. Their interval is "
         "over splits and starts in training, not over other test rows.",
     )
 
@@ -245,7 +270,8 @@ def test_notes_of_a_regression_with_one_recipe_and_a_file():
     )
     assert found[7] == (
         "The 90 test rows are those of held.csv; no seed, no epoch and no choice ever saw them. "
-        "They are scored once, for no noise and for the recipe that validation chose. Their "
+        "They are scored once, for no noise and for the recipe that validation chose: of those "
+        "that helped, or of all if none did, the one with the lowest validation loss. Their "
         "interval is over splits and starts in training, not over other test rows."
     )
 

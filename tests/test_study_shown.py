@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from _study_shown import digits, moved, one_recipe, prices, shown, tuned
+from _study_shown import digits, helped, one_recipe, prices, shown, tuned
 from noisegate.study import plots, progress, tables, testing, wording
 from noisegate.study.data.tasks import Task
 from noisegate.study.main import save
@@ -40,9 +40,9 @@ def regression(tmp_path_factory) -> Study:
 # A terminal ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["study", "regression"])
-def test_what_a_terminal_shows(name, request):
-    study = moved(request.getfixturevalue(name), -0.1)
+@pytest.mark.parametrize(("name", "by"), [("study", 0.1), ("regression", 1e5)])
+def test_what_a_terminal_shows(name, by, request):
+    study = helped(request.getfixturevalue(name), "mlp", by)
     lines = shown(study)
     end = lines.index("Report: report.html")
     after = [study.sentence, *wording.scored_sentences(study)]
@@ -128,15 +128,18 @@ def test_the_sentence_of_the_test():
         tested, Task("classification", ("a", "b")), {"hidden": "hidden dropout"}
     ) == (
         "On the test split the MLP reaches a cross-entropy of 0.55 with no noise and of 0.46 with "
-        "hidden dropout, whose validation loss is the lowest of the recipes: a change of -0.09 "
-        "(95\u00a0% interval -0.22 to "
+        "hidden dropout, whose validation loss is the lowest of the recipes with noise: a change "
+        "of -0.09 (95\u00a0% interval -0.22 to "
         "+0.04, which includes 0); 15.0\u00a0% and 10.0\u00a0% of the test rows are wrong."
     )
     assert wording.scored_sentence(tested, Task("regression"), {}) == (
         "On the test split the MLP reaches an RMSE of 0.55 with no noise and of 0.46 with hidden, "
-        "whose validation loss is the lowest of the recipes: a change of -0.09 in the target's "
-        "unit (95\u00a0% interval -0.22 "
+        "whose validation loss is the lowest of the recipes with noise: a change of -0.09 in the "
+        "target's unit (95\u00a0% interval -0.22 "
         "to +0.04, which includes 0); the mean absolute error is 0.150 and 0.100."
+    )
+    assert "the lowest of the recipes that helped: a change of" in wording.scored_sentence(
+        tested, Task("regression"), {}, helped=True
     )
     alone = replace(tested, recipe="none")
     assert "no recipe was compared with it" in wording.scored_sentence(

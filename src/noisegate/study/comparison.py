@@ -19,7 +19,7 @@ from . import messages
 from .data.tasks import Task
 from .recipes import RECIPES, rules_text
 from .recorded import Recorded, read_study, without_nan
-from .sentences import called, chance, decimals, interval, measure, named, number
+from .sentences import agreeing_rows, called, chance, interval, listed, measure, named, number
 from .stats import LEVEL, MANY, Difference, Estimate, adjusted, estimate, paired_difference
 
 __all__ = ["Compared", "Comparison", "compare", "show"]
@@ -60,11 +60,13 @@ class Comparison:
     @property
     def sentence(self) -> str:
         """With which recipes b is better or worse, by how much, how sure."""
-        digits = decimals(*(row.loss_difference for row in self.rows))
+        digits = agreeing_rows(
+            (row.loss_difference, row.losses[0].mean, row.losses[1].mean) for row in self.rows
+        )
         clauses = [self._change(row, digits) for row in self.rows if _verdict(row) in WORDS]
         for verdict, words in OTHERS.items():
             names = [self._name(row) for row in self.rows if _verdict(row) == verdict]
-            clauses += [words.format(_listed(names))] if names else []
+            clauses += [words.format(listed(names))] if names else []
         a, b = self.rows[0].models
         text = f"with {called(b)} instead of {called(a)}, " * (a != b) + "; ".join(clauses) + "."
         # `a` and `b` are names.
@@ -256,7 +258,9 @@ def _table(
 ) -> Table:
     """Return a table of numbers, each times the factor of its row."""
     scaled = [(row, pair, _scaled(one, factor), factor) for row, pair, one, factor in rows]
-    digits = decimals(*(one for _, _, one, _ in scaled))
+    digits = agreeing_rows(
+        (one, pair[0].mean * factor, pair[1].mean * factor) for _, pair, one, factor in scaled
+    )
     optimistic = any(one.optimistic for _, _, one, _ in scaled)
     models = [] if comparison.several else [*dict.fromkeys(map(named, rows[0][0].models))]
     parts = (" → ".join(models), measured, f"seeds: {len(comparison.seeds)}")
@@ -308,7 +312,3 @@ def _facts(row: Compared) -> dict[str, Any]:
         )
     }
     return {"recipe": row.recipe, "label": row.label, "a": a, "b": b, **differences}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

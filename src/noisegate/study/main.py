@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from .checks import Given, check_call
 from .experiment import Job, Run
 from .files import RUNS, made, open_folder, write
+from .judging import choose
 from .planning import Planned, planned
 from .pool import Board, execute_all
 from .progress import counted, told
@@ -17,7 +18,7 @@ from .recipes import Recipe
 from .results import Execution, Study
 from .sources import DIGITS, Rows, Source
 from .store import Store
-from .testing import Tested, chosen, doubted, tested
+from .testing import Tested, doubted, tested
 from .uncertainty import Uncertainty
 
 __all__ = ["kept", "run", "save", "studied"]
@@ -191,7 +192,7 @@ def _judged(
     """Score what each model's runs choose, and return how often that has been, and the doubt."""
     settings, setup, rows = plan.settings, plan.setup, plan.rows
     own = {model: [run for run in runs if run.model == model.name] for model in settings.models}
-    pairs = {model: chosen(settings.recipes[model.name], own[model]) for model in own}
+    pairs = {model: choose(model.name, settings.recipes[model.name], own[model]) for model in own}
     each = settings.seeds * (2 if settings.uncertainty else 1)
     total, scorings = each * sum(map(len, pairs.values())), list[Job]()
     found: list[Tested] = []

@@ -2,21 +2,23 @@
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from noisegate.core.kind import Kind
 
 from . import sentences
+from .advice import Advice, advise
 from .data import Task
 from .experiment import OPTIMIZER, Run
+from .judging import summarize
 from .models import Model
-from .recipes import BASELINE, RECIPES, Recipe, rules_source, rules_text
+from .recipes import BASELINE, RECIPES, Recipe, rules_text
 from .recorded import FORMAT, without_nan
 from .sources import Source, argument
-from .stats import LEVEL, Difference, Row, adjusted, estimate, paired_difference
+from .stats import LEVEL, Row
 from .testing import Tested
 from .uncertainty import Uncertainty
 from .versions import versions
@@ -145,7 +147,10 @@ class Study:
     @property
     def table(self) -> tuple[Row, ...]:
         """One row for each model and recipe, in order."""
-        return tuple(row for model in self.models for row in self._rows(model))
+        recipes = self.settings.recipes
+        return tuple(
+            row for model in recipes for row in summarize(model, recipes[model], self.runs)
+        )
 
     @property
     def sentence(self) -> str:
@@ -159,17 +164,10 @@ class Study:
         return {r.name: r.label for recipes in self.settings.recipes.values() for r in recipes}
 
     @property
-    def snippet(self) -> str:
-        """Python that puts the recipe to try first into the reader's own torch model.
-
-        Empty if no recipe has a lower mean than no noise: then there is none to advise.
-        """
-        better = [row for row in self.table if row.loss_difference and row.loss_difference.mean < 0]
-        if not better:
-            return ""
-        # The lowest mean, as validation chooses.
-        row = min(better, key=lambda row: cast(Difference, row.loss_difference).mean)
-        return sentences.snippet(rules_source(self.settings.recipe(row.model, row.recipe).rules))
+    def advice(self) -> tuple[Advice, ...]:
+        """What to try next on one's own model, or that nothing is shown to help."""
+        recipes = {(model, r.name): r for model, own in self.settings.recipes.items() for r in own}
+        return advise(self.table, self.tests, recipes)
 
     def runs_of(self, model: str, recipe: str) -> list[Run]:
         """Return the runs of one recipe on one model, in the order of the seeds."""
@@ -178,39 +176,6 @@ class Study:
     def tested(self, model: str) -> Tested | None:
         """Return what a model reached on the test split, if there was a recipe to choose."""
         return next((tested for tested in self.tests if tested.model == model), None)
-
-    def _rows(self, model: str) -> list[Row]:
-        recipes = [recipe.name for recipe in self.settings.recipes[model]]
-        losses, errors = (
-            adjusted([self._difference(model, recipe, values) for recipe in recipes])
-            for values in (_losses, _errors)
-        )
-        return [self._row(model, *row) for row in zip(recipes, losses, errors, strict=True)]
-
-    def _difference(
-        self, model: str, recipe: str, values: Callable[[Sequence[Run]], list[float]]
-    ) -> Difference | None:
-        if recipe == BASELINE:
-            return None
-        runs, base = self.runs_of(model, recipe), self.runs_of(model, BASELINE)
-        ratio = base[0].validation_rows / base[0].train_rows
-        return paired_difference(values(runs), values(base), ratio=ratio)
-
-    def _row(
-        self, model: str, recipe: str, loss: Difference | None, error: Difference | None
-    ) -> Row:
-        runs = self.runs_of(model, recipe)
-        return Row(
-            model,
-            recipe,
-            len(runs),
-            estimate([float(run.history.best.number) for run in runs]),
-            estimate([run.history.best.train_loss for run in runs]),
-            estimate(_losses(runs)),
-            estimate(_errors(runs)),
-            loss,
-            error,
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number, version and seed; all but `execution` repeats exactly."""
@@ -234,6 +199,7 @@ class Study:
             "files": dict(settings.files),
             "versions": found,
             "sentence": self.sentence,
+            "advice": [asdict(advice) for advice in self.advice],
             "summary": [_row_facts(row) for row in self.table],
             "test": [tested.facts() for tested in self.tests],
             "uncertainty": {name: asdict(value) for name, value in self.uncertainty.items()}
@@ -259,18 +225,8 @@ def _argument(recipe: Recipe) -> str:
     return recipe.name if built_in else f"{recipe.name}={rules_text(recipe.rules)}"
 
 
-def _losses(runs: Sequence[Run]) -> list[float]:
-    return [run.history.best.validation_loss for run in runs]
-
-
-def _errors(runs: Sequence[Run]) -> list[float]:
-    errors = [run.history.best.validation_error for run in runs]
-    return [error for error in errors if error is not None]
-
-
 def _row_facts(row: Row) -> dict[str, Any]:
-    verdict = None if row.loss_difference is None else row.loss_difference.verdict
-    return {**asdict(row), "verdict": verdict}
+    return {**asdict(row), "verdict": row.verdict}
 
 
 def _run_facts(run: Run) -> dict[str, Any]:

@@ -1,19 +1,22 @@
 """What a study found, in words that are as sure as its numbers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from .data.tasks import Task
-from .stats import ALPHA, LEVEL, MANY, MOST, Difference, Row
+from .stats import ALPHA, LEVEL, MANY, MOST, Difference, Row, find_leading
 
 __all__ = [
+    "FEASIBLE",
     "agreeing",
+    "agreeing_rows",
     "budget_note",
     "called",
     "chance",
     "decimals",
     "interval",
+    "listed",
     "measure",
     "named",
     "notes",
@@ -21,11 +24,13 @@ __all__ = [
     "open_questions",
     "overall",
     "settling",
-    "snippet",
 ]
 
 # A best epoch in this last part of the budget says that the budget was short.
 LAST_PART = 0.1
+
+# More seeds than this are not what anybody would add for one small difference.
+FEASIBLE = 100
 
 # Beyond these a number is written with a power of ten.
 MOST_DECIMALS = 7
@@ -80,6 +85,23 @@ def agreeing(difference: Difference, before: float, after: float) -> int:
     return least
 
 
+def agreeing_rows(rows: Iterable[tuple[Difference | None, float, float]]) -> int:
+    """Return how many decimals a table's rows need, so that `agreeing` holds in each of them.
+
+    Parameters
+    ----------
+    rows : iterable of (Difference or None, float, float)
+        A change, and the numbers before and after it; None for a row without a change, which
+        does not count, nor does one that is not finite.
+    """
+    found = (
+        agreeing(one, before, after)
+        for one, before, after in rows
+        if one is not None and math.isfinite(one.mean)
+    )
+    return max(found, default=3)
+
+
 def interval(low: float, high: float, decimals: int) -> str:
     """Return both ends of an interval of differences."""
     return f"{number(low, decimals, sign=True)} to {number(high, decimals, sign=True)}"
@@ -129,7 +151,7 @@ def overall(rows: Sequence[Row], task: Task, labels: Mapping[str, str]) -> str:
 def open_questions(rows: Sequence[Row], labels: Mapping[str, str]) -> tuple[str, ...]:
     """Return a sentence for each recipe of which it is not known if it helps or hurts."""
     return tuple(
-        f"{_upper(_label(row, labels))} on {called(row.model)}: it {sentence.removeprefix('It ')}"
+        f"{_upper(_label(row, labels))} on {called(row.model)}: {sentence[0].lower()}{sentence[1:]}"
         for row in rows
         if row.loss_difference is not None and (sentence := settling(row.loss_difference))
     )
@@ -140,14 +162,23 @@ def settling(difference: Difference) -> str:
     more = difference.more_seeds
     if more is None:
         return ""
-    what = "to settle whether it helps or hurts, if mean and spread stay as they are"
-    if more == MOST:
-        return f"It would take {MOST:,} more seeds or more {what}."
+    open_, stays = "whether it helps or hurts", "if mean and spread stay as they are"
+    if more > FEASIBLE:
+        seeds = f"{MOST:,} more seeds or more" if more == MOST else f"about {more} more seeds"
+        return f"The difference is too small to settle {open_}: that would take {seeds}, {stays}."
     seeds = "1 more seed" if more == 1 else f"{more} more seeds"
     limit = ""
     if difference.seeds + more > MANY:
-        limit = f"; beyond {MANY} splits of the same rows more data say more than more seeds"
-    return f"It would take about {seeds} {what}{limit}."
+        limit = (
+            f"; beyond {MANY} splits of the same rows, more data would tell you more than more "
+            "seeds"
+        )
+    return f"It would take about {seeds} to settle {open_}, {stays}{limit}."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them: `a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def notes(
@@ -195,22 +226,16 @@ def budget_note(best_epochs: Sequence[int], epochs: int) -> str:
     )
 
 
-def snippet(rules: str) -> str:
-    """Return Python to paste below a torch model named `model`."""
-    return (
-        f"import noisegate as ng\nnoise = ng.inject(model, {rules}, seed=13)\nprint(noise.report())"
-    )
-
-
 def _of_model(rows: Sequence[Row], task: Task, labels: Mapping[str, str]) -> str:
     place, base, compared = f"On {called(rows[0].model)}", rows[0], rows[1:]
     if not compared:
         return f"{place} only no noise was trained, so there is nothing to compare."
-    known = [row for row in compared if not math.isnan(_difference(row).mean)]
-    if not known:
+    row = find_leading(compared)
+    if row is None:
         return f"{place} there is nothing to compare: in some runs the loss is not finite."
-    row, words, open_ = _chosen(known, labels)
-    difference = _difference(row)
+    known = [row for row in compared if not math.isnan(_difference(row).mean)]
+    difference, open_ = _difference(row), row.verdict == "unclear"
+    words = _words(row, _label(row, labels), known)
     sentences = [f"{place} {words}, {_change(row, base, task, len(compared))}"]
     if open_:
         sentences[0] += _reason(difference, len(compared))
@@ -227,25 +252,19 @@ def _of_model(rows: Sequence[Row], task: Task, labels: Mapping[str, str]) -> str
     return " ".join(filter(None, sentences))
 
 
-def _chosen(compared: Sequence[Row], labels: Mapping[str, str]) -> tuple[Row, str, bool]:
-    """Return the recipe to tell of, what it did, and whether that is an open question."""
-
-    def lowest(verdict: str) -> tuple[Row | None, bool]:
-        found = [row for row in compared if _difference(row).verdict == verdict]
-        return min(found, key=lambda row: _difference(row).mean, default=None), len(found) > 1
-
-    row, several = lowest("helped")
-    if row:
-        return row, f"{_label(row, labels)} helped{' most' * several}", False
-    row, _ = lowest("unclear")
-    if row:
-        label = _label(row, labels)
-        if _difference(row).mean >= 0:
-            return row, f"no recipe has a lower mean than no noise: {label} came nearest", True
-        return row, f"no recipe is shown to help: {label} came nearest", True
-    row, several = lowest("hurt")
-    assert row is not None
-    return row, f"no recipe helped, and {_label(row, labels)} hurt{' least' * several}", False
+def _words(row: Row, label: str, compared: Sequence[Row]) -> str:
+    """Return what the leading recipe did, beside the others."""
+    verdicts = [other.verdict for other in compared]
+    several = verdicts.count(row.verdict) > 1
+    if row.verdict == "helped":
+        return f"{label} helped{' most' * several}"
+    if row.verdict == "unclear" and _difference(row).mean < 0:
+        return f"no recipe is shown to help: {label} came nearest"
+    if row.verdict == "unclear":
+        return f"no recipe has a lower mean than no noise: {label} came nearest"
+    if "unclear" in verdicts:
+        return f"no recipe has a lower mean than no noise: {label} came nearest, and hurt"
+    return f"no recipe helped, and {label} hurt{' least' * several}"
 
 
 def _change(row: Row, base: Row, task: Task, family: int) -> str:
@@ -309,8 +328,9 @@ def _test_note(rows: int, file: str | None) -> str:
     )
     return (
         f"{start}; no seed, no epoch and no choice ever saw them. They are scored once, for no "
-        "noise and for the recipe that validation chose. Their interval is over splits and starts "
-        "in training, not over other test rows."
+        "noise and for the recipe that validation chose: of those that helped, or of all if none "
+        "did, the one with the lowest validation loss. Their interval is over splits and starts in "
+        "training, not over other test rows."
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Row",
     "adjusted",
     "estimate",
+    "find_leading",
     "holm",
     "paired_difference",
 ]
@@ -106,6 +107,11 @@ class Row:
     loss_difference: Difference | None
     error_difference: Difference | None
 
+    @property
+    def verdict(self) -> str | None:
+        """That of the difference in loss; None for `none` itself."""
+        return self.loss_difference.verdict if self.loss_difference else None
+
 
 # A row without a difference is `none`'s own.
 D = TypeVar("D", Difference, Difference | None)
@@ -116,6 +122,16 @@ def estimate(values: Sequence[float]) -> Estimate:
     if not all(map(math.isfinite, values)):
         return Estimate(math.nan, math.nan)
     return Estimate(fmean(values), stdev(values) / math.sqrt(len(values)))
+
+
+def find_leading(rows: Sequence[Row]) -> Row | None:
+    """Return the row that speaks for its model: the lowest mean of the recipes that helped.
+
+    If none helped, it is the lowest mean of all recipes with noise; None if no loss is finite.
+    """
+    known = [row for row in rows if row.loss_difference and math.isfinite(row.loss_difference.mean)]
+    helped = [row for row in known if row.verdict == "helped"]
+    return min(helped or known, key=lambda row: row.validation_loss.mean, default=None)
 
 
 def paired_difference(

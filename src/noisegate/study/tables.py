@@ -1,6 +1,7 @@
 """The study in a terminal: a table for each model, then the report, the sentence, what next."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill
 
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from . import wording
 from .results import Study
-from .sentences import decimals, interval, number
+from .sentences import interval, number
 from .stats import Row
 from .uncertainty import words
 
@@ -26,7 +27,7 @@ def cells(study: Study, model: str) -> list[tuple[str, ...]]:
     """Return a model's table as text, of two lines where there is more than a number."""
     rows = [row for row in study.table if row.model == model]
     texts = wording.estimates(study.settings.task, rows)
-    digits = decimals(*(row.loss_difference for row in rows))
+    digits = wording.shared_decimals(rows)
     return [
         (
             fill(row.recipe, NAME_WIDTH),
@@ -99,15 +100,11 @@ def _key(study: Study) -> str:
     )
 
 
-def _next(study: Study) -> list[str]:
-    """Return the lines with the recipe to try first; none if there is none to advise."""
-    if not study.snippet:
-        return []
-    return [
-        "Next, in Python, with your own torch model as `model` "
-        "(name your layers in place of these):",
-        *(f"    {line}" for line in study.snippet.splitlines()),
-    ]
+def _next(study: Study) -> Iterator[str]:
+    """Yield the lines with the recipes to try, and of models without one the reason."""
+    for advice in study.advice:
+        yield f"Next, in Python: {advice.text}" if advice.python else advice.text
+        yield from (f"    {line}" for line in advice.python.splitlines())
 
 
 def _doubts(study: Study) -> list[str]:

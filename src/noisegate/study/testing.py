@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from .stats import Difference, Estimate, estimate, paired_difference
 from .store import Store
 from .uncertainty import OneSeed, Uncertainty, evaluate, shuffled, summary
 
-__all__ = ["Tested", "chosen", "doubted", "tested"]
+__all__ = ["Tested", "doubted", "tested"]
 
 # Without gradients, so batches can be larger than training's.
 ROWS = 1024
@@ -59,16 +58,6 @@ class Tested:
             **asdict(self),
             "loss_difference": None if difference is None else asdict(difference),
         }
-
-
-def chosen(recipes: Sequence[Recipe], runs: Sequence[Run]) -> tuple[Recipe, ...]:
-    """Return no noise, and the noise whose mean validation loss is lowest, the first of equals."""
-
-    def loss(recipe: Recipe) -> float:
-        return fmean(run.history.best.validation_loss for run in runs if run.recipe == recipe.name)
-
-    baseline, *others = recipes
-    return (baseline, min(others, key=loss)) if others else (baseline,)
 
 
 def tested(

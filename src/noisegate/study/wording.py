@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from .data.tasks import Task
 from .recipes import BASELINE
 from .results import Study
-from .sentences import agreeing, called, decimals, interval, measure, number
+from .sentences import agreeing, agreeing_rows, called, interval, measure, number
 from .stats import LEVEL, MANY, Difference, Estimate, Row
 from .testing import Tested
 
@@ -19,6 +19,7 @@ __all__ = [
     "model_title",
     "scored_sentence",
     "scored_sentences",
+    "shared_decimals",
     "shortened",
     "texts",
 ]
@@ -47,12 +48,20 @@ def headings(task: Task) -> tuple[str, str, str, str]:
     return training, validation, f"validation {task.error_name}", f"difference in {validation}"
 
 
+def shared_decimals(rows: Sequence[Row]) -> int:
+    """Return how many decimals the validation losses of a model's rows and their changes need."""
+    return agreeing_rows(
+        (row.loss_difference, rows[0].validation_loss.mean, row.validation_loss.mean)
+        for row in rows
+    )
+
+
 def estimates(task: Task, rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """Return the training loss, the validation's loss and error of each row: mean ± standard error.
 
     One column has one number of decimals; the validation loss has those of the differences.
     """
-    every = decimals(*(row.loss_difference for row in rows))
+    every = shared_decimals(rows)
     training = texts([row.train_loss for row in rows])
     losses = texts([row.validation_loss for row in rows], every)
     errors = texts([row.validation_error for row in rows], factor=task.error_factor)
@@ -97,13 +106,27 @@ def _scaled(value: Estimate, factor: float) -> Estimate:
 def scored_sentences(study: Study) -> list[str]:
     """Return a sentence for each model that has been scored on the test split."""
     scored = study.execution.scored
+    helped = {(row.model, row.recipe) for row in study.table if row.verdict == "helped"}
     return [
-        scored_sentence(tested, study.settings.task, study.labels, scored.get(tested.model, 1))
+        scored_sentence(
+            tested,
+            study.settings.task,
+            study.labels,
+            scored.get(tested.model, 1),
+            helped=(tested.model, tested.recipe) in helped,
+        )
         for tested in study.tests
     ]
 
 
-def scored_sentence(tested: Tested, task: Task, labels: Mapping[str, str], scored: int = 1) -> str:
+def scored_sentence(
+    tested: Tested,
+    task: Task,
+    labels: Mapping[str, str],
+    scored: int = 1,
+    *,
+    helped: bool = False,
+) -> str:
     """Return what no noise and the chosen recipe reach on the test split, and how honest that is.
 
     Parameters
@@ -112,6 +135,8 @@ def scored_sentence(tested: Tested, task: Task, labels: Mapping[str, str], score
         What each recipe is called; a recipe without one goes by its name.
     scored : int
         How many times the test split of this folder has been scored for the model.
+    helped : bool
+        Whether the recipe was chosen as one that helped on the validation rows.
     """
     place = f"On the test split {called(tested.model)}"
     difference = tested.difference
@@ -124,10 +149,13 @@ def scored_sentence(tested: Tested, task: Task, labels: Mapping[str, str], score
         )
     if not math.isfinite(difference.mean):
         return f"{place} has losses that are not finite, so there is nothing to compare.{again}"
-    return f"{place} reaches {_compared(tested, difference, task, labels)}.{again}"
+    among = "that helped" if helped else "with noise"
+    return f"{place} reaches {_compared(tested, difference, task, labels, among)}.{again}"
 
 
-def _compared(tested: Tested, difference: Difference, task: Task, labels: Mapping[str, str]) -> str:
+def _compared(
+    tested: Tested, difference: Difference, task: Task, labels: Mapping[str, str], among: str
+) -> str:
     means = [tested.loss(name).mean for name in (BASELINE, tested.recipe)]
     digits = agreeing(difference, *means)
     before, after = (number(mean, digits) for mean in means)
@@ -140,7 +168,7 @@ def _compared(tested: Tested, difference: Difference, task: Task, labels: Mappin
         told += f"; optimistic, beyond {MANY} splits of the same rows"
     return (
         f"{_with_article(task.loss_name)} of {before} with no noise and of {after} with {label}, "
-        f"whose validation loss is the lowest of the recipes: a change of {change} "
+        f"whose validation loss is the lowest of the recipes {among}: a change of {change} "
         f"({PERCENT} interval {ends}, {told}); "
         f"{_errors(tested, task)}"
     )

@@ -5,7 +5,7 @@ import math
 from .. import plots, wording
 from ..recipes import BASELINE
 from ..results import Study
-from ..sentences import chance, decimals, interval, number
+from ..sentences import agreeing, chance, interval, number
 from ..sentences import open_questions as questions
 from ..stats import Difference, Row
 from ..testing import Tested
@@ -45,8 +45,10 @@ def test_split(study: Study) -> str:
 def _test_table(study: Study, tested: Tested) -> str:
     task, difference = study.settings.task, tested.difference
     names = (BASELINE,) if difference is None else (BASELINE, tested.recipe)
-    digits = None if difference is None else decimals(difference)
-    losses = wording.texts([tested.loss(name) for name in names], digits)
+    losses, digits, changes = [tested.loss(name) for name in names], None, [""]
+    if difference is not None:
+        digits = agreeing(difference, *(loss.mean for loss in losses))
+        changes.append(_difference(difference, digits))
     errors = wording.texts([tested.error(name) for name in names], factor=task.error_factor)
     headings = (
         wording.model_title(tested.model),
@@ -54,10 +56,7 @@ def _test_table(study: Study, tested: Tested) -> str:
         f"test {task.error_name}",
         f"difference in test {task.loss_name} [{PERCENT} interval]",
     )
-    differences = [
-        "" if difference is None or n == BASELINE else _difference(difference) for n in names
-    ]
-    return table(headings, zip(names, losses, errors, differences, strict=True))
+    return table(headings, zip(names, wording.texts(losses, digits), errors, changes, strict=True))
 
 
 # Models ---------------------------------------------------------------------------------------
@@ -89,7 +88,7 @@ def _model_table(study: Study, model: str) -> str:
         "p after Holm",
         "verdict",
     )
-    digits = decimals(*(row.loss_difference for row in rows))
+    digits = wording.shared_decimals(rows)
     texts = wording.estimates(task, rows)
     return table(headings, [_model_row(*pair, digits) for pair in zip(rows, texts, strict=True)])
 
@@ -111,10 +110,9 @@ def _model_row(row: Row, texts: tuple[str, ...], digits: int) -> list[str | Cell
     ]
 
 
-def _difference(one: Difference, digits: int | None = None) -> str:
+def _difference(one: Difference, digits: int) -> str:
     if not math.isfinite(one.mean):
         return "not finite"
-    digits = decimals(one) if digits is None else digits
     return f"{number(one.mean, digits, sign=True)} {_ends(one.low, one.high, digits)}"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from .. import wording
 from ..results import Study
-from ..sentences import budget_note, decimals, notes, number
+from ..sentences import budget_note, notes, number
 from ..versions import versions
 from .parts import code, facts, listed, paragraph, section, table
 
@@ -35,11 +35,19 @@ def how_to_read(study: Study) -> str:
 
 
 def try_it(study: Study) -> str:
-    """Return Python for the reader's own model; nothing if no recipe is to be advised."""
-    if not study.snippet:
+    """Return Python for the reader's own model, or why no recipe is advised; maybe nothing."""
+    if not study.advice:
         return ""
-    words = "With your torch model as `model`, and the names of your layers in the rules:"
-    return section("Try it on your own model", paragraph(words), code(study.snippet))
+    advised = any(advice.python for advice in study.advice)
+    parts = [
+        part
+        for advice in study.advice
+        for part in (
+            paragraph(advice.text[0].upper() + advice.text[1:]),
+            code(advice.python) if advice.python else "",
+        )
+    ]
+    return section("Try it on your own model" if advised else "What to try next", *parts)
 
 
 def recipe_files(study: Study) -> str:
@@ -112,7 +120,7 @@ def every_run(study: Study) -> str:
     headings = ("run", "best epoch", *wording.headings(task)[:3])
     rows = []
     for model, recipes in study.settings.recipes.items():
-        digits = 1 + decimals(*(r.loss_difference for r in study.table if r.model == model))
+        digits = 1 + wording.shared_decimals([row for row in study.table if row.model == model])
         for run in (run for recipe in recipes for run in study.runs_of(model, recipe.name)):
             best = run.history.best
             error = best.validation_error

@@ -1,0 +1,84 @@
+"""What to try next: a recipe that is shown to help, or the reason why none is advised."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .recipes import BASELINE, Recipe, rules_source
+from .sentences import FEASIBLE, called, listed
+from .stats import Row, find_leading
+from .testing import Tested
+
+__all__ = ["Advice", "advise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A recipe that helped, with Python that tries it; or why there is none, without.
+
+    `models` are those that it is of; `recipe` and `python` are empty where nothing is advised.
+    """
+
+    models: tuple[str, ...]
+    recipe: str
+    text: str
+    python: str
+
+
+def advise(
+    rows: Sequence[Row], tests: Sequence[Tested], recipes: Mapping[tuple[str, str], Recipe]
+) -> tuple[Advice, ...]:
+    """Return the reasons against any advice, each with all its models, then the advice.
+
+    A recipe is advised if it helped, and on the test rows its mean loss is not above that of no
+    noise. A model without a finite comparison has no advice.
+
+    Parameters
+    ----------
+    recipes : mapping
+        Each recipe by its model and name.
+    """
+    advised, refused = list[Advice](), dict[str, list[str]]()
+    for model in dict.fromkeys(row.model for row in rows):
+        row = find_leading([row for row in rows if row.model == model])
+        if row is None:
+            continue
+        recipe = recipes[model, row.recipe]
+        if reason := _find_reason_against(row, recipe, tests):
+            refused.setdefault(reason, []).append(model)
+        else:
+            text = (
+                f"{recipe.label}, which helped on {called(model)}, in your own torch model "
+                "`model` (name your layers in place of these):"
+            )
+            advised.append(Advice((model,), recipe.name, text, _write_python(recipe)))
+    against = [
+        Advice(tuple(models), "", f"On {listed([called(m) for m in models])} {reason}.", "")
+        for reason, models in refused.items()
+    ]
+    return (*against, *advised)
+
+
+def _find_reason_against(row: Row, recipe: Recipe, tests: Sequence[Tested]) -> str:
+    """Return why a leading recipe is not advised; empty if it is."""
+    if row.verdict == "helped":
+        for test in tests:
+            if (test.model, test.recipe) != (row.model, row.recipe):
+                continue
+            if test.loss(row.recipe).mean > test.loss(BASELINE).mean:
+                return f"{recipe.label} helped on the validation rows alone, so it is not advised"
+        return ""
+    reason = "no recipe is shown to help, so none is advised"
+    more = row.loss_difference.more_seeds if row.loss_difference else None
+    if row.verdict == "hurt" or more is None:
+        return reason
+    if more > FEASIBLE:
+        return f"{reason}; the difference is too small for more seeds to settle"
+    return f"{reason}; more seeds or more data would settle whether it helps or hurts"
+
+
+def _write_python(recipe: Recipe) -> str:
+    """Return Python to paste below a torch model named `model`."""
+    rules = rules_source(recipe.rules)
+    return (
+        f"import noisegate as ng\nnoise = ng.inject(model, {rules}, seed=13)\nprint(noise.report())"
+    )
