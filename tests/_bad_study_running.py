@@ -96,7 +96,7 @@ RUNS = (
 )
 OTHER = (
     "study: `epochs` must be what it was for the runs in 'out', to go on with them; "
-    "it was 60, and is 7. Name another folder with --out."
+    "it was 60, and is 7. Give the same --epochs as then, or name another folder with --out."
 )
 RULES = (
     "study: `rules` must be what it was for the runs in 'runs/mlp/hidden-0.json', to go on with "

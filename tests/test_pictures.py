@@ -116,6 +116,8 @@ def test_long_axes_are_cut_and_the_title_says_so() -> None:
         "Dropout(p=0.5)\non (20, 70, 4, 4), seed 13, site 'a'; 8 of 20 rows and 8 of 70 columns "
         "of tiles shown"
     )
+    unnamed = pictures._title(ng.Dropout(0.5), (4, 4), ng.Stream(13).site(""))
+    assert unnamed == "Dropout(p=0.5)\non (4, 4), seed 13"
     assert "shown" not in pictures._title(ng.Dropout(0.5), (8, 8, 4, 4), place)
     tiles = np.arange(20 * 70 * 4).reshape(20, 70, 2, 2)
     mosaic = pictures._mosaic(tiles)

@@ -261,7 +261,9 @@ def _title(
     kind: Kind, shape: tuple[int, ...], place: Site, data_format: str = "channels_first"
 ) -> str:
     rows, columns = _counts(_pictured(shape, data_format))
-    said = f"{kind!r}\non {shape}, seed {place.seed}, site {place.name!r}"
+    said = f"{kind!r}\non {shape}, seed {place.seed}"
+    if place.name:
+        said += f", site {place.name!r}"
     cut = [
         f"{TILES} of {count} {what}"
         for count, what in ((rows, "rows"), (columns, "columns"))

@@ -1,8 +1,6 @@
 """`noisegate show`: draw what a noise does to an input."""
 
 import argparse
-import errno
-import os
 from pathlib import Path
 
 __all__ = ["add"]
@@ -69,6 +67,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def execute(arguments: argparse.Namespace) -> None:
     """Draw the picture and say where it is."""
     from noisegate import pictures
+    from noisegate.core.errors import NoisegateError
     from noisegate.core.expression import parse
     from noisegate.core.window import DEFAULT_AXIS
 
@@ -85,16 +84,25 @@ def execute(arguments: argparse.Namespace) -> None:
         data_format=arguments.data_format,
         format=out.suffix[1:].lower(),
     )
-    out.write_bytes(picture)
+    try:
+        out.write_bytes(picture)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NoisegateError(f"show: cannot write '{out}': {reason}. Name another file.") from error
     print(f"{kind!r}: {out}")
 
 
 def _check_place(out: Path) -> None:
-    """Raise what writing there would, before anything is drawn."""
+    """Refuse a place where no file can be, before anything is drawn."""
+    from noisegate.core.errors import InvalidValue
+
     if out.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(out))
+        raise InvalidValue(f"show: --out must name a file; '{out}' is a folder. Name a file in it.")
     if not out.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(out))
+        raise InvalidValue(
+            f"show: --out must name a file in a folder that exists; '{out.parent}' is none. Make "
+            "that folder, or name another."
+        )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

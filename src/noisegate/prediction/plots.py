@@ -84,7 +84,9 @@ def reliability(calibration: "Calibration", ax: "Axes | None") -> "Axes":
     ax.set_title(
         f"ECE {calibration.ece:.3f}, {calibration.counts.sum()} samples", fontsize="medium"
     )
-    ax.legend(edgecolor="none", framealpha=0.9, fontsize="x-small", loc="upper left")
+    # Below the axes, where no bar can be behind it.
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2}
+    ax.legend(frameon=False, fontsize="x-small", **below)
     return ax
 
 

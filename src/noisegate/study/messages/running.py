@@ -28,6 +28,26 @@ __all__ = [
 
 # Signs of a value in a sentence: there may be thousands of columns.
 LONGEST = 200
+# Which option sets what a folder's runs were made with.
+_OPTIONS = {
+    "data.name": "--data",
+    "data.digest": "--data",
+    "data.rows": "--data",
+    "data.classes": "--data",
+    "data.target": "--target",
+    "data.task": "--task",
+    "data.inputs": "--inputs",
+    "data.groups": "--split",
+    "test.file": "--test",
+    "test.digest": "--test",
+    "test.rows": "--test",
+    "test.seed": "--test-seed",
+    "test.share": "--test-share",
+    "validation_share": "--validation-share",
+    "epochs": "--epochs",
+    "batch_size": "--batch-size",
+    "learning_rate": "--learning-rate",
+}
 
 
 def no_recipe_fits(model: str) -> str:
@@ -78,8 +98,14 @@ def has_runs(folder: object) -> str:
 def other_settings(where: object, name: str, before: object, now: object) -> str:
     return (
         f"study: `{name}` must be what it was for the runs in '{where}', to go on with them; "
-        f"it was {_short(before)}, and is {_short(now)}. Name another folder with --out."
+        f"it was {_short(before)}, and is {_short(now)}. {_way_out(name)}"
     )
+
+
+def _way_out(name: str) -> str:
+    option = _OPTIONS.get(name)
+    same = f"Give the same {option} as then, or name" if option else "Name"
+    return f"{same} another folder with --out."
 
 
 def other_start_of_run(folder: object, job: object) -> str:
