@@ -85,8 +85,8 @@ def reliability(calibration: "Calibration", ax: "Axes | None") -> "Axes":
         f"ECE {calibration.ece:.3f}, {calibration.counts.sum()} samples", fontsize="medium"
     )
     # Below the axes, where no bar can be behind it.
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2}
-    ax.legend(frameon=False, fontsize="x-small", **below)
+    place = (0.5, -0.2)
+    ax.legend(frameon=False, fontsize="x-small", loc="upper center", bbox_to_anchor=place, ncols=2)
     return ax
 
 
