@@ -295,7 +295,6 @@ ROUND: list[Callable[[], Any]] = [
     lambda: nets.GaussianNoise(LIVE),
     lambda: Dropout(ng.schedule.linear(0, 0.5, steps=10), seed=1, site="a"),
     lambda: nets.dropout_channels(0.3),
-    lambda: nets.drop_path(0.2),
     lambda: nets.locked_dropout(0.2, time_axis=1),
     lambda: nets.SpatialDropout2D(0.2, dim_ordering="tf"),
     lambda: nets.DropBlock(0.1, (3, 2), normalize="sample"),
