@@ -29,6 +29,20 @@ def beside(call: Callable[[], Any], always: bool = False) -> nn.Module:
     return nn.Sequential(nn.Dropout(0.1), Drawing(call, always))
 
 
+def is_dropout(name: str) -> bool:
+    return "dropout" in name or "bernoulli" in name
+
+
+def expected(name: str, where: str = "1", kind: str = "Drawing") -> str:
+    if is_dropout(name):
+        return (
+            f"inject: existing=True cannot reach '{where}:dropout' ({name} in {kind}). Turn it off "
+            "in the model and put noise in by a rule, or pass unreached='keep' to leave it to the "
+            "model."
+        )
+    return f"'{where}' draws random numbers: {name} in {kind}, for no known dropout."
+
+
 def half() -> Tensor:
     return torch.full((3, 4), 0.5)
 

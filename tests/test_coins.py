@@ -78,8 +78,8 @@ def test_layers_that_are_skipped_at_random_have_their_noise_in_predictions(
 def test_a_coin_warns_once_and_a_rate_of_0_does_not() -> None:
     model = Skipping(0.25, COINS["torch.rand"])
     sentence = (
-        "The model itself decides at random what runs: torch.rand in Skipping, at rate 0.25, which "
-        "existing=True does not take over."
+        "The model's forward decides at random what runs: torch.rand in Skipping, at rate 0.25, "
+        "which existing=True does not take over."
     )
     noise = ng.inject(model, existing=True, seed=1)
     with pytest.warns(RuntimeWarning) as caught:
@@ -111,7 +111,7 @@ def test_a_number_decides_where_it_is_compared_and_only_there(toss: str) -> None
     noise = ng.inject(shaken, existing=True, seed=1)
     shaken(X)
     assert noise.report().notes == (
-        "'1' draws random numbers of its own: torch.rand in Drawing, for no dropout that is known.",
+        "'1' draws random numbers: torch.rand in Drawing, for no known dropout.",
     )
 
 

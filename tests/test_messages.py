@@ -49,6 +49,7 @@ def test_no_sentence_is_without_its_test() -> None:
     elsewhere |= {"left_to_model", "nothing_existing", "own_random", "reserved", "taken_over"}
     elsewhere |= {"unreached", "stays", "all_left"}  # of the model's own dropouts
     elsewhere |= {"coin", "left_out", "rate_unknown", "unrepeatable"}  # of the model's own draws
+    elsewhere |= {"perhaps_drawn", "perhaps_unrepeatable"}  # or of another thread's
     elsewhere |= {"all_silent", "bad_labels", "bad_quantile", "no_output", "no_quantile", "no_rows"}
     elsewhere |= {"no_samples", "not_a_classifier", "nothing_to_plot", "nothing_to_predict"}
     elsewhere |= {"only_in_training", "predict_what"}  # of predictions

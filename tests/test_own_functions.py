@@ -169,8 +169,8 @@ UNREACHED: dict[str, tuple[nn.Module, Tensor, str]] = {
 def test_what_cannot_be_reached_is_named_and_raises_or_is_kept(name: str) -> None:
     module, x, words = UNREACHED[name]
     sentence = (
-        f"inject: existing=True cannot reach {words}. Set its rate to 0 and put noise in by a "
-        "rule, or pass unreached='keep' to leave it to the model."
+        f"inject: existing=True cannot reach {words}. Turn it off in the model and put "
+        "noise in by a rule, or pass unreached='keep' to leave it to the model."
     )
     model = nn.Sequential(copy.deepcopy(module))
     if not isinstance(module, nn.MultiheadAttention | nn.TransformerEncoderLayer | nn.LSTM):
@@ -198,7 +198,7 @@ def test_random_numbers_for_something_else_are_noted() -> None:
     model = nn.Sequential(nn.Dropout(0.1), Noisy())
     noise = ng.inject(model, existing=True, example=X, seed=1)
     assert noise.report().notes == (
-        "'1' draws random numbers of its own: torch.rand in Noisy, for no dropout that is known.",
+        "'1' draws random numbers: torch.rand in Noisy, for no known dropout.",
     )
 
 

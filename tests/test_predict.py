@@ -309,8 +309,8 @@ def test_a_dropout_that_cannot_be_reached_raises_and_is_named(name: str) -> None
     module, words = NOT_REACHED[name]
     with assert_sentence(
         ng.InvalidValue,
-        f"inject: existing=True cannot reach {words}. Set its rate to 0 and put noise in by a "
-        "rule, or pass unreached='keep' to leave it to the model.",
+        f"inject: existing=True cannot reach {words}. Turn it off in the model and put "
+        "noise in by a rule, or pass unreached='keep' to leave it to the model.",
     ):
         ng.predict(nn.Sequential(module), X, existing=True)
 

@@ -185,8 +185,8 @@ def test_existing_names_the_dropouts_inside(module: nn.Module, named: str) -> No
     model = beside(torch.jit.script(module))
     with assert_sentence(
         ng.InvalidValue,
-        f"inject: existing=True cannot reach {named}. Set its rate to 0 and put noise in by a "
-        "rule, or pass unreached='keep' to leave it to the model.",
+        f"inject: existing=True cannot reach {named}. Turn it off in the model and put "
+        "noise in by a rule, or pass unreached='keep' to leave it to the model.",
     ):
         ng.inject(model, existing=True, seed=1)
     noise = ng.inject(model, {"0:out": 0.5}, existing=True, unreached="keep", seed=1)

@@ -148,7 +148,8 @@ class Plan:
             return False
         self._draws[draw.place] = draw
         if self.existing:
-            self.note(messages.coin(draw) if draw.coin else messages.own_random(draw))
+            certain = messages.coin if draw.coin else messages.own_random
+            self.note((certain if draw.certain else messages.perhaps_drawn)(draw))
         return True
 
     def check_reached(self) -> None:

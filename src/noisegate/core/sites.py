@@ -56,6 +56,8 @@ class Draw:
         Whether it is one number, by which the model may decide what runs.
     rate : float, optional
         What a coin was compared with, if that was seen.
+    certain : bool
+        Whether it is the model's for certain, and not another thread's.
     """
 
     path: str
@@ -64,6 +66,7 @@ class Draw:
     known: bool = False
     coin: bool = False
     rate: float | None = None
+    certain: bool = True
 
     @property
     def place(self) -> tuple[str, str]:

@@ -22,9 +22,10 @@ class Notices:
         self._nowhere: set[str] = set()
         self._ranks = False
         # Draws of the model's own by their place, of which a prediction has seen some in training
-        # and some in evaluation; and those that it has told of.
+        # and some in evaluation; those that may be another thread's; those that it has told of.
         self._in_training: dict[tuple[str, str], str] = {}
         self._in_evaluation: dict[tuple[str, str], str] = {}
+        self._perhaps: dict[tuple[str, str], str] = {}
         self._told: set[tuple[str, str]] = set()
         # Rules that were told to have fresh noise, and parts that were called without the model.
         self._strays: set[str] = set()
@@ -60,7 +61,9 @@ class Notices:
             plan.unreached(f"{draw.path}:dropout", draw.words)
         elif plan.drew(draw) and draw.coin and not (injection.always or plan.keep):
             warn_caller(f"noisegate: {messages.coin(draw)}")
-        if not training:
+        if not draw.certain:
+            self._perhaps.setdefault(draw.place, draw.words)
+        elif not training:
             self.drawn_in_evaluation(draw.place, str(draw))
         elif not draw.drops:
             self._in_training.setdefault(draw.place, str(draw))
@@ -88,6 +91,7 @@ class Notices:
         for draws, sentence in (
             (trained, messages.left_out),
             (self._in_evaluation, messages.unrepeatable),
+            (self._perhaps, messages.perhaps_unrepeatable),
         ):
             new = [words for place, words in draws.items() if place not in self._told]
             self._told |= draws.keys()

@@ -16,7 +16,7 @@ from noisegate.core.local import Local
 from noisegate.core.patterns import own_site
 from noisegate.core.sites import Call, Draw
 
-from .draws import Draws, Watch
+from .draws import Draws, Watch, may_draw
 from .eager import compiler_looks_on, eager_only
 from .functions import DRAWING, HANDLERS, SILENT
 from .hooks import put_after, put_before, running
@@ -338,7 +338,9 @@ class _Mode(TorchFunctionMode):
             return func(*args, **kwargs)  # what draws in a graph shows in the generators' states
         frame, draws = self.watch.frames[-1], self.watch.draws
         if frame.known:
-            return func(*args, **kwargs)
+            if draws is None or compiler_looks_on() or not may_draw(func):
+                return func(*args, **kwargs)
+            return draws.known(lambda: func(*args, **kwargs))
         if handler is None:
             if draws is None:
                 return func(*args, **kwargs)

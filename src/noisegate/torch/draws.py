@@ -1,7 +1,8 @@
 """What of a model's own draws random numbers, found while its forwards run.
 
 States of the process's generators are the net that catches everything: what moved them is named by
-the function that did, or by the module that ran.
+the function that did, or by the module that ran. Other threads move them too: where any runs, only
+functions that are known to draw are named, and of all else it is said that it may be theirs.
 """
 
 from collections.abc import Callable
@@ -10,15 +11,34 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 from torch.overrides import resolve_name
 
 from noisegate.core.sites import Draw
 
 from .coins import held_coins, hold, is_coin, mark
 from .generators import Ledger
-from .sharing import others_run_models
+from .sharing import is_alone
 
 Tell = Callable[[Draw], None]
+
+# Functions that draw by functions which they call; of all others torch's operators tell.
+COMPOSED = (
+    F.gumbel_softmax,
+    F.fractional_max_pool2d,
+    F.fractional_max_pool3d,
+    F.fractional_max_pool2d_with_indices,
+    F.fractional_max_pool3d_with_indices,
+    F.multi_head_attention_forward,
+    F.dropout1d,
+    F.dropout2d,
+    F.dropout3d,
+    nn.init.kaiming_uniform_,
+    torch.svd_lowrank,
+    torch.pca_lowrank,
+    torch.lobpcg,
+)
 
 
 class Place(Protocol):
@@ -62,6 +82,7 @@ class Watch:
         skipped = frozenset() if self.closely else frozenset(draws.unseen)
         self.ledger = Ledger(self.closely, skipped)
         self.close = self.ledger.close
+        self.alone = is_alone()
         # Single numbers that were drawn, and the rates of those that something was decided by.
         self.single: dict[Draw, None] = {}
         self.rates: dict[Draw, float | None] = {}
@@ -74,11 +95,11 @@ class Watch:
 
     def draw(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
         """Return what a function of torch's gives that may draw, and tell if it does."""
-        result, moved = self.ledger.torch_moved(lambda: function(*args, **kwargs))
+        result, moved = self.ledger.torch_moved(
+            lambda: function(*args, **kwargs), lambda: may_draw(function) or self._is_alone()
+        )
         given = any(isinstance(x, torch.Generator) for x in (*args, *kwargs.values()))
-        if moved:  # by another thread's model, unless this is known to draw
-            moved = _may_draw(function) or not others_run_models()
-        if moved or given or (_is_unwatched(result) and _may_draw(function)):
+        if moved or given or (_is_unwatched(result) and may_draw(function)):
             self.draws.functions.add(function)
             name = name_of(function)
             draw = _draw(place, name, drops="dropout" in name or "bernoulli" in name)
@@ -92,7 +113,11 @@ class Watch:
 
     def known(self, function: Callable[[], Any]) -> Any:
         """Return what a call gives that may draw, and has been told of already."""
-        return self.ledger.torch_moved(function)[0]
+        return self.ledger.torch_moved(function, lambda: True)[0]
+
+    def _is_alone(self) -> bool:
+        """Return whether no other thread can have moved a generator in this forward."""
+        return self.alone and is_alone()
 
     def decides(self, coin: Draw, rate: float | None) -> None:
         """Take note that something is decided by a coin, at a rate that is known or not."""
@@ -103,18 +128,21 @@ class Watch:
     def look(self, place: Place) -> None:
         """Tell of what has moved since the last look, while a call of a module ran."""
         moved = self.ledger.moved()
-        if moved and others_run_models():
-            return  # whose draw it is cannot be told
+        certain = not moved or self._is_alone()
         for name in moved:
-            self.draws.unseen.add(name)
-            self.tell(_draw(place, f"{name} generator"))
+            words = f"{name} generator"
+            if certain:
+                self.draws.unseen.add(name)
+                self.tell(_draw(place, words))
+            else:
+                self.tell(Draw("", words, known=place.known, certain=False))
 
     def end(self, root: Place) -> None:
         """Tell of what is left at the end of a forward."""
-        if self.closely:
-            self.draws.modes.add(self.training)
         before = len(self.draws.unseen)
         self.look(root)
+        if self.closely and self.ledger.steady:
+            self.draws.modes.add(self.training)
         if not self.closely and len(self.draws.unseen) > before:
             # Something that did not draw before: the next forward shows where.
             self.draws.modes.discard(self.training)
@@ -138,8 +166,10 @@ def _is_unwatched(result: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _may_draw(function: Any) -> bool:
-    """Return whether a function has the name of an operator that says of itself that it draws."""
+def may_draw(function: Any) -> bool:
+    """Return whether a function is known to draw: torch's operator of its name says so."""
+    if function in COMPOSED:
+        return True
     name = name_of(function).rpartition(".")[2]
     packet = getattr(torch.ops.aten, name, None)
     overloads = () if packet is None else packet.overloads()

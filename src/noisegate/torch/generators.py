@@ -4,12 +4,14 @@ import ctypes
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import get_ident
+from threading import RLock, get_ident
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.random.mtrand import get_bit_generator
+
+from noisegate.core import forks
 
 TORCH, NUMPY, PYTHON = "torch's", "NumPy's", "Python's"
 NAMES = (TORCH, NUMPY, PYTHON)
@@ -22,17 +24,34 @@ _TWISTER_BYTES = 4 * 624 + 4
 def kept() -> Iterator[None]:
     """Restore, after a block, the state of every generator of the process.
 
-    What the block does to them is nobody's draw: it is not told to whoever watches.
+    What the block does to them is nobody's draw: it is not told to whoever watches. Another
+    thread's block waits, or each would restore what the other has made.
     """
+    with _keeping, _excused(), _restored():
+        yield
+
+
+_keeping = RLock()
+
+
+@forks.after_in_child
+def _forget() -> None:
+    """Forget the blocks of threads that a fork has not copied."""
+    global _keeping
+    _keeping = RLock()
+    _excuses.clear()
+
+
+@contextmanager
+def _restored() -> Iterator[None]:
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  it is put back
-    with _excused():
-        try:
-            with torch.random.fork_rng(devices):
-                yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(array)  # noqa: NPY002  as it was
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(array)  # noqa: NPY002  as it was
 
 
 def seed(number: int) -> None:
@@ -99,8 +118,9 @@ class Ledger:
 
     def __init__(self, closely: bool, skipped: frozenset[str] = frozenset()) -> None:
         self.closely, self.names = closely, [name for name in NAMES if name not in skipped]
-        self.began = self.states = self._read()
-        self.thread, self._epoch = get_ident(), _epoch
+        self.thread = get_ident()
+        self.began, self.steady = self._read()
+        self.states = self.began
         _ledgers.append(self)
 
     def close(self) -> None:
@@ -108,33 +128,43 @@ class Ledger:
         if self in _ledgers:
             _ledgers.remove(self)
 
-    def settle(self) -> None:
-        """Expect the states that are now."""
-        self.states, self._epoch = self._read(), _epoch
-
     def moved(self) -> list[str]:
         """Return whose generators are not where they were expected, and expect them there.
 
-        One that is where it was in the beginning has been put back, and counts as unmoved.
+        One that is where it was in the beginning has been put back, and counts as unmoved. While
+        another thread's block is excused nothing is compared: the next look does.
         """
-        before, now = self.states, self._read()
-        disturbed = self._epoch != _epoch or any(thread != self.thread for thread in _excuses)
-        self.states, self._epoch = now, _epoch
-        if now == before or disturbed:
+        now, steady = self._read()
+        if not steady:
             return []
-        return [name for name in self.names if now[name] not in (before[name], self.began[name])]
+        before, began, compared = self.states, self.began, self.steady
+        self.states, self.steady = now, True
+        if not compared:  # there is nothing to compare with
+            self.began = now
+            return []
+        return [name for name in self.names if now[name] not in (before[name], began[name])]
 
-    def torch_moved(self, function: Callable[[], Any]) -> tuple[Any, bool]:
-        """Return what a function gives, and whether it moved torch's generator."""
+    def torch_moved(
+        self, function: Callable[[], Any], is_its: Callable[[], bool]
+    ) -> tuple[Any, bool]:
+        """Return what a function gives, and whether it moved torch's generator.
+
+        A move that is not the function's, as `is_its` says, is left for the next look.
+        """
         before = _torch_state()
         result = function()
         after = _torch_state()
-        if TORCH in self.states and self.states[TORCH] == before:
+        moved = after != before and is_its()
+        if moved and self.states.get(TORCH) == before:
             self.states = {**self.states, TORCH: after}
-        return result, after != before
+        return result, moved
 
-    def _read(self) -> dict[str, Any]:
-        return {name: self._state(name) for name in self.names}
+    def _read(self) -> tuple[dict[str, Any], bool]:
+        """Return the states, and whether no other thread's block was excused meanwhile."""
+        epoch = _epoch
+        states = {name: self._state(name) for name in self.names}
+        steady = epoch == _epoch and all(thread == self.thread for thread in list(_excuses))
+        return states, steady
 
     def _state(self, name: str) -> Any:
         if name == TORCH:
@@ -145,7 +175,7 @@ class Ledger:
 # Draws of noisegate's own ---------------------------------------------------------------------
 
 _ledgers: list[Ledger] = []
-# Whose threads are in a block that is excused now, and how many such blocks there have been.
+# Whose threads are in a block that is excused now, and how often one has begun or ended.
 _excuses: list[int] = []
 _epoch = 0
 
@@ -154,6 +184,7 @@ _epoch = 0
 def _excused() -> Iterator[None]:
     global _epoch
     _excuses.append(get_ident())
+    _epoch += 1
     try:
         yield
     finally:

@@ -71,7 +71,7 @@ def alone_in(modules: Iterable[nn.Module]) -> Iterator[None]:
     Calls that other threads have begun are waited for first; those that they begin meanwhile
     wait in turn.
     """
-    if len(sys._current_frames()) == 1:
+    if is_alone():
         yield
         return
     gate = _Gate(list(modules))
@@ -85,20 +85,15 @@ def alone_in(modules: Iterable[nn.Module]) -> Iterator[None]:
             hook.remove()
 
 
-def others_run_models() -> bool:
-    """Return whether another thread is in a call of any module now."""
-    frames = sys._current_frames()
-    mine = get_ident()
-    return len(frames) > 1 and any(
-        _is_in_call(frame) for thread, frame in frames.items() if thread != mine
-    )
+def is_alone() -> bool:
+    """Return whether no other thread of Python's runs."""
+    return len(sys._current_frames()) == 1
 
 
-def _is_in_call(frame: Any, modules: frozenset[int] | None = None) -> bool:
-    """Return whether a stack has a call of a module in it: of one of these, or of any."""
+def _is_in_call(frame: Any, modules: frozenset[int]) -> bool:
+    """Return whether a stack has a call of one of these modules in it."""
     while frame is not None:
-        called = frame.f_locals.get("self") if frame.f_code is _CALL else None
-        if called is not None and (modules is None or id(called) in modules):
+        if frame.f_code is _CALL and id(frame.f_locals.get("self")) in modules:
             return True
         frame = frame.f_back
     return False

@@ -9,14 +9,11 @@ if TYPE_CHECKING:
 
 def unreached(found: Sequence[tuple[str, str]]) -> str:
     named = ", ".join(f"'{site}' ({words})" for site, words in found)
-    ways = (
-        "Set its rate to 0 and put noise in by a rule, or pass unreached='keep' to leave it to the "
-        "model."
-        if len(found) == 1
-        else "Set their rates to 0 and put noise in by rules, or pass unreached='keep' to leave "
-        "them to the model."
+    it, rule = ("it", "a rule") if len(found) == 1 else ("them", "rules")
+    return (
+        f"inject: existing=True cannot reach {named}. Turn {it} off in the model and put noise in "
+        f"by {rule}, or pass unreached='keep' to leave {it} to the model."
     )
-    return f"inject: existing=True cannot reach {named}. {ways}"
 
 
 def left_to_model(site: str, words: str) -> str:
@@ -24,13 +21,20 @@ def left_to_model(site: str, words: str) -> str:
 
 
 def own_random(draw: "Draw") -> str:
-    who = f"'{draw.path}'" if draw.path else "The model itself"
-    return f"{who} draws random numbers of its own: {draw.words}, for no dropout that is known."
+    who = f"'{draw.path}'" if draw.path else "The model's forward"
+    return f"{who} draws random numbers: {draw.words}, for no known dropout."
+
+
+def perhaps_drawn(draw: "Draw") -> str:
+    return (
+        f"{draw.words} moved during a forward: something in the model draws, or another thread "
+        "does."
+    )
 
 
 def coin(draw: "Draw") -> str:
     rate = "" if draw.rate is None else f", at rate {draw.rate:g}"
-    who = f"'{draw.path}'" if draw.path else "The model itself"
+    who = f"'{draw.path}'" if draw.path else "The model's forward"
     return (
         f"{who} decides at random what runs: {draw.words}{rate}, which existing=True does not take "
         "over."
@@ -55,6 +59,13 @@ def unrepeatable(draws: Iterable[object]) -> str:
     return (
         f"predict: random numbers are drawn in evaluation by {_named(draws)}, from generators that "
         "the seed does not reach, so another run gives other samples."
+    )
+
+
+def perhaps_unrepeatable(draws: Iterable[object]) -> str:
+    return (
+        f"predict: {', '.join(map(str, draws))} moved during a forward: something in the model "
+        "draws, which the seed does not reach, or another thread does."
     )
 
 
