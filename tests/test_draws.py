@@ -76,6 +76,48 @@ def test_a_generator_of_its_own_is_named_too() -> None:
     assert told(beside(lambda: torch.rand(3, 4, generator=generator))) == expected("torch.rand")
 
 
+KEPT: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "a Generator": (lambda: np.random.default_rng(3), lambda rng: rng.random()),
+    "another Generator": (
+        lambda: np.random.Generator(np.random.MT19937(3)),
+        lambda rng: rng.normal(),
+    ),
+    "a RandomState": (lambda: np.random.RandomState(3), lambda rng: rng.randn()),
+    "a Random": (lambda: random.Random(3), lambda rng: rng.random()),
+    "a torch.Generator": (
+        lambda: torch.Generator().manual_seed(3),
+        lambda rng: rng.seed(),
+    ),
+}
+
+
+@pytest.mark.parametrize("holder", ["", "[1]", "['a']"])
+@pytest.mark.parametrize("name", KEPT)
+def test_a_generator_that_a_module_keeps_is_named(name: str, holder: str) -> None:
+    make, draw = KEPT[name]
+    rng = make()
+    model = beside(lambda: draw(rng) and None, always=True)
+    kept = {"": rng, "[1]": [None, rng], "['a']": {"a": rng}}[holder]
+    model[1].rng = kept
+    assert told(model) == expected(f"generator 1.rng{holder}")
+    with pytest.warns(RuntimeWarning, match="drawn in evaluation by '1' .generator 1.rng"):
+        ng.predict(model, X, 3, existing=True, seed=1)
+
+
+def test_a_generator_that_is_kept_is_named_once_and_one_that_rests_is_not() -> None:
+    model = beside(lambda: None)
+    rng = torch.Generator().manual_seed(3)
+    model[1].call = lambda: torch.rand(3, 4, generator=rng)
+    model.rng = model[1].rng = rng
+    model.resting = [random.Random(3), random.SystemRandom(), np.random.default_rng(3)]
+    assert told(model) == expected("torch.rand")
+    model.net, model[1].call = random.Random(3), lambda: model.net.random()
+    assert told(model) == (
+        "The model's forward draws random numbers: generator net in Sequential, for no known "
+        "dropout."
+    )
+
+
 def test_models_that_draw_nothing_are_told_nothing_of() -> None:
     quiet: list[Callable[[], Any]] = [
         lambda: F.rrelu(-X, training=False),

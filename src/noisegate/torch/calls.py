@@ -216,7 +216,7 @@ class Calls:
         watch = self._watch.get()
         first = watch is not None and len(watch.modes) == 1 and not replaying()
         if watch and first and any(listener.watches for listener in self.listeners):
-            watch.draws = Watch(self._draws, self.root.module.training, self._drew)
+            watch.draws = Watch(self._draws, self.root.module, self._drew)
 
     def look(self) -> None:
         """Look at the generators where a call of a module begins or ends, in a close watch."""

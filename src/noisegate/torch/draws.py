@@ -18,7 +18,7 @@ from torch.overrides import resolve_name
 from noisegate.core.sites import Draw
 
 from .coins import held_coins, hold, is_coin, mark
-from .generators import Ledger
+from .generators import Ledger, kept_by, state_of
 from .sharing import is_alone
 
 Tell = Callable[[Draw], None]
@@ -76,13 +76,17 @@ class Watch:
     are, and the generators at both ends.
     """
 
-    def __init__(self, draws: Draws, training: bool, tell: Tell) -> None:
-        self.draws, self.training, self.tell = draws, training, tell
+    def __init__(self, draws: Draws, model: nn.Module, tell: Tell) -> None:
+        self.draws, self.model, self.tell = draws, model, tell
+        self.training = training = model.training
         self.closely = held_coins() is not None or training not in draws.modes
         skipped = frozenset() if self.closely else frozenset(draws.unseen)
         self.ledger = Ledger(self.closely, skipped)
         self.close = self.ledger.close
         self.alone = is_alone()
+        # Generators that the model keeps, with their states; and those that functions were given.
+        self.kept = [(k, state_of(k.generator)) for k in kept_by(model)] if self.closely else []
+        self.given: set[int] = set()
         # Single numbers that were drawn, and the rates of those that something was decided by.
         self.single: dict[Draw, None] = {}
         self.rates: dict[Draw, float | None] = {}
@@ -98,7 +102,8 @@ class Watch:
         result, moved = self.ledger.torch_moved(
             lambda: function(*args, **kwargs), lambda: may_draw(function) or self._is_alone()
         )
-        given = any(isinstance(x, torch.Generator) for x in (*args, *kwargs.values()))
+        given = {id(x) for x in (*args, *kwargs.values()) if isinstance(x, torch.Generator)}
+        self.given |= given
         if moved or given or (_is_unwatched(result) and may_draw(function)):
             self.draws.functions.add(function)
             name = name_of(function)
@@ -137,10 +142,19 @@ class Watch:
             else:
                 self.tell(Draw("", words, known=place.known, certain=False))
 
+    def _look_at_kept(self) -> None:
+        """Tell of generators that the model keeps and has drawn from."""
+        for kept, state in self.kept:
+            if id(kept.generator) not in self.given and state_of(kept.generator) != state:
+                module = self.model.get_submodule(kept.module)
+                words = f"generator {kept.name} in {_class_of(module)}"
+                self.tell(Draw(kept.module, words))
+
     def end(self, root: Place) -> None:
         """Tell of what is left at the end of a forward."""
         before = len(self.draws.unseen)
         self.look(root)
+        self._look_at_kept()
         if self.closely and self.ledger.steady:
             self.draws.modes.add(self.training)
         if not self.closely and len(self.draws.unseen) > before:
@@ -155,9 +169,13 @@ class Watch:
 
 
 def _draw(place: Place, name: str, drops: bool = False) -> Draw:
-    # A script module is of a class of torch's, and remembers its own.
-    kind = str(getattr(place.module, "original_name", type(place.module).__name__))
+    kind = _class_of(place.module)
     return Draw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
+
+
+def _class_of(module: nn.Module) -> str:
+    # A script module is of a class of torch's, and remembers its own.
+    return str(getattr(module, "original_name", type(module).__name__))
 
 
 def _is_unwatched(result: Any) -> bool:

@@ -5,11 +5,12 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import RLock, get_ident
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.random.mtrand import get_bit_generator
+from torch import nn
 
 from noisegate.core import forks
 
@@ -170,6 +171,50 @@ class Ledger:
         if name == TORCH:
             return _torch_state()
         return _numpy_state(self.closely) if name == NUMPY else _python_state()
+
+
+# Generators that a model keeps -----------------------------------------------------------------
+
+
+class Kept(NamedTuple):
+    """A generator that a module has as an attribute, or in a list, tuple or dict that it has."""
+
+    module: str
+    name: str
+    generator: Any
+
+
+def kept_by(model: nn.Module) -> Iterator[Kept]:
+    """Yield each generator that a model's modules keep, once."""
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        for name, value in _values(vars(module)):
+            if isinstance(value, _KINDS) and id(value) not in seen:
+                seen.add(id(value))
+                yield Kept(path, f"{path}.{name}" if path else name, value)
+
+
+_KINDS = (np.random.Generator, np.random.RandomState, random.Random, torch.Generator)
+
+
+def _values(attributes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in list(attributes.items()):
+        yield name, value
+        items = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+        if isinstance(items, dict):
+            yield from ((f"{name}[{key!r}]", item) for key, item in list(items.items()))
+
+
+def state_of(generator: Any) -> Any:
+    """Return what a generator's next numbers depend on, to be compared only."""
+    if isinstance(generator, np.random.Generator):
+        return repr(generator.bit_generator.state)
+    if isinstance(generator, np.random.RandomState):
+        return repr(generator.get_state(legacy=False))
+    if isinstance(generator, torch.Generator):
+        return generator.get_state().tolist()
+    # `SystemRandom` has no state, and is a `Random`.
+    return None if isinstance(generator, random.SystemRandom) else generator.getstate()
 
 
 # Draws of noisegate's own ---------------------------------------------------------------------
