@@ -33,24 +33,33 @@ def kept() -> Iterator[None]:
 
 
 _keeping = RLock()
+# torch holds a generator's mutex while it wraps a state, which may run Python's garbage collector
+# and so let another thread go on; one that waits for that mutex would never give Python back.
+_reading = RLock()
 
 
 @forks.after_in_child
 def _forget() -> None:
     """Forget the blocks of threads that a fork has not copied."""
-    global _keeping
-    _keeping = RLock()
+    global _keeping, _reading
+    _keeping, _reading = RLock(), RLock()
     _excuses.clear()
 
 
 @contextmanager
 def _restored() -> Iterator[None]:
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    generators = [torch.default_generator]
+    if torch.cuda.is_initialized():
+        generators += torch.cuda.default_generators
+    with _reading:
+        states = [(generator, generator.get_state()) for generator in generators]
     python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  it is put back
     try:
-        with torch.random.fork_rng(devices):
-            yield
+        yield
     finally:
+        with _reading:
+            for generator, state in states:
+                generator.set_state(state)
         random.setstate(python)
         np.random.set_state(array)  # noqa: NPY002  as it was
 
@@ -58,7 +67,8 @@ def _restored() -> Iterator[None]:
 def seed(number: int) -> None:
     """Seed every generator of the process."""
     # Not `torch.manual_seed`, which would leave a seed for devices that begin later.
-    torch.default_generator.manual_seed(number)
+    with _reading:
+        torch.default_generator.manual_seed(number)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(number)
     if isinstance(get_bit_generator(), np.random.MT19937):
@@ -71,7 +81,8 @@ def seed(number: int) -> None:
 
 def _torch_state() -> Any:
     """Return the states of torch's default generators, as bytes."""
-    state = torch.default_generator.get_state()
+    with _reading:
+        state = torch.default_generator.get_state()
     # Not by `numpy()`, which modes that trace would see.
     own = ctypes.string_at(state.data_ptr(), state.numel())
     if not torch.cuda.is_initialized() or torch.cuda.is_current_stream_capturing():
