@@ -1,5 +1,6 @@
 """What every test process shares: one thread, and repeatable examples from hypothesis."""
 
+import _thread
 import os
 import sys
 from collections.abc import Iterator
@@ -46,7 +47,5 @@ def nothing_compiled_stays() -> Iterator[None]:
 def threads_of_the_runner_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count a test as alone beside the threads of pytest's plugins, which draw nothing."""
     if "noisegate.torch.draws" in sys.modules:
-        runner = len(sys._current_frames())
-        monkeypatch.setattr(
-            "noisegate.torch.draws.is_alone", lambda: len(sys._current_frames()) <= runner
-        )
+        runner = _thread._count()
+        monkeypatch.setattr("noisegate.torch.draws.is_alone", lambda: _thread._count() <= runner)
