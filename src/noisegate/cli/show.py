@@ -94,12 +94,14 @@ def execute(arguments: argparse.Namespace) -> None:
 
 def _check_place(out: Path) -> None:
     """Refuse a place where no file can be, before anything is drawn."""
-    from noisegate.core.errors import InvalidValue
+    from noisegate.core.errors import NoisegateError
 
     if out.is_dir():
-        raise InvalidValue(f"show: --out must name a file; '{out}' is a folder. Name a file in it.")
+        raise NoisegateError(
+            f"show: --out must name a file; '{out}' is a folder. Name a file in it."
+        )
     if not out.parent.is_dir():
-        raise InvalidValue(
+        raise NoisegateError(
             f"show: --out must name a file in a folder that exists; '{out.parent}' is none. Make "
             "that folder, or name another."
         )
