@@ -241,8 +241,8 @@ OWN: list[tuple[list[str], str]] = [
     ),
     (
         ["show", "0.5", "--shape", "4,4", "-o", "none/mask.png"],
-        "show: --out must name a file in a folder that exists; 'none' is none. Make that folder, "
-        "or name another.",
+        "show: --out must name a file in a folder that exists; got 'none/mask.png'. Make that "
+        "folder, or name another.",
     ),
     (
         ["show", "0.5", "--shape", "4,4", "-o", "folder.png"],

@@ -102,7 +102,7 @@ def _check_place(out: Path) -> None:
         )
     if not out.parent.is_dir():
         raise NoisegateError(
-            f"show: --out must name a file in a folder that exists; '{out.parent}' is none. Make "
+            f"show: --out must name a file in a folder that exists; got '{out}'. Make "
             "that folder, or name another."
         )
 
