@@ -131,11 +131,14 @@ class _Gate:
 
     def _others(self) -> bool:
         frames = sys._current_frames()
-        return any(
-            _is_in_call(frame, self.ids)
-            for thread, frame in frames.items()
-            if thread != self.owner and thread not in self.waiting
-        )
+        try:
+            return any(
+                _is_in_call(frame, self.ids)
+                for thread, frame in frames.items()
+                if thread != self.owner and thread not in self.waiting
+            )
+        except AttributeError:  # a call ended while it was looked at: look again
+            return True
 
     def open(self) -> None:
         """Let every thread go on."""
