@@ -2,6 +2,8 @@
 
 import asyncio
 import copy
+import gc
+import sys
 import threading
 import time
 import warnings
@@ -305,11 +307,31 @@ def test_a_thread_that_is_inside_already_is_waited_for() -> None:
 
 
 def test_one_thread_alone_puts_no_gate_into_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing.sys, "_current_frames", lambda: {1: None})
+    monkeypatch.setattr(sharing, "is_alone", lambda: True)
     model = nn.Sequential(nn.Identity())
     with sharing.alone_in(model.modules()):
         assert not model._forward_pre_hooks
-    monkeypatch.undo()
+    monkeypatch.setattr(sharing, "is_alone", lambda: False)
+    with sharing.alone_in(model.modules()):
+        assert model._forward_pre_hooks
+    assert not model._forward_pre_hooks
+
+
+def test_no_garbage_is_collected_while_threads_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    enabled = []
+    frames = sys._current_frames
+
+    def looked_at() -> Any:
+        enabled.append(gc.isenabled())
+        return frames()
+
+    monkeypatch.setattr(sharing.sys, "_current_frames", looked_at)
+    assert gc.isenabled()
+    assert threading.get_ident() in sharing._frames_of_threads()
+    assert enabled == [False]
+    assert gc.isenabled()
 
 
 def test_no_warning_of_threads_that_end() -> None:

@@ -54,6 +54,7 @@ class ModelNoise:
         self.extents = Extents() if always else None
         self.notices = Notices(self)
         self.noises: list[SiteNoise] = []
+        self._axis = 0
         self._checked = self._looks = self._has_looked = False
         self._detach: list[Callable[[], None]] = []
         self.host.register(self)
@@ -206,6 +207,8 @@ class ModelNoise:
     def _attach(self, placement: Placement) -> None:
         noise = SiteNoise(self, placement)
         self.noises.append(noise)
+        axes = {noise.placement.sample_axis for noise in self.noises}
+        self._axis = (next(iter(axes)) if len(axes) == 1 else 0) or 0
         self._detach.append(self.host.attach(placement.site, noise))
 
     def _begin(self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool) -> None:
@@ -219,14 +222,13 @@ class ModelNoise:
         if only_tokens and self._tokens:
             self._move_input(self._tokens)
         counted = training or self.always
-        self.steps.begin(counted, self._batch(shape))
+        forward = self.steps.begin(counted, self._batch(shape))
         if counted:
-            self.notices.begin()
+            self.notices.begin(forward)
 
     def _batch(self, shape: tuple[int, ...] | None) -> int | None:
         """Return how many samples the model gets: along the axis of all rules, or the first."""
-        axes = {placement.sample_axis for placement in self.plan.placements}
-        axis = (next(iter(axes)) if len(axes) == 1 else 0) or 0
+        axis = self._axis
         if shape is None or not -len(shape) <= axis < len(shape):
             return None
         return shape[axis]
@@ -238,7 +240,7 @@ class ModelNoise:
         if running.within:
             running.within -= 1
             return
-        self.steps.end()
+        self.steps.end(running)
         if not succeeded:
             return
         try:

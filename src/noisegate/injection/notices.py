@@ -38,12 +38,11 @@ class Notices:
             self._unwatch = self.injection.host.on_parts(self._part_begins)
         return self._stop
 
-    def begin(self) -> None:
+    def begin(self, forward: Forward) -> None:
         """Take note that a forward begins whose noise acts."""
         self._stop()
         injection = self.injection
-        steps = injection.steps
-        if self._ranks or steps.rows is not None or steps.forward.ids is not None:
+        if self._ranks or forward.ids is not None or injection.steps.rows is not None:
             return
         world = injection.host.world_size()
         if world > 1:

@@ -251,15 +251,20 @@ class Steps:
         finally:
             self._running.set(None)
 
-    def begin(self, counted: bool, batch: int | None) -> None:
-        """Take the next step, or the next part of a pinned one."""
+    def begin(self, counted: bool, batch: int | None) -> Forward:
+        """Take the next step, or the next part of a pinned one; return the forward that begins."""
         pin = self._pin.get()
-        forward = (
-            self._of_next(counted, batch) if pin is None else self._of_pin(pin, counted, batch)
-        )
-        forward.numbered = self._is_numbered(forward)
+        if pin is None:
+            forward, given = self._of_next(counted, batch), self._ids
+        else:
+            forward = self._of_pin(pin, counted, batch)
+            given = pin.ids
+        with_ids = forward.ids is not None or bool(given.by_rule)
+        forward.numbered = forward.first > 0 or self.shared or with_ids
         self._running.set(forward)
-        self._outside = Forward()
+        if self._outside.calls:
+            self._outside = Forward()
+        return forward
 
     def _of_next(self, counted: bool, batch: int | None) -> Forward:
         with _counting:
@@ -279,19 +284,12 @@ class Steps:
             self._used = True
         return forward
 
-    def _is_numbered(self, forward: Forward) -> bool:
-        given = forward.ids is not None or bool(self._given.by_rule)
-        return forward.first > 0 or self.shared or given
-
-    def end(self) -> Forward | None:
-        """End a forward, and return which it was."""
-        forward = self._running.get()
+    def end(self, forward: Forward) -> None:
+        """End the forward that runs here."""
         self._running.set(None)
-        if forward is not None:
-            forward.running = False
-            forward.made.clear()
-            self.last = forward
-        return forward
+        forward.running = False
+        forward.made.clear()
+        self.last = forward
 
     def uncount(self, forward: Forward) -> None:
         """Let a forward not have counted."""

@@ -5,9 +5,10 @@ changes the mode of every module. Threads that would meet this wait.
 """
 
 import _thread
+import gc
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
@@ -72,7 +73,7 @@ def alone_in(modules: Iterable[nn.Module]) -> Iterator[None]:
     Calls that other threads have begun are waited for first; those that they begin meanwhile
     wait in turn.
     """
-    if len(sys._current_frames()) == 1:
+    if is_alone():
         yield
         return
     gate = _Gate(list(modules))
@@ -90,6 +91,18 @@ def is_alone() -> bool:
     """Return whether Python has started no thread beside the main one."""
     # Not by the threads' frames: to look at those while they run is slow, and not always safe.
     return _thread._count() == 0
+
+
+def _frames_of_threads() -> Mapping[int, Any]:
+    """Return the frame that each thread runs now, by its identity."""
+    # In Python before 3.11.8 and 3.12.2 a collection of garbage within waits for itself.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _is_in_call(frame: Any, modules: frozenset[int]) -> bool:
@@ -130,11 +143,10 @@ class _Gate:
         raise NoisegateError(messages.model_in_use())
 
     def _others(self) -> bool:
-        frames = sys._current_frames()
         try:
             return any(
                 _is_in_call(frame, self.ids)
-                for thread, frame in frames.items()
+                for thread, frame in _frames_of_threads().items()
                 if thread != self.owner and thread not in self.waiting
             )
         except AttributeError:  # a call ended while it was looked at: look again
