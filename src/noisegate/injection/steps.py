@@ -144,11 +144,6 @@ class Steps:
         return self._running.get()
 
     @property
-    def pinned(self) -> bool:
-        """Whether a step is pinned here."""
-        return self._pin.get() is not None
-
-    @property
     def forward(self) -> Forward:
         """The forward that runs here: the model's, or that of its parts in a pinned step."""
         forward = self._running.get()
