@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from timing import interleaved, quartiles
 from torch import nn
 
-from noisegate.nets import Classifier
+from noisegate.estimators import Classifier
 
 BATCHES, RATES, HIDDEN, EPOCHS, TRAINING = (32, 128), (0.0, 0.5), 100, 20, 1400
 

@@ -26,14 +26,15 @@ FLOORS = {
     "prediction": 5,
     "nets": 6,
     "pictures": 6,
-    "study": 7,
-    "tune": 8,
-    "cli": 9,
-    "__main__": 9,
+    "estimators": 7,
+    "study": 8,
+    "tune": 9,
+    "cli": 10,
+    "__main__": 10,
 }
 FACES = {name for name, floor in FLOORS.items() if floor == 3}
 # The table of contents may be used from here upwards, and brings in nothing from here upwards.
-OUTSIDE = 7
+OUTSIDE = 8
 
 # The reference for every other language, to be read and copied by itself.
 LONER = "core/philox.py"
@@ -61,7 +62,8 @@ PACKAGES = {
     "keras": {"numpy", "keras"},
     "injection": {"numpy", "rich"},
     "prediction": {"matplotlib", "numpy", "rich"},
-    "nets": {"matplotlib", "numpy", "safetensors", "sklearn", "skorch", "torch"},
+    "nets": {"numpy", "safetensors", "torch"},
+    "estimators": {"matplotlib", "numpy", "sklearn", "skorch", "torch"},
     "__init__": {"numpy"},
     "pictures": {"matplotlib", "numpy"},
     "study": {
@@ -82,7 +84,7 @@ WHAT = {
     "flax": "a framework",
     "jax": "a framework",
     "keras": "a framework",
-    "matplotlib": "only `prediction/`, `nets/`, `study/`, `tune/` and `pictures.py` draw",
+    "matplotlib": "only `prediction/`, `estimators/`, `study/`, `tune/` and `pictures.py` draw",
     "mlx": "a framework",
     "numpy": "an array library",
     "tensorflow": "a framework",

@@ -11,13 +11,11 @@ from torch import nn
 
 import noisegate as ng
 from _bad_numbers import Case, Type, Value
+from noisegate.estimators import Autoencoder, Classifier, Regressor
 from noisegate.nets import (
-    Autoencoder,
-    Classifier,
     Concatenate,
     Input,
     Linear,
-    Regressor,
     Relu,
     Sigmoid,
     join,

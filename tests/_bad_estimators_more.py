@@ -9,17 +9,8 @@ from torch import Tensor, nn
 
 from _bad_estimators import TWO, X, Y, classifier, regressor
 from _bad_numbers import Case, Value
-from noisegate.nets import (
-    Autoencoder,
-    BatchNorm,
-    Classifier,
-    Concatenate,
-    Input,
-    Linear,
-    Regressor,
-    Relu,
-    join,
-)
+from noisegate.estimators import Autoencoder, Classifier, Regressor
+from noisegate.nets import BatchNorm, Concatenate, Input, Linear, Relu, join
 
 ONE_HOT = np.eye(3)[Y]
 CODED = Autoencoder((None, 3, 2, None), max_epochs=1, random_state=13).fit(X)

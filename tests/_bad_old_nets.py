@@ -9,6 +9,7 @@ import torch
 import noisegate as ng
 from _bad_numbers import Case, Type, Value
 from noisegate import nets
+from noisegate.estimators import Regressor
 from noisegate.nets import (
     Concatenate,
     Convolution2d,
@@ -18,7 +19,6 @@ from noisegate.nets import (
     Flatten,
     Input,
     Network,
-    Regressor,
     Relu,
     TimeDistributedDense,
     join,
@@ -29,7 +29,7 @@ Missing = ng.MissingAttribute
 X, W, B = torch.ones(2, 3), np.ones((3, 2)), np.zeros(2)
 TRAINED = (
     "A network is trained by an estimator, Regressor(network).fit(X, y) or "
-    "Classifier(network).fit(X, y), or by noisegate.nets.fit."
+    "Classifier(network).fit(X, y), or by noisegate.estimators.fit."
 )
 OUTPUT = "What a network predicts is network.output(x); an estimator around it has `predict`."
 COMPILE = f"arguments are those of torch.compile, by name. {TRAINED}"
@@ -80,8 +80,20 @@ NAMES: list[Case] = [
             "Conv2DLayer": "Convolution2d",
             "Convolution2D": "Convolution2d",
             "BatchNormalization": "BatchNorm",
-            "Regression": "Regressor",
         }.items()
+    ),
+    *(
+        (
+            lambda name=name: getattr(nets, name),
+            Missing,
+            f"noisegate.nets has no `{name}`. It is `noisegate.estimators.{name}` here.",
+        )
+        for name in ("Autoencoder", "Classifier", "Estimator", "Regressor", "fit")
+    ),
+    (
+        lambda: ng.estimators.Regression,
+        Missing,
+        "noisegate.estimators has no `Regression`. `Regression` is `Regressor` here.",
     ),
     (
         lambda: nets.get_all_params,
@@ -107,7 +119,7 @@ NAMES: list[Case] = [
     (
         lambda: ng.numpy.Regression,
         Missing,
-        "noisegate.numpy has no `Regression`. It is `noisegate.nets.Regressor` here.",
+        "noisegate.numpy has no `Regression`. It is `noisegate.estimators.Regressor` here.",
     ),
     (
         lambda: ng.DropoutLayer,

@@ -17,7 +17,7 @@ import torch
 import noisegate as ng
 from _bad_numbers import Case, Value
 from noisegate import MissingExtra, NoisegateError
-from noisegate.nets import Epoch, History
+from noisegate.estimators import Epoch, History
 from noisegate.study import RECIPES, Source, extra, files, planning, pool, run
 from noisegate.study.experiment import Job, Run, Setup, Trained
 from noisegate.study.models import Model

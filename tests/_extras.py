@@ -24,11 +24,7 @@ ROOMS = {
     "prediction": "",
     "pictures": "",
     "nets": "torch",
-    "nets/callbacks": "estimators",
-    "nets/estimators": "estimators",
-    "nets/fitting": "estimators",
-    "nets/heads": "estimators",
-    "nets/trainer": "estimators",
+    "estimators": "estimators",
     "study": "study",
     "tune": "tune",
     "cli": "",
@@ -36,12 +32,11 @@ ROOMS = {
 
 # What is reached lazily, and where: packages, and rooms with a slash at their end.
 DOORS = {
-    "__init__": {"nets/", "study/", "torch/", "tune/"},
+    "__init__": {"estimators/", "nets/", "study/", "torch/", "tune/"},
     "injection/report": {"rich"},
     "prediction": {"matplotlib", "rich"},
     "pictures": {"matplotlib"},
-    "nets/__init__": {"nets/estimators/", "nets/fitting/"},
-    "nets/estimators": {"matplotlib"},
+    "estimators": {"matplotlib"},
     "study/data/parquet": {"pyarrow"},
     "cli": {"study/", "tune/"},
 }

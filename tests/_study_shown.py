@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from noisegate.nets import History
+from noisegate.estimators import History
 from noisegate.study import tables
 from noisegate.study.main import run
 from noisegate.study.results import Study

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "src" / "noisegate"
 
 def test_every_file_imports_only_from_lower_floors():
     tree = Tree(PACKAGE)
-    assert {source.floor for source in tree.sources} >= {1, 2, 3, 4, 5, 6, 7, 8, 9}
+    assert {source.floor for source in tree.sources} >= {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
     assert not tree.faults(), "\n".join(tree.faults())
 
 
@@ -140,16 +140,16 @@ VIOLATIONS = {
     ),
     "drawing in the wrong place": (
         ("cli/__init__.py", "from matplotlib import pyplot\n"),
-        "`cli/__init__.py` (floor 9) imports `matplotlib` (only `prediction/`, `nets/`, `study/`, "
-        "`tune/` and `pictures.py` draw)",
+        "`cli/__init__.py` (floor 10) imports `matplotlib` (only `prediction/`, `estimators/`, "
+        "`study/`, `tune/` and `pictures.py` draw)",
     ),
     "the command line in the study": (
         ("study/tables.py", "from noisegate.cli import main\n"),
-        "`study/tables.py` (floor 7) imports `cli/__init__.py` (floor 9)",
+        "`study/tables.py` (floor 8) imports `cli/__init__.py` (floor 10)",
     ),
     "a package nobody planned": (
         ("study/tables.py", "import pandas\n"),
-        "`study/tables.py` (floor 7) imports `pandas` (a package that this room does without)",
+        "`study/tables.py` (floor 8) imports `pandas` (a package that this room does without)",
     ),
     "a face at once in the table of contents": (
         ("__init__.py", "from . import torch\n"),

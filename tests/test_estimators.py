@@ -17,18 +17,16 @@ from torch.nn import functional
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
+from noisegate.estimators import Autoencoder, Classifier, Regressor
 from noisegate.nets import (
     LSTM,
-    Autoencoder,
     BatchNorm,
-    Classifier,
     Dropout,
     Elu,
     Embedding,
     Input,
     Linear,
     Network,
-    Regressor,
     Relu,
     Sigmoid,
     Softmax,

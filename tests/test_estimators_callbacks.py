@@ -39,7 +39,7 @@ from skorch.callbacks import (
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
-from noisegate.nets import Autoencoder, Classifier, Regressor
+from noisegate.estimators import Autoencoder, Classifier, Regressor
 
 X = np.random.default_rng(13).normal(size=(70, 4)).astype(np.float32)
 WORDS = np.where(X[:, 0] > 0, "yes", "no")

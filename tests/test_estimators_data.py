@@ -16,19 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from _asserts import assert_same_bits
-from noisegate.nets import (
-    Autoencoder,
-    BatchNorm,
-    Classifier,
-    Input,
-    Linear,
-    Regressor,
-    Relu,
-    Sigmoid,
-    Softmax,
-    fit,
-    join,
-)
+from noisegate.estimators import Autoencoder, Classifier, Regressor, fit
+from noisegate.nets import BatchNorm, Input, Linear, Relu, Sigmoid, Softmax, join
 
 DATA, CLASSES = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(DATA).astype(np.float32)[::3]

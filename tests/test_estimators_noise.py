@@ -15,17 +15,8 @@ from torch.nn import functional
 
 import noisegate as ng
 from _asserts import assert_same_bits
-from noisegate.nets import (
-    Autoencoder,
-    BatchNorm,
-    Classifier,
-    Dropout,
-    Input,
-    Linear,
-    Regressor,
-    Relu,
-    join,
-)
+from noisegate.estimators import Autoencoder, Classifier, Regressor
+from noisegate.nets import BatchNorm, Dropout, Input, Linear, Relu, join
 from noisegate.nets.regularizers import BernoulliDropout
 
 DATA, CLASSES = load_iris(return_X_y=True)

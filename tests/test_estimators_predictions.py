@@ -17,18 +17,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import noisegate as ng
 from _asserts import assert_same_bits
-from noisegate.nets import (
-    Autoencoder,
-    Classifier,
-    Dropout,
-    Input,
-    Linear,
-    Regressor,
-    Relu,
-    Sigmoid,
-    Softmax,
-    join,
-)
+from noisegate.estimators import Autoencoder, Classifier, Regressor
+from noisegate.nets import Dropout, Input, Linear, Relu, Sigmoid, Softmax, join
 
 DATA, CLASSES = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(DATA).astype(np.float32)[::3]

@@ -18,16 +18,8 @@ from torch.nn import functional
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
-from noisegate.nets import (
-    BatchNorm,
-    Classifier,
-    Dropout,
-    Input,
-    Linear,
-    Regressor,
-    Relu,
-    join,
-)
+from noisegate.estimators import Classifier, Regressor
+from noisegate.nets import BatchNorm, Dropout, Input, Linear, Relu, join
 
 DATA, CLASSES = load_iris(return_X_y=True)
 X = StandardScaler().fit_transform(DATA).astype(np.float32)[::3]

@@ -37,18 +37,23 @@ def test_no_room_reaches_beyond_its_extra():
 
 # A small tree that keeps to its extras; each case below adds one file to it.
 SOUND = {
-    "__init__.py": "def __getattr__(name):\n    from . import nets, study, torch, tune\n",
+    "__init__.py": (
+        "def __getattr__(name):\n    from . import estimators, nets, study, torch, tune\n"
+    ),
     "core/kind.py": "from math import sqrt\n",
     "engines/numpy.py": "import numpy\n",
     "engines/torch.py": "import torch\n",
     "torch/__init__.py": "import torch, numpy\n",
     "injection/report.py": "def __rich__():\n    from rich.table import Table\n",
     "prediction/plots.py": "if TYPE_CHECKING:\n    from matplotlib.axes import Axes\n",
-    "nets/__init__.py": "import torch, safetensors\ndef fit():\n    from . import fitting\n",
-    "nets/fitting.py": "import skorch\nfrom . import layer\n",
+    "nets/__init__.py": "import torch, safetensors\n",
     "nets/layer.py": "from noisegate.torch import layers\n",
-    "nets/estimators/base.py": "import sklearn\nfrom ..fitting import fit\n",
-    "study/__init__.py": "import scipy, yaml, sklearn, torch\nfrom noisegate.nets import fitting\n",
+    "estimators/__init__.py": "import skorch\nfrom .base import Estimator\n",
+    "estimators/fitting.py": "import skorch\nfrom noisegate.nets import layer\n",
+    "estimators/base.py": "import sklearn\nfrom .fitting import fit\n",
+    "study/__init__.py": (
+        "import scipy, yaml, sklearn, torch\nfrom noisegate.estimators import fitting\n"
+    ),
     "study/data/parquet.py": "def read():\n    import pyarrow\n",
     "tune/__init__.py": "import optuna, sqlalchemy, matplotlib\nfrom noisegate import study\n",
     "cli/tune.py": "def execute():\n    from noisegate.tune import tune\n",
@@ -85,8 +90,8 @@ VIOLATIONS = {
         "(the extra `parquet` brings it, and this door is lazy)",
     ),
     "statistics in an estimator": (
-        ("nets/estimators/classifier.py", "from scipy.special import softmax\n"),
-        "`nets/estimators/classifier.py` (extra `estimators`) imports `scipy` "
+        ("estimators/classifier.py", "from scipy.special import softmax\n"),
+        "`estimators/classifier.py` (extra `estimators`) imports `scipy` "
         "(the extra `study` brings it)",
     ),
     "an estimator's package in a layer": (
@@ -94,9 +99,8 @@ VIOLATIONS = {
         "`nets/dense.py` (extra `torch`) imports `sklearn` (the extra `estimators` brings it)",
     ),
     "the training loop in a layer": (
-        ("nets/dense.py", "from .fitting import fit\n"),
-        "`nets/dense.py` (extra `torch`) imports `nets/fitting/` "
-        "(the extra `estimators` brings it)",
+        ("nets/dense.py", "from noisegate.estimators import fit\n"),
+        "`nets/dense.py` (extra `torch`) imports `estimators/` (the extra `estimators` brings it)",
     ),
     "the study in a network": (
         ("nets/dense.py", "def f():\n    import noisegate.study\n"),
@@ -220,10 +224,10 @@ JOBS = {
     **{
         f"an estimator without {package}": (
             (package,),
-            "\nimport noisegate.nets\ntry:\n    noisegate.nets.Classifier\n"
+            "\nimport noisegate\ntry:\n    import noisegate.estimators\n"
             "except noisegate.MissingExtra as error:\n"
             "    raise SystemExit(f'noisegate: {error}')",
-            needs("noisegate.nets.Classifier", package, "estimators"),
+            needs("noisegate.estimators", package, "estimators"),
         )
         for package in ("skorch", "sklearn")
     },

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import noisegate as ng
-from noisegate.nets import Epoch, History, fit, misclassified
+from noisegate.estimators import Epoch, History, fit, misclassified
 
 ROWS = 23
 BATCH = 5

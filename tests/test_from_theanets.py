@@ -14,16 +14,8 @@ import torch
 
 import noisegate as ng
 from _asserts import assert_rate, assert_same_bits, assert_sentence, assert_within
-from noisegate.nets import (
-    LSTM,
-    Autoencoder,
-    Input,
-    Linear,
-    Regressor,
-    join,
-    outputs_matching,
-    parameters_matching,
-)
+from noisegate.estimators import Autoencoder, Regressor
+from noisegate.nets import LSTM, Input, Linear, join, outputs_matching, parameters_matching
 from noisegate.nets.regularizers import (
     BernoulliDropout,
     Contractive,

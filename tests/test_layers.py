@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 import noisegate as ng
 from _asserts import assert_same_bits
+from noisegate.core.catalogue import LAYERS
 from noisegate.core.kinds import KINDS
-from noisegate.core.layers import LAYERS
 from noisegate.torch import functional
 
 KEY = ng.Stream(13).site("a").at(0)

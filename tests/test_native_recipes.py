@@ -13,7 +13,7 @@ from _backends import pure_engines
 from _native_kinds import Constant, Either, Gate, Gated, Jitter, Words
 from _native_run import run
 from _own_kinds import LaplaceNoise, SignFlip
-from noisegate.core.recipe import recipe_of
+from noisegate.core.trace import recipe_of
 
 KEY = ng.Stream(13).site("hid1:out").at(5)
 X = np.random.default_rng(1).normal(size=(6, 70)).astype(np.float32)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import noisegate as ng
 from _asserts import assert_same_bits
-from noisegate import nets
+from noisegate import estimators, nets
 from noisegate.nets import Add, Dropout, Input, Linear, Network, Relu, Tanh, join, parallel
 from noisegate.nets.layers import LAYERS
 
@@ -320,7 +320,7 @@ def test_shapes_of_an_open_chain_that_has_run_and_of_a_part() -> None:
 
 
 def test_an_estimator_tells_an_open_chain_its_size() -> None:
-    model = nets.Regressor(Relu(5) >> Linear(1), max_epochs=1, random_state=0)
+    model = estimators.Regressor(Relu(5) >> Linear(1), max_epochs=1, random_state=0)
     model.fit(X.numpy(), X[:, 0].numpy())
     assert model.network_["relu-1"].weight.shape == (5, 10)
 

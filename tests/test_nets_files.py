@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import noisegate as ng
 from _asserts import assert_same_bits
-from noisegate import nets
+from noisegate import estimators, nets
 from noisegate.nets import Dropout, Input, Linear, Network, Relu, from_config, join, load
 from noisegate.nets.config import layer_config, network_config
 from noisegate.nets.layers import LAYERS
@@ -230,7 +230,7 @@ def test_a_network_in_an_estimator_survives() -> None:
     """`clone`, a search, and a second fit; the given one is never trained."""
     net = Input(10) >> Relu(4) >> Dropout(0.1) >> Linear(1)
     before, x, y = copy.deepcopy(net), X.repeat(4, 1).numpy(), X[:, 0].repeat(4).numpy()
-    model = nets.Regressor(net, max_epochs=1)
+    model = estimators.Regressor(net, max_epochs=1)
     for _ in range(2):
         model.fit(x, y)
         assert model.network is net

@@ -12,13 +12,13 @@ from torch import nn
 
 import noisegate as ng
 from _asserts import assert_same_bits
+from noisegate.estimators import Classifier, Regressor
 from noisegate.nets import (
     GRU,
     LSTM,
     Add,
     AveragePooling1d,
     BatchNorm,
-    Classifier,
     Convolution1d,
     Convolution2d,
     Dropout,
@@ -27,7 +27,6 @@ from noisegate.nets import (
     Linear,
     MaxPooling1d,
     Network,
-    Regressor,
     Relu,
     Softmax,
     TimeDistributed,

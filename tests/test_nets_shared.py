@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noisegate import nets
+from noisegate import estimators, nets
+from noisegate.estimators import Regressor
 from noisegate.nets import (
     Dropout,
     GaussianNoise,
     Input,
     Linear,
     Network,
-    Regressor,
     Relu,
     from_config,
     get_output,
@@ -157,7 +157,7 @@ def test_nothing_is_written_where_nothing_is_shared() -> None:
         join(Input(3), Relu(5)),
         *(Relu(), Relu(5), nets.LSTM(3), nets.Convolution2d(3, 3), nets.Embedding(3, 4)),
         *(nets.TimeDistributed(Relu(3)), nets.Concatenate(), Input(), nets.BatchNorm()),
-        *(Regressor(), nets.Classifier(), nets.Autoencoder()),
+        *(Regressor(), estimators.Classifier(), estimators.Autoencoder()),
     ],
     ids=str,
 )

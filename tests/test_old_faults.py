@@ -17,7 +17,7 @@ from torch import nn
 import noisegate as ng
 from _asserts import assert_rate, assert_same_bits
 from noisegate.core.kinds import KINDS
-from noisegate.nets import fit
+from noisegate.estimators import fit
 
 KEY = ng.Stream(13).site("hid1:out").at(0)
 REMOVING = [

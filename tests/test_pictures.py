@@ -346,8 +346,8 @@ def test_without_matplotlib_it_is_a_sentence() -> None:
 
 
 def test_every_kind_has_its_page_and_its_picture() -> None:
+    from noisegate.core.catalogue import LAYERS
     from noisegate.core.kinds import KINDS
-    from noisegate.core.layers import LAYERS
 
     index = (DOCS / "README.md").read_text("utf-8")
     for name in KINDS:

@@ -12,14 +12,14 @@ from torch.nn import functional
 
 import noisegate as ng
 from _asserts import assert_rate, assert_same_bits, assert_sentence, assert_within
-from noisegate.nets import Autoencoder, Classifier, Estimator, Input, Linear, Regressor, Relu, join
+from noisegate.estimators import Autoencoder, Classifier, Estimator, Regressor
+from noisegate.nets import Input, Linear, Relu, join
 from noisegate.nets.regularizers import BernoulliDropout, GaussianNoise, Regularizer, WeightL2
 
 RANDOM = np.random.default_rng(13)
 X = RANDOM.normal(size=(40, 6)).astype(np.float32)
 Y = RANDOM.normal(size=(40, 3)).astype(np.float32)
-LABELS = RANDOM.integers(0, 3, size=40)
-ONES = np.ones((200, 50), np.float32)
+LABELS, ONES = RANDOM.integers(0, 3, size=40), np.ones((200, 50), np.float32)
 SEVERAL: dict[str, Any] = {"max_epochs": 1, "batch_size": 40, "random_state": 13}
 
 

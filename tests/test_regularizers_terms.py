@@ -11,7 +11,8 @@ from torch.nn import functional
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence, assert_within
-from noisegate.nets import GRU, BatchNorm, Embedding, Input, Linear, Regressor, Tanh, join
+from noisegate.estimators import Regressor
+from noisegate.nets import GRU, BatchNorm, Embedding, Input, Linear, Tanh, join
 from noisegate.nets.regularizers import (
     BernoulliDropout,
     Contractive,

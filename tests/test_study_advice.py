@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from _study_shown import helped, lost, moved, one_recipe, scored, shown
-from noisegate.nets import Epoch, History
+from noisegate.estimators import Epoch, History
 from noisegate.study import plots, testing, wording
 from noisegate.study.advice import advise
 from noisegate.study.data import Task

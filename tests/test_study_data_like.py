@@ -11,7 +11,7 @@ from pyarrow.parquet import write_table
 
 from _asserts import assert_same_bits
 from _study_files import csv, npz, table, target
-from noisegate.nets import Epoch, History
+from noisegate.estimators import Epoch, History
 from noisegate.study.data import Column, Dataset, Task, read_like
 
 

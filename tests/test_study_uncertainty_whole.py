@@ -15,7 +15,7 @@ from sklearn.datasets import load_diabetes, load_digits
 from torch import nn
 
 import noisegate as ng
-from noisegate.nets import fit
+from noisegate.estimators import fit
 from noisegate.study.data.dataset import Column
 from noisegate.study.uncertainty import (
     LABELS,

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
 from _functional import Inner, X, by_hand, functional, key
-from noisegate.torch.attention import attention
+from noisegate.torch.model.attention import attention
 
 # The dry run ---------------------------------------------------------------------------------
 

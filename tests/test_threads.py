@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import noisegate as ng
 from _asserts import assert_same_bits
 from noisegate.core.local import Local
-from noisegate.torch import sharing
+from noisegate.torch.model import sharing
 
 # Against a deadlock, in seconds.
 DEADLINE = 300

@@ -17,9 +17,9 @@ from _asserts import assert_same_bits
 from _backends import BACKENDS, DTYPES, Backend, each_backend, numpy_of
 from noisegate.core import backends, decimals, normal_table, philox
 from noisegate.core.blocks import BIAS, read
+from noisegate.core.catalogue import LAYERS
 from noisegate.core.draws import Draws
 from noisegate.core.keys import Key, site_hash
-from noisegate.core.layers import LAYERS
 from noisegate.core.window import Window, window_of
 
 SPEC = Path(__file__).parent.parent / "spec"

@@ -42,6 +42,7 @@ from .core.presets import (
 )
 
 if TYPE_CHECKING:
+    from . import estimators as estimators
     from . import nets, numpy, pictures, study, torch
     from . import tune as tune
     from .injection import handles, inject
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Every error has its name here too; their list is `errors`. So has `tune`, a room to import from.
+# Every error has its name here too; their list is `errors`. `estimators` and `tune`
+# are rooms to import from.
 __all__ = [
     "AlphaDropout",
     "ConcreteDropout",
@@ -86,6 +88,7 @@ __all__ = [
 
 # Name: (module, what of it; None is the module itself). A module whose extra is missing says so.
 _LAZY = {
+    "estimators": ("estimators", None),
     "handles": ("injection", "handles"),
     "inject": ("injection", "inject"),
     "mask": ("numpy", "mask"),

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from . import kinds, messages, presets, schedule
+from .catalogue import LAYERS
 from .errors import InvalidType, InvalidValue
 from .kind import Kind, checked_kind
-from .layers import LAYERS
 
 # What may be called: every layer by both of its names, and the shorter ones.
 CALLS: dict[str, Callable[..., Any]] = {

@@ -62,7 +62,6 @@ _NETS = {
     **{f"{name}{d}D": f"{name}{d}d" for d in "123" for name in ("Convolution", "MaxPooling")},
     **{f"AveragePooling{d}D": f"AveragePooling{d}d" for d in "123"},
     # theanets
-    "Regression": "Regressor",
     "params_matching": "parameters_matching",
     # Where other systems have a class or a function, and these have a method or several classes.
     "Activation": "Relu() or Softmax()",
@@ -73,17 +72,28 @@ _NETS = {
 }
 NAMES: Mapping[str, str] = {
     **{old: f"nets.{new}" for old, new in _NETS.items()},
+    "Regression": "estimators.Regressor",
     # Names of today that people look for in other rooms.
     "BernoulliDropout": "nets.regularizers.BernoulliDropout",
     "dropout": "torch.dropout",
+    **{
+        name: f"estimators.{name}"
+        for name in (
+            "Autoencoder",
+            "Classifier",
+            "Epoch",
+            "Estimator",
+            "History",
+            "Regressor",
+            "fit",
+            "misclassified",
+        )
+    },
     **{name: f"numpy.{name}" for name in ("dropout_backward", "dropout_forward")},
     **{
         name: f"nets.{name}"
         for name in (
-            "Autoencoder",
-            "Classifier",
             "Input",
-            "Regressor",
             "Sequential",
             "SpatialDropout1D",
             "SpatialDropout2D",

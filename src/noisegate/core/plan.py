@@ -11,7 +11,7 @@ from .errors import InvalidType, InvalidValue, UnmatchedRule
 from .kind import Kind
 from .kinds import Dropout, GaussianNoise
 from .schedule import Schedule
-from .sites import Call, Draw, Sites
+from .survey import Call, Draw, Sites
 
 # What the report calls the rule by which a model's own noise is taken over.
 EXISTING = "existing"

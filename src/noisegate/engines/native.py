@@ -17,7 +17,7 @@ from noisegate.core.engine import Draw
 from noisegate.core.errors import InvalidValue, MissingExtra
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
-from noisegate.core.recipe import Choice, Kept, Recipe, recipe_of
+from noisegate.core.trace import Choice, Kept, Recipe, recipe_of
 from noisegate.core.window import KEY_BITS, Window
 
 VARIABLE, THREADS = "NOISEGATE_NATIVE", "NOISEGATE_THREADS"

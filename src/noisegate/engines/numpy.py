@@ -13,7 +13,7 @@ from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
-from noisegate.core.recipe import PRECISION
+from noisegate.core.trace import PRECISION
 from noisegate.core.window import Window
 
 from . import native

@@ -10,7 +10,7 @@ from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import SEED_BITS
 from noisegate.core.plan import Placement, Plan
-from noisegate.core.sites import Call, Draw
+from noisegate.core.survey import Call, Draw
 
 from .extents import Extents
 from .notices import Notices

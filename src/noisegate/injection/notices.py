@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from noisegate.core import messages
 from noisegate.core.callers import warn_caller
 from noisegate.core.plan import EXISTING, Placement
-from noisegate.core.sites import Call, Draw
+from noisegate.core.survey import Call, Draw
 
 from .steps import Forward
 

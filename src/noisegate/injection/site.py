@@ -13,7 +13,7 @@ from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import EXISTING, SHORTHANDS, Placement
-from noisegate.core.sites import Call
+from noisegate.core.survey import Call
 from noisegate.core.window import ATTENTION, SampleAxis, Window
 from noisegate.numpy import mask
 

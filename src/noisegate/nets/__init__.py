@@ -1,18 +1,16 @@
-"""Networks on PyTorch: layers that are composed, noised by name, trained, and saved.
+"""Networks on PyTorch: layers that are composed, noised by name, and saved.
 
-Layers and networks need the extra `torch`; the estimators `Classifier`, `Regressor` and
-`Autoencoder`, and `fit`, the extra `estimators`.
+Needs the extra `torch`: ``pip install "noisegate[torch]"``. They are trained by
+`noisegate.estimators`, or by a loop of one's own.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from noisegate.core.errors import MissingExtra
-from noisegate.core.messages import missing_extra
 from noisegate.core.old_words import missing_name
 
 from . import penalties, regularizers
-from .basic import Add, Concatenate, Input, Masking, Reshape
 from .config import from_config
+from .get_output import get_output
 from .joining import Sequential, join, parallel, repeat
 from .layer import Layer
 from .layers import (
@@ -67,44 +65,22 @@ from .layers import (
     UniformNoise,
     dropout,
 )
+from .layers.noise import (
+    drop_path,
+    dropout_channels,
+    dropout_locations,
+    locked_dropout,
+    spatial_dropout,
+)
+from .layers.over_time import TimeDistributed
+from .layers.structure import Add, Concatenate, Input, Masking, Reshape
 from .network import Network
-from .noise import drop_path, dropout_channels, dropout_locations, locked_dropout, spatial_dropout
 from .outputs import outputs_matching, parameters_matching
-from .running import get_output
 from .saving import load
-from .time import TimeDistributed
-
-if TYPE_CHECKING:
-    from .estimators import Autoencoder as Autoencoder
-    from .estimators import Classifier as Classifier
-    from .estimators import Estimator as Estimator
-    from .estimators import Regressor as Regressor
-    from .fitting import Epoch as Epoch
-    from .fitting import History as History
-    from .fitting import fit as fit
-    from .fitting import misclassified as misclassified
-
-# What needs skorch and scikit-learn waits until it is asked for.
-_FITTING = ("Epoch", "History", "fit", "misclassified")
-_ESTIMATORS = ("Autoencoder", "Classifier", "Estimator", "Regressor")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in (*_FITTING, *_ESTIMATORS):
-        raise missing_name(__name__, name)
-    home: Any
-    try:
-        if name in _FITTING:
-            from . import fitting as home
-        else:
-            from . import estimators as home
-    except ModuleNotFoundError as error:
-        if error.name not in ("skorch", "sklearn"):
-            raise
-        what = f"noisegate.nets.{name}"
-        raise MissingExtra(missing_extra(what, str(error.name), "estimators")) from None
-    value = globals()[name] = getattr(home, name)
-    return value
+    raise missing_name(__name__, name)
 
 
 __all__ = [
@@ -186,4 +162,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return sorted((*__all__, *_FITTING, *_ESTIMATORS))
+    return sorted(__all__)

@@ -16,10 +16,10 @@ from noisegate.core.kind import Kind
 from noisegate.core.schedule import Schedule
 
 from . import messages, penalties
-from .basic import Wrapped
 from .graph import Graph
 from .joining import as_layer
 from .layer import Layer
+from .layers.structure import Wrapped
 from .network import Network
 
 VERSION = 1

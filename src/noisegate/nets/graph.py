@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from noisegate.core.errors import InvalidValue
 
 from . import messages, shapes
-from .basic import Input
 from .layer import Layer
+from .layers.structure import Input
 from .shapes import Shape
 
 

@@ -12,10 +12,10 @@ from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.kind import Kind
 
 from . import messages
-from .basic import Wrapped
 from .graph import EMPTY, Graph, inferred, united
 from .layer import Layer
-from .noise import layer_of_kind, live_rates
+from .layers.noise import layer_of_kind, live_rates
+from .layers.structure import Wrapped
 
 if TYPE_CHECKING:
     from .network import Network

@@ -15,7 +15,7 @@ from noisegate.core.old_words import answer
 
 from . import messages, names, old_words, options, shapes
 from .joinable import Joinable
-from .modes import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
+from .noise_mode import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
 from .options import COMMON, Option
 from .shapes import Shape
 from .tensors import as_tensor

@@ -14,14 +14,14 @@ from noisegate.core.old_words import answer
 from noisegate.injection import Report
 
 from . import messages, old_words, shapes
-from .basic import Wrapped
-from .dense import constrain, total_penalty
 from .graph import Graph
 from .joinable import Joinable
 from .joining import chained
 from .layer import Layer
-from .modes import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
-from .recurrent import checked_mask
+from .layers.dense import constrain, total_penalty
+from .layers.recurrent import checked_mask
+from .layers.structure import Wrapped
+from .noise_mode import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
 from .tensors import as_tensor
 from .wiring import Wiring
 

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from noisegate.torch.sites import is_activation
+from noisegate.torch.model.discover import is_activation
 
-from .basic import Wrapped
-from .dense import DenseLayer
 from .layer import Layer
-from .table import TorchLayer
+from .layers.dense import DenseLayer
+from .layers.structure import Wrapped
+from .layers.torch_layers import TorchLayer
 
 
 def is_weighted(layer: Layer) -> bool:

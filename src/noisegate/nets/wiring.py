@@ -9,9 +9,9 @@ from noisegate.core.errors import InvalidValue, MissingAttribute
 from noisegate.torch import Composed
 
 from . import messages, names, shapes
-from .basic import Input, Wrapped
 from .graph import EMPTY, Graph, implied, inferred
 from .layer import Layer
+from .layers.structure import Input, Wrapped
 from .roles import hidden_sites
 from .shapes import Shape
 

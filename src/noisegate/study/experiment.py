@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import noisegate as ng
-from noisegate.nets import Epoch, History, fit
+from noisegate.estimators import Epoch, History, fit
 
 from .data import Dataset, derived_seed, drawn
 from .data.encoding import Encoder, input_shape

@@ -14,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from noisegate.nets import Epoch
+from noisegate.estimators import Epoch
 
 from .drawing import NUMBERS, STYLE, encoded, logarithmic
 from .recipes import BASELINE, RECIPES

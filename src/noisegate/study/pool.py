@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 
 from noisegate.core.errors import InvalidValue, NoisegateError
-from noisegate.nets import Epoch
+from noisegate.estimators import Epoch
 
 from . import messages
 from .experiment import Job, Run, Setup, execute, started

@@ -13,9 +13,9 @@ from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue
 from noisegate.core.patterns import port_of, split
 from noisegate.injection import Report
-from noisegate.torch.hooks import is_floating, tensors
-from noisegate.torch.run import as_it_was
-from noisegate.torch.sites import pre_activation
+from noisegate.torch.model.discover import pre_activation
+from noisegate.torch.model.forward import as_it_was
+from noisegate.torch.model.hooks import is_floating, tensors
 
 from . import messages
 from .models import Model, error_in_a_line

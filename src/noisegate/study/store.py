@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from noisegate.core.errors import InvalidValue, NoisegateError
-from noisegate.nets import Epoch, History
+from noisegate.estimators import Epoch, History
 
 from . import messages
 from .experiment import Job, Run, Trained

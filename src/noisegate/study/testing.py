@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisegate.nets import Epoch, History
+from noisegate.estimators import Epoch, History
 
 from .data import Dataset, derived_seed
 from .experiment import Job, Run, Setup, drawing, encoder_of, parts_of, restored

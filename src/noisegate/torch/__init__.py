@@ -13,7 +13,6 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtra(messages.missing_extra("noisegate.torch", "torch", "torch")) from None
 
-from .composed import Composed, PreActivation
 from .concrete import ConcreteDropout
 from .functional import (
     alpha_dropout,
@@ -40,8 +39,6 @@ from .functional import (
     spatial_dropout3d,
     uniform_noise,
 )
-from .hooks import all_handles as handles
-from .host import Host
 from .layers import (
     AlphaDropout,
     DropBlock,
@@ -67,7 +64,10 @@ from .layers import (
     UniformNoise,
     layer,
 )
-from .sharing import exclusive
+from .model.hooks import all_handles as handles
+from .model.host import Host
+from .model.protocols import Composed, PreActivation
+from .model.sharing import exclusive
 
 __all__ = [
     "AlphaDropout",

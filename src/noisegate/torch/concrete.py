@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisegate.core import checks, layers, messages
+from noisegate.core import catalogue as layers
+from noisegate.core import checks, messages
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.kinds import ConcreteDropout as Kind
 from noisegate.core.schedule import Schedule

@@ -13,7 +13,8 @@ from torch._C._functorch import unwrap_if_dead
 from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
-from noisegate.core import checks, layers, messages
+from noisegate.core import catalogue as layers
+from noisegate.core import checks, messages
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
@@ -22,7 +23,7 @@ from noisegate.engines import native
 from noisegate.engines.torch import TorchEngine, Works
 
 from .application import CPU, Noise, device_of_noise
-from .eager import eager_only
+from .compiling import eager_only
 from .generators import own_draw
 
 

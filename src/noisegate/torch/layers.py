@@ -9,16 +9,17 @@ from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
-from noisegate.core import checks, layers, messages
+from noisegate.core import catalogue as layers
+from noisegate.core import checks, messages
 from noisegate.core.errors import InvalidValue, MissingAttribute
 from noisegate.core.keys import SEED_BITS, STEP_BITS, Key, Stream
 from noisegate.core.kind import Kind, checked_kind
 from noisegate.core.schedule import Schedule
 from noisegate.core.window import DEFAULT_AXIS, TIME_BITS
 
+from .checkpointing import refuse_backward, register
 from .functional import apply, check_rows, draw_seed, refuse_leaf
 from .processes import tell_of_ranks
-from .replay import refuse_backward, register
 
 # Threads that share a layer share no step.
 _counting = Lock()
@@ -306,7 +307,7 @@ def layer(
 
 
 class NamedLayer(NoiseLayer):
-    """A layer that is a row of `noisegate.core.layers.LAYERS`, which names its arguments."""
+    """A layer that is a row of `noisegate.core.catalogue.LAYERS`, which names its arguments."""
 
     definition: ClassVar[layers.Definition]
     __signature__ = checks.TableSignature(lambda named: _signature(named.definition))

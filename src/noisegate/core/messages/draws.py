@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..sites import Draw
+    from ..survey import Draw
 
 
 def unreached(found: Sequence[tuple[str, str]]) -> str:

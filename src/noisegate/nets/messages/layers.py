@@ -7,7 +7,7 @@ from ._words import _names, _near, _short
 
 TRAINED = (
     "A network is trained by an estimator, Regressor(network).fit(X, y) or "
-    "Classifier(network).fit(X, y), or by noisegate.nets.fit."
+    "Classifier(network).fit(X, y), or by noisegate.estimators.fit."
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from noisegate.nets import Epoch, History
+    from noisegate.estimators import Epoch, History
 
 __all__ = ["Task"]
 
@@ -70,7 +70,7 @@ class Task:
 
     def error(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return each row's error, (rows,): 1 if misclassified and else 0, or ``|o - t|``."""
-        from noisegate.nets import misclassified
+        from noisegate.estimators import misclassified
 
         if self.is_classification:
             return misclassified(outputs, targets)

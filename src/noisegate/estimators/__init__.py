@@ -1,0 +1,36 @@
+"""Estimators in scikit-learn's manner around a skorch net; and `fit`, a plain training loop.
+
+Needs the extra `estimators`: ``pip install "noisegate[estimators]"``.
+"""
+
+from typing import Any
+
+from noisegate.core.errors import MissingExtra
+from noisegate.core.messages import missing_extra
+from noisegate.core.old_words import missing_name
+
+try:
+    from .autoencoder import Autoencoder
+    from .base import Estimator
+    from .classifier import Classifier
+    from .fitting import Epoch, History, fit, misclassified
+    from .regressor import Regressor
+except ModuleNotFoundError as error:
+    if error.name not in ("skorch", "sklearn"):
+        raise
+    raise MissingExtra(missing_extra(__name__, str(error.name), "estimators")) from None
+
+__all__ = [
+    "Autoencoder",
+    "Classifier",
+    "Epoch",
+    "Estimator",
+    "History",
+    "Regressor",
+    "fit",
+    "misclassified",
+]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing_name(__name__, name)

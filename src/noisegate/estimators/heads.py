@@ -1,0 +1,200 @@
+"""How a network's output is read: as values, logits, probabilities, or one of two classes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from noisegate.core.errors import InvalidValue
+from noisegate.nets import messages
+from noisegate.nets.layer import Layer
+from noisegate.nets.layers.dense import DenseLayer
+from noisegate.nets.layers.over_time import TimeDistributed
+from noisegate.nets.layers.structure import Reshape, Wrapped
+from noisegate.nets.network import Network
+
+OUTPUTS = ("logits", "probabilities")
+
+
+def last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
+    """Return a network's last layer that is no noise, and its name; None for other modules."""
+    if not isinstance(model, Network) or len(model.exits) != 1:
+        return None, None
+    name = model.exits[0]
+    passing = (nn.Flatten, Reshape)
+    while len(model.sources[name]) == 1:
+        layer = model.layers[name]
+        if not (layer.is_noise or isinstance(layer, passing)):
+            break
+        name = model.sources[name][0]
+    return name, model.layers[name]
+
+
+def _activation(layer: Layer | None) -> str | None:
+    """Return the activation of a layer in Keras' words, where it decides how outputs are read."""
+    if isinstance(layer, TimeDistributed):
+        return _activation(layer.steps)
+    if isinstance(layer, Wrapped) and isinstance(layer.module, Network):
+        return _activation(last_layer(layer.module)[1])
+    if not isinstance(layer, DenseLayer):
+        return None
+    named = getattr(type(layer), "activation_class", None)
+    found = {nn.Softmax: "softmax", nn.Sigmoid: "sigmoid"}.get(named)  # type: ignore[arg-type]
+    return found or layer.arguments.get("activation")
+
+
+class Head:
+    """The end of a classifier: its loss, and its probabilities.
+
+    A last layer with softmax or sigmoid is trained from its pre-activation, where nothing is put
+    between the two: a probability that is rounded to 0 has no slope.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    classes : array
+        The labels, sorted.
+    function : callable, optional
+        A loss of the user's, ``function(outputs, targets)``.
+    output : {"logits", "probabilities"}, optional
+        What the network returns; by default what its last layer says, and logits for a module of
+        the user's.
+    """
+
+    def __init__(
+        self, model: nn.Module, classes: Any, output: str | None = None, function: Any = None
+    ) -> None:
+        self.classes, self.count, self.function = classes, len(classes), function
+        self.name, self.layer = last_layer(model)
+        self.followed = self.name is not None and (self.name,) != getattr(model, "exits", ())
+        activation = _activation(self.layer)
+        by_layer = "probabilities" if activation in ("softmax", "sigmoid") else "logits"
+        self.output = output or by_layer
+        self.sigmoid = activation == "sigmoid"
+        self.exact = False
+        self._z: Tensor | None = None
+        self._remove: Callable[[], None] | None = None
+
+    def watch(self, noisy: bool) -> None:
+        """Begin to take the loss from the pre-activation, if nothing is put behind that."""
+        layer = self.layer
+        has_pre = isinstance(layer, DenseLayer | TimeDistributed) and layer.has_pre
+        known = has_pre and self.output == "probabilities"
+        noisy = noisy or self.followed
+        if known and not noisy and _activation(self.layer) in ("softmax", "sigmoid"):
+            self._remove = self.layer.register_pre_activation_hook(self._keep).remove  # type: ignore[union-attr]
+            self.exact = True
+
+    def _keep(self, module: nn.Module, args: Any, z: Tensor) -> None:
+        self._z = z
+
+    def close(self) -> None:
+        """End that."""
+        if self._remove is not None:
+            self._remove()
+        # What reads outputs afterwards is copied and stored without the network.
+        self._remove = self._z = self.layer = None
+        self.exact = False
+
+    def check(self, outputs: Any) -> bool:
+        """Return whether there is one output for two classes; refuse any other number."""
+        if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 2:
+            raise InvalidValue(messages.no_class_axis(tuple(getattr(outputs, "shape", ()))))
+        count = int(outputs.shape[-1])
+        if count == 1 and self.count == 2:
+            return True
+        if count != self.count or self.sigmoid:
+            what = "of a Sigmoid " if self.sigmoid else ""
+            raise InvalidValue(messages.output_size(what, count, self.count))
+        return False
+
+    def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """Return the cross-entropy: its mean over the batch, or by "none" that of each target."""
+        one = self.check(outputs)
+        if self.function is not None:
+            return self.function(outputs, targets)  # type: ignore[no-any-return]
+        if outputs.shape[:-1] != targets.shape:
+            raise InvalidValue(messages.class_targets(_of(outputs), _of(targets)))
+        z = self._z if self.exact and self._z is not None else None
+        if one:
+            y = targets.to(outputs.dtype)
+            if self.output == "logits" or z is not None:
+                logits = (outputs if z is None else z)[..., 0]
+                return functional.binary_cross_entropy_with_logits(logits, y, reduction=reduction)
+            p = outputs[..., 0].clamp(0, 1)
+            return functional.binary_cross_entropy(p, y, reduction=reduction)
+        flat = targets.flatten()
+        if self.output == "logits" or z is not None:
+            logits = (outputs if z is None else z).flatten(0, -2)
+            losses = functional.cross_entropy(logits, flat, reduction=reduction)
+        else:
+            # Noise on probabilities may remove one, or make it larger than 1.
+            tiny = torch.finfo(outputs.dtype).tiny
+            logs = outputs.clamp_min(tiny).log().flatten(0, -2)
+            losses = functional.nll_loss(logs, flat, reduction=reduction)
+        return losses if reduction == "mean" else losses.reshape(targets.shape)
+
+    def labels(self, targets: Tensor) -> np.ndarray:
+        """Return the labels of class numbers."""
+        return np.asarray(self.classes[targets.cpu().numpy()])
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, shape (N, ..., classes)."""
+        if self.check(outputs):
+            p = outputs if self.output == "probabilities" else _sigmoid(outputs)
+            return np.concatenate([1 - p, p], axis=-1)
+        if self.output == "probabilities":
+            return outputs
+        shifted = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the label of the highest probability, shape (N, ...)."""
+        return np.asarray(self.classes[probabilities.argmax(axis=-1)])
+
+
+def _sigmoid(z: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(-np.logaddexp(0, -z)))
+
+
+class ValuesHead:
+    """The end of a network that gives values: mean squared error, or the user's loss."""
+
+    output = "values"
+
+    def __init__(self, function: Any = None, one: bool = False) -> None:
+        self.function, self.one = function, one
+
+    def watch(self, noisy: bool) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """Return the squared error: its mean over the batch, or by "none" that of each number."""
+        if outputs.shape != targets.shape:
+            raise InvalidValue(messages.target_shape(_of(outputs), _of(targets)))
+        if self.function is not None:
+            return self.function(outputs, targets)  # type: ignore[no-any-return]
+        return functional.mse_loss(outputs, targets, reduction=reduction)
+
+    def labels(self, targets: Any) -> Any:
+        """Return targets in the shape of y."""
+        return targets[..., 0] if self.one else targets
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return values in the shape of y, for a classifier's method of this name."""
+        return outputs[..., 0] if self.one and outputs.shape[-1] == 1 else outputs
+
+    def decide(self, values: np.ndarray) -> np.ndarray:
+        """Return values as they are."""
+        return values
+
+
+def _of(x: Tensor) -> Sequence[int]:
+    return tuple(x.shape)

@@ -1,0 +1,125 @@
+"""Regression, and the learning of codes, by a network."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_array
+from torch import nn
+
+from noisegate.core.errors import InvalidValue
+from noisegate.nets import messages
+
+from .base import Estimator, as_array
+from .heads import ValuesHead
+from .predicting import parted
+from .rows import Rows
+from .sizing import check_outputs
+
+
+class Values(Estimator):
+    """What estimators of numbers share."""
+
+    def _head(self) -> ValuesHead:
+        return ValuesHead(self.loss, self._one)
+
+    def _predicted(
+        self,
+        X: Any,
+        who: str,
+        noise: Any,
+        samples: int | None = None,
+        return_std: bool = False,
+        seed: int | None = None,
+        existing: bool | None = None,
+    ) -> Any:
+        if return_std and samples is None:
+            raise InvalidValue(messages.need_samples(f"{type(self).__name__}.{who}"))
+        outputs = self._outputs(X, who, noise, samples, seed, existing).astype(np.float64)
+        if self._one and outputs.shape[-1] == 1:
+            outputs = outputs[..., 0]
+        if samples is None:
+            return outputs
+        mean = outputs.mean(axis=0)
+        return (mean, outputs.std(axis=0)) if return_std else mean
+
+    def _score(self, X: Any, y: Any, sample_weight: Any, asked: Any, average: str) -> float:
+        noise, sampling = parted(asked)
+        found = self._predicted(X, "score", noise, **sampling)
+        flat = [np.asarray(values).reshape(len(found), -1) for values in (y, found)]
+        return float(r2_score(*flat, sample_weight=sample_weight, multioutput=average))
+
+
+class Regressor(RegressorMixin, Values):  # type: ignore[misc]
+    """A network that tells numbers, with noise by name; arguments as of `Estimator`.
+
+    The loss is the mean squared error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisegate.nets import Regressor
+    >>> X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]
+    >>> model = Regressor((None, 50, None), lr=0.01, random_state=13).fit(X, X[:, 0] ** 2)
+    >>> mean, std = model.predict(X, samples=50, return_std=True, hidden_dropout=0.1, seed=1)
+    >>> mean.shape, bool((std > 0).all())
+    ((200,), True)
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn is to know."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _rows(self, X: Any, y: Any, anew: bool) -> Rows:
+        x = self._inputs(X, reset=anew, y=y)
+        y = as_array(y)
+        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float32, input_name="y")
+        if anew:
+            self._one = y.ndim == 1
+        return Rows(x, torch.as_tensor(y[:, None] if y.ndim == 1 else y))
+
+    def _build(self, rows: Rows) -> nn.Module:
+        count = rows.targets.shape[-1]
+        model = self._network_of(rows, count)
+        check_outputs(model, (count,), count)
+        return model
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        samples: int | None = None,
+        return_std: bool = False,
+        seed: int | None = None,
+        existing: bool | None = None,
+        **noise: Any,
+    ) -> Any:
+        """Return the outputs, of the shape of y.
+
+        Parameters
+        ----------
+        X : array of shape (rows, ...)
+            Inputs.
+        samples : int, optional
+            How many samples of the noise the mean is of; None is one noisy pass, or a clean one
+            where no noise is given. With samples the noise is that of the last training, unless
+            the call names some.
+        return_std : bool
+            Whether the standard deviation over the samples is returned too.
+        seed : int, optional
+            Of the noise, in [0, 2⁶⁴); None draws one at each call.
+        existing : bool, optional
+            Whether the network's own dropouts act; None is as in training where the noise is,
+            and else False.
+        **noise
+            As of `fit`: what acts in this prediction.
+        """
+        return self._predicted(X, "predict", noise, samples, return_std, seed, existing)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
+        """Return R², the share of the variance that is told; `asked` as of `predict`."""
+        return self._score(X, y, sample_weight, asked, "uniform_average")

@@ -1,0 +1,57 @@
+"""Lasagne's way to run: the outputs of layers, by all that is behind them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from noisegate.core import checks
+from noisegate.core.errors import InvalidValue
+
+from . import messages
+from .graph import united
+from .joining import behind
+from .network import Network
+from .noise_mode import mode_of, shows_mode
+
+
+@shows_mode
+@checks.known_keywords("get_output")
+def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **mode: Any) -> Any:
+    """Return the output of layers, with noise unless ``deterministic=True``: Lasagne's.
+
+    Parameters
+    ----------
+    layer_or_layers : Layer, Network, or a list of layers
+        Several outputs come from one forward pass, with one noise.
+    inputs : tensor, array, dict of layer to tensor, or None
+        What enters; None takes each Input's `input_var`.
+    mask : tensor of bool, optional
+        Of shape (samples, time): which time steps are.
+    deterministic : bool
+        Whether noise is off; False, unless it is said.
+    """
+    training = mode_of("get_output", mode, True)
+    many = isinstance(layer_or_layers, list | tuple)
+    wanted = list(layer_or_layers) if many else [layer_or_layers]
+    if not many and isinstance(layer_or_layers, Network):
+        network, wanted = layer_or_layers, list(layer_or_layers.exits)
+    else:
+        graph = united([behind(layer) for layer in wanted])
+        known = {layer: layer.network_name for layer in graph.sources if layer.network_name}
+        unique = len(set(known.values())) == len(known)
+        network = Network(graph, known if unique else None, adopt=False)
+    found = network.outputs(wanted, *_inputs_of(network, inputs), mask=mask, training=training)
+    return found if many or len(found) > 1 else found[0]
+
+
+def _inputs_of(network: Network, inputs: Any) -> list[Any]:
+    entries = [network.layers[name] for name in network.entries]
+    if isinstance(inputs, Mapping):
+        return list(network._by_place("get_output", [inputs]))
+    if inputs is None:
+        found = [layer.arguments.get("input_var") for layer in entries]
+    else:
+        found = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    for layer, value in zip(entries, found, strict=False):
+        if value is None:
+            raise InvalidValue(messages.no_input(layer.shown))
+    return found

@@ -1,0 +1,367 @@
+"""Noise layers of networks: those of the torch face, with a name, an input and shapes."""
+
+from collections.abc import Mapping
+from inspect import Parameter, Signature, signature
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+import noisegate.torch as face
+from noisegate.core import axes, checks, presets
+from noisegate.core import messages as sentences
+from noisegate.core.apply import prepare
+from noisegate.core.catalogue import LAYERS, DefaultFormat
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.keys import SEED_BITS, Stream
+from noisegate.core.kind import Kind
+from noisegate.core.old_words import answer
+from noisegate.core.window import DefaultAxis
+from noisegate.torch.layers import NoiseLayer
+
+from .. import messages, old_words, options, shapes
+from ..layer import Layer
+from ..options import COMMON, Check, Option, anything, common_parameters, kind_s
+from ..shapes import Shape
+
+# What says which noise, and where it is written.
+_SEEDING = ("inplace", "seed", "site", "sample_axis")
+_ANY_KEY = Stream(0).site("").at(0)
+
+_INCOMING = Parameter(
+    "incoming",
+    Parameter.POSITIONAL_OR_KEYWORD,
+    default=None,
+    annotation=nn.Module | tuple[int | None, ...] | None,
+)
+
+
+class NoiseInNetwork(Layer):
+    """A noise layer of the torch face in a network; `incoming` may come first.
+
+    Parameters
+    ----------
+    incoming : Layer, Network or tuple, optional
+        What it takes its input from, or the shape of that, the batch in front.
+    *args, **kwargs
+        As of the layer of `noisegate.torch`, and the common ones of `Layer`. A rate may be a
+        tensor of shape (): it is read at each call, and saved.
+    """
+
+    is_noise = True
+    face: ClassVar[type[NoiseLayer]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        incoming, args, kwargs = split_incoming(args, kwargs)
+        common = {word: kwargs.pop(word, default) for word, default in COMMON.items()}
+        kwargs = _by_name(type(self), args, kwargs)
+        live, kwargs = _live_rate(type(self), kwargs)
+        super(Layer, self).__init__(**kwargs)
+        self._start(common)
+        self.built = True
+        if live is not None:
+            self._buffers[self.kind.RATE] = live
+        if incoming is not None:
+            self._follow(incoming)
+
+    @classmethod
+    def signature(cls) -> Signature:
+        """Return what a layer takes in a network."""
+        given = signature(cls.face).parameters
+        own = _parameters(cls) or {"kind": given["kind"]}
+        words = [*own.values(), *(p for n, p in given.items() if n not in own)]
+        by_place = own.keys() & _places(cls)
+        place, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+        words = [p.replace(kind=place if p.name in by_place else named) for p in words]
+        needed = any(p.default is Parameter.empty for p in words)
+        first = _INCOMING.replace(default=Parameter.empty) if needed else _INCOMING
+        words = [options.annotated(p, anything) for p in words]
+        return Signature([first, *words, *common_parameters()])
+
+    __signature__ = checks.TableSignature(lambda cls: cls.signature())
+
+    def _follow(self, incoming: Any) -> None:
+        from ..joining import attach
+
+        if isinstance(incoming, tuple | list):
+            self.expected = shapes.checked(type(self).__name__, incoming)
+            self.common["batch_input_shape"] = self.expected
+            self.wired((), self.expected, self.get_output_shape(self.expected))
+        else:
+            attach(self, incoming)
+
+    def _assign(self, name: str, value: Any) -> None:
+        if name in self._buffers:
+            with torch.no_grad():
+                self._buffers[name].fill_(type(self.kind).check(float(value)))  # type: ignore[union-attr]
+        else:
+            super(Layer, self).__setattr__(name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an argument of the kind, or a live rate in its place; else as in any layer."""
+        if name in self.__dict__.get("_buffers", ()) and name in self.__dict__.get("arguments", ()):
+            self._assign(name, value)
+        elif name in _SEEDING and "given_name" in self.__dict__:
+            super().__setattr__(name, self._seeding(name, value))
+        else:
+            super().__setattr__(name, value)
+
+    def _seeding(self, name: str, value: Any) -> Any:
+        """Return what says which noise, checked."""
+        who = type(self).__name__
+        if name == "inplace":
+            return checks.flag(who, name, value)
+        if name == "seed" and value is not None:
+            if self.site is None:
+                raise InvalidValue(sentences.seed_without_site(who))
+            return checks.whole(who, name, value, SEED_BITS)
+        if name == "site" and value is not None:
+            if self.seed is None:
+                raise InvalidValue(sentences.site_without_seed(who))
+            Stream(self.seed).site(value)
+        return value
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a live rate, or an argument of the kind."""
+        buffers = self.__dict__.get("_buffers", {})
+        if name in buffers:
+            return buffers[name]
+        try:
+            return super(Layer, self).__getattr__(name)
+        except AttributeError:
+            answer(type(self).__name__, name, old_words.OF_LAYERS)
+            raise
+
+    def live(self) -> dict[str, Any]:
+        """Return the rate where it is a tensor."""
+        rate = self._buffers.get(self.kind.RATE)
+        return {self.kind.RATE: rate} if rate is not None else super().live()  # type: ignore[misc]
+
+    def _apply(self, function: Any, recurse: bool = True) -> Any:
+        """Move and cast all but a live rate, which stays the user's own tensor."""
+        rate = self._buffers.get(self.kind.RATE)
+        super()._apply(function, recurse)  # type: ignore[no-untyped-call]
+        if rate is not None:
+            self._buffers[self.kind.RATE] = rate
+        return self
+
+    def _is_identity(self) -> bool:
+        return self.kind.RATE not in self._buffers and super()._is_identity()  # type: ignore[misc]
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the noise, by name."""
+        if self.definition is None:
+            return {"kind": self.kind}
+        given = dict(self.arguments)
+        given.update({name: getattr(self.kind, name) for name in given if name in self._stored()})
+        seeded = {} if self.seed is None else {"seed": self.seed, "site": self.site}
+        axis = (
+            {} if isinstance(self.sample_axis, DefaultAxis) else {"sample_axis": self.sample_axis}
+        )
+        place = {"inplace": True} if self.inplace else {}
+        rate = self._buffers.get(self.kind.RATE)
+        now = {} if rate is None else {self.kind.RATE: float(f"{float(rate):.7g}")}
+        return {**given, **now, **seeded, **axis, **place}
+
+    def _stored(self) -> list[str]:
+        return [name for name in self.kind.names() if name in self.arguments]
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """Every argument with the class that owns it and its check."""
+        known = _SEEDING if self.definition and self.definition.inplace else _SEEDING[1:]
+        words = {n: Option("NoiseLayer", anything) for n in known}
+        return dict(sorted({**super().options, **words}.items()))
+
+    @classmethod
+    def check_of(cls, name: str) -> Check:
+        """Return the check of an argument: it is the kind that checks."""
+        return kind_s
+
+    @property
+    def always_shown(self) -> str | None:
+        """The rate."""
+        return None if self.definition is None else self.definition.rate
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return every argument by name."""
+        words = {n: getattr(self, n) for n in self.options if n in _SEEDING}
+        return {
+            **self.own_arguments(),
+            **words,
+            "name": self.given_name,
+            "trainable": self.trainable,
+        }
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the input; raise ValueError if the noise does not take its rank."""
+        shape = tuple(2 if extent is None else extent for extent in given[0])
+        if self.definition is not None and self.definition.inputs is not None:
+            forms = self.definition.inputs(**self.arguments)
+            if all(len(shape) not in form.ranks for form in forms):
+                raise ValueError(f"it takes {' or '.join(form.words for form in forms)}")
+        shared = self.kind.shared
+        for axis in () if isinstance(shared, slice | str) else shared:
+            if not -len(shape) <= axis < len(shape):
+                raise ValueError(f"it has no axis {axis} to share")
+        axis = self._axis_of(shape)
+        try:
+            window, _ = prepare(self.kind, _ANY_KEY, shape, None, axis, {})
+            self.kind.check_window(window)
+        except InvalidValue as error:
+            raise ValueError(str(error)) from None
+        return given[0]
+
+    def _axis_of(self, shape: tuple[int, ...]) -> Any:
+        if self.definition is None:
+            return self.sample_axis
+        return self.definition.sample_axis(self.arguments, shape, self.sample_axis)
+
+    def wired(self, inputs: tuple[Layer, ...], given: Shape | None, output: Shape | None) -> None:
+        """Take note of the layers behind it; shared axes become numbers of the input's rank."""
+        super().wired(inputs, given, output)
+        shared = self.kind.shared
+        if given is not None and "shared_axes" in self.arguments and not isinstance(shared, str):
+            shape = tuple(2 if extent is None else extent for extent in given)
+            found = axes.resolve_all(type(self.kind).__name__, "shared_axes", shared, shape)
+            self._assign("shared_axes", tuple(sorted(found)))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments as a dict that JSON can hold; a live rate stays one."""
+        unnamed = [n for n, v in self.arguments.items() if isinstance(v, DefaultFormat)]
+        config = {n: v for n, v in super().get_config().items() if n not in unnamed}
+        rate = self._buffers.get(self.kind.RATE)
+        return config if rate is None else {**config, self.kind.RATE: {"live": float(rate)}}
+
+    def __repr__(self) -> str:
+        """Return the layer as it is written."""
+        return Layer.__repr__(self)
+
+
+def _by_name(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments by name; by place they are in Lasagne's order, those of the kind."""
+    names = _places(kind)
+    checks.places(kind.__name__, names, args)
+    given = dict(zip(names, args, strict=False))
+    for name in given:
+        if name in kwargs:
+            raise InvalidType(sentences.given_twice(kind.__name__, name))
+    return {**given, **kwargs}
+
+
+def split_incoming(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what comes in, and the other arguments."""
+    kwargs = dict(kwargs)
+    if "incoming" in kwargs:
+        return kwargs.pop("incoming"), args, kwargs
+    if args and isinstance(args[0], tuple | list | nn.Module):
+        return args[0], args[1:], kwargs
+    return None, args, kwargs
+
+
+def live_rates(layer: Layer) -> list[Tensor]:
+    """Return the rates of a layer, and of those within it, that are the user's tensors."""
+    found = (m for m in layer.modules() if isinstance(m, NoiseInNetwork))
+    rates = (m._buffers.get(m.kind.RATE) for m in found)
+    return [rate for rate in rates if rate is not None]
+
+
+def _live_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict[str, Any]]:
+    """Return the rate where it is a tensor, and the arguments with its number in its place."""
+    definition = getattr(kind, "definition", None)
+    rate = None if definition is None else kwargs.get(definition.rate)
+    if definition is None or not isinstance(rate, Tensor):
+        return None, kwargs
+    if rate.ndim or not rate.is_floating_point() or rate.requires_grad:
+        raise InvalidType(messages.live_rate(kind.__name__, definition.rate, rate))
+    if kind.__name__ == "ConcreteDropout" or kind.__name__.startswith("DropBlock"):
+        raise InvalidType(messages.no_live_rate(kind.__name__, definition.rate))
+    return rate, {**kwargs, definition.rate: float(rate)}
+
+
+def _parameters(kind: Any) -> Mapping[str, Parameter]:
+    if kind.definition is None:
+        return {}
+    own = dict(kind.definition.parameters)
+    rate = own[kind.definition.rate]
+    return {**own, rate.name: rate.replace(annotation=rate.annotation | Tensor)}
+
+
+def _places(kind: type) -> list[str]:
+    """Return the arguments that go by place: those of the kind, or the kind itself."""
+    own = getattr(kind, "PARAMETERS", {})
+    return [n for n, p in own.items() if p.kind is not Parameter.KEYWORD_ONLY] or ["kind"]
+
+
+def _of(kind: type[NoiseLayer]) -> Any:
+    """Return the class in networks of a layer of the face."""
+    return type(
+        kind.__name__,
+        (NoiseInNetwork, kind),
+        {
+            "__doc__": f"`noisegate.torch.{kind.__name__}` in a network; `incoming` may be first.",
+            "__module__": "noisegate.nets.layers",
+            "PARAMETERS": _parameters(kind),
+            "face": kind,
+        },
+    )
+
+
+NOISES: dict[str, Any] = {
+    name: _of(getattr(face, name)) for name in (*LAYERS, "NoiseLayer") if hasattr(face, name)
+}
+
+
+def layer_of_kind(kind: Kind) -> Layer:
+    """Return the layer of a kind, as `noisegate.torch.layer` makes it, in a network."""
+    made = face.layer(kind)
+    name = type(made).__name__
+    if made.definition is None:
+        return NOISES[name](kind)  # type: ignore[no-any-return]
+    return NOISES[name](**made.arguments)  # type: ignore[no-any-return]
+
+
+# Presets ---------------------------------------------------------------------------------------
+
+
+def _preset(name: str, *words: str) -> Any:
+    """Return the function of a preset: what comes in, p, rescale, and the preset's own words."""
+    make = getattr(presets, name)
+    by_place, by_name = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+    own, seeding = signature(make).parameters, signature(NoiseLayer).parameters
+    call = Signature(
+        [
+            Parameter("p", by_place, default=0.5, annotation=own["p"].annotation | Tensor),
+            Parameter("rescale", by_place, default=True, annotation=bool),
+            *(own[word].replace(kind=by_name) for word in words),
+            *(seeding[word].replace(kind=by_name) for word in ("seed", "site")),
+            *common_parameters(),
+        ]
+    )
+
+    def preset(*args: Any, **kwargs: Any) -> Layer:
+        incoming, args, kwargs = split_incoming(args, kwargs)
+        if "shared_axes" in kwargs:
+            raise InvalidType(sentences.shared_axes_of_preset(name))
+        given = checks.arguments(name, call, args, kwargs)
+        kind = make(0.5, **{word: given.pop(word) for word in words})
+        rate, rest = given.pop("p"), {w: v for w, v in given.items() if v is not None}
+        layer: Layer = NOISES["Dropout"](rate, shared_axes=kind.shared, **rest)
+        if incoming is not None:
+            layer._follow(incoming)
+        return layer
+
+    preset.__name__ = preset.__qualname__ = name
+    preset.__doc__ = (
+        f"Return the layer of `noisegate.{name}`, a `Dropout`; `incoming` may be first.\n\n"
+        f"    {name}(incoming=None, p=0.5, rescale=True, ...)\n"
+    )
+    preset.__signature__ = Signature([_INCOMING, *call.parameters.values()])  # type: ignore[attr-defined]
+    return preset
+
+
+dropout_channels = _preset("dropout_channels", "data_format")
+spatial_dropout = dropout_channels
+dropout_locations = _preset("dropout_locations", "data_format")
+drop_path = _preset("drop_path")
+locked_dropout = _preset("locked_dropout", "time_axis")

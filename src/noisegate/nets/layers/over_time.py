@@ -1,0 +1,259 @@
+"""Layers over time: TimeDistributed and TimeDistributedDense, after Keras 1; and Embedding."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from inspect import Parameter
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from noisegate.core.errors import InvalidValue
+from noisegate.core.kind import Kind
+from noisegate.core.window import TIME_BITS
+from noisegate.torch import PreActivation
+from noisegate.torch.layers import NoiseLayer, TimeRows, rows_in_use, using_rows
+from noisegate.torch.model.discover import own_call
+from noisegate.torch.model.handlers import DROPOUTS
+
+from .. import messages, options
+from ..layer import Layer
+from ..shapes import Shape
+from .dense import KERAS, DenseLayer, dense, using_samples
+from .structure import Wrapped
+from .torch_layers import Row, TorchLayer, layer_of
+
+
+class TimeDistributed(PreActivation, Layer):
+    """A layer that acts on each step of time by itself: on axis 1.
+
+    Parameters
+    ----------
+    layer : Layer, Network, Kind or Module
+        What acts on (N, ...), and is given (N, time, ...).
+    shared_mask : bool
+        Whether noise within has one mask for all steps of a sample, or one for each. The noise
+        of a sample depends neither on the batch nor on the number of steps.
+    """
+
+    PARAMETERS: ClassVar[Mapping[str, Parameter]] = {
+        "layer": Parameter("layer", Parameter.POSITIONAL_OR_KEYWORD, annotation=nn.Module | Kind),
+        "shared_mask": Parameter("shared_mask", Parameter.KEYWORD_ONLY, default=False),
+    }
+    CHECKS: ClassVar[Mapping[str, options.Check]] = {"shared_mask": options.flag}
+    steps: Layer
+
+    def _accept(self, given: Mapping[str, Any]) -> None:
+        from ..joining import as_layer
+
+        inner = as_layer(given["layer"])
+        super()._accept({**given, "layer": inner})
+        self.__dict__["steps"] = inner
+        if self.expected is None and inner.expected is not None:
+            # (N, features) of a step are (N, time, features) here.
+            self.expected = (inner.expected[0], None, *inner.expected[1:])
+        module = inner.module if isinstance(inner, Wrapped) else inner
+        self._modules["layer"] = module
+        self.noisy = any(own_call(m) is not None for m in module.modules())
+        homes = {type(m).__module__.partition(".")[0] for m in module.modules()}
+        self.has_foreign_code = not homes <= {"torch", "noisegate"}
+        self._check_shared(self.arguments["shared_mask"])
+
+    def _check_shared(self, shared: bool) -> None:
+        module = self._modules["layer"]
+        assert module is not None
+        others = [m for m in module.modules() if not isinstance(m, NoiseLayer) and own_call(m)]
+        if shared and others:
+            raise InvalidValue(messages.mask_not_shared(type(others[0]).__name__))
+
+    def _assign(self, name: str, value: Any) -> None:
+        if name == "layer":
+            raise InvalidValue(messages.has_parameters(self.shown, name))
+        shared = options.flag(type(self).__name__, name, value)
+        self._check_shared(shared)
+        self.arguments = {**self.arguments, name: shared}
+
+    def get_weights(self) -> Any:
+        """Return the weights of the layer within, as its own `get_weights`."""
+        return self.steps.get_weights()
+
+    def set_weights(self, weights: Any) -> None:
+        """Take weights for the layer within, as its own `set_weights`."""
+        self.steps.set_weights(weights)
+
+    @property
+    def has_pre(self) -> bool:  # type: ignore[override]
+        """Whether the layer within has a pre-activation that noise can be put at."""
+        return self._at_once
+
+    @property
+    def _at_once(self) -> bool:
+        """Whether the layer within takes all steps as they are."""
+        inner = self.steps
+        of_rows = isinstance(inner, DenseLayer) and inner.units_word == "out_features"
+        return of_rows and inner.arguments.get("dim", -1) == -1
+
+    def register_pre_activation_hook(self, function: Any) -> Any:
+        """Put a function at the pre-activation of the layer within, of all steps."""
+        return self.steps.register_pre_activation_hook(function)
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the output; raise ValueError with the reason if there is none."""
+        shape = given[0]
+        if len(shape) < 3:
+            raise ValueError("it takes (N, time, ...)")
+        return (*shape[:2], *self.steps.shape_rule((None, *shape[2:]))[1:])
+
+    def can_build(self, *given: Shape) -> bool:
+        """Return whether parameters can be made for this shape of the input."""
+        return self.steps.can_build((None, *given[0][2:]))
+
+    def build(self, *given: Shape, device: Any = None, dtype: Any = None) -> None:
+        """Make the parameters of the layer within."""
+        step = (None, *given[0][2:])
+        self.steps.build(step, device=device, dtype=dtype)
+        self.steps.wired((), step, self.steps.shape_rule(step))
+        for parameter in self.parameters() if not self.trainable else ():
+            parameter.requires_grad_(False)
+        self.built = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output of every step."""
+        if x.ndim < 3:
+            raise InvalidValue(messages.cannot_take(self.shown, str(tuple(x.shape)), _WANTS))
+        module = self._modules["layer"]
+        assert module is not None
+        if self._at_once:
+            y: Tensor = module(x)
+            return y
+        watch = self.arguments["shared_mask"] and self.has_foreign_code and self.training
+        with (
+            using_rows(self._rows(x) if self.noisy else rows_in_use()),
+            using_samples(len(x)),
+            _Watch() if watch else nullcontext(),
+        ):
+            y = module(x.flatten(0, 1))
+        return y.reshape(*x.shape[:2], *y.shape[1:])
+
+    def _rows(self, x: Tensor) -> TimeRows:
+        """Return the row of noise of each step of each sample."""
+        count, time = x.shape[:2]
+        if time >= 1 << TIME_BITS:
+            raise InvalidValue(messages.too_many_steps(time, 1 << TIME_BITS))
+        outer = rows_in_use()
+        samples = range(count) if outer is None else outer
+        if self.arguments["shared_mask"]:
+            return TimeRows(samples, time)
+        return TimeRows(samples, time, numbered=True)
+
+
+_WANTS = "it takes (N, time, ...)"
+
+
+class _Watch(TorchFunctionMode):
+    """Refuses dropouts of torch's functions, which cannot share a mask over time."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function in DROPOUTS:
+            given = dict(zip(("input", "p", "training"), args, strict=False))
+            words = {**given, **kwargs}
+            if words.get("p", 0.5) and words.get("training", words.get("train", True)):
+                raise InvalidValue(messages.mask_not_shared(f"F.{function.__name__}"))
+        return function(*args, **kwargs)
+
+
+class EmbeddingLayer(TorchLayer):
+    """`torch.nn.Embedding`, with Keras' `mask_zero`: the number 0 marks a step that is none."""
+
+    has_features = False
+
+    def _inner(self, size: int | None, device: Any, dtype: Any) -> nn.Module:
+        words = {
+            n: v for n, v in self.arguments.items() if n not in ("mask_zero", "_weight", "_freeze")
+        }
+        return nn.Embedding(**words)
+
+    @property
+    def makes_mask(self) -> bool:
+        """Whether 0 marks a step that is none."""
+        return bool(self.arguments["mask_zero"])
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the output."""
+        return (*given[0], self.arguments["embedding_dim"])
+
+    def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
+        """Return where a number is not 0, and was not masked before."""
+        if not self.arguments["mask_zero"]:
+            return mask
+        found: Tensor = x != 0
+        return found if mask is None else found & mask
+
+
+def embedding() -> Any:
+    """Return the class of embeddings."""
+    row = Row("Embedding", nn.Embedding, lambda given, shape: shape, keeps_time=True)
+    given = {n: p for n, p in row.parameters().items() if not n.startswith("_")}
+    flag = Parameter("mask_zero", Parameter.KEYWORD_ONLY, default=False)
+    by_place = {n: p for n, p in given.items() if n in ("num_embeddings", "embedding_dim")}
+    rest = {
+        n: p.replace(kind=Parameter.KEYWORD_ONLY) for n, p in given.items() if n not in by_place
+    }
+    return layer_of(
+        row,
+        EmbeddingLayer,
+        PARAMETERS={**by_place, "mask_zero": flag, **rest},
+        CHECKS={
+            "num_embeddings": options.size,
+            "embedding_dim": options.size,
+            "mask_zero": options.flag,
+        },
+    )
+
+
+class _TimeDistributedDense(DenseLayer):
+    units_word = "output_dim"
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments of the page, by name."""
+        words = {word: self.common.get(word) for word in ("input_dim", "input_length")}
+        return {**self.arguments, **words}
+
+    def _told(self, who: str, common: Mapping[str, Any]) -> Shape | None:
+        told = super()._told(who, common)
+        # Without a length, sequences are of any length.
+        return (None, None, *told[1:]) if told is not None and len(told) == 2 else told
+
+    def shape_rule(self, *given: Shape) -> Shape:
+        """Return the shape of the output; raise ValueError with the reason if there is none."""
+        if len(given[0]) != 3:
+            raise ValueError("it takes (N, time, features)")
+        return super().shape_rule(*given)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output of every step, (N, time, output_dim)."""
+        if x.ndim != 3:
+            shape = str(tuple(x.shape))
+            raise InvalidValue(
+                messages.cannot_take(self.shown, shape, "it takes (N, time, features)")
+            )
+        return super().forward(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of the page as a dict that JSON can hold, but for the weights."""
+        config = super().get_config()
+        return {n: v for n, v in config.items() if n != "weights"}
+
+
+def time_distributed_dense() -> Any:
+    """Return the class of Keras 1's deprecated layer."""
+    by_place = Parameter.POSITIONAL_OR_KEYWORD
+    page: dict[str, Any] = {"init": "glorot_uniform", "activation": "linear"}
+    page |= {word: None for word in KERAS if word != "init"}
+    page |= {"bias": True, "input_dim": None, "input_length": None}
+    given = {"output_dim": Parameter("output_dim", by_place)}
+    given |= {n: Parameter(n, by_place, default=v) for n, v in page.items()}
+    return dense("TimeDistributedDense", None, base=_TimeDistributedDense, given=given)

@@ -1,0 +1,1 @@
+"""What injection needs of a model of torch's: its sites, hooks, draws and modules."""

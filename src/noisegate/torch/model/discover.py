@@ -1,0 +1,290 @@
+"""What can be known of a model's sites before it runs."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules import dropout as torch_dropout
+
+from noisegate.core import catalogue as layers
+from noisegate.core.axes import ALL_BUT_SAMPLES
+from noisegate.core.kind import Kind
+from noisegate.core.kinds import Dropout
+from noisegate.core.patterns import own_site
+from noisegate.core.survey import Call, Sites
+from noisegate.core.window import DEFAULT_AXIS
+
+from ..layers import NoiseLayer
+from .paths import unwrapped
+from .protocols import Composed, PreActivation
+from .scripted import dropouts_inside, is_scripted, sites_inside
+
+# What a later version will reach inside a module: its class, the port, what is there.
+_INSIDE: tuple[tuple[type[nn.Module], str, str], ...] = (
+    (nn.MultiheadAttention, "probs", "the attention inside {name}"),
+    (nn.RNNBase, "dropout", "the dropout between the layers of {name}"),
+    (nn.RNNBase, "state", "the recurrent state of {name}"),
+)
+INSIDE = tuple({kind for kind, _, _ in _INSIDE})
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+_NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d)
+_DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
+
+
+def sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
+    """Return what is known of the sites of a model, whose modules are `found` by their paths."""
+    uses = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
+    names: list[str] = []
+    own: dict[str, Call] = {}
+    composed = unwrapped(model)
+    inner = composed.inner if isinstance(composed, Composed) else ()
+    for path, module in found.items():
+        call = own_call(module)
+        if call is not None:
+            own[own_site(path, own_port(call.kind), 0)] = call
+        if any(path == part or path.startswith(f"{part}.") for part in inner):
+            continue
+        if not _is_called(module):
+            continue
+        names += [f"{path}:in", f"{path}:out"]
+        before = pre_activation(module)
+        has_pre = isinstance(module, PreActivation) and module.has_pre
+        if has_pre or (before is not None and uses[id(before[0])] == 1):
+            names.append(f"{path}:pre")
+    reserved, unreached = _reserved(found)
+    scripted = [(path, module) for path, module in found.items() if is_scripted(module)]
+    for path, module in scripted:
+        unreached |= dropouts_inside(path, module)
+    tokens = _tokens(model, found)
+    return Sites(
+        names=(*names, *own),
+        own=own,
+        reserved=reserved,
+        closed={site: path for path, module in scripted for site in sites_inside(path, module)},
+        unreached=unreached,
+        roles=_roles(composed, found),
+        own_names=composed.own_names if isinstance(composed, Composed) else {},
+        tokens=tokens,
+        takes_tokens=bool(tokens) and _takes_tokens(model, found),
+    )
+
+
+def _is_called(module: nn.Module) -> bool:
+    """Return whether a module may be called, which a list of modules is not."""
+    if is_scripted(module):
+        return True
+    return type(module).forward is not nn.Module.forward or "forward" in vars(module)
+
+
+def pre_activation(module: nn.Module) -> tuple[nn.Module, str] | None:
+    """Return where a module's pre-activation is to be had: which module within, and its port."""
+    if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
+        return module.linear1, "out"
+    if isinstance(module, nn.Sequential) and len(module) > 1 and is_activation(module[-1]):
+        return module[-1], "in"
+    return None
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Return whether a module is an activation: of torch's, or of transformers'."""
+    home = type(module).__module__
+    torch_s = home == "torch.nn.modules.activation" and not isinstance(module, _NO_ACTIVATIONS)
+    return torch_s or home == "transformers.activations"
+
+
+# The noises that modules make themselves -----------------------------------------------------
+
+
+def own_call(module: nn.Module) -> Call | None:
+    """Return the noise that a module is, at its rate now; None if it is none that is known."""
+    module = unwrapped(module)
+    if is_scripted(module):
+        return None
+    if isinstance(module, NoiseLayer):
+        return Call(module.kind, f"noisegate's {type(module).__name__}", module.live())
+    home = _home(module)
+    if isinstance(module, torch_dropout._DropoutNd) and hasattr(torch_dropout, home):
+        return own_dropout(home, float(module.p), f"nn.{home}(p={module.p:g})")
+    if _DROP_PATH.search(type(module).__name__):
+        rate = getattr(module, "drop_prob", getattr(module, "p", None))
+        if rate is None or isinstance(rate, int | float):
+            return _drop_path(module, float(rate or 0))
+    return None
+
+
+def own_rate(module: nn.Module) -> Any:
+    """Return the number by which such a module's noise may change; None where it is not one."""
+    if isinstance(module, NoiseLayer):
+        return None
+    return vars(module).get("p", vars(module).get("drop_prob"))
+
+
+def own_at(module: nn.Module, call: Call, shape: tuple[int, ...]) -> tuple[str, Call]:
+    """Return the layer of torch's that a module is, if it is one; and its noise at this shape."""
+    if type(module) is nn.Dropout:
+        return "Dropout", call
+    module = unwrapped(module)
+    if isinstance(module, NoiseLayer):
+        axis = module.sample_axis
+        if module.definition is not None:
+            axis = module.definition.sample_axis(module.arguments, shape, axis)
+        return "", call if axis is DEFAULT_AXIS else replace(call, sample_axis=axis)
+    name = _home(module)
+    return name, at_rank(name, call, len(shape))
+
+
+def _home(module: nn.Module) -> str:
+    """Return the name of the class whose `forward` a module has; "" if that is no function."""
+    return str(getattr(type(module).forward, "__qualname__", "")).partition(".")[0]
+
+
+# torch's layers of whole channels: the ranks of which they say nothing, and the one that has
+# samples where another rank is taken as that of one sample.
+_RANKS: dict[str, Sequence[int]] = {
+    "Dropout1d": (2, 3),
+    "Dropout2d": (4,),
+    "Dropout3d": (4, 5),
+    "FeatureAlphaDropout": range(2, 65),
+}
+_BATCHED = {"Dropout1d": 3, "Dropout3d": 5}
+
+
+def at_rank(name: str, call: Call, rank: int) -> Call:
+    """Return the call of a layer of torch's as torch means it for an input of this rank."""
+    if rank == _BATCHED.get(name, rank):
+        return call
+    # torch puts an axis before the others, and then drops along the first two.
+    return replace(call, sample_axis=None, shared_axes=tuple(range(1, rank)))
+
+
+def check_rank(name: str, x: Tensor, acting: bool) -> None:
+    """Let torch's own function warn of a rank or refuse it, where it does."""
+    if x.ndim in _RANKS.get(name, (x.ndim,)):
+        return
+    refused = x.ndim < (1 if name == "Dropout3d" else 2)
+    function = getattr(functional, layers.LAYERS[name].function)
+    function(x, 0.5, acting and refused)
+
+
+def own_dropout(name: str, p: float, words: str) -> Call:
+    """Return the call of a dropout of torch's, by the name of its layer."""
+    return Call(_kind(name, p), words)
+
+
+def own_port(kind: Kind) -> str:
+    """Return the port at which a module that is a noise has it."""
+    return "noise" if type(kind).__name__.endswith("Noise") else "dropout"
+
+
+@lru_cache(maxsize=1024)
+def _kind(name: str, p: float) -> Kind:
+    return layers.LAYERS[name].make(p)
+
+
+def _drop_path(module: nn.Module, p: float) -> Call:
+    """Return the call of a drop path, as timm, torchvision and transformers have it."""
+    whole = getattr(module, "mode", "row") == "batch"
+    rescale = bool(getattr(module, "scale_by_keep", True))
+    kind = Dropout(p, shared_axes=slice(None) if whole else ALL_BUT_SAMPLES, rescale=rescale)
+    return Call(kind, f"{type(module).__name__}(p={p:g})")
+
+
+def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a later version will reach, and what of it is active now."""
+    reserved, unreached = {}, {}
+    for path, module in found.items():
+        if is_scripted(module):
+            continue
+        for kind, port, words in _INSIDE:
+            if isinstance(module, kind):
+                name = f"nn.{type(module).__name__}"
+                reserved[f"{path}:{port}"] = words.format(name=name)
+                active = module.dropout and getattr(module, "num_layers", 2) > 1
+                if active and port != "state":
+                    unreached[f"{path}:{port}"] = f"{name}(dropout={module.dropout:g})"
+        for name, _ in module.named_parameters(recurse=False):
+            reserved[f"{path}:{name}"] = "noise on a weight"
+    return reserved, unreached
+
+
+# The words `input` and `hidden` --------------------------------------------------------------
+
+
+def _roles(composed: nn.Module, found: dict[str, nn.Module]) -> Mapping[str, tuple[str, ...]]:
+    if isinstance(composed, Composed):
+        return composed.roles
+    return {"input": (":in",), "hidden": tuple(_hidden(found)), "output": (":out",)}
+
+
+def _hidden(found: dict[str, nn.Module]) -> list[str]:
+    """Return the outputs of the activations, but for one that ends the model.
+
+    Where there are none, those of the layers with weights, but for the last.
+    """
+    weighted = [path for path, module in found.items() if _is_weighted(module)]
+    order = list(found)
+    last = order.index(weighted[-1]) if weighted else len(order)
+    activations = [
+        path
+        for place, path in enumerate(order)
+        if is_activation(found[path]) and (place < last or not _in_order(found, path))
+    ]
+    return [f"{path}:out" for path in activations or weighted[:-1]]
+
+
+def _in_order(found: dict[str, nn.Module], path: str) -> bool:
+    """Return whether a module's place among the others is surely that of its call."""
+    parent = path.rpartition(".")[0]
+    return not parent or isinstance(found.get(parent), nn.Sequential)
+
+
+def _is_weighted(module: nn.Module) -> bool:
+    if is_scripted(module):
+        return any(True for _ in module.parameters())
+    weight = module._parameters.get("weight")
+    leaf = not module._modules and not isinstance(module, _EMBEDDINGS)
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        return True
+    return leaf and isinstance(weight, Tensor) and weight.ndim > 1
+
+
+def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
+    """Return the outputs of the embedding that whole numbers go through first.
+
+    They are several where modules share its weight, as encoder and decoder may.
+    """
+    named: Any = _attribute(unwrapped(model), "get_input_embeddings")
+    try:
+        embedding = named() if callable(named) else None
+    except (NotImplementedError, AttributeError):  # what transformers raises where there is none
+        embedding = None
+    tables = {path: module for path, module in found.items() if isinstance(module, _EMBEDDINGS)}
+    if embedding not in tables.values():
+        embedding = next(iter(tables.values()), None)
+    weight = getattr(embedding, "weight", None)
+    return tuple(f"{path}:out" for path, module in tables.items() if module.weight is weight)
+
+
+def _attribute(module: nn.Module, name: str) -> Any:
+    """Return an attribute that a module has; None where only its `__getattr__` would answer.
+
+    That may answer any name, or raise what it likes.
+    """
+    try:
+        return object.__getattribute__(module, name)
+    except AttributeError:
+        return None
+
+
+def _takes_tokens(model: nn.Module, found: dict[str, nn.Module]) -> bool:
+    """Return whether the input looks like whole numbers."""
+    word = _attribute(unwrapped(model), "main_input_name")
+    if isinstance(word, str):
+        return word.endswith("ids")
+    with_weights = (m for m in found.values() if any(True for _ in m.parameters(recurse=False)))
+    return isinstance(next(with_weights, None), _EMBEDDINGS)

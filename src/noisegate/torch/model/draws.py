@@ -1,0 +1,206 @@
+"""What of a model's own draws random numbers, found while its forwards run.
+
+States of the process's generators are the net that catches everything: what moved them is named by
+the function that did, or by the module that ran. Other threads move them too: where any runs, only
+functions that are known to draw are named, and of all else it is said that it may be theirs.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import resolve_name
+
+from noisegate.core.survey import Draw
+
+from ..generators import Ledger, kept_by, state_of
+from .coins import held_coins, hold, is_coin, mark
+from .sharing import is_alone
+
+Tell = Callable[[Draw], None]
+
+# Functions that draw by functions which they call; of all others torch's operators tell.
+COMPOSED = (
+    F.gumbel_softmax,
+    F.fractional_max_pool2d,
+    F.fractional_max_pool3d,
+    F.fractional_max_pool2d_with_indices,
+    F.fractional_max_pool3d_with_indices,
+    F.multi_head_attention_forward,
+    F.dropout1d,
+    F.dropout2d,
+    F.dropout3d,
+    nn.init.kaiming_uniform_,
+    torch.svd_lowrank,
+    torch.pca_lowrank,
+    torch.lobpcg,
+)
+
+
+class Place(Protocol):
+    """Which call of a module is running."""
+
+    path: str
+    module: torch.nn.Module
+    known: bool
+
+
+class Draws:
+    """What is known of a model's draws, from the forwards before."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Look closely again, as at a model of which nothing is known."""
+        # Functions that drew; generators that were moved, nobody saw by what; modes in which a
+        # forward was watched closely.
+        self.functions: set[Any] = set()
+        self.unseen: set[str] = set()
+        self.modes: set[bool] = set()
+
+    def __reduce__(self) -> Any:
+        """Return how a copy is made: it looks for itself."""
+        return Draws, ()
+
+
+class Watch:
+    """Watches the generators in one forward.
+
+    The first forward in training, and the first in evaluation, are watched closely: around every
+    function of torch's and at every module's call. Of the others, the functions that drew then
+    are, and the generators at both ends.
+    """
+
+    def __init__(self, draws: Draws, model: nn.Module, tell: Tell) -> None:
+        self.draws, self.model, self.tell = draws, model, tell
+        self.training = training = model.training
+        self.closely = held_coins() is not None or training not in draws.modes
+        skipped = frozenset() if self.closely else frozenset(draws.unseen)
+        self.ledger = Ledger(self.closely, skipped)
+        self.close = self.ledger.close
+        self.alone = is_alone()
+        # Generators that the model keeps, with their states; and those that functions were given.
+        self.kept = [(k, state_of(k.generator)) for k in kept_by(model)] if self.closely else []
+        self.given: set[int] = set()
+        # Single numbers that were drawn, and the rates of those that something was decided by.
+        self.single: dict[Draw, None] = {}
+        self.rates: dict[Draw, float | None] = {}
+
+    def call(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
+        """Return what a function of torch's gives, and tell if it draws."""
+        if not self.closely and function not in self.draws.functions:
+            return function(*args, **kwargs)
+        return self.draw(place, function, args, kwargs)
+
+    def draw(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
+        """Return what a function of torch's gives that may draw, and tell if it does."""
+        result, moved = self.ledger.torch_moved(
+            lambda: function(*args, **kwargs), lambda: may_draw(function) or self._is_alone()
+        )
+        given = {id(x) for x in (*args, *kwargs.values()) if isinstance(x, torch.Generator)}
+        self.given |= given
+        if moved or given or (_is_unwatched(result) and may_draw(function)):
+            self.draws.functions.add(function)
+            name = name_of(function)
+            draw = _draw(place, name, drops="dropout" in name or "bernoulli" in name)
+            if not draw.drops and is_coin(function, result):
+                hold(function, args, kwargs, result)
+                mark(result, draw)
+                self.single[draw] = None
+            else:
+                self.tell(draw)
+        return result
+
+    def known(self, function: Callable[[], Any]) -> Any:
+        """Return what a call gives that may draw, and has been told of already."""
+        return self.ledger.torch_moved(function, lambda: True)[0]
+
+    def _is_alone(self) -> bool:
+        """Return whether no other thread can have moved a generator in this forward."""
+        return self.alone and is_alone()
+
+    def decides(self, coin: Draw, rate: float | None) -> None:
+        """Take note that something is decided by a coin, at a rate that is known or not."""
+        before = self.rates.get(coin, rate)
+        known = rate is not None and before is not None
+        self.rates[coin] = max(rate or 0.0, before or 0.0) if known else None
+
+    def look(self, place: Place) -> None:
+        """Tell of what has moved since the last look, while a call of a module ran."""
+        moved = self.ledger.moved()
+        certain = not moved or self._is_alone()
+        for name in moved:
+            words = f"{name} generator"
+            if certain:
+                self.draws.unseen.add(name)
+                self.tell(_draw(place, words))
+            else:
+                self.tell(Draw("", words, known=place.known, certain=False))
+
+    def _look_at_kept(self) -> None:
+        """Tell of generators that the model keeps and has drawn from."""
+        for kept, state in self.kept:
+            if id(kept.generator) not in self.given and state_of(kept.generator) != state:
+                module = self.model.get_submodule(kept.module)
+                words = f"generator {kept.name} in {_class_of(module)}"
+                self.tell(Draw(kept.module, words))
+
+    def end(self, root: Place) -> None:
+        """Tell of what is left at the end of a forward."""
+        before = len(self.draws.unseen)
+        self.look(root)
+        self._look_at_kept()
+        if self.closely and self.ledger.steady:
+            self.draws.modes.add(self.training)
+        if not self.closely and len(self.draws.unseen) > before:
+            # Something that did not draw before: the next forward shows where.
+            self.draws.modes.discard(self.training)
+        for draw in self.single:
+            if draw not in self.rates:
+                self.tell(draw)
+        for coin, rate in self.rates.items():
+            if rate != 0:  # at rate 0 it decides nothing
+                self.tell(replace(coin, coin=True, rate=rate))
+
+
+def _draw(place: Place, name: str, drops: bool = False) -> Draw:
+    kind = _class_of(place.module)
+    return Draw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
+
+
+def _class_of(module: nn.Module) -> str:
+    # A script module is of a class of torch's, and remembers its own.
+    return str(getattr(module, "original_name", type(module).__name__))
+
+
+def _is_unwatched(result: Any) -> bool:
+    """Return whether a tensor is on a device whose generator is not compared."""
+    return isinstance(result, torch.Tensor) and result.device.type not in ("cpu", "cuda", "meta")
+
+
+@lru_cache(maxsize=256)
+def may_draw(function: Any) -> bool:
+    """Return whether a function is known to draw: torch's operator of its name says so."""
+    if function in COMPOSED:
+        return True
+    name = name_of(function).rpartition(".")[2]
+    packet = getattr(torch.ops.aten, name, None)
+    overloads = () if packet is None else packet.overloads()
+    return any(torch.Tag.nondeterministic_seeded in getattr(packet, o).tags for o in overloads)
+
+
+@lru_cache(maxsize=256)
+def name_of(function: Any) -> str:
+    """Return how code calls a function of torch's."""
+    if isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+        name = str(function)
+        return "torch.ops." + ".".join(name.split(".")[:2])
+    name = resolve_name(function)
+    if name is None:
+        name = f"torch.{getattr(function, '__name__', function)}"
+    return name.replace("torch.nn.functional.", "F.").replace("torch.Tensor.", "Tensor.")

@@ -1,0 +1,138 @@
+"""The modules of a model that are noises themselves, taken over."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from noisegate.core.survey import Call
+
+from ..compiling import eager_only
+from ..functional import refuse_leaf
+from .discover import check_rank, own_at, own_call, own_rate
+
+
+class SiteFunction(Protocol):
+    """What is put at a site."""
+
+    @property
+    def every(self) -> bool:
+        """Whether it acts on every floating tensor that it sees, not on the first alone."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is as if it were not there."""
+
+    def reach(self) -> None:
+        """Take note that the place was reached."""
+
+    def acts(self, training: bool, call: Call | None = None) -> bool:
+        """Return whether it would change anything, in training or not, for a call."""
+
+    def __call__(self, x: Tensor, call: Call | None = None) -> Tensor:
+        """Return the tensor with noise on it."""
+
+
+def present(functions: list[SiteFunction]) -> list[SiteFunction]:
+    """Return the functions that are there now; each takes note that its place was reached."""
+    for function in functions:
+        function.reach()
+    return [function for function in functions if not function.silent]
+
+
+def changed(
+    x: Tensor, functions: list[SiteFunction], training: bool, call: Call, name: str = ""
+) -> Tensor:
+    """Return x as the functions that act make it, one after the other.
+
+    `name` is the layer of torch's that they take the place of: it looks at x's rank first.
+    """
+    acting = [function for function in functions if function.acts(training, call)]
+    check_rank(name, x, bool(acting))
+    for function in acting:
+        x = act(function, x, call)
+    return x
+
+
+def act(function: SiteFunction, x: Tensor, call: Call | None = None) -> Tensor:
+    """Return what a function makes of x, unseen by modes that watch functions of torch's."""
+    if not torch._C._len_torch_function_stack():
+        return function(x, call)
+    with torch._C.DisableTorchFunction():
+        return function(x, call)
+
+
+class OwnForward:
+    """The `forward` of a dropout module whose noise is taken over."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.before = module.__dict__.get("forward")
+        self._known: tuple[Any, Call] | None = None
+        self.functions: list[SiteFunction] = []
+        module.forward = self
+
+    @eager_only
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return x with what has taken the place of the module's noise."""
+        functions = present(self.functions)
+        if not functions:
+            own = self.before or type(self.module).forward.__get__(self.module)
+            result: Tensor = own(x, *args, **kwargs)
+            return result
+        name, call = own_at(self.module, self._own(), x.shape)
+        y = changed(x, functions, self.module.training, call, name)
+        draws = self.module.training and call.kind.rate != 0
+        inplace = getattr(self.module, "inplace", False)
+        return in_place(type(self.module).__name__, x, y, inplace, draws)
+
+    def _own(self) -> Call:
+        """Return the noise that the module is now."""
+        rate = own_rate(self.module)
+        known = self._known
+        if known is None or rate is None or rate != known[0]:
+            call = own_call(self.module)
+            assert call is not None
+            known = self._known = rate, call
+        return known[1]
+
+    def add(self, function: SiteFunction) -> Callable[[], None]:
+        """Take one function more; return how to undo it."""
+        self.functions.append(function)
+        return Removal(self, function)
+
+    def discard(self, function: SiteFunction) -> None:
+        """Give one function up, and with the last the module its own forward again."""
+        if function in self.functions:
+            self.functions.remove(function)
+        if not self.functions and self.module.__dict__.get("forward") is self:
+            del self.module.forward
+            if self.before is not None:
+                self.module.forward = self.before
+
+
+class Removal:
+    """How to undo an addition; a copied model copies it."""
+
+    def __init__(self, owner: Any, *what: Any) -> None:
+        self.owner, self.what = owner, what
+
+    def __call__(self) -> None:
+        """Undo it."""
+        self.owner.discard(*self.what)
+
+
+def in_place(who: str, x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:
+    """Return y, in x's own memory where the model's code asks for that.
+
+    `draws` says that the model's own noise would have returned another tensor than x. Then a
+    parameter is not returned itself: a module that drops weights would register it under the name
+    of the dropped ones.
+    """
+    if y is x:
+        return x.clone() if draws and not inplace and isinstance(x, nn.Parameter) else x
+    if not inplace:
+        return y
+    refuse_leaf(who, x)
+    return x.copy_(y)

@@ -1,0 +1,157 @@
+"""One model in several threads: who may change it, and who waits meanwhile.
+
+A prediction puts hooks into a model and takes them out again; a run in training on an example
+changes the mode of every module. Threads that would meet this wait.
+"""
+
+import _thread
+import gc
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import get_ident
+from typing import Any
+
+from torch import nn
+
+from noisegate.core import forks, messages
+from noisegate.core.errors import NoisegateError
+
+from ..compiling import eager_only
+from .hooks import put_before
+
+# Against a deadlock, in seconds: a forward that waits for a thread that waits for it.
+PATIENCE = 600.0
+# How often a look is taken at what the other threads are doing, in seconds.
+INTERVAL = 0.001
+
+_CALL = nn.Module._call_impl.__code__
+
+_released = threading.Condition()
+_held: list[tuple[int, frozenset[int]]] = []
+
+
+@contextmanager
+def exclusive(model: nn.Module) -> Iterator[None]:
+    """Let one thread at a time change a model; models that share a module count as one.
+
+    Raises
+    ------
+    NoisegateError
+        If another thread has not given it back after ten minutes.
+    """
+    mine = get_ident(), frozenset(map(id, model.modules()))
+    with _released:
+        if not _released.wait_for(lambda: _is_free(*mine), PATIENCE):
+            raise NoisegateError(messages.model_in_use())
+        _held.append(mine)
+    try:
+        yield
+    finally:
+        with _released:
+            _held.remove(mine)
+            _released.notify_all()
+
+
+def _is_free(thread: int, modules: frozenset[int]) -> bool:
+    return all(thread == other or modules.isdisjoint(theirs) for other, theirs in _held)
+
+
+@forks.after_in_child
+def _forget() -> None:
+    """Forget threads that a fork has not copied."""
+    global _released
+    _released = threading.Condition()
+    _held.clear()
+
+
+@contextmanager
+def alone_in(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Keep every other thread out of some modules for a block, whose modes it may change.
+
+    Calls that other threads have begun are waited for first; those that they begin meanwhile
+    wait in turn.
+    """
+    if is_alone():
+        yield
+        return
+    gate = _Gate(list(modules))
+    hooks = [put_before(module, gate, prepend=True) for module in gate.modules]
+    try:
+        gate.wait_for_others()
+        yield
+    finally:
+        gate.open()
+        for hook in hooks:
+            hook.remove()
+
+
+def is_alone() -> bool:
+    """Return whether Python has started no thread beside the main one."""
+    # Not by the threads' frames: to look at those while they run is slow, and not always safe.
+    return _thread._count() == 0
+
+
+def _frames_of_threads() -> Mapping[int, Any]:
+    """Return the frame that each thread runs now, by its identity."""
+    # In Python before 3.11.8 and 3.12.2 a collection of garbage within waits for itself.
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _is_in_call(frame: Any, modules: frozenset[int]) -> bool:
+    """Return whether a stack has a call of one of these modules in it."""
+    while frame is not None:
+        if frame.f_code is _CALL and id(frame.f_locals.get("self")) in modules:
+            return True
+        frame = frame.f_back
+    return False
+
+
+class _Gate:
+    """A hook before modules at which every thread but one waits."""
+
+    def __init__(self, modules: list[nn.Module]) -> None:
+        self.modules, self.ids = modules, frozenset(map(id, modules))
+        self.owner, self.waiting = get_ident(), set[int]()
+        self.opened = threading.Event()
+
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        # A replica of a module (nn.DataParallel) has copied its hooks; its modes are its own.
+        thread = get_ident()
+        if thread == self.owner or self.opened.is_set() or id(module) not in self.ids:
+            return
+        self.waiting.add(thread)
+        if not self.opened.wait(PATIENCE):
+            raise NoisegateError(messages.model_in_use())
+        self.waiting.discard(thread)
+
+    def wait_for_others(self) -> None:
+        """Wait until no other thread is in a call of one of the modules."""
+        pause = threading.Event()
+        for _ in range(int(PATIENCE / INTERVAL)):
+            if not self._others():
+                return
+            pause.wait(INTERVAL)
+        raise NoisegateError(messages.model_in_use())
+
+    def _others(self) -> bool:
+        try:
+            return any(
+                _is_in_call(frame, self.ids)
+                for thread, frame in _frames_of_threads().items()
+                if thread != self.owner and thread not in self.waiting
+            )
+        except AttributeError:  # a call ended while it was looked at: look again
+            return True
+
+    def open(self) -> None:
+        """Let every thread go on."""
+        self.opened.set()

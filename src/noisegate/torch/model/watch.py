@@ -1,0 +1,356 @@
+"""The noises that a model makes by functions, seen and taken over.
+
+One mode is entered at the beginning of the model's forward and left at its end. It sees every call
+of a function of torch's; hooks on the modules in between say which of them is calling.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from noisegate.core.local import Local
+from noisegate.core.patterns import own_site
+from noisegate.core.survey import Call, Draw
+
+from ..checkpointing import register, replaying
+from ..compiling import compiler_looks_on, eager_only
+from .discover import INSIDE, own_call
+from .draws import Draws, Watch, may_draw
+from .handlers import DRAWING, HANDLERS, SILENT
+from .hooks import put_after, put_before, running
+from .modules import Removal, SiteFunction, changed, present
+from .scripted import dropouts_inside, is_scripted
+
+
+class Listener(Protocol):
+    """Who wants to know what a forward shows."""
+
+    def found(self, site: str, call: Call) -> None:
+        """Take note of a noise that a function makes, at its first call or at any."""
+
+    def unreached(self, site: str, words: str) -> None:
+        """Take note of a noise that cannot be taken over."""
+
+    def drew(self, draw: Draw) -> None:
+        """Take note of random numbers that the model's own code draws."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether it wants to know of those in the forward that begins now."""
+
+
+@dataclass
+class _Frame:
+    """A call of a module: which, and how many noises of each port it has made.
+
+    A module that is a noise itself, or that is known to make noise inside, is `known`: the
+    functions that it calls are no sites.
+    """
+
+    path: str
+    module: nn.Module
+    known: bool = False
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def next(self, port: str) -> str:
+        number = self.counts.get(port, 0)
+        self.counts[port] = number + 1
+        return own_site(self.path, port, number)
+
+    def copy(self) -> "_Frame":
+        return replace(self, counts=dict(self.counts))
+
+
+@dataclass
+class _Watch:
+    """What watches in one thread: a mode for each forward, and the calls of modules in them.
+
+    `draws` looks at the generators, from the beginning of the outermost forward to its end.
+    """
+
+    modes: list[tuple[TorchFunctionMode, int]] = field(default_factory=list)
+    frames: list[_Frame] = field(default_factory=list)
+    draws: Watch | None = None
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Return whether a module is a noise, or is known to make noise inside."""
+    if is_scripted(module):
+        return bool(dropouts_inside("", module))
+    return own_call(module) is not None or isinstance(module, INSIDE)
+
+
+def _has_frame(module: nn.Module) -> bool:
+    """Return whether functions that a module calls are told apart from its parent's."""
+    own_code = type(module).__module__.partition(".")[0] != "torch"
+    return own_code or is_scripted(module) or isinstance(module, DRAWING)
+
+
+# Several threads may run one model.
+_counting = Lock()
+
+
+class Calls:
+    """What functions do in a model's forward: who listens, and what has taken their place."""
+
+    def __init__(self, model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
+        self.functions: dict[str, list[SiteFunction]] = {}
+        self.listeners: list[Listener] = []
+        self._watch: Local[_Watch | None] = Local(None)
+        # In how many forwards of the model something watches, of all threads; and whether
+        # nothing needs that any more.
+        self._inside, self._closing = 0, False
+        self._draws = Draws()
+        self.root = _Frame("", model, _is_known(model))
+        self.hooks = [
+            put_before(model, _Enter(self), prepend=True),
+            put_after(model, _Leave(self), always_call=True),
+        ]
+        for path, module in modules.items():
+            if path and (_is_known(module) or _has_frame(module)):
+                before, after = _Push(self, path, _is_known(module)), _Pop(self)
+                self.hooks.append(put_before(module, before, prepend=True))
+                self.hooks.append(put_after(module, after, always_call=True))
+        register(self)
+
+    @classmethod
+    def find(cls, model: nn.Module) -> "Calls | None":
+        """Return what watches a model's forward, if anything does."""
+        for hook in model._forward_pre_hooks.values():
+            if isinstance(hook, _Enter):
+                return hook.calls
+        return None
+
+    def add(self, site: str, function: SiteFunction) -> Callable[[], None]:
+        """Put a function at a site; return how to undo it."""
+        self._closing = False
+        self.functions.setdefault(site, []).append(function)
+        return Removal(self, site, function)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell somebody what a forward shows; return how to undo it."""
+        self._closing = False
+        self._draws.forget()
+        self.listeners.append(listener)
+        return Removal(self, "", listener)
+
+    def discard(self, site: str, whom: Any) -> None:
+        """Give up a function or a listener, and with the last the hooks."""
+        those: list[Any] = self.functions.get(site, []) if site else self.listeners
+        if whom in those:
+            those.remove(whom)
+        if not self.listeners and not any(self.functions.values()):
+            while self.modes:  # within a forward, whose end nobody would see
+                self.leave()
+            self._closing = True
+            self._close()
+
+    def _close(self) -> None:
+        """Take the hooks out, unless another thread's forward has to end first."""
+        with _counting:
+            closed = self._closing and not self._inside
+        for hook in self.hooks if closed else ():
+            hook.remove()
+
+    def own(
+        self, port: str, call: Call, training: bool, x: Tensor, original: Callable[[], Any]
+    ) -> Any:
+        """Return what a call of a function gives, with what has taken its place."""
+        functions = self.at(port, call)
+        return changed(x, functions, training, call) if functions else self.left(original)
+
+    def at(self, port: str, call: Call) -> list[SiteFunction]:
+        """Return the functions that are present at the next site of the calling module."""
+        site = self.frame.next(port)
+        for listener in self.listeners:
+            listener.found(site, call)
+        return present(self.functions.get(site, []))
+
+    def left(self, function: Callable[[], Any]) -> Any:
+        """Return what a call gives that is left to the model, and has been told of already."""
+        draws = self.draws
+        return function() if draws is None else draws.known(function)
+
+    @property
+    def draws(self) -> Watch | None:
+        """What looks at the generators in this thread."""
+        watch = self._watch.get()
+        return None if watch is None else watch.draws
+
+    @property
+    def frames(self) -> list[_Frame]:
+        """The calls of modules that are running in this thread, in a forward that is watched."""
+        watch = self._watch.get()
+        return [] if watch is None else watch.frames
+
+    @property
+    def modes(self) -> list[tuple[TorchFunctionMode, int]]:
+        """The modes that watch in this thread, and how many calls there were before each."""
+        watch = self._watch.get()
+        return [] if watch is None else watch.modes
+
+    @property
+    def frame(self) -> _Frame:
+        """The call of a module that is running."""
+        return self.frames[-1] if self.frames else self.root
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the forward that is watched has gone.
+
+        torch calls no hook where an interrupt from the keyboard ends a forward.
+        """
+        if replaying() or compiler_looks_on():  # no forward is on the stack then
+            return False
+        return len(self.modes) > running(self.root.module)
+
+    def begin(self) -> None:
+        """Begin to watch a forward of the model, and end what an interrupt has left."""
+        while self.modes and not replaying() and len(self.modes) >= running(self.root.module):
+            self.leave()
+        self.enter()
+        watch = self._watch.get()
+        first = watch is not None and len(watch.modes) == 1 and not replaying()
+        if watch and first and any(listener.watches for listener in self.listeners):
+            watch.draws = Watch(self._draws, self.root.module, self._drew)
+
+    def look(self) -> None:
+        """Look at the generators where a call of a module begins or ends, in a close watch."""
+        draws = self.draws
+        if draws is not None and draws.closely:
+            draws.look(self.frame)
+
+    def _drew(self, draw: Draw) -> None:
+        if self.interrupted:  # it is nobody's forward that draws
+            return
+        for listener in list(self.listeners):
+            if listener.watches:
+                listener.drew(draw)
+
+    def end(self, succeeded: bool) -> None:
+        """End to watch a forward; of one that succeeded, tell what it has drawn."""
+        watch = self._watch.get()
+        if watch and watch.draws and succeeded and len(watch.modes) == 1:
+            watch.draws.end(watch.frames[0])
+        self.leave()
+
+    def enter(self) -> None:
+        """Begin to watch."""
+        watch = self._watch.get()
+        if watch is None:
+            watch = _Watch()
+            self._watch.set(watch)
+        with _counting:
+            self._inside += 1
+        mode = _Mode(self, watch)
+        mode.__enter__()  # type: ignore[no-untyped-call]
+        watch.modes.append((mode, len(watch.frames)))
+        watch.frames.append(_Frame("", self.root.module, self.root.known))
+
+    def leave(self) -> None:
+        """End to watch, however the forward ended."""
+        watch = self._watch.get()
+        if watch is None:
+            return
+        mode, depth = watch.modes.pop()
+        mode.__exit__(None, None, None)
+        del watch.frames[depth:]
+        if not watch.modes:
+            if watch.draws is not None:
+                watch.draws.close()
+            self._watch.set(None)
+        with _counting:
+            self._inside -= 1
+        self._close()
+
+    def snapshot(self) -> Any:
+        """Return which calls are running, for a segment that will run again."""
+        return len(self.modes), [frame.copy() for frame in self.frames]
+
+    def restore(self, state: Any) -> None:
+        """Return to what a snapshot says: outside of a forward, watch as within."""
+        depth, frames = state
+        while len(self.modes) < depth:
+            self.enter()
+        while len(self.modes) > depth:
+            self.leave()
+        self.frames[:] = [frame.copy() for frame in frames]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs."""
+        return {**self.__dict__, "_inside": 0}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copied model's."""
+        self.__dict__.update(state)
+        register(self)
+
+
+class _Hook:
+    def __init__(self, calls: Calls, path: str = "", known: bool = False) -> None:
+        self.calls, self.path, self.known = calls, path, known
+
+
+class _Enter(_Hook):
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        self.calls.begin()
+
+
+class _Leave(_Hook):
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.calls.end(output is not None)
+
+
+class _Push(_Hook):
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        if self.calls.modes:
+            self.calls.look()
+            self.calls.frames.append(_Frame(self.path, module, self.known))
+
+
+class _Pop(_Hook):
+    @eager_only
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self.calls.frames:
+            self.calls.look()
+            self.calls.frames.pop()
+
+
+class _Mode(TorchFunctionMode):
+    """Sees every call of a function of torch's, and handles those that are noises."""
+
+    def __init__(self, calls: Calls, watch: _Watch) -> None:
+        super().__init__()
+        self.calls, self.watch = calls, watch
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Return what a function gives."""
+        handler = HANDLERS.get(func)
+        kwargs = kwargs or {}
+        if handler is None and compiler_looks_on():
+            return func(*args, **kwargs)  # what draws in a graph shows in the generators' states
+        frame, draws = self.watch.frames[-1], self.watch.draws
+        if frame.known:
+            if draws is None or compiler_looks_on() or not may_draw(func):
+                return func(*args, **kwargs)
+            return draws.known(lambda: func(*args, **kwargs))
+        if handler is None:
+            if draws is None:
+                return func(*args, **kwargs)
+            return draws.call(frame, func, args, kwargs)
+        if handler not in SILENT and self.calls.interrupted:
+            return func(*args, **kwargs)
+        return _handled(handler, self.calls, func, args, kwargs)
+
+
+@eager_only
+def _handled(handler: Any, *args: Any) -> Any:
+    """Handle a function outside of compiled graphs."""
+    return handler(*args)
