@@ -41,7 +41,7 @@ class Autoencoder(TransformerMixin, Values):  # type: ignore[misc]
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from noisegate.nets import Autoencoder
+    >>> from noisegate.estimators import Autoencoder
     >>> X, _ = load_iris(return_X_y=True)
     >>> model = Autoencoder((None, 2, None), max_epochs=5, random_state=13)
     >>> model.fit_transform(X, input_noise=0.1).shape
@@ -153,7 +153,7 @@ class Autoencoder(TransformerMixin, Values):  # type: ignore[misc]
         Examples
         --------
         >>> import numpy as np
-        >>> from noisegate.nets import Autoencoder
+        >>> from noisegate.estimators import Autoencoder
         >>> X = np.eye(6, dtype=np.float32)
         >>> model = Autoencoder((None, 4, 2, 4, None), max_epochs=1, random_state=13).fit(X)
         >>> model.encode(X).shape, model.encode(X, "hid1").shape

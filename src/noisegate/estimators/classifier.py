@@ -50,7 +50,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from noisegate.nets import Classifier
+    >>> from noisegate.estimators import Classifier
     >>> X, y = load_iris(return_X_y=True)
     >>> model = Classifier((None, 16, None), lr=0.01, max_epochs=50, random_state=13)
     >>> model.fit(X, y, hidden_dropout=0.2).score(X, y) > 0.9

@@ -60,7 +60,7 @@ class Regressor(RegressorMixin, Values):  # type: ignore[misc]
     Examples
     --------
     >>> import numpy as np
-    >>> from noisegate.nets import Regressor
+    >>> from noisegate.estimators import Regressor
     >>> X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]
     >>> model = Regressor((None, 50, None), lr=0.01, random_state=13).fit(X, X[:, 0] ** 2)
     >>> mean, std = model.predict(X, samples=50, return_std=True, hidden_dropout=0.1, seed=1)
