@@ -194,7 +194,7 @@ def _ours(kind: Any, t: Tensor, linear: bool = False) -> Contenders:
     if native.library() is None:
         return {}
     shape, strides, out = tuple(t.shape), t.stride(), torch.empty_like(t).zero_()
-    window = window_of(type(kind).__name__, shape, kind.shared)
+    window = window_of(shape, kind.shared)
     dtype = str(t.dtype).removeprefix("torch.")
     geometry = shape, strides, strides
     work = native.work_of(kind, kind.rate, linear, window, geometry, dtype, t.itemsize)

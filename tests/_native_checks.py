@@ -70,7 +70,7 @@ def window_case(case: Case) -> Window | None:
     if "sample_axis" not in case.place and len(case.shape) < 2:
         axis = None
     try:
-        window = window_of(type(case.kind).__name__, case.shape, case.kind.shared, rows, axis)
+        window = window_of(case.shape, case.kind.shared, rows, axis)
         case.kind.check_window(window)
     except ng.NoisegateError:
         return None

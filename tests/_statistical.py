@@ -286,7 +286,7 @@ FAMILIES: dict[str, Callable[[int], Iterable[ng.Key]]] = {
 def words(key: ng.Key, window: Window | tuple[int, ...], kind: str = "Dropout") -> Words:
     """The u32 of every element of a window, or of a whole array of a shape."""
     if not isinstance(window, Window):
-        window = window_of("words", window)
+        window = window_of(window)
     drawn: Words = Draws(NumpyEngine(), kind, key, window, "float32").u32()
     return drawn
 

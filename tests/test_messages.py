@@ -36,13 +36,12 @@ def test_every_error_is_a_noisegate_error_and_a_standard_one() -> None:
 
 def test_no_sentence_is_without_its_test() -> None:
     """Each function of the messages is used by a case above or named in another test file."""
-    elsewhere = {"in_backward", "no_tensor", "missing_extra"}
+    elsewhere = {"in_backward", "no_tensor"}
     elsewhere |= {"other_extent", "other_state", "passed_on", "without_root"}  # of handles
     elsewhere |= {"rows_left_over", "rows_used_up", "parts_alone", "removed"}  # of rows and parts
     elsewhere |= {"was_removed", "no_forward", "functions_alone"}
     elsewhere |= {"same_on_all_ranks", "same_layers_on_all_ranks"}  # of many processes
     elsewhere |= {"model_in_use"}  # of threads
-    elsewhere |= {"no_attention", "blocks_of_attention"}  # of attention
     elsewhere |= {"collision", "no_part", "no_role", "meaning", "tokens", "acted_nowhere"}  # sites
     elsewhere |= {"compiled", "compiled_another"}  # of compiled models
     elsewhere |= {"closed", "not_inside"}  # of script modules

@@ -123,7 +123,7 @@ def test_ties_are_decided_by_plane_1_both_ways(backend: Backend) -> None:
 def test_ties_in_the_middle_of_a_field(backend: Backend, lazy: bool) -> None:
     # A threshold that equals an element's u32, or is one more, ties with that element only.
     shape = (5, 77)
-    at = window_of("test", shape)
+    at = window_of(shape)
     engine = backend.engine()
     if not lazy and backend.name == "torch":
         import torch

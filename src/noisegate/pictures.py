@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisegate.core import checks, messages
+from noisegate.core import checks
 from noisegate.core.draws import Field
-from noisegate.core.errors import InvalidValue, MissingExtra
+from noisegate.core.errors import InvalidValue, missing_extra, prefix_errors
 from noisegate.core.keys import Key, Site, Stream
-from noisegate.core.kind import Kind, checked_kind
+from noisegate.core.kind import Kind, check_kind
 from noisegate.core.window import DEFAULT_AXIS
 from noisegate.numpy import noise
 
@@ -97,20 +97,21 @@ def draw(
     >>> picture[:4]
     b'\x89PNG'
     """
-    who = "draw"
     if find_spec("matplotlib") is None:
-        raise MissingExtra(messages.missing_extra("noisegate.pictures", "matplotlib", "study"))
-    checked_kind(who, kind)
-    whole = checks.shape(who, shape)
-    checks.one_of(*WITHOUT)(who, "format", format)
-    checks.one_of("channels_first", "channels_last")(who, "data_format", data_format)
+        raise missing_extra("noisegate.pictures", "matplotlib", "study")
+    with prefix_errors("draw"):
+        check_kind(kind)
+        whole = checks.shape(shape)
+        checks.one_of(*WITHOUT)("format", format)
+        checks.one_of("channels_first", "channels_last")("data_format", data_format)
     if 0 in whole:
-        raise InvalidValue(messages.nothing_to_draw(who, whole))
+        raise InvalidValue(f"draw: an input of shape {whole} has no elements to draw.")
     place = Stream(seed).site(site)
-    at = range(checks.whole(who, "steps", steps, 32)) if isinstance(steps, int) else steps
+    with prefix_errors("draw"):
+        at = range(checks.whole("steps", steps, 32)) if isinstance(steps, int) else steps
     keys = [place.at(step) for step in at]
     if not 1 <= len(keys) <= STEPS:
-        raise InvalidValue(messages.steps_to_draw(who, len(keys), STEPS))
+        raise InvalidValue(f"draw: `steps` must be 1 to {STEPS} steps; got {len(keys)}.")
     parts = list(_parts(kind, whole, keys, sample_axis, data_format))
     title = _title(kind, whole, place, data_format)
     return _picture(title, kind, _pictured(whole, data_format), keys, parts, format)
@@ -156,7 +157,10 @@ def _seen(
         rows = slice(0, made[0])
     if prod(made) > MOST:
         smaller = _smaller(made)
-        raise InvalidValue(messages.large_to_draw("draw", shape, prod(made), MOST, smaller))
+        raise InvalidValue(
+            f"draw: the samples that are shown must have at most {MOST:,} elements; got "
+            f"{shape}, of which they have {prod(made):,}. {smaller} would do."
+        )
     order = _order(len(shape), data_format)
     for key in keys:
         field = noise(kind, shape, key, rows, sample_axis)

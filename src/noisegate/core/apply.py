@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from . import checks, keys, messages
+from . import checks
 from .draws import Draws, Field
 from .engine import Array, Engine
-from .errors import InvalidType, InvalidValue
-from .keys import Key
+from .errors import InvalidType, InvalidValue, NoisegateError
+from .keys import Key, check_key
 from .kind import Kind
 from .window import Window, local_shape, window_of
 
@@ -66,13 +66,16 @@ def prepare(
 
     With `select` the shape is that of the whole field and `rows` choose a part of it.
     """
-    who = type(kind).__name__
-    keys.key(who, key)
-    rate = kind.rate_at(key.step, live)
-    window = window_of(who, shape, kind.shared, rows, sample_axis, select=select)
-    if not checks.is_host(rate):
-        part = local_shape(who, shape, rows, sample_axis) if select else shape
-        _check_rate_shape(kind, rate, part)
+    try:
+        check_key(key)
+        rate = kind.rate_at(key.step, live)
+        window = window_of(shape, kind.shared, rows, sample_axis, select=select)
+        if not checks.is_host(rate):
+            part = local_shape(shape, rows, sample_axis) if select else shape
+            _check_rate_shape(kind.RATE, rate, part)
+    except NoisegateError as error:
+        error.prefix(type(kind).__name__)
+        raise
     return window, rate
 
 
@@ -88,14 +91,21 @@ def draws_of(engine: Engine, kind: Kind, key: Key, window: Window, precision: st
 
 def field_of(kind: Kind, draws: Draws, rate: Any) -> Field:
     """Return the field of a kind at a rate, which is clamped if it is live."""
-    field = kind.field(draws, rate if checks.is_host(rate) else _clamped(kind, draws, rate)[0])
-    return checked_field(kind, "field", field)
+    try:
+        field = kind.field(draws, rate if checks.is_host(rate) else _clamp(kind, draws, rate)[0])
+    except NoisegateError as error:
+        error.prefix(type(kind).__name__)
+        raise
+    return check_field(kind, "field", field)
 
 
-def checked_field(kind: Kind, method: str, value: object) -> Field:
+def check_field(kind: Kind, method: str, value: object) -> Field:
     """Return what a method of a kind made of its draws, if it is a field."""
     if not isinstance(value, Field):
-        raise InvalidType(messages.not_a_field(type(kind).__name__, method, value))
+        raise InvalidType(
+            f"`{method}` must return a noisegate.Field; got "
+            f"{type(value).__qualname__}. Write for example Field(keep=draws.keep(rate))."
+        ).prefix(type(kind).__name__)
     return value
 
 
@@ -118,8 +128,8 @@ def slope(
     """
     precision = engine.precision(x)
     draws = draws_of(engine, kind, key, window, precision)
-    clamped, inside = _clamped(kind, draws, rate)
-    field = checked_field(kind, "slope", kind.slope(draws, clamped))
+    clamped, inside = _clamp(kind, draws, rate)
+    field = check_field(kind, "slope", kind.slope(draws, clamped))
     if engine.is_complex(x):
         x, field = engine.as_real(x), _with_axis(field)
         inside = inside[..., None] if inside.ndim else inside
@@ -130,7 +140,7 @@ def slope(
     return product if field.keep is None else engine.masked(field.keep, product)
 
 
-def _clamped(kind: Kind, draws: Draws, rate: Any) -> tuple[Array, Array]:
+def _clamp(kind: Kind, draws: Draws, rate: Any) -> tuple[Array, Array]:
     """Return a live rate in float64 within its bounds, and where it was within them."""
     # The numbers of a rate are those that it holds in its own precision.
     live = draws.engine.cast(draws.engine.live(rate), "float64")
@@ -173,13 +183,19 @@ def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precisi
     """Return x with a field of a kind on it."""
     if engine.is_complex(x):
         if field.shift is not None:
-            raise InvalidType(messages.complex_shift(type(kind).__name__, x.dtype))
+            raise InvalidType(
+                f"additive noise on complex numbers is not defined; got "
+                f"{x.dtype}. Noise the real and the imaginary part on their own."
+            ).prefix(type(kind).__name__)
         if not isinstance(field.fill, float) or field.fill != 0:
-            raise InvalidType(messages.complex_fill(type(kind).__name__, x.dtype))
-        return engine.as_complex(_applied(engine, _with_axis(field), engine.as_real(x)))
+            raise InvalidType(
+                f"a value in place of complex numbers is not defined; got "
+                f"{x.dtype}. Noise the real and the imaginary part on their own."
+            ).prefix(type(kind).__name__)
+        return engine.as_complex(_combine(engine, _with_axis(field), engine.as_real(x)))
     if precision == "integer":  # they are selected, never computed with
         return engine.select(field.keep, x, field.fill, own=False)
-    return engine.restore(_applied(engine, field, engine.cast(x, precision)), x)
+    return engine.restore(_combine(engine, field, engine.cast(x, precision)), x)
 
 
 def apply_steps(
@@ -200,7 +216,7 @@ def apply_steps(
     return apply_field(engine, kind, x, field, "float32")
 
 
-def _applied(engine: ArrayEngine, field: Field, x: Array) -> Array:
+def _combine(engine: ArrayEngine, field: Field, x: Array) -> Array:
     values = x if field.gain is None else x * field.gain
     if field.shift is not None:
         values = values + field.shift
@@ -221,26 +237,35 @@ def _with_axis(field: Field) -> Field:
 
 def check_input(engine: ArrayEngine, kind: Kind, x: Array) -> str:
     """Return the precision of the application, or refuse the input."""
-    who = type(kind).__name__
     precision = engine.precision(x)
     if precision == "unsupported":
-        raise InvalidType(messages.unsupported_dtype(who, x.dtype))
+        raise InvalidType(
+            f"the input's dtype must be float16, bfloat16, float32, "
+            f"float64, complex64 or complex128; got {x.dtype}."
+        ).prefix(type(kind).__name__)
     if precision == "integer":
         if kind.integers is None:
-            raise InvalidType(messages.integer_input(who, x.dtype, kind.REMEDY))
+            raise InvalidType(
+                f"the input must hold floating-point numbers; got {x.dtype}. {kind.REMEDY}"
+            ).prefix(type(kind).__name__)
         low, high = engine.limits(x)
         for value in kind.integers:
             if not low <= value <= high:
-                raise InvalidValue(messages.integer_fill(who, x.dtype, value))
+                raise InvalidValue(
+                    f"input of {x.dtype} cannot hold {value:g}, which takes "
+                    "the place of what is removed. Give another value, or convert the input."
+                ).prefix(type(kind).__name__)
     return precision
 
 
-def _check_rate_shape(kind: Kind, rate: Any, shape: tuple[int, ...]) -> None:
+def _check_rate_shape(name: str, rate: Any, shape: tuple[int, ...]) -> None:
     """Refuse a live rate that does not broadcast to the input."""
     given = tuple(rate.shape)
     fits = len(given) <= len(shape) and all(
         mine in (1, theirs) for mine, theirs in zip(given[::-1], shape[::-1], strict=False)
     )
     if not fits:
-        message = messages.live_rate_shape(type(kind).__name__, kind.RATE, given, shape)
-        raise InvalidValue(message)
+        raise InvalidValue(
+            f"`{name}` of shape {given} does not broadcast to the input's shape {shape}. "
+            "Give a 0-d array or one with extents of 1 where the rate is shared."
+        )

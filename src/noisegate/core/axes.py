@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from operator import index
 from typing import Any, Final, Literal, SupportsIndex, TypeVar, cast
 
-from . import checks, messages
-from .errors import InvalidType, InvalidValue
+from . import checks
+from .errors import InvalidType, InvalidValue, prefix_errors
+from .words import got
 
 # One decision for each whole sample, whichever axis a call names as that of the samples.
 ALL_BUT_SAMPLES: Final = "all_but_samples"
@@ -37,7 +38,7 @@ class AxisSlice:
         return f"slice{given!r}"
 
 
-def stored(who: str, name: str, axes: Any) -> tuple[int, ...] | AxisSlice:
+def store(name: str, axes: Any) -> tuple[int, ...] | AxisSlice:
     """Return axes in the form in which a kind stores them."""
     try:
         if isinstance(axes, AxisSlice | slice):
@@ -47,17 +48,21 @@ def stored(who: str, name: str, axes: Any) -> tuple[int, ...] | AxisSlice:
         many = axes if isinstance(axes, Iterable) else (cast(SupportsIndex, axes),)
         return tuple(index(axis) for axis in many)
     except TypeError:
-        raise InvalidType(messages.bad_axes(who, name, axes)) from None
+        words = ', a slice or "all_but_samples"' if name == "shared_axes" else " or a slice"
+        raise InvalidType(
+            f"`{name}` must be whole numbers{words}; {got(axes)}. "
+            "Write for example (2, 3) or slice(2, None)."
+        ) from None
 
 
-def stored_shared(who: str, name: str, axes: Any) -> tuple[int, ...] | AxisSlice | AllButSamples:
+def store_shared(name: str, axes: Any) -> tuple[int, ...] | AxisSlice | AllButSamples:
     """Return shared axes in the form in which a kind stores them."""
     if isinstance(axes, str) and axes == ALL_BUT_SAMPLES:
         return ALL_BUT_SAMPLES
-    return stored(who, name, axes)
+    return store(name, axes)
 
 
-def given(axes: tuple[int, ...] | AxisSlice | Word) -> tuple[int, ...] | slice | Word:
+def restore(axes: tuple[int, ...] | AxisSlice | Word) -> tuple[int, ...] | slice | Word:
     """Return stored axes as they were given: numbers, a slice, or a word."""
     return slice(*_parts(axes)) if isinstance(axes, AxisSlice) else axes
 
@@ -69,26 +74,29 @@ def hashable(axes: Axes) -> tuple[int, ...] | AxisSlice | AllButSamples:
     return AxisSlice(*_parts(axes)) if isinstance(axes, slice) else tuple(axes)
 
 
-def resolve(who: str, name: str, axis: int, shape: Sequence[int]) -> int:
+def resolve(name: str, axis: int, shape: Sequence[int]) -> int:
     """Return an axis as a number >= 0."""
     if not -len(shape) <= axis < len(shape):
-        raise InvalidValue(messages.no_such_axis(who, name, axis, shape))
+        rank = len(shape)
+        have = f"axes {-rank} to {rank - 1}" if rank else "no axes"
+        raise InvalidValue(
+            f"`{name}` names axis {axis}, but the input of shape {tuple(shape)} has {have}."
+        )
     return axis % len(shape)
 
 
-def resolve_all(
-    who: str, name: str, axes: tuple[int, ...] | slice, shape: Sequence[int]
-) -> frozenset[int]:
+def resolve_all(name: str, axes: tuple[int, ...] | slice, shape: Sequence[int]) -> frozenset[int]:
     """Return the axes of an input of that shape, as numbers >= 0."""
     if isinstance(axes, slice):
         return frozenset(range(len(shape))[axes])
-    return frozenset(resolve(who, name, axis, shape) for axis in axes)
+    return frozenset(resolve(name, axis, shape) for axis in axes)
 
 
 def from_config(value: Any) -> Any:
     """Return axes as they were before `config()`."""
     if isinstance(value, dict) and "slice" in value:
-        checks.keywords("from_config", value, ["slice"])
+        with prefix_errors("from_config"):
+            checks.keywords(value, ["slice"])
         return slice(*value["slice"])
     return value
 

@@ -8,10 +8,9 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from . import forks as forks  # from the first import on, forks are counted
-from . import messages
 from .errors import InvalidType
 
 
@@ -42,7 +41,7 @@ BACKENDS = (
 _FACES: dict[type, Any] = {}
 
 
-def face_of_array(who: str, x: object) -> Any:
+def face_of_array(x: object) -> Any:
     """Return the face for an array."""
     face = _FACES.get(type(x))
     if face is not None:
@@ -53,8 +52,15 @@ def face_of_array(who: str, x: object) -> Any:
             if type(x).__module__.partition(".")[0] == backend.module:
                 _FACES[type(x)] = face
             return face
-    supported = [backend.module for backend in BACKENDS]
-    raise InvalidType(messages.unsupported_array(who, x, supported))
+    return refuse_array(x, *(backend.module for backend in BACKENDS))
+
+
+def refuse_array(x: object, *supported: str) -> NoReturn:
+    """Raise, since x is an array of none of the supported libraries."""
+    raise InvalidType(
+        f"the input must be an array of {' or '.join(supported)}; "
+        f"got {type(x).__module__}.{type(x).__qualname__}."
+    )
 
 
 def face_of_model(model: object) -> Any:
@@ -62,7 +68,10 @@ def face_of_model(model: object) -> Any:
     for backend in BACKENDS:
         if backend.owns(model, backend.models):
             return import_module(backend.face)
-    raise InvalidType(messages.unsupported_model(model))
+    raise InvalidType(
+        "inject: `model` must be a torch.nn.Module; got "
+        f"{type(model).__module__}.{type(model).__qualname__}."
+    )
 
 
 def numpy_face() -> Any:

@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from inspect import Parameter, signature
 from typing import Any
 
-from . import kinds, messages, presets
-from .errors import InvalidType, InvalidValue
+from . import kinds, presets
+from .errors import InvalidType, InvalidValue, prefix_errors
 from .kind import Kind
-from .presets import data_format_of
+from .presets import check_data_format
 from .schedule import Schedule
 from .window import DEFAULT_AXIS, DefaultAxis
 
@@ -67,18 +67,18 @@ class Definition:
         return re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", self.name).lower()
 
     @cached_property
-    def made(self) -> Callable[..., Kind]:
+    def make_once(self) -> Callable[..., Kind]:
         """`make`, which keeps what it has made of arguments that can be kept."""
-        kept = lru_cache(maxsize=256, typed=True)(self.make)
+        cached = lru_cache(maxsize=256, typed=True)(self.make)
 
-        def made(**arguments: Any) -> Kind:
+        def make(**arguments: Any) -> Kind:
             try:
                 hash(tuple(arguments.values()))
             except TypeError:
                 return self.make(**arguments)
-            return kept(**arguments)
+            return cached(**arguments)
 
-        return made
+        return make
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
@@ -100,7 +100,8 @@ class Definition:
         for form in forms:
             if len(shape) in form.ranks:
                 return form.sample_axis if isinstance(given, DefaultAxis) else given
-        raise InvalidValue(messages.wrong_rank(self.name, [form.words for form in forms], shape))
+        words = " or ".join(form.words for form in forms)
+        raise InvalidValue(f"the input must have the shape {words}; got {shape}.").prefix(self.name)
 
 
 def _inputs(*forms: Input) -> Callable[..., tuple[Input, ...]]:
@@ -154,14 +155,20 @@ def _format(name: str, data_format: Any, dim_ordering: Any, default: str | None)
     """Return where the channels are, by Keras' word of today or of its first version."""
     if dim_ordering is not None:
         if not isinstance(data_format, DefaultFormat | None):
-            raise InvalidType(messages.two_formats(name))
+            raise InvalidType(
+                "`dim_ordering` is Keras 1's word for `data_format`; give one of them."
+            ).prefix(name)
         data_format = dim_ordering
     if data_format == "default":
         # Keras 1 had this for sequences without a choice.
         return default or "channels_last"
     if data_format is None:
-        raise InvalidType(messages.format_needed(name))
-    return data_format_of(name, data_format)
+        raise InvalidType(
+            "`data_format` is needed: 'channels_last' for Keras' (samples, timesteps, "
+            "channels), 'channels_first' for torch's (N, C, L)."
+        ).prefix(name)
+    with prefix_errors(name):
+        return check_data_format(data_format)
 
 
 _FIRST = DefaultFormat("channels_first")

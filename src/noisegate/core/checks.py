@@ -3,16 +3,19 @@
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Real
 from typing import Any, ParamSpec, SupportsIndex, TypeGuard, TypeVar, cast
 
-from . import messages
-from .errors import InvalidType, InvalidValue
-from .old_words import OLD_WORDS, OldWords
+from .errors import InvalidType, InvalidValue, prefix_errors
+from .old_words import OLD_WORDS, OldWords, pointer
+from .words import got, list_names, suggest
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+BELOW_ONE = 1 - 2.0**-53
 
 
 def is_number(value: object) -> bool:
@@ -28,87 +31,127 @@ def is_host(rate: object) -> TypeGuard[float]:
     return type(rate) is float
 
 
-def number(who: str, name: str, value: object) -> float:
+def number(name: str, value: object) -> float:
     """Return `value` as the float that it holds in its own precision."""
     if type(value) is float:
         return value
     if not is_number(value):
-        raise InvalidType(messages.not_a_number(who, name, value))
+        remedy = ""
+        if isinstance(value, str) and _reads_as_number(value):
+            remedy = f" Write {name}={value} without quotes."
+        elif value is None:
+            remedy = f" To switch the noise off, write {name}=0."
+        raise InvalidType(f"`{name}` must be a number; {got(value)}.{remedy}")
     return float(cast(float, value))
 
 
-def bounded(who: str, name: str, value: object, bounds: tuple[float, float]) -> float:
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def bounded(name: str, value: object, bounds: tuple[float, float]) -> float:
     """Return a number within closed bounds; an upper bound of inf means any finite number."""
-    rate, (low, high) = number(who, name, value), bounds
-    if not low <= rate <= high or rate == float("inf"):
-        raise InvalidValue(messages.out_of_bounds(who, name, bounds, rate))
-    return rate + 0.0  # -0.0 becomes 0.0, so that equal kinds have equal hashes and reprs
+    rate, (low, high) = number(name, value), bounds
+    if low <= rate <= high and rate != float("inf"):
+        return rate + 0.0  # -0.0 becomes 0.0, so that equal kinds have equal hashes and reprs
+    if high == float("inf"):
+        remedy = f" Did you mean {-rate:g}?" if low <= -rate < high and rate < 0 else ""
+        raise InvalidValue(f"`{name}` must be a finite number >= {low:g}; {got(rate)}.{remedy}")
+    remedy = _guess_rate(rate) if low == 0 and high in (1, BELOW_ONE) else ""
+    if rate == 1 and high == BELOW_ONE:
+        remedy = f" {name}=1 would need infinite noise; take a number below 1."
+    interval = f"[{low:g}, 1)" if high == BELOW_ONE else f"[{low:g}, {high:g}]"
+    raise InvalidValue(f"`{name}` must be in {interval}; {got(rate)}.{remedy}")
 
 
-def finite(who: str, name: str, value: object) -> float:
+def _guess_rate(value: float) -> str:
+    """Return the question whether a rate outside [0, 1] lacks its point or has a sign too many."""
+    meant = -value if value < 0 else value / 10 if value < 10 else value / 100
+    return f" Did you mean {meant:g}?" if 0 < meant <= 1 else ""
+
+
+def finite(name: str, value: object) -> float:
     """Return a finite number."""
-    result = number(who, name, value)
+    result = number(name, value)
     if not abs(result) < float("inf"):
-        raise InvalidValue(messages.not_finite(who, name, result))
+        raise InvalidValue(f"`{name}` must be a finite number; {got(result)}.")
     return result + 0.0
 
 
-def positive(who: str, name: str, value: object) -> float:
+def positive(name: str, value: object) -> float:
     """Return a finite number > 0."""
-    result = number(who, name, value)
+    result = number(name, value)
     if not 0 < result < float("inf"):
-        raise InvalidValue(messages.not_positive(who, name, result))
+        raise InvalidValue(f"`{name}` must be a finite number > 0; {got(result)}.")
     return result
 
 
-def whole(who: str, name: str, value: object, bits: int) -> int:
+def whole(name: str, value: object, bits: int) -> int:
     """Return a whole number in [0, 2**bits)."""
-    if isinstance(value, bool):
-        raise InvalidType(messages.not_whole(who, name, value))
     try:
+        if isinstance(value, bool):
+            raise TypeError
         result = operator.index(cast(SupportsIndex, value))
     except TypeError:
-        raise InvalidType(messages.not_whole(who, name, value)) from None
+        is_whole = isinstance(value, float) and value == value // 1
+        remedy = f" Write {int(cast(float, value))}." if is_whole else ""
+        raise InvalidType(f"`{name}` must be a whole number; {got(value)}.{remedy}") from None
     if not 0 <= result < 2**bits:
-        raise InvalidValue(messages.out_of_range(who, name, bits, result))
+        raise InvalidValue(f"`{name}` must be in [0, 2**{bits}); {got(result)}.")
     return result
 
 
-def flag(who: str, name: str, value: object) -> bool:
+def flag(name: str, value: object) -> bool:
     """Return a bool; numbers are refused, since `Dropout(0.5, 0.5)` is a slip."""
     if not isinstance(value, bool):
-        raise InvalidType(messages.not_a_flag(who, name, value))
+        raise InvalidType(f"`{name}` must be True or False; {got(value)}.")
     return value
 
 
-def one_of(*choices: str) -> Callable[[str, str, object], str]:
+def one_of(*choices: str) -> Callable[[str, object], str]:
     """Return the check of a word that must be one of several."""
 
-    def check(who: str, name: str, value: object) -> str:
-        if not isinstance(value, str) or value not in choices:
-            raise InvalidValue(messages.not_a_choice(who, name, value, choices))
-        return value
+    def check(name: str, value: object) -> str:
+        if isinstance(value, str) and value in choices:
+            return value
+        near = get_close_matches(value, choices, n=1, cutoff=0.5) if isinstance(value, str) else []
+        remedy = f" Did you mean {near[0]!r}?" if near else ""
+        listed = " or ".join(map(repr, choices))
+        raise InvalidValue(f"`{name}` must be {listed}; {got(value)}.{remedy}")
 
     return check
 
 
-def keywords(
-    who: str, given: Iterable[str], known: Sequence[str], old: OldWords = OLD_WORDS
-) -> None:
+def keywords(given: Iterable[str], known: Sequence[str], old: OldWords = OLD_WORDS) -> None:
     """Refuse a keyword that is not known, and say what it is here, or name the nearest."""
     for word in given:
         if word not in known:
-            raise InvalidType(messages.unknown_keyword(who, word, known, old))
+            said = pointer(word, known, old)
+            meant = suggest(word, known) if said is None else f" {said}"
+            raise InvalidType(f"unknown keyword `{word}`; known are {list_names(known)}.{meant}")
 
 
-def places(who: str, by_place: Sequence[str], args: Sequence[object]) -> None:
+def places(by_place: Sequence[str], args: Sequence[object]) -> None:
     """Refuse more arguments by place than go by place."""
     if len(args) > len(by_place):
-        raise InvalidType(messages.too_many(who, by_place, len(args)))
+        words = "argument goes" if len(by_place) == 1 else "arguments go"
+        raise InvalidType(
+            f"at most {len(by_place)} {words} by place ({list_names(by_place)}); "
+            f"got {len(args)}. Give the others by name."
+        )
+
+
+def given_once(name: str, words: Collection[str]) -> None:
+    """Refuse a keyword for an argument that is given by its place already."""
+    if name in words:
+        raise InvalidType(f"`{name}` is given by place and by name. Give it once.")
 
 
 def arguments(
-    who: str,
     call: inspect.Signature,
     args: Sequence[object],
     kwargs: Mapping[str, object],
@@ -116,23 +159,22 @@ def arguments(
 ) -> dict[str, Any]:
     """Return the arguments of a call by name, defaults included; or say which is wrong."""
     parameters = call.parameters.values()
-    keywords(who, kwargs, list(call.parameters), old)
+    keywords(kwargs, list(call.parameters), old)
     by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    places(who, by_place, args)
+    places(by_place, args)
     for name in by_place[: len(args)]:
-        if name in kwargs:
-            raise InvalidType(messages.given_twice(who, name))
+        given_once(name, kwargs)
     given = {*by_place[: len(args)], *kwargs}
     for parameter in parameters:
         if parameter.default is inspect.Parameter.empty and parameter.name not in given:
-            raise InvalidType(messages.missing_word(who, parameter.name))
+            raise InvalidType(f"`{parameter.name}` is missing.")
     bound = call.bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
 
 
 def binder(
-    who: str, call: inspect.Signature
+    call: inspect.Signature,
 ) -> Callable[[Sequence[object], Mapping[str, object]], dict[str, Any]]:
     """Return `arguments` for one signature, which has no stars: quick where nothing is wrong."""
     parameters = call.parameters.values()
@@ -146,12 +188,12 @@ def binder(
             given.update(kwargs)
             if needed <= given.keys() <= defaults.keys():
                 return {**defaults, **given}
-        return arguments(who, call, args, kwargs)
+        return arguments(call, args, kwargs)
 
     return bind
 
 
-def known_keywords(who: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def known_keywords(speaker: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function say which argument is unknown, missing, given twice, or one too many.
 
     A function that takes any keyword is left to answer for those that its signature lacks.
@@ -166,12 +208,13 @@ def known_keywords(who: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
         }
         takes_any = len(named) + own < len(parameters)
-        bind = binder(who, inspect.Signature(list(named.values())))
+        bind = binder(inspect.Signature(list(named.values())))
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             words = {w: v for w, v in kwargs.items() if w in named} if takes_any else kwargs
-            bind(args[own:], words)
+            with prefix_errors(speaker):
+                bind(args[own:], words)
             return function(*args, **kwargs)
 
         return checked
@@ -198,13 +241,14 @@ class TableSignature:
         return self.function(owner) if shown else None
 
 
-def shape(who: str, value: Any) -> tuple[int, ...]:
+def shape(value: Any) -> tuple[int, ...]:
     """Return a shape as a tuple of whole numbers; a bare whole number is one extent."""
+    sentence = f"`shape` must be a tuple of whole numbers >= 0; {got(value)}."
     try:
         extents = tuple(value) if isinstance(value, Iterable) else (value,)
         result = tuple(operator.index(extent) for extent in extents)
     except TypeError:
-        raise InvalidType(messages.bad_shape(who, value)) from None
+        raise InvalidType(sentence) from None
     if any(extent < 0 for extent in result):
-        raise InvalidValue(messages.bad_shape(who, value))
+        raise InvalidValue(sentence)
     return result

@@ -4,10 +4,11 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from . import kinds, messages, presets, schedule
+from . import kinds, presets, schedule
 from .catalogue import LAYERS
-from .errors import InvalidType, InvalidValue
-from .kind import Kind, checked_kind
+from .errors import InvalidType, InvalidValue, prefix_errors
+from .kind import Kind, check_kind
+from .words import got, suggest
 
 # What may be called: every layer by both of its names, and the shorter ones.
 CALLS: dict[str, Callable[..., Any]] = {
@@ -37,13 +38,20 @@ def parse(text: str) -> Kind:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InvalidValue(messages.not_an_expression(text)) from None
+        raise _no_noise(text) from None
     if isinstance(tree, ast.Name):  # with its defaults
         tree = ast.Call(tree, [], [])
     value = _value(tree, text)
     if isinstance(value, schedule.Schedule) or type(value) in (int, float):
         return kinds.Dropout(value)
-    return checked_kind("expression", value)
+    with prefix_errors("expression"):
+        return check_kind(value)
+
+
+def _no_noise(text: str) -> InvalidValue:
+    return InvalidValue(
+        f"{got(text)}, which is no noise. Write for example dropout(0.5) or gaussian_noise(0.1)."
+    )
 
 
 def _value(node: ast.expr, text: str) -> Any:
@@ -58,15 +66,19 @@ def _value(node: ast.expr, text: str) -> Any:
             name = ast.unparse(function)
             known = CALLS | SCHEDULES
             if name not in known:
-                raise InvalidValue(messages.unknown_call(name, list(known)))
+                near = suggest(name, list(known))
+                near = near or " Write for example dropout(0.5) or gaussian_noise(0.1)."
+                raise InvalidValue(f"there is no noise called `{name}`.{near}")
             given = [_value(arg, text) for arg in args]
             named = {str(word.arg): _value(word.value, text) for word in words}
             if len(named) < len(words):
-                raise InvalidValue(messages.not_an_expression(text))
+                raise _no_noise(text)
             try:
                 return known[name](*given, **named)
             except (InvalidType, InvalidValue):
                 raise
             except TypeError as error:
-                raise InvalidType(messages.bad_call(name, error)) from None
-    raise InvalidValue(messages.not_an_expression(text))
+                # Python names the function in full, a lambda's too; the user wrote `name`.
+                said = str(error).rpartition(".")[2].partition("() ")[2] or str(error)
+                raise InvalidType(f"{name}: {said}.") from None
+    raise _no_noise(text)

@@ -5,9 +5,10 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, cast
 
-from . import checks, messages
-from .errors import InvalidType, InvalidValue
+from . import checks
+from .errors import InvalidType, InvalidValue, prefix_errors
 from .philox import plane_key
+from .words import got
 
 # Which definition of the noise this is: other bits would be another one.
 SCHEME = 1
@@ -58,8 +59,9 @@ class Site:
         >>> ng.Stream(13).site("hid1:out").at(2)
         Key(seed=13, site='hid1:out', slot=0, call=0, step=2)
         """
-        step = checks.whole("Site.at", "step", step, STEP_BITS)
-        call = checks.whole("Site.at", "call", call, CALL_BITS)
+        with prefix_errors("Site.at"):
+            step = checks.whole("step", step, STEP_BITS)
+            call = checks.whole("call", call, CALL_BITS)
         return Key(self.seed, self.name, self.slot, call, step)
 
 
@@ -87,7 +89,8 @@ class Stream:
     seed: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "seed", checks.whole("Stream", "seed", self.seed, SEED_BITS))
+        with prefix_errors("Stream"):
+            object.__setattr__(self, "seed", checks.whole("seed", self.seed, SEED_BITS))
 
     @checks.known_keywords("Stream.site")
     def site(self, name: str, slot: int = 0) -> Site:
@@ -101,24 +104,36 @@ class Stream:
             Tells apart several noises of one kind at one site, in [0, 2³²).
         """
         if not isinstance(name, str):
-            raise InvalidType(messages.not_a_site(name))
+            raise InvalidType(
+                f"Stream.site: `name` must be text; {got(name)}. Write for example 'hid1:out'."
+            )
         try:
             name.encode()
         except UnicodeEncodeError:
-            raise InvalidValue(messages.unspeakable_site(name)) from None
-        return Site(self.seed, name, checks.whole("Stream.site", "slot", slot, SLOT_BITS))
+            raise InvalidValue(
+                f"Stream.site: `name` must be text that UTF-8 can hold; {got(name)}."
+            ) from None
+        with prefix_errors("Stream.site"):
+            return Site(self.seed, name, checks.whole("slot", slot, SLOT_BITS))
 
 
 # In the place of a key that a call leaves out, so that a sentence answers and not Python.
 NO_KEY = cast(Key, None)
 
 
-def key(who: str, value: object) -> Key:
+def check_key(value: object) -> Key:
     """Return `value` if it is a key."""
     if value is NO_KEY:
-        raise InvalidType(messages.key_needed(who))
+        raise InvalidType(
+            "`key` is missing; it says which noise to draw. Make one with "
+            "noisegate.Stream(seed).site(name).at(step), or use a layer of noisegate.torch, which "
+            "needs none."
+        )
     if not isinstance(value, Key):
-        raise InvalidType(messages.not_a_key(who, value))
+        raise InvalidType(
+            f"`key` must be a Key; {got(value)}. "
+            "Make one with noisegate.Stream(seed).site(name).at(step)."
+        )
     return value
 
 

@@ -5,23 +5,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, ClassVar, cast
 
-from . import axes, checks, messages
+from . import axes, checks
 from .axes import AxisSlice, SharedAxes
 from .backends import face_of_array
+from .checks import BELOW_ONE
 from .draws import Draws, Field
 from .engine import Array
-from .errors import InvalidType, InvalidValue
+from .errors import InvalidType, InvalidValue, NoisegateError, prefix_errors
 from .html import paragraphs
 from .keys import NO_KEY, Key
 from .schedule import Schedule
 from .swatch import draw_swatch
 from .window import DEFAULT_AXIS, SampleAxis, Window
+from .words import got
 
-# What `p` may be where the noise grows without bound towards 1.
-BELOW_ONE = 1 - 2.0**-53
-
-# Checks a number of a kind and returns it in its stored form: (who, name, value).
-Check = Callable[[str, str, Any], object]
+# Checks a number of a kind and returns it in its stored form: (name, value).
+Check = Callable[[str, Any], object]
 
 
 class Kind(ABC):
@@ -39,7 +38,7 @@ class Kind(ABC):
         Lowest and highest rate; by default those of a probability. An upper bound of inf
         means any finite number.
     CHECKS : mapping of str to function
-        How the other numbers are checked: ``check(who, name, value)`` returns what is stored.
+        How the other numbers are checked: ``check(name, value)`` returns what is stored.
     removes : bool
         Whether it removes elements, and so has a mask.
     takes_live : bool
@@ -78,9 +77,14 @@ class Kind(ABC):
     def __new__(cls, *args: object, **kwargs: object) -> "Kind":
         """Refuse a misspelt keyword and name the nearest; and a class that is no kind yet."""
         if not is_dataclass(cls) or getattr(cls, "RATE", None) not in cls.names():
-            raise InvalidType(messages.unfinished_kind(cls.__name__))
-        checks.keywords(cls.__name__, kwargs, cls.names())
-        checks.places(cls.__name__, [f.name for f in fields(cast(Any, cls)) if not f.kw_only], args)
+            raise InvalidType(
+                "a kind must be a dataclass with a class attribute RATE that "
+                "names one of its numbers. Put @dataclass(frozen=True) above the class, and "
+                "RATE = 'p' in it."
+            ).prefix(cls.__name__)
+        with prefix_errors(cls.__name__):
+            checks.keywords(kwargs, cls.names())
+            checks.places([f.name for f in fields(cast(Any, cls)) if not f.kw_only], args)
         return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
@@ -90,22 +94,25 @@ class Kind(ABC):
             kind.__name__ for kind in Kind.__subclasses__() if kind.__module__.startswith(ours)
         }
         if cls.__name__ in taken and not cls.__module__.startswith(ours):
-            raise InvalidValue(messages.taken_name(cls.__name__))
+            raise InvalidValue(
+                "a kind of noisegate has this name, and the name is part of "
+                "where noise is drawn. Give your class another name."
+            ).prefix(cls.__name__)
         if "__repr__" not in vars(cls):  # a dataclass would write its own, with every default
             cls.__repr__ = Kind.__repr__  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         """Check every number and store it in its one form."""
-        who = type(self).__name__
-        for name in self.names():
-            value = getattr(self, name)
-            if name == self.RATE:
-                value = self._stored_rate(value)
-            elif name == "shared_axes":
-                value = axes.stored_shared(who, name, value)
-            elif name in self.CHECKS:
-                value = self.CHECKS[name](who, name, value)
-            object.__setattr__(self, name, value)
+        with prefix_errors(type(self).__name__):
+            for name in self.names():
+                value = getattr(self, name)
+                if name == self.RATE:
+                    value = self._check_rate(value)
+                elif name == "shared_axes":
+                    value = axes.store_shared(name, value)
+                elif name in self.CHECKS:
+                    value = self.CHECKS[name](name, value)
+                object.__setattr__(self, name, value)
 
     @classmethod
     def names(cls) -> list[str]:
@@ -115,7 +122,11 @@ class Kind(ABC):
     @classmethod
     def check(cls, value: object) -> float:
         """Return the rate as a float within its bounds, or raise."""
-        return checks.bounded(cls.__name__, cls.RATE, value, cls.BOUNDS)
+        try:
+            return checks.bounded(cls.RATE, value, cls.BOUNDS)
+        except NoisegateError as error:
+            error.prefix(cls.__name__)
+            raise
 
     def clamp(self, draws: Draws, rate: Array) -> Array:
         """Return a live rate within its bounds; NaN stays NaN."""
@@ -158,7 +169,7 @@ class Kind(ABC):
     @property
     def shared(self) -> axes.Axes:
         """The shared axes: numbers, a slice, or "all_but_samples"."""
-        return axes.given(self.shared_axes)
+        return axes.restore(self.shared_axes)
 
     def rate_at(self, step: int | None, live: Mapping[str, object]) -> Any:
         """Return the rate of a call: what the call gives, else its own, at the step of its key.
@@ -167,22 +178,42 @@ class Kind(ABC):
         """
         if not live and checks.is_host(own := self.rate):
             return own  # which was checked when the kind was made
-        who = type(self).__name__
-        for word in live:
-            if word != self.RATE:
-                checks.keywords(who, [word], [*CALL_WORDS, *self.names()])
-                raise InvalidType(messages.no_live_rate(who, word, self.RATE))
+        with prefix_errors(type(self).__name__):
+            for word in live:
+                if word != self.RATE:
+                    checks.keywords([word], [*CALL_WORDS, *self.names()])
+                    raise InvalidType(
+                        f"`{word}` cannot be given at the call; only the rate `{self.RATE}` can. "
+                        f"Make another {type(self).__name__} for another `{word}`."
+                    )
         value = live.get(self.RATE, self.rate)
         if isinstance(value, Schedule):
             if step is None:
-                raise InvalidValue(messages.schedule_without_step(who, self.RATE))
-            return self.check(value.at(step))
+                self.refuse_schedule()
+            return self.check(value.at(cast(int, step)))
         # Text and None have no array in them; let the check say so.
         if not hasattr(value, "shape") or checks.is_number(value):
             return self.check(value)
         if not self.takes_live:
-            raise InvalidType(messages.host_rate(who, self.RATE))
+            raise InvalidType(
+                f"`{self.RATE}` must be a number or a schedule, not an array: block sizes turn it "
+                f"into other rates on the host. Write float({self.RATE})."
+            ).prefix(type(self).__name__)
         return value
+
+    def check_removes(self) -> None:
+        """Raise if the kind removes nothing, and so has no mask."""
+        if not self.removes:
+            raise InvalidValue(
+                f"{self!r} removes nothing, so it has no mask. Use noisegate.noise for its field."
+            ).prefix("mask")
+
+    def refuse_schedule(self) -> None:
+        """Raise, since a schedule is read at a step, and fresh noise has none."""
+        raise InvalidValue(
+            f"`{self.RATE}` is a schedule, and without a seed there is no step to read it at. "
+            "Give `seed=` and `site=`, a `key=`, or put the noise in with noisegate.inject."
+        ).prefix(type(self).__name__)
 
     def __call__(
         self,
@@ -216,7 +247,11 @@ class Kind(ABC):
         array
             Of x's library, shape, dtype and device. x itself where the rate is the number 0.
         """
-        face = face_of_array(type(self).__name__, x)
+        try:
+            face = face_of_array(x)
+        except NoisegateError as error:
+            error.prefix(type(self).__name__)
+            raise
         return face.apply(self, x, key, rows, sample_axis, live)
 
     def at_rate(self, rate: object) -> "Kind":
@@ -246,7 +281,7 @@ class Kind(ABC):
         """Return the kind and a small picture of its noise, which a notebook shows."""
         return paragraphs([repr(self)]) + draw_swatch(self)
 
-    def _stored_rate(self, value: Any) -> float | Schedule:
+    def _check_rate(self, value: Any) -> float | Schedule:
         if not isinstance(value, Schedule):
             return self.check(value)
         for end in (value.start, value.end):
@@ -257,11 +292,14 @@ class Kind(ABC):
 CALL_WORDS = ("x", "key", "rows", "sample_axis")
 
 
-def checked_kind(who: str, value: object) -> Kind:
+def check_kind(value: object) -> Kind:
     """Return `value` if it is a kind."""
     if not isinstance(value, Kind):
-        raise InvalidType(messages.not_a_kind(who, value))
+        raise InvalidType(
+            f"`kind` must be a kind of noise; {got(value)}. Write for example "
+            "noisegate.Dropout(0.5)."
+        )
     return value
 
 
-__all__ = ["BELOW_ONE", "Kind", "SharedAxes", "checked_kind"]
+__all__ = ["BELOW_ONE", "Kind", "SharedAxes", "check_kind"]

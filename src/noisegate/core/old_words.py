@@ -111,10 +111,10 @@ def pointer(word: str, known: Collection[str], old: OldWords = OLD_WORDS) -> str
     return next((said for new, said in old.get(word, {}).items() if new in known), None)
 
 
-def answer(who: str, name: str, sentences: Mapping[str, str]) -> None:
+def answer(owner: str, name: str, sentences: Mapping[str, str]) -> None:
     """Raise the sentence for an attribute that is an old word."""
     if name in sentences:
-        raise MissingAttribute(f"{who} has no `{name}`. {sentences[name]}") from None
+        raise MissingAttribute(f"{owner} has no `{name}`. {sentences[name]}") from None
 
 
 def missing_name(room: str, name: str) -> AttributeError:

@@ -283,7 +283,7 @@ def _checked_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
 def _checked_axis(axis: Any) -> int | None:
     """Return a sample axis, or refuse it."""
     if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
-        raise InvalidType(messages.bad_sample_axis("inject", axis))
+        raise InvalidType(f"inject: `sample_axis` must be a whole number or None; got {axis!r}.")
     return axis
 
 

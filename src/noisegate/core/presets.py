@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
-from . import checks, messages
+from . import checks
 from .axes import ALL_BUT_SAMPLES
-from .errors import InvalidType, InvalidValue
+from .errors import InvalidType, InvalidValue, prefix_errors
 from .kinds import Dropout
 from .schedule import Schedule
+from .words import got
 
 CHANNELS = {"channels_first": slice(2, None), "channels_last": slice(1, -1)}
 LOCATIONS = {"channels_first": 1, "channels_last": -1}
@@ -23,7 +24,7 @@ def _preset(make: Callable[P, Dropout]) -> Callable[P, Dropout]:
     @wraps(make)
     def preset(*args: P.args, **kwargs: P.kwargs) -> Dropout:
         if "shared_axes" in kwargs:
-            raise InvalidType(messages.shared_axes_of_preset(make.__name__))
+            refuse_shared_axes(make.__name__)
         return known(*args, **kwargs)
 
     return preset
@@ -52,7 +53,9 @@ def dropout_channels(p: float | Schedule, data_format: str = "channels_first") -
     >>> ng.dropout_channels(0.3, "channels_first")
     Dropout(p=0.3, shared_axes=slice(2, None))
     """
-    return Dropout(p, shared_axes=CHANNELS[data_format_of("dropout_channels", data_format)])
+    with prefix_errors("dropout_channels"):
+        channels = CHANNELS[check_data_format(data_format)]
+    return Dropout(p, shared_axes=channels)
 
 
 spatial_dropout = dropout_channels
@@ -75,7 +78,9 @@ def dropout_locations(p: float | Schedule, data_format: str = "channels_first") 
     >>> ng.dropout_locations(0.3, "channels_last")
     Dropout(p=0.3, shared_axes=(-1,))
     """
-    return Dropout(p, shared_axes=LOCATIONS[data_format_of("dropout_locations", data_format)])
+    with prefix_errors("dropout_locations"):
+        locations = LOCATIONS[check_data_format(data_format)]
+    return Dropout(p, shared_axes=locations)
 
 
 @_preset
@@ -129,9 +134,19 @@ def locked_dropout(p: float | Schedule, time_axis: int) -> Dropout:
     return Dropout(p, shared_axes=time_axis)
 
 
-def data_format_of(who: str, value: object) -> str:
+def refuse_shared_axes(preset: str) -> NoReturn:
+    """Raise, since a preset sets `shared_axes` itself."""
+    raise InvalidType(
+        f"`shared_axes` is what {preset} sets itself. Use Dropout(p, shared_axes=...)."
+    ).prefix(preset)
+
+
+def check_data_format(value: object) -> str:
     """Return where the channels are; `th` and `tf` are the words of Keras 1."""
     old = {"th": "channels_first", "tf": "channels_last"}
     if not isinstance(value, str) or value not in (*CHANNELS, *old):
-        raise InvalidValue(messages.unknown_data_format(who, value))
+        raise InvalidValue(
+            f"`data_format` must be 'channels_first' or 'channels_last'; {got(value)}. "
+            "(samples, channels, ...) is channels_first."
+        )
     return old.get(value, value)

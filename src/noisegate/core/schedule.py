@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from . import checks, messages
+from . import checks
 from .decimals import exponential, raised_cosine
-from .errors import InvalidType, InvalidValue
+from .errors import InvalidType, InvalidValue, prefix_errors
 from .keys import STEP_BITS
+from .words import list_names, suggest
 
 __all__ = ["Schedule", "constant", "cosine", "curriculum", "early", "late", "linear"]
 
@@ -72,7 +73,8 @@ class Schedule:
         >>> [ng.schedule.linear(0, 0.5, steps=4).at(step) for step in (0, 1, 4, 100)]
         [0.0, 0.125, 0.5, 0.5]
         """
-        return _at(self, checks.whole("Schedule.at", "step", step, STEP_BITS))
+        with prefix_errors("Schedule.at"):
+            return _rate_at(self, checks.whole("step", step, STEP_BITS))
 
     def config(self) -> dict[str, Any]:
         """Return the schedule as a dict that JSON can hold."""
@@ -91,7 +93,7 @@ class Schedule:
 
 
 @lru_cache(maxsize=4096)
-def _at(schedule: Schedule, step: int) -> float:
+def _rate_at(schedule: Schedule, step: int) -> float:
     if step >= schedule.steps and schedule.shape not in ("constant", "curriculum"):
         return schedule.end
     done = RISES[schedule.shape](step / schedule.steps)
@@ -178,20 +180,24 @@ def from_config(config: Mapping[str, Any]) -> Schedule:
     words = dict(config)
     shape = words.pop("schedule", None)
     if shape not in WORDS:
-        raise InvalidValue(messages.unknown_schedule(shape, list(WORDS)))
-    checks.keywords(f"schedule.{shape}", words, WORDS[shape])
-    missing = [word for word in WORDS[shape] if word not in words]
-    if missing:
-        raise InvalidType(messages.missing_word(f"schedule.{shape}", missing[0]))
+        near = suggest(shape, list(WORDS)) if isinstance(shape, str) else ""
+        raise InvalidValue(
+            f"from_config: unknown schedule {shape!r}; known are {list_names(WORDS)}.{near}"
+        )
+    with prefix_errors(f"schedule.{shape}"):
+        checks.keywords(words, WORDS[shape])
+        missing = [word for word in WORDS[shape] if word not in words]
+        if missing:
+            raise InvalidType(f"`{missing[0]}` is missing.")
     made: Schedule = globals()[shape](**words)
     return made
 
 
 def _schedule(shape: str, start: object, end: object, steps: object) -> Schedule:
-    who = f"schedule.{shape}"
     first, last = WORDS[shape][0], "end" if "end" in WORDS[shape] else "value"
-    rates = checks.finite(who, first, start), checks.finite(who, last, end)
-    length = checks.whole(who, "steps", steps, STEP_BITS)
-    if length < 1:
-        raise InvalidValue(messages.no_steps(who))
+    with prefix_errors(f"schedule.{shape}"):
+        rates = checks.finite(first, start), checks.finite(last, end)
+        length = checks.whole("steps", steps, STEP_BITS)
+        if length < 1:
+            raise InvalidValue("`steps` must be at least 1; got 0.")
     return Schedule(shape, *rates, length)

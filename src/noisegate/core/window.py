@@ -8,9 +8,10 @@ from operator import index
 from typing import Any, Literal
 
 from . import axes as named
-from . import checks, messages
+from . import checks
 from .axes import ALL_BUT_SAMPLES, Axes
 from .errors import InvalidType, InvalidValue
+from .words import got
 
 OFFSET_BITS, ROW_BITS = 35, 64
 
@@ -94,14 +95,14 @@ class Window:
         """Return the offset of the first local element of a row."""
         return sum(start * stride for start, _, stride in self.runs)
 
-    def padded(self, who: str, more: Mapping[int, int]) -> "Window":
+    def pad(self, more: Mapping[int, int]) -> "Window":
         """Return the window whose extents, global and local, are larger by `more` of an axis."""
 
         def add(extents: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(extent + more.get(axis, 0) for axis, extent in enumerate(extents))
 
         shape, extent = add(self.shape), add(self.extent)
-        return _checked(who, Window(shape, self.sample_axis, self.rows, self.start, extent))
+        return _check_size(Window(shape, self.sample_axis, self.rows, self.start, extent))
 
     def whole(self) -> "Window":
         """Return the window of the same samples, each of them whole."""
@@ -120,7 +121,7 @@ class Window:
         return last - self.first + 1 == self.count
 
 
-def resolve_sample_axis(who: str, axis: Any, shape: Sequence[int]) -> int | None:
+def resolve_sample_axis(axis: Any, shape: Sequence[int]) -> int | None:
     """Return the sample axis; the default lapses for ranks 0 and 1."""
     if axis is None or (isinstance(axis, DefaultAxis) and len(shape) < 2):
         return None
@@ -129,24 +130,21 @@ def resolve_sample_axis(who: str, axis: Any, shape: Sequence[int]) -> int | None
             raise TypeError
         number = index(axis)
     except TypeError:
-        raise InvalidType(messages.bad_sample_axis(who, axis)) from None
-    return named.resolve(who, "sample_axis", number, shape)
+        raise InvalidType(f"`sample_axis` must be a whole number or None; {got(axis)}.") from None
+    return named.resolve("sample_axis", number, shape)
 
 
-def resolve_shared(
-    who: str, shared_axes: Axes, shape: Sequence[int], sample_axis: Any
-) -> frozenset[int]:
+def resolve_shared(shared_axes: Axes, shape: Sequence[int], sample_axis: Any) -> frozenset[int]:
     """Return the shared axes of an input of that shape, as numbers >= 0."""
     if shared_axes != ALL_BUT_SAMPLES:
-        return named.resolve_all(who, "shared_axes", shared_axes, shape)
+        return named.resolve_all("shared_axes", shared_axes, shape)
     # Each number of an array of rank 1 is a sample, though its axis gives no rows by default.
     first = sample_axis == ATTENTION or isinstance(sample_axis, DefaultAxis)
-    samples = 0 if first else resolve_sample_axis(who, sample_axis, shape)
+    samples = 0 if first else resolve_sample_axis(sample_axis, shape)
     return frozenset(axis for axis in range(len(shape)) if axis != samples)
 
 
 def window_of(
-    who: str,
     shape: tuple[int, ...],
     shared_axes: Axes = (),
     rows: Any = None,
@@ -161,62 +159,64 @@ def window_of(
     """
     if rows is None and type(sample_axis) in (DefaultAxis, int):
         hashed = named.hashable(shared_axes)
-        return _counted(who, shape, hashed, sample_axis, select)
-    return _window_of(who, shape, shared_axes, rows, sample_axis, select)
+        return _count_rows(shape, hashed, sample_axis, select)
+    return _window_of(shape, shared_axes, rows, sample_axis, select)
 
 
 @lru_cache(maxsize=4096, typed=True)  # the default axis is a 0 that differs from another
-def _counted(
-    who: str, shape: tuple[int, ...], shared_axes: Any, sample_axis: int, select: bool
-) -> Window:
+def _count_rows(shape: tuple[int, ...], shared_axes: Any, sample_axis: int, select: bool) -> Window:
     """Return the window of samples that are counted from 0; it is asked for at every call."""
-    return _window_of(who, shape, named.given(shared_axes), None, sample_axis, select)
+    return _window_of(shape, named.restore(shared_axes), None, sample_axis, select)
 
 
 def _window_of(
-    who: str,
     shape: tuple[int, ...],
     shared_axes: Axes,
     rows: Any,
     sample_axis: Any,
     select: bool,
 ) -> Window:
-    shared = resolve_shared(who, shared_axes, shape, sample_axis)
+    shared = resolve_shared(shared_axes, shape, sample_axis)
     if sample_axis == ATTENTION:
-        return _attention(who, shape, shared, rows, select)
-    axis = resolve_sample_axis(who, sample_axis, shape)
+        return _attention(shape, shared, rows, select)
+    axis = resolve_sample_axis(sample_axis, shape)
     if axis is None and rows is not None:
-        raise InvalidValue(messages.rows_without_samples(who, shape))
+        raise InvalidValue(
+            f"`rows` was given, but the input of shape {tuple(shape)} has no sample axis. "
+            "Name one with sample_axis=0, or leave out `rows`."
+        )
     ids: range | tuple[int, ...] = range(1)
     if axis is not None:
-        ids = _select_rows(who, rows, shape[axis]) if select else _rows(who, rows, shape[axis])
+        ids = _select_rows(rows, shape[axis]) if select else _rows(rows, shape[axis])
         shape = (*shape[:axis], len(ids), *shape[axis + 1 :])
     if axis in shared:
         axis, ids = None, range(1)
     noise_shape = tuple(1 if i in shared else extent for i, extent in enumerate(shape))
-    return _checked(who, Window(noise_shape, axis, ids, (0,) * len(shape), noise_shape))
+    return _check_size(Window(noise_shape, axis, ids, (0,) * len(shape), noise_shape))
 
 
-def _attention(
-    who: str, shape: tuple[int, ...], shared: frozenset[int], rows: Any, select: bool
-) -> Window:
+def _attention(shape: tuple[int, ...], shared: frozenset[int], rows: Any, select: bool) -> Window:
     """Return the window of attention probabilities, with all axes but the last two as one."""
     if len(shape) < 3 or shape[-2] > 2**QUERY_BITS or shape[-1] > 2**KEY_BITS:
-        raise InvalidValue(messages.no_attention(who, shape, 2**QUERY_BITS, 2**KEY_BITS))
+        raise InvalidValue(
+            "attention probabilities must have shape (batch, head, query, key), or the first two "
+            f"as one, of at most {2**QUERY_BITS} queries and {2**KEY_BITS} keys; "
+            f"got {tuple(shape)}."
+        )
     if select:
-        ids = _select_rows(who, rows, shape[0])
+        ids = _select_rows(rows, shape[0])
         shape, heads = (len(ids), *shape[1:]), shape[1:-2]
     else:
         # Where heads are merged with the batch, there are as many as the ids leave.
         count = len(rows) if len(shape) == 3 and isinstance(rows, Sized) else 0
         split = (count, shape[0] // count) if count and shape[0] % count == 0 else shape[:-2]
-        ids, heads = _rows(who, rows, split[0]), split[1:]
+        ids, heads = _rows(rows, split[0]), split[1:]
     form = tuple(1 if axis in shared else extent for axis, extent in enumerate(shape))
     heads = form[1:-2] if len(shape) > 3 or 0 in shared else heads
-    numbers = rows_of(who, spread(range(1) if 0 in shared else ids, prod(heads)))
+    numbers = rows_of(spread(range(1) if 0 in shared else ids, prod(heads)))
     whole = (len(numbers), 1 << QUERY_BITS, 1 << KEY_BITS)
     extent = (len(numbers), *form[-2:])
-    return _checked(who, Window(whole, 0, numbers, (0, 0, 0), extent, form))
+    return _check_size(Window(whole, 0, numbers, (0, 0, 0), extent, form))
 
 
 def spread(samples: Sequence[int], each: int) -> range | tuple[int, ...]:
@@ -226,57 +226,70 @@ def spread(samples: Sequence[int], each: int) -> range | tuple[int, ...]:
     return tuple(row * each + place for row in samples for place in range(each))
 
 
-def _checked(who: str, window: Window) -> Window:
+def _check_size(window: Window) -> Window:
     """Return a window whose samples are not too large."""
     total = prod(window.shape[axis] for axis in window.offset_axes)
     if total > 2**OFFSET_BITS:
-        raise InvalidValue(messages.too_many_offsets(who, total))
+        raise InvalidValue(
+            f"a sample must have at most 2**35 elements; got {total}. "
+            "Split the input over the sample axis, or name another sample_axis."
+        )
     return window
 
 
-def local_shape(who: str, shape: tuple[int, ...], rows: Any, sample_axis: Any) -> tuple[int, ...]:
+def local_shape(shape: tuple[int, ...], rows: Any, sample_axis: Any) -> tuple[int, ...]:
     """Return the shape of the part of a field that `rows` select."""
-    axis = 0 if sample_axis == ATTENTION else resolve_sample_axis(who, sample_axis, shape)
+    axis = 0 if sample_axis == ATTENTION else resolve_sample_axis(sample_axis, shape)
     if axis is None:
         return shape
-    return (*shape[:axis], len(_select_rows(who, rows, shape[axis])), *shape[axis + 1 :])
+    return (*shape[:axis], len(_select_rows(rows, shape[axis])), *shape[axis + 1 :])
 
 
-def _rows(who: str, rows: Any, extent: int) -> range | tuple[int, ...]:
+def _rows(rows: Any, extent: int) -> range | tuple[int, ...]:
     """Return the row of each of an array's `extent` samples."""
     if rows is None:
         return range(extent)
     if isinstance(rows, slice):
-        start = checks.whole(who, "rows", 0 if rows.start is None else rows.start, ROW_BITS)
+        start = checks.whole("rows", 0 if rows.start is None else rows.start, ROW_BITS)
         step = 1 if rows.step is None else rows.step
         stop = start + step * extent if rows.stop is None else rows.stop
         if step < 1 or stop < 0:
-            raise InvalidValue(messages.open_slice(who, rows))
+            raise InvalidValue(
+                "`rows` as a slice must have a start >= 0 and a step >= 1 at a call; "
+                f"{got(rows)}. Write for example slice(32, 64)."
+            )
         rows = range(start, stop, step)
-    ids = rows_of(who, rows)
+    ids = rows_of(rows)
     if len(ids) != extent:
-        raise InvalidValue(messages.rows_count(who, len(ids), extent))
+        raise InvalidValue(rows_count(len(ids), extent))
     return ids
 
 
-def _select_rows(who: str, rows: Any, extent: int) -> range | tuple[int, ...]:
+def rows_count(count: int, extent: int) -> str:
+    """Return the sentence for ids that are not as many as the samples."""
+    return f"`rows` must name each of the {extent} samples of the input once; got {count} rows."
+
+
+def _select_rows(rows: Any, extent: int) -> range | tuple[int, ...]:
     """Return the rows that are chosen out of a field of `extent` samples."""
     if rows is None:
         return range(extent)
     if isinstance(rows, slice):
         return range(extent)[rows]
-    return rows_of(who, rows)
+    return rows_of(rows)
 
 
-def rows_of(who: str, rows: Any) -> range | tuple[int, ...]:
+def rows_of(rows: Any) -> range | tuple[int, ...]:
     """Return ids of samples as whole numbers in [0, 2⁶⁴)."""
     if isinstance(rows, range):
         ends = (rows[0], rows[-1]) if len(rows) else ()
         for row in ends:
-            checks.whole(who, "rows", row, ROW_BITS)
+            checks.whole("rows", row, ROW_BITS)
         return rows
     # Arrays of any library give Python numbers by `tolist`, on the host.
     values = rows.tolist() if hasattr(rows, "tolist") else rows
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise InvalidType(messages.bad_rows(who, rows))
-    return tuple(checks.whole(who, "rows", row, ROW_BITS) for row in values)
+        raise InvalidType(
+            f"`rows` must be a slice or a sequence of whole numbers in [0, 2**64); {got(rows)}."
+        )
+    return tuple(checks.whole("rows", row, ROW_BITS) for row in values)

@@ -5,8 +5,7 @@ Needs the extra `estimators`: ``pip install "noisegate[estimators]"``.
 
 from typing import Any
 
-from noisegate.core.errors import MissingExtra
-from noisegate.core.messages import missing_extra
+from noisegate.core.errors import missing_extra
 from noisegate.core.old_words import missing_name
 
 try:
@@ -18,7 +17,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name not in ("skorch", "sklearn"):
         raise
-    raise MissingExtra(missing_extra(__name__, str(error.name), "estimators")) from None
+    raise missing_extra(__name__, str(error.name), "estimators") from None
 
 __all__ = [
     "Autoencoder",

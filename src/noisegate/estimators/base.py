@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.nets import messages
 from noisegate.nets.old_words import OldMethods
 
@@ -201,7 +201,8 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         check_options(self)
         anew = who.endswith(".fit") or not hasattr(self, "net_")
         device = found_device(type(self).__name__, self.device) if anew else self._device
-        checks.keywords(who, words, WORDS)
+        with prefix_errors(who):
+            checks.keywords(words, WORDS)
         words = {word: words.get(word, getattr(self, word)) for word in WORDS}
         noises = Noises.of(who, words)
         rows = self._weighted_rows(data, anew)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import assert_all_finite, check_array, column_or_1
 from torch import nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.nets import messages
 
 from .base import Estimator, as_array
@@ -133,7 +133,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     def _rows(self, X: Any, y: Any, anew: bool) -> Rows:
         if self.output is not None:
-            checks.one_of(*OUTPUTS)("Classifier", "output", self.output)
+            with prefix_errors("Classifier"):
+                checks.one_of(*OUTPUTS)("output", self.output)
         x = self._inputs(X, reset=anew, y=y)
         y = np.asarray(as_array(y))
         if y.ndim > 1 and y.shape[1:] != (1,):

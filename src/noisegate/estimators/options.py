@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.nets import messages
 
 
@@ -21,7 +21,8 @@ def check_options(estimator: Any) -> None:
         if not whole or value < 1:
             words = "a whole number of at least 1"
             raise InvalidValue(messages.bad_option(who, name, value, words))
-    checks.positive(who, "lr", estimator.lr)
+    with prefix_errors(who):
+        checks.positive("lr", estimator.lr)
     share = estimator.validation_split
     if share is not None and not (checks.is_number(share) and 0 < share < 1):
         words = "None or between 0 and 1"

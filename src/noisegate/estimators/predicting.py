@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 import noisegate.prediction as prediction
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue, MissingExtra
-from noisegate.core.messages import missing_extra, no_samples
+from noisegate.core.errors import InvalidValue, missing_extra, prefix_errors
+from noisegate.core.messages import no_samples
 from noisegate.injection import Injection
 from noisegate.nets import messages
 from noisegate.torch import Host
@@ -160,7 +160,7 @@ class Predicting:
                 from matplotlib.figure import Figure
             except ModuleNotFoundError:
                 who = f"{type(self).__name__}.plot_history"
-                raise MissingExtra(missing_extra(who, "matplotlib", "study")) from None
+                raise missing_extra(who, "matplotlib", "study") from None
             ax = Figure(figsize=(6, 4), layout="constrained").subplots()
         for name, words in (("train_loss", "training, noise on"), ("valid_loss", "validation")):
             rows = [row for row in self.history_ if name in row]
@@ -180,7 +180,8 @@ def parted(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def drawn_seed(who: str, seed: Any) -> int:
     """Return the seed of a call, or one that is drawn for it."""
-    return draw_seed() if seed is None else checks.whole(who, "seed", seed, 64)
+    with prefix_errors(who):
+        return draw_seed() if seed is None else checks.whole("seed", seed, 64)
 
 
 def steps_of(samples: Any) -> Sequence[int]:

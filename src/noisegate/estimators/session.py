@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType
+from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import GaussianNoise
 from noisegate.core.plan import SHORTHANDS
@@ -41,7 +41,8 @@ class Noises:
     @classmethod
     def of(cls, who: str, given: Mapping[str, Any]) -> "Noises":
         """Return what keywords say; 0, None and {} say nothing."""
-        checks.keywords(who, given, WORDS)
+        with prefix_errors(who):
+            checks.keywords(given, WORDS)
         regularizers, more = as_list(who, given.get("regularizers"), WORDS[:-1])
         found = cls(regularizers=regularizers)
         for words in (given, more):

@@ -7,7 +7,7 @@ from typing import Any
 
 from noisegate.core import checks, messages
 from noisegate.core.backends import face_of_model
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import SEED_BITS
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.survey import Call, Draw
@@ -39,11 +39,13 @@ class ModelNoise:
         always: bool = False,
         shared: bool = False,
     ) -> None:
-        checks.flag("inject", "existing", existing)
-        checks.one_of("raise", "keep")("inject", "unreached", unreached)
+        with prefix_errors("inject"):
+            checks.flag("existing", existing)
+            checks.one_of("raise", "keep")("unreached", unreached)
         self.host = face_of_model(model).Host(model)
         drawn = self.host.draw_seed() if seed is None else seed
-        self.seed = checks.whole("inject", "seed", drawn, SEED_BITS)
+        with prefix_errors("inject"):
+            self.seed = checks.whole("seed", drawn, SEED_BITS)
         if existing and not always and (taken := self.host.taken_over()):
             raise InvalidValue(messages.taken_over(taken[0]))
         self.always, self.strays, self.silent = always, 0, 0

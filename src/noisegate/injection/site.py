@@ -14,7 +14,7 @@ from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import EXISTING, SHORTHANDS, Placement
 from noisegate.core.survey import Call
-from noisegate.core.window import ATTENTION, SampleAxis, Window
+from noisegate.core.window import ATTENTION, SampleAxis, Window, rows_count
 from noisegate.numpy import mask
 
 from .steps import Forward, NotTogether
@@ -289,9 +289,9 @@ class SiteNoise:
         """Return what is said where a site's samples are not those that have rows."""
         batch = forward.batch
         if forward.ids is not None and batch is None:  # of a part that is called without the model
-            return messages.rows_count("inject", expected, extent)
+            return f"inject: {rows_count(expected, extent)}"
         if forward.ids is not None and batch and batch != expected and extent % batch == 0:
-            return messages.rows_count("inject", expected, batch)
+            return f"inject: {rows_count(expected, batch)}"
         sentence = messages.unclear_rows if self.injection.always else messages.other_extent
         return sentence(self.placement.site, extent, expected)
 
@@ -320,5 +320,5 @@ def mask_of(noises: list[SiteNoise], step: int | None, rows: Any, call: int) -> 
             place = Stream(noise.injection.seed).site(site, noise.placement.slot)
             masks.append(last.mask(place.at(last.key.step if step is None else step, call), rows))
     if not masks:
-        raise InvalidValue(messages.mask_of_nothing(repr(lasts[0][1].kind)))
+        lasts[0][1].kind.check_removes()
     return np.asarray(np.logical_and.reduce(masks))

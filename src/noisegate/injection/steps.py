@@ -8,7 +8,7 @@ from typing import Any
 from weakref import ref
 
 from noisegate.core import checks, messages, patterns
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS
 from noisegate.core.local import Local
 from noisegate.core.plan import EXISTING, SHORTHANDS
@@ -67,12 +67,13 @@ class Ids:
     @classmethod
     def of(cls, value: Any) -> "Ids":
         """Return the ids that a user gives: a sequence, a mapping of rule to sequence, or None."""
-        if not isinstance(value, Mapping):
-            return cls(None if value is None else rows_of("inject", value))
-        for rule in value:
-            if rule not in (*SHORTHANDS, EXISTING):
-                patterns.checked(rule)
-        return cls(by_rule={rule: rows_of("inject", ids) for rule, ids in value.items()})
+        with prefix_errors("inject"):
+            if not isinstance(value, Mapping):
+                return cls(None if value is None else rows_of(value))
+            for rule in value:
+                if rule not in (*SHORTHANDS, EXISTING):
+                    patterns.checked(rule)
+            return cls(by_rule={rule: rows_of(ids) for rule, ids in value.items()})
 
     def of_site(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids that a site has by its rule or by a pattern that names it."""
@@ -162,7 +163,8 @@ class Steps:
 
     @next.setter
     def next(self, value: int) -> None:
-        self._next = checks.whole("inject", "step", value, STEP_BITS)
+        with prefix_errors("inject"):
+            self._next = checks.whole("step", value, STEP_BITS)
         forward = self._running.get()
         if forward is not None:
             forward.step = self._next
@@ -199,7 +201,8 @@ class Steps:
         InvalidValue
             At the end of the block, if forwards have used some of the ids and left others over.
         """
-        step = checks.whole("inject", "step", step, STEP_BITS)
+        with prefix_errors("inject"):
+            step = checks.whole("step", step, STEP_BITS)
         ids = self._ids if rows is None else Ids.of(rows)
         pin = Pin(step, ids, self._ids, self._loose(step, ids))
         pin.together, pin.muted = tuple(together), muted

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core import messages as sentences
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.old_words import answer
 
 from . import messages, names, old_words, options, shapes
@@ -64,7 +63,8 @@ class Layer(Joinable, old_words.TrainedElsewhere):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         who = type(self).__name__
         self._refuse_incoming(who, args)
-        given = checks.arguments(who, self.signature(), args, kwargs, old_words.ARGUMENTS)
+        with prefix_errors(who):
+            given = checks.arguments(self.signature(), args, kwargs, old_words.ARGUMENTS)
         common = {word: given.pop(word) for word in COMMON}
         nn.Module.__init__(self)
         self._start(common)
@@ -89,7 +89,8 @@ class Layer(Joinable, old_words.TrainedElsewhere):
     def _start(self, common: Mapping[str, Any]) -> None:
         who = type(self).__name__
         self.given_name = names.checked(common["name"])
-        self.trainable = checks.flag(who, "trainable", common["trainable"])
+        with prefix_errors(who):
+            self.trainable = checks.flag("trainable", common["trainable"])
         self.network_name: str | None = None
         self.inputs: tuple[Layer, ...] = ()
         self.expected = self._told(who, common)
@@ -154,7 +155,8 @@ class Layer(Joinable, old_words.TrainedElsewhere):
 
     def set_params(self, **params: Any) -> "Layer":
         """Set arguments by name, checked as at the start; return the layer."""
-        checks.keywords(type(self).__name__, params, list(self.options))
+        with prefix_errors(type(self).__name__):
+            checks.keywords(params, list(self.options))
         for name, value in params.items():
             setattr(self, name, value)
         return self
@@ -167,7 +169,8 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         elif name in _OF_THE_INPUT and "common" in self.__dict__:
             self._tell(name, value)
         elif name == "trainable" and "trainable" in self.__dict__:
-            flag = checks.flag(type(self).__name__, name, value)
+            with prefix_errors(type(self).__name__):
+                flag = checks.flag(name, value)
             object.__setattr__(self, name, flag)
             for parameter in self.parameters():
                 parameter.requires_grad_(flag)
@@ -301,7 +304,8 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         known = isinstance(name, str) and name.isidentifier()
         if not known or hasattr(self, name) or name in self.parameter_names():
             raise InvalidValue(messages.bad_variable(self.shown, name))
-        known_shape = None if shape is None else checks.shape(f"{self.shown}.variable", shape)
+        with prefix_errors(f"{self.shown}.variable"):
+            known_shape = None if shape is None else checks.shape(shape)
         tensor = value_of(self.shown, value, known_shape)
         if trainable:
             self.register_parameter(name, nn.Parameter(tensor))
@@ -333,7 +337,7 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         who = f"{type(self).__name__}.{name}"
         inputs, training = way.read(who, inputs, mode)
         if not inputs:
-            raise InvalidType(sentences.missing_word(who, way.first))
+            raise InvalidType(f"{who}: `{way.first}` is missing.")
         with in_mode(self, training):
             return self(*self._tensors(inputs, training))
 

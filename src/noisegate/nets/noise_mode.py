@@ -10,8 +10,7 @@ import numpy as np
 from torch import nn
 
 from noisegate.core import checks
-from noisegate.core import messages as sentences
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 
 from . import messages
 
@@ -21,10 +20,11 @@ def mode_of(who: str, given: Mapping[str, object], default: bool) -> bool:
     for word in given:
         if word not in ("training", "deterministic"):
             raise InvalidType(messages.unknown_mode(who, word))
-    said = {
-        word: checks.flag(who, word, bool(value) if value in (0, 1) else value)
-        for word, value in given.items()
-    }
+    with prefix_errors(who):
+        said = {
+            word: checks.flag(word, bool(value) if value in (0, 1) else value)
+            for word, value in given.items()
+        }
     if len(said) == 2 and said["training"] == said["deterministic"]:
         raise InvalidValue(messages.contradiction(who, said["training"]))
     if "training" in said:
@@ -55,13 +55,13 @@ class Way:
     ) -> tuple[Sequence[Any], bool]:
         """Return what enters, and whether noise acts."""
         inputs, words = list(inputs), dict(words)
-        if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
-            if self.word in words:
-                raise InvalidType(sentences.given_twice(who, self.word))
-            words[self.word] = bool(inputs.pop())
-        if self.first in words:
+        with prefix_errors(who):
+            if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
+                checks.given_once(self.word, words)
+                words[self.word] = bool(inputs.pop())
             if inputs:
-                raise InvalidType(sentences.given_twice(who, self.first))
+                checks.given_once(self.first, words)
+        if self.first in words:
             inputs = [words.pop(self.first)]
         return inputs, mode_of(who, words, self.noisy)
 

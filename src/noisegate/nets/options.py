@@ -7,7 +7,7 @@ from operator import index
 from typing import Any, NamedTuple
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 
 from . import messages, names, shapes
 
@@ -61,7 +61,19 @@ def _size(who: str, name: str, value: Any) -> int:
 
 size = Named("whole number >= 1", _size, int)
 anything = Named("checked by torch", lambda who, name, value: value)
-flag = Named("True or False", checks.flag, bool)
+
+
+def without_speaker(check: Callable[[str, Any], Any]) -> Check:
+    """Return a check of the core as one of a layer."""
+
+    def checked(who: str, name: str, value: Any) -> Any:
+        with prefix_errors(who):
+            return check(name, value)
+
+    return checked
+
+
+flag = Named("True or False", without_speaker(checks.flag), bool)
 kind_s = Named("checked by the kind", lambda who, name, value: value)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 
 from . import messages
 
@@ -35,7 +35,8 @@ class L1L2:
     def __post_init__(self) -> None:
         """Refuse a negative weight."""
         for name in ("l1", "l2"):
-            value = checks.bounded("L1L2", name, getattr(self, name), (0.0, float("inf")))
+            with prefix_errors("L1L2"):
+                value = checks.bounded(name, getattr(self, name), (0.0, float("inf")))
             object.__setattr__(self, name, value)
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -56,7 +57,8 @@ class MaxNorm:
 
     def __post_init__(self) -> None:
         """Refuse a norm that is not positive."""
-        object.__setattr__(self, "m", checks.positive("MaxNorm", "m", self.m))
+        with prefix_errors("MaxNorm"):
+            object.__setattr__(self, "m", checks.positive("m", self.m))
 
     def __call__(self, w: Tensor) -> Tensor:
         """Return the weights within the constraint."""

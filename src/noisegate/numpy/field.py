@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from noisegate.core import checks, messages
+from noisegate.core import checks
 from noisegate.core.apply import draws_of, field_of, prepare
 from noisegate.core.draws import Field
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.keys import NO_KEY, Key
-from noisegate.core.kind import Kind, checked_kind
+from noisegate.core.kind import Kind, check_kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, local_shape
 from noisegate.engines.numpy import NumpyEngine
 
@@ -73,7 +73,8 @@ def noise(
     >>> float(gain[0, 0])
     2.0
     """
-    return _field("noise", kind, shape, key, rows, sample_axis, dtype, live)
+    with prefix_errors("noise"):
+        return _field(kind, shape, key, rows, sample_axis, dtype, live)
 
 
 def mask(
@@ -108,14 +109,15 @@ def mask(
     array([[ True, False,  True,  True],
            [False, False,  True,  True]])
     """
-    if not checked_kind("mask", kind).removes:
-        raise InvalidValue(messages.mask_of_nothing(repr(kind)))
-    keep: np.ndarray = _field("mask", kind, shape, key, rows, sample_axis, "float32", live).keep
+    with prefix_errors("mask"):
+        check_kind(kind).check_removes()
+    with prefix_errors("mask"):
+        field = _field(kind, shape, key, rows, sample_axis, "float32", live)
+    keep: np.ndarray = field.keep
     return keep
 
 
 def _field(
-    who: str,
     kind: Kind,
     shape: Shape,
     key: Key,
@@ -124,16 +126,18 @@ def _field(
     dtype: Any,
     live: Mapping[str, Any],
 ) -> Field:
-    checked_kind(who, kind)
-    whole = checks.shape(who, shape)
+    check_kind(kind)
+    whole = checks.shape(shape)
     engine = NumpyEngine()
     window, rate = prepare(kind, key, whole, rows, sample_axis, live, select=True)
     precision = np.dtype(dtype).name
     if precision not in ("float32", "float64"):
-        raise InvalidType(messages.noise_dtype(precision))
+        raise InvalidType(
+            f"`dtype` must be float32 or float64, the precision of the noise; got {precision}."
+        )
     with np.errstate(over="ignore", divide="ignore"):  # as in the application
         field = field_of(kind, draws_of(engine, kind, key, window, precision), rate)
-    part = local_shape(who, whole, rows, sample_axis)
+    part = local_shape(whole, rows, sample_axis)
     neutral = Field(keep=True, gain=1.0, shift=-0.0)
     values = (other if own is None else own for own, other in zip(field, neutral, strict=True))
     dtypes = ("bool", precision, precision, precision)

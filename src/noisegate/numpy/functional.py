@@ -8,9 +8,10 @@ import numpy as np
 
 from noisegate.core import apply as core
 from noisegate.core import checks, keys, kinds, messages
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.backends import refuse_array
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import Key, Stream
-from noisegate.core.kind import Kind, checked_kind
+from noisegate.core.kind import Kind, check_kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
 from noisegate.engines.numpy import NumpyEngine
 
@@ -77,8 +78,7 @@ class Cache:
     @property
     def mask(self) -> np.ndarray:
         """Zeros where an element was removed and ones elsewhere, rebuilt from the key."""
-        if not self.kind.removes:
-            raise InvalidValue(messages.mask_of_nothing(repr(self.kind)))
+        self.kind.check_removes()
         if self.key is None or self.window is None:
             return np.ones(self.shape, self.dtype)
         draws = core.draws_of(ENGINE, self.kind, self.key, self.window, "float32")
@@ -126,18 +126,20 @@ def forward(
     >>> ng.numpy.backward(np.ones(3), cache)
     array([1., 1., 1.])
     """
-    checked_kind("forward", kind)
-    known = ["kind", "x", "training", "rng", "rows", "sample_axis", *kind.names()]
-    checks.keywords("forward", live, known)
+    with prefix_errors("forward"):
+        check_kind(kind)
+        known = ["kind", "x", "training", "rng", "rows", "sample_axis", *kind.names()]
+        checks.keywords(live, known)
+        checks.flag("training", training)
     if not isinstance(x, np.ndarray | np.generic):
-        who = type(kind).__name__
-        raise InvalidType(messages.unsupported_array(who, x, ["numpy"]))
-    checks.flag("forward", "training", training)
+        with prefix_errors(type(kind).__name__):
+            refuse_array(x, "numpy")
     dtype = np.asarray(x).dtype
     rate = kind.rate_at(rng.step if isinstance(rng, Key) else None, live)
     if not training or core.is_identity(kind, rate):
         if rows is not None:  # they are checked all the same
-            window_of(type(kind).__name__, x.shape, kind.shared, rows, sample_axis)
+            with prefix_errors(type(kind).__name__):
+                window_of(x.shape, kind.shared, rows, sample_axis)
         return x, Cache(kind, None, None, rate, x.shape, dtype)
     key = key_of(rng)
     window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live)
@@ -224,7 +226,8 @@ def key_of(rng: Any) -> Key:
     if isinstance(rng, Key):
         return rng
     if isinstance(rng, int | np.integer):
-        return Stream(checks.whole("forward", "rng", rng, keys.SEED_BITS)).site("").at(0)
+        with prefix_errors("forward"):
+            return Stream(checks.whole("rng", rng, keys.SEED_BITS)).site("").at(0)
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise InvalidType(messages.bad_rng(rng))
     generator = np.random.default_rng(rng)

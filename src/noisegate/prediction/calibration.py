@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noisegate.core import checks, messages
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,8 +71,8 @@ class Calibration:
 
 def calibrate(probabilities: np.ndarray, y: Any, bins: int, axis: int) -> Calibration:
     """Return the calibration of probabilities whose classes are along an axis."""
-    if checks.whole("calibration", "bins", bins, 31) == 0:
-        raise InvalidValue(messages.not_positive("calibration", "bins", 0.0))
+    with prefix_errors("calibration"):
+        checks.positive("bins", checks.whole("bins", bins, 31))
     p = np.moveaxis(probabilities, axis, -1)
     classes = p.shape[-1]
     true = np.asarray(y.cpu() if hasattr(y, "cpu") else y)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noisegate.core import messages
-from noisegate.core.errors import InvalidValue, MissingExtra
+from noisegate.core.errors import InvalidValue, missing_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +92,7 @@ def reliability(calibration: "Calibration", ax: "Axes | None") -> "Axes":
 
 def _axes(ax: "Axes | None") -> "Axes":
     if find_spec("matplotlib") is None:
-        raise MissingExtra(messages.missing_extra("a plot", "matplotlib", "study"))
+        raise missing_extra("a plot", "matplotlib", "study")
     if ax is not None:
         return ax
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from noisegate.core import messages
-from noisegate.core.errors import MissingExtra
+from noisegate.core.errors import missing_extra
 
 
 @contextmanager
@@ -16,7 +15,7 @@ def shown(progress: bool | None, rows: int | None, samples: int) -> Iterator[Cal
     # Whether it is installed takes longer to find out than a small prediction.
     installed = wanted and find_spec("rich") is not None
     if progress and not installed:
-        raise MissingExtra(messages.missing_extra("predict: `progress`", "rich", "study"))
+        raise missing_extra("predict: `progress`", "rich", "study")
     if not installed:
         yield lambda count: None
         return

@@ -10,7 +10,7 @@ import numpy as np
 from noisegate.core import checks, messages
 from noisegate.core.backends import face_of_model
 from noisegate.core.callers import warn_caller
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS
 from noisegate.injection import Injection
 from noisegate.injection.front import with_words
@@ -150,7 +150,8 @@ def predict(
         raise InvalidValue(messages.predict_what())
     steps, levels = _steps(samples), tuple(_quantile(level) for level in quantiles)
     wanted = _Wanted(steps, levels, outputs, output, class_axis, keep_samples, batch_size)
-    shared = checks.flag("predict", "shared_batch", shared_batch)
+    with prefix_errors("predict"):
+        shared = checks.flag("shared_batch", shared_batch)
     # One thread at a time puts noise into a model.
     with face_of_model(model).exclusive(model):
         noise = Injection(
@@ -184,11 +185,12 @@ class _Wanted:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        if self.outputs is not None:
-            checks.one_of(*OUTPUTS)("predict", "outputs", self.outputs)
-        if self.batch_size is not None:
-            checks.positive("predict", "batch_size", self.batch_size)
-        checks.flag("predict", "keep_samples", self.keep)
+        with prefix_errors("predict"):
+            if self.outputs is not None:
+                checks.one_of(*OUTPUTS)("outputs", self.outputs)
+            if self.batch_size is not None:
+                checks.positive("batch_size", self.batch_size)
+            checks.flag("keep_samples", self.keep)
 
 
 def _predict(
@@ -293,7 +295,8 @@ def _kind_of(output: np.ndarray, axis: int) -> str:
 
 def _steps(samples: Any) -> Sequence[int]:
     if isinstance(samples, Sequence) and not isinstance(samples, str) and len(samples):
-        return [checks.whole("predict", "samples", step, STEP_BITS) for step in samples]
+        with prefix_errors("predict"):
+            return [checks.whole("samples", step, STEP_BITS) for step in samples]
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise InvalidValue(messages.no_samples(samples))
     return range(samples)

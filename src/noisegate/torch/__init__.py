@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from noisegate.core import messages
-from noisegate.core.errors import MissingExtra
+from noisegate.core.errors import missing_extra
 from noisegate.core.old_words import missing_name
 
 try:
@@ -11,7 +10,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
-    raise MissingExtra(messages.missing_extra("noisegate.torch", "torch", "torch")) from None
+    raise missing_extra("noisegate.torch", "torch", "torch") from None
 
 from .concrete import ConcreteDropout
 from .functional import (

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from noisegate.core import catalogue as layers
 from noisegate.core import checks, messages
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.kinds import ConcreteDropout as Kind
 from noisegate.core.schedule import Schedule
 from noisegate.core.window import DEFAULT_AXIS
@@ -114,8 +114,9 @@ class ConcreteDropout(NoiseLayer):
         if not isinstance(weight, Tensor) or weight.ndim < 2:
             raise InvalidType(messages.no_weight(who, module))
         bounds = (0.0, float("inf"))
-        pull = checks.bounded(who, "weight_regularizer", weight_regularizer, bounds)
-        push = checks.bounded(who, "dropout_regularizer", dropout_regularizer, bounds)
+        with prefix_errors(who):
+            pull = checks.bounded("weight_regularizer", weight_regularizer, bounds)
+            push = checks.bounded("dropout_regularizer", dropout_regularizer, bounds)
         inputs = weight.shape[1] * getattr(module, "groups", 1)
         p, kept = self.p, (-self.p_logit).sigmoid()  # 1 − p without cancellation
         log_p = nn.functional.logsigmoid(self.p_logit)
@@ -137,7 +138,8 @@ class ConcreteDropout(NoiseLayer):
 def _inside(p: Any) -> float:
     if isinstance(p, Schedule):
         raise InvalidType(messages.learned_rate("ConcreteDropout"))
-    rate = checks.bounded("ConcreteDropout", "p", p, Kind.BOUNDS)
+    with prefix_errors("ConcreteDropout"):
+        rate = checks.bounded("p", p, Kind.BOUNDS)
     if rate == 0:
         raise InvalidValue(messages.learned_zero("ConcreteDropout"))
     return rate

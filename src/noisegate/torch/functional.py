@@ -15,7 +15,8 @@ from torch.autograd import forward_ad
 from noisegate.core import apply as core
 from noisegate.core import catalogue as layers
 from noisegate.core import checks, messages
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.backends import refuse_array
+from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError, prefix_errors
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
@@ -234,7 +235,8 @@ def _checked(
     kind: Kind, x: Tensor, key: Key, rows: Any, sample_axis: SampleAxis, live: Mapping[str, Any]
 ) -> tuple[Window, Any, str]:
     """Return the window, the rate and the precision of a call, all arguments checked."""
-    _check_dense(type(kind).__name__, x)
+    with prefix_errors(type(kind).__name__):
+        _check_dense(x)
     window, rate = core.prepare(kind, key, tuple(x.shape), rows, sample_axis, live)
     engine = CPU if x.is_cpu else TorchEngine(x.device)
     return window, rate, core.check_input(engine, kind, x)
@@ -243,14 +245,17 @@ def _checked(
 def check_rows(kind: Kind, x: Tensor, rows: Any, sample_axis: SampleAxis) -> None:
     """Refuse rows that are none of x's samples, also where no noise acts."""
     if rows is not None:
-        window_of(type(kind).__name__, tuple(x.shape), kind.shared, rows, sample_axis)
+        with prefix_errors(type(kind).__name__):
+            window_of(tuple(x.shape), kind.shared, rows, sample_axis)
 
 
-def _check_dense(who: str, x: Tensor) -> None:
+def _check_dense(x: Tensor) -> None:
     if x.is_nested:
-        raise InvalidType(messages.nested_input(who))
+        raise InvalidType(
+            "the input must be dense; got a nested tensor. Convert it with x.to_padded_tensor(0.0)."
+        )
     if x.layout is not torch.strided:
-        raise InvalidType(messages.sparse_input(who, x.layout))
+        raise InvalidType(f"the input must be dense; got {x.layout}. Convert it with x.to_dense().")
 
 
 def draw_seed() -> int:
@@ -261,26 +266,36 @@ def draw_seed() -> int:
     return int(own_draw(lambda: place.random_(-(2**63), None).item())) % 2**64
 
 
-# Where each thread draws.
-_SCRATCH = threading.local()
+_SCRATCH = threading.local()  # where each thread draws
 
 
-def refuse_leaf(who: str, x: Tensor) -> None:
+def refuse_leaf(x: Tensor) -> None:
     """Raise if x is what torch would not let be overwritten: a leaf that requires grad."""
     if x.requires_grad and x.is_leaf and torch.is_grad_enabled():
-        raise InvalidValue(messages.inplace_on_leaf(who))
+        raise InvalidValue(
+            "`inplace=True` would overwrite a leaf tensor that requires grad, whose gradient "
+            "needs it. Leave out `inplace`, or work on x.clone()."
+        )
 
 
 def _function(name: str) -> Callable[..., Tensor]:
     """Return the function of a layer: x, its rate and what else it needs, then by name."""
     definition = layers.LAYERS[name]
     call = _signature(definition)
-    bind = checks.binder(definition.function, call)
+    bind = checks.binder(call)
 
     def function(*args: Any, **kwargs: Any) -> Tensor:
-        given = bind(args, kwargs)
-        words = {word: given.pop(word) for word in definition.parameters}
-        return _apply_or_pass(definition, words, **given)
+        try:
+            given = bind(args, kwargs)
+        except NoisegateError as error:
+            error.prefix(definition.function)
+            raise
+        try:
+            words = {word: given.pop(word) for word in definition.parameters}
+            return _apply_or_pass(definition, words, **given)
+        except NoisegateError as error:
+            error.prefix(definition.name)
+            raise
 
     function.__name__ = function.__qualname__ = definition.function
     function.__doc__ = _DOC.format(layer=name, rate=definition.rate)
@@ -340,16 +355,15 @@ def _apply_or_pass(
     inplace: bool = False,
 ) -> Tensor:
     """Return x with noise: that of the key, or fresh noise by torch's generator."""
-    who = definition.name
-    checks.flag(who, "training", training)
-    checks.flag(who, "inplace", inplace)
+    checks.flag("training", training)
+    checks.flag("inplace", inplace)
     if not isinstance(x, Tensor):
-        raise InvalidType(messages.unsupported_array(who, x, ["torch"]))
+        refuse_array(x, "torch")
     live: dict[str, Any] = {}
     if checks.is_host(words[definition.rate]):
-        kind = definition.made(**words)
+        kind = definition.make_once(**words)
     else:  # a tensor or a schedule, which a kind does not hold, or not for all calls
-        kind = definition.made(**{**words, definition.rate: 0.0})
+        kind = definition.make_once(**{**words, definition.rate: 0.0})
         live = {kind.RATE: words[definition.rate]}
     axis = definition.sample_axis(words, tuple(x.shape), sample_axis)
     rate = kind.rate_at(None if key is None else key.step, live) if live else kind.rate
@@ -357,7 +371,7 @@ def _apply_or_pass(
         check_rows(kind, x, rows, axis)
         return x
     if inplace:
-        refuse_leaf(who, x)
+        refuse_leaf(x)
     y = apply(kind, x, Key(draw_seed(), "", 0, 0, 0) if key is None else key, rows, axis, live)
     return x.copy_(y) if inplace else y
 

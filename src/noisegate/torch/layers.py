@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from noisegate.core import catalogue as layers
 from noisegate.core import checks, messages
-from noisegate.core.errors import InvalidValue, MissingAttribute
+from noisegate.core.errors import InvalidValue, MissingAttribute, prefix_errors
 from noisegate.core.keys import SEED_BITS, STEP_BITS, Key, Stream
-from noisegate.core.kind import Kind, checked_kind
+from noisegate.core.kind import Kind, check_kind
 from noisegate.core.schedule import Schedule
 from noisegate.core.window import DEFAULT_AXIS, TIME_BITS
 
@@ -145,7 +145,8 @@ class NoiseLayer(nn.Module):
         site: str | None = None,
         sample_axis: int | None = DEFAULT_AXIS,
     ) -> None:
-        kind = checked_kind(type(self).__name__, kind)
+        with prefix_errors(type(self).__name__):
+            check_kind(kind)
         numbers = {name: getattr(kind, name) for name in kind.names()}
         self._begin(numbers, kind, seed, site, sample_axis)
 
@@ -163,7 +164,8 @@ class NoiseLayer(nn.Module):
             raise InvalidValue(messages.seed_without_site(who))
         if site is not None and seed is None:
             raise InvalidValue(messages.site_without_seed(who))
-        self.seed = None if seed is None else checks.whole(who, "seed", seed, SEED_BITS)
+        with prefix_errors(who):
+            self.seed = None if seed is None else checks.whole("seed", seed, SEED_BITS)
         self.site = site
         self.sample_axis = sample_axis
         self._step = 0
@@ -187,7 +189,7 @@ class NoiseLayer(nn.Module):
 
     def _set(self, arguments: dict[str, Any], kind: Kind) -> None:
         if self.seed is None and isinstance(kind.rate, Schedule):
-            raise InvalidValue(messages.schedule_without_step(type(self).__name__, kind.RATE))
+            kind.refuse_schedule()
         self._kind, self.arguments = kind, arguments
 
     @property
@@ -226,7 +228,8 @@ class NoiseLayer(nn.Module):
         who = type(self).__name__
         if self.seed is None:
             raise MissingAttribute(messages.no_step(who))
-        self._step = checks.whole(who, "step", value, STEP_BITS)
+        with prefix_errors(who):
+            self._step = checks.whole("step", value, STEP_BITS)
 
     def forward(self, x: Tensor, rows: Any = None) -> Tensor:
         """Return x with noise in training, x itself otherwise."""
@@ -237,7 +240,8 @@ class NoiseLayer(nn.Module):
             check_rows(self.kind, x, rows, axis)
             return x
         if self.inplace:
-            refuse_leaf(type(self).__name__, x)
+            with prefix_errors(type(self).__name__):
+                refuse_leaf(x)
         rows = _ROWS.get() if rows is None else rows
         if rows is None and self.seed is not None:
             tell_of_ranks(type(self).__name__)
@@ -297,7 +301,8 @@ def layer(
     >>> ng.torch.layer(ng.drop_path(0.1))
     Dropout(p=0.1, shared_axes='all_but_samples', inplace=False)
     """
-    kind = checked_kind("layer", kind)
+    with prefix_errors("layer"):
+        check_kind(kind)
     definition = layers.LAYERS.get(type(kind).__name__)
     if definition is None or definition.make is not type(kind):
         return NoiseLayer(kind, seed, site, sample_axis)
@@ -315,12 +320,14 @@ class NamedLayer(NoiseLayer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         definition = self.definition
         call = _signature(definition)
-        given = checks.arguments(definition.name, call, args, kwargs)
+        with prefix_errors(definition.name):
+            given = checks.arguments(call, args, kwargs)
         arguments = {word: given[word] for word in definition.parameters}
         rest = (given[word] for word in ("seed", "site", "sample_axis"))
         self._begin(arguments, definition.make(**arguments), *rest)
         if definition.inplace:
-            self.inplace = checks.flag(definition.name, "inplace", given["inplace"])
+            with prefix_errors(definition.name):
+                self.inplace = checks.flag("inplace", given["inplace"])
 
 
 def _layer(name: str) -> type[NamedLayer]:

@@ -1,6 +1,6 @@
 """What is said of a search."""
 
-from noisegate.core.messages import missing_extra
+from noisegate.core.errors import missing_extra
 
 __all__ = [
     "empty_range",
@@ -82,4 +82,4 @@ def missing_driver(url: str, package: str) -> str:
 
 
 def missing_optuna() -> str:
-    return missing_extra("noisegate.tune", "optuna", "tune")
+    return str(missing_extra("noisegate.tune", "optuna", "tune"))

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .. import axes, messages, schedule
+from .. import axes, schedule
 from ..errors import InvalidType, InvalidValue
 from ..kind import Kind
+from ..words import got, list_names, suggest
 from .alpha_dropout import AlphaDropout
 from .concrete_dropout import ConcreteDropout
 from .drop_block import DropBlock
@@ -66,11 +67,14 @@ def from_config(config: Any, kinds: Iterable[type[Kind]] = ()) -> Kind:
     """
     values = dict(config) if isinstance(config, Mapping) else {}
     if "kind" not in values:
-        raise InvalidType(messages.not_a_config(config))
+        raise InvalidType(f"from_config: a config is a dict with an entry 'kind'; {got(config)}.")
     known = KINDS | {kind.__name__: kind for kind in kinds}
     name = values.pop("kind")
     if not isinstance(name, str) or name not in known:
-        raise InvalidValue(messages.unknown_kind(name, list(known)))
+        near = suggest(name, list(known)) if isinstance(name, str) else ""
+        raise InvalidValue(
+            f"from_config: unknown kind {name!r}; known are {list_names(known)}.{near}"
+        )
     return known[name](**{word: _value(value) for word, value in values.items()})
 
 

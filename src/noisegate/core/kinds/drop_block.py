@@ -6,24 +6,27 @@ from math import prod
 from typing import Any, ClassVar
 
 from .. import axes as named
-from .. import checks, decimals, messages
+from .. import checks, decimals
 from ..draws import ALL, Draws, Field
 from ..engine import Array
 from ..errors import InvalidValue
 from ..kind import Check, Kind
 from ..schedule import Schedule
 from ..window import Window, resolve_shared
+from ..words import got
 
 # Those of channels-first data.
 SPATIAL = named.AxisSlice(2, None, None)
 
 
-def block_sizes(who: str, name: str, value: Any) -> int | tuple[int, ...]:
+def check_block(name: str, value: Any) -> int | tuple[int, ...]:
     """Return one extent for all spatial axes, or one for each."""
     many = isinstance(value, Iterable) and not isinstance(value, str)
-    sizes = tuple(checks.whole(who, name, size, 32) for size in (value if many else [value]))
+    sizes = tuple(checks.whole(name, size, 32) for size in (value if many else [value]))
     if not sizes or min(sizes) < 1:
-        raise InvalidValue(messages.no_block(who, value))
+        raise InvalidValue(
+            f"`block_size` must be a whole number >= 1, or one for each spatial axis; {got(value)}."
+        )
     return sizes if many else sizes[0]
 
 
@@ -90,8 +93,8 @@ class DropBlock(Kind):
 
     RATE = "p"
     CHECKS: ClassVar[Mapping[str, Check]] = {
-        "block_size": block_sizes,
-        "axes": named.stored,
+        "block_size": check_block,
+        "axes": named.store,
         "normalize": checks.one_of("expected", "sample"),
     }
     removes = True
@@ -121,29 +124,40 @@ class DropBlock(Kind):
     def _keep(self, draws: Draws, t: int, sizes: Mapping[int, int]) -> Array:
         """Return where no seed of a block is: a seed at s removes s − block + 1 … s."""
         more = {axis: size - 1 for axis, size in sizes.items()}
-        keep = draws.over(draws.window.padded(type(self).__name__, more)).keep(t / ALL)
+        keep = draws.over(draws.window.pad(more)).keep(t / ALL)
         for axis, size in sizes.items():
             keep = draws.all_of_next(keep, axis, size)
         return keep
 
     def _sizes(self, window: Window) -> dict[int, int]:
         """Return the extent of a block on each spatial axis."""
-        who, shape = type(self).__name__, window.shape
+        shape = window.shape
         if window.form is not None:
-            raise InvalidValue(messages.blocks_of_attention(who))
-        spatial = sorted(named.resolve_all(who, "axes", named.given(self.axes), shape))
-        shared = resolve_shared(who, self.shared, shape, window.sample_axis)
+            raise InvalidValue(
+                "attention probabilities have no spatial axes. Use noisegate.Dropout there."
+            )
+        spatial = sorted(named.resolve_all("axes", named.restore(self.axes), shape))
+        shared = resolve_shared(self.shared, shape, window.sample_axis)
         if not spatial:
-            raise InvalidValue(messages.no_spatial_axis(who, self.axes, len(shape)))
+            raise InvalidValue(
+                f"`axes` must name at least one spatial axis; {self.axes!r} names none of an input "
+                f"of rank {len(shape)}. Images are (samples, channels, height, width)."
+            )
         for axis in spatial:
             if axis in shared or axis == window.sample_axis:
                 other = "a shared axis" if axis in shared else "the sample axis"
-                raise InvalidValue(messages.spatial_and_other(who, axis, other))
+                raise InvalidValue(
+                    f"`axes` names axis {axis}, which is {other}; blocks extend over other axes. "
+                    "Write for example axes=slice(1, -1) for (samples, height, width, channels)."
+                )
         sizes = self.block_size
         if isinstance(sizes, int):
             return dict.fromkeys(spatial, sizes)
         if len(sizes) != len(spatial):
-            raise InvalidValue(messages.block_count(who, sizes, spatial))
+            raise InvalidValue(
+                "`block_size` must have one extent for each spatial axis; got "
+                f"{tuple(sizes)} for the axes {tuple(spatial)}."
+            )
         return dict(zip(spatial, sizes, strict=True))
 
 

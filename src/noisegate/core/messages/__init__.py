@@ -4,11 +4,9 @@ Who, the invariant, what was received, the way out.
 """
 
 # ruff: noqa: F403
-from .arrays import *
 from .draws import *
 from .injection import *
 from .names import *
 from .native import *
 from .numbers import *
 from .places import *
-from .shapes import *

@@ -6,13 +6,6 @@ from difflib import get_close_matches
 from ._words import _got
 
 
-def unsupported_model(value: object) -> str:
-    return (
-        "inject: `model` must be a torch.nn.Module; got "
-        f"{type(value).__module__}.{type(value).__qualname__}."
-    )
-
-
 def bad_rules(value: object) -> str:
     return (
         "inject: `rules` must be a dict of patterns and noises; "

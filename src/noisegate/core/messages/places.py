@@ -50,17 +50,6 @@ def gradient_shape(who: str, got: Sequence[int], shape: Sequence[int]) -> str:
     return f"{who}: the gradient must have the output's shape {tuple(shape)}; got {tuple(got)}."
 
 
-def missing_extra(what: str, package: str, extra: str) -> str:
-    return f'{what} needs {package}. Install it with: pip install "noisegate[{extra}]"'
-
-
-def inplace_on_leaf(who: str) -> str:
-    return (
-        f"{who}: `inplace=True` would overwrite a leaf tensor that requires grad, whose gradient "
-        "needs it. Leave out `inplace`, or work on x.clone()."
-    )
-
-
 def no_weight(who: str, value: object) -> str:
     return (
         f"{who}: `module` must be the layer that the noise feeds, with a weight of shape "

@@ -12,10 +12,11 @@ from noisegate.core import axes, checks, presets
 from noisegate.core import messages as sentences
 from noisegate.core.apply import prepare
 from noisegate.core.catalogue import LAYERS, DefaultFormat
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import SEED_BITS, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.old_words import answer
+from noisegate.core.presets import refuse_shared_axes
 from noisegate.core.window import DefaultAxis
 from noisegate.torch.layers import NoiseLayer
 
@@ -110,11 +111,13 @@ class NoiseInNetwork(Layer):
         """Return what says which noise, checked."""
         who = type(self).__name__
         if name == "inplace":
-            return checks.flag(who, name, value)
+            with prefix_errors(who):
+                return checks.flag(name, value)
         if name == "seed" and value is not None:
             if self.site is None:
                 raise InvalidValue(sentences.seed_without_site(who))
-            return checks.whole(who, name, value, SEED_BITS)
+            with prefix_errors(who):
+                return checks.whole(name, value, SEED_BITS)
         if name == "site" and value is not None:
             if self.seed is None:
                 raise InvalidValue(sentences.site_without_seed(who))
@@ -207,7 +210,8 @@ class NoiseInNetwork(Layer):
         axis = self._axis_of(shape)
         try:
             window, _ = prepare(self.kind, _ANY_KEY, shape, None, axis, {})
-            self.kind.check_window(window)
+            with prefix_errors(type(self.kind).__name__):
+                self.kind.check_window(window)
         except InvalidValue as error:
             raise ValueError(str(error)) from None
         return given[0]
@@ -223,7 +227,8 @@ class NoiseInNetwork(Layer):
         shared = self.kind.shared
         if given is not None and "shared_axes" in self.arguments and not isinstance(shared, str):
             shape = tuple(2 if extent is None else extent for extent in given)
-            found = axes.resolve_all(type(self.kind).__name__, "shared_axes", shared, shape)
+            with prefix_errors(type(self.kind).__name__):
+                found = axes.resolve_all("shared_axes", shared, shape)
             self._assign("shared_axes", tuple(sorted(found)))
 
     def get_config(self) -> dict[str, Any]:
@@ -241,11 +246,11 @@ class NoiseInNetwork(Layer):
 def _by_name(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments by name; by place they are in Lasagne's order, those of the kind."""
     names = _places(kind)
-    checks.places(kind.__name__, names, args)
-    given = dict(zip(names, args, strict=False))
-    for name in given:
-        if name in kwargs:
-            raise InvalidType(sentences.given_twice(kind.__name__, name))
+    with prefix_errors(kind.__name__):
+        checks.places(names, args)
+        given = dict(zip(names, args, strict=False))
+        for name in given:
+            checks.given_once(name, kwargs)
     return {**given, **kwargs}
 
 
@@ -342,8 +347,9 @@ def _preset(name: str, *words: str) -> Any:
     def preset(*args: Any, **kwargs: Any) -> Layer:
         incoming, args, kwargs = split_incoming(args, kwargs)
         if "shared_axes" in kwargs:
-            raise InvalidType(sentences.shared_axes_of_preset(name))
-        given = checks.arguments(name, call, args, kwargs)
+            refuse_shared_axes(name)
+        with prefix_errors(name):
+            given = checks.arguments(call, args, kwargs)
         kind = make(0.5, **{word: given.pop(word) for word in words})
         rate, rest = given.pop("p"), {w: v for w, v in given.items() if v is not None}
         layer: Layer = NOISES["Dropout"](rate, shared_axes=kind.shared, **rest)

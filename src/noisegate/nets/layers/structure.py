@@ -205,7 +205,7 @@ class Masking(Layer):
 
     PARAMETERS = _given(Parameter("mask_value", _PLACE, default=0.0))
     CHECKS: ClassVar[Mapping[str, options.Check]] = {
-        "mask_value": options.Named("number", checks.number, float),
+        "mask_value": options.Named("number", options.without_speaker(checks.number), float),
     }
     makes_mask = True
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType
+from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.patterns import matches
 
 from .. import messages
@@ -43,7 +43,8 @@ class Regularizer:
         if not several or not pattern:
             raise InvalidType(messages.pattern_needed(who, pattern))
         self.pattern: Pattern = pattern if isinstance(pattern, str) else tuple(pattern)
-        self.weight = checks.bounded(who, "weight", weight, self.BOUNDS)
+        with prefix_errors(who):
+            self.weight = checks.bounded("weight", weight, self.BOUNDS)
         self.matched: tuple[str, ...] = ()
 
     @property

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from noisegate.core import checks
+from noisegate.core.errors import prefix_errors
 from noisegate.core.keys import Stream
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import Dropout
@@ -115,4 +116,5 @@ def seed_of(who: str, rng: Any) -> int:
         return int(rng.integers(0, 2**64, dtype=np.uint64))
     if isinstance(rng, np.random.RandomState):
         return int(rng.randint(0, 2**64, dtype=np.uint64))
-    return checks.whole(who, "rng", rng, 64)
+    with prefix_errors(who):
+        return checks.whole("rng", rng, 64)

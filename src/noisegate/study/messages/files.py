@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from noisegate.core.messages import missing_extra
+from noisegate.core.errors import missing_extra
 
 from ._data_words import _count, _names, _near
 
@@ -55,7 +55,7 @@ def unknown_suffix(what: str, path: str) -> str:
 
 
 def missing_pyarrow() -> str:
-    return missing_extra("A parquet file", "pyarrow", "parquet")
+    return str(missing_extra("A parquet file", "pyarrow", "parquet"))
 
 
 def empty_file(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from noisegate.core.messages import missing_extra
+from noisegate.core.errors import missing_extra
 
 __all__ = [
     "cannot_write",
@@ -159,7 +159,7 @@ def needs_main_guard() -> str:
 
 
 def missing_package(package: str) -> str:
-    return missing_extra("noisegate.study", package, "study")
+    return str(missing_extra("noisegate.study", package, "study"))
 
 
 def _short(value: object) -> str:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from noisegate.core.errors import NoisegateError
 from noisegate.core.window import ATTENTION
 
 from .attention import attention
@@ -44,7 +45,11 @@ def _dropout(name: str, words: str, inplace: bool = False) -> Any:
         # A module in evaluation has no noise, whatever its code says.
         y = changed(x, functions, training and trains, call, name)
         draws = training and p > 0
-        return in_place(words, x, y, inplace or bool(given.get("inplace", False)), draws)
+        try:
+            return in_place(x, y, inplace or bool(given.get("inplace", False)), draws)
+        except NoisegateError as error:
+            error.prefix(words)
+            raise
 
     return handle
 

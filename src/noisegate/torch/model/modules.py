@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from noisegate.core.errors import NoisegateError
 from noisegate.core.survey import Call
 
 from ..compiling import eager_only
@@ -85,7 +86,11 @@ class OwnForward:
         y = changed(x, functions, self.module.training, call, name)
         draws = self.module.training and call.kind.rate != 0
         inplace = getattr(self.module, "inplace", False)
-        return in_place(type(self.module).__name__, x, y, inplace, draws)
+        try:
+            return in_place(x, y, inplace, draws)
+        except NoisegateError as error:
+            error.prefix(type(self.module).__name__)
+            raise
 
     def _own(self) -> Call:
         """Return the noise that the module is now."""
@@ -123,7 +128,7 @@ class Removal:
         self.owner.discard(*self.what)
 
 
-def in_place(who: str, x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:
+def in_place(x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:
     """Return y, in x's own memory where the model's code asks for that.
 
     `draws` says that the model's own noise would have returned another tensor than x. Then a
@@ -134,5 +139,5 @@ def in_place(who: str, x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tens
         return x.clone() if draws and not inplace and isinstance(x, nn.Parameter) else x
     if not inplace:
         return y
-    refuse_leaf(who, x)
+    refuse_leaf(x)
     return x.copy_(y)
