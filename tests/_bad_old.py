@@ -87,6 +87,15 @@ CASES: list[Case] = [
         "dropout: unknown keyword `input`; known are `x`, `p`, `training`, `inplace`, `rescale`, "
         "`shared_axes`, `key`, `rows`, `sample_axis`. The input is `x` here.",
     ),
+    (
+        lambda: ng.predict(torch.nn.ReLU(), T, dropout={":out": 0.5}),
+        Type,
+        "predict: unknown keyword `dropout`; known are `model`, `x`, `samples`, `rules`, "
+        "`existing`, `unreached`, `input_dropout`, `hidden_dropout`, `output_dropout`, "
+        "`input_noise`, `hidden_noise`, `output_noise`, `batch_size`, `shared_batch`, `seed`, "
+        "`sample_axis`, `quantiles`, `outputs`, `output`, `class_axis`, `keep_samples`, "
+        "`progress`. `dropout` is `rules` here.",
+    ),
     *(
         (
             lambda word=word, value=value: dropout_forward(X, **{word: value}),

@@ -128,7 +128,7 @@ def said(model: nn.Module, **words: Any) -> list[str]:
 def test_a_prediction_says_what_it_is_without_and_what_its_seed_does_not_reach() -> None:
     out = (
         "predict: random numbers are drawn in training alone by '1' (torch.rand in Drawing), so "
-        "these samples are without them. Put noise there by a rule of dropout=."
+        "these samples are without them. Put noise there with rules=."
     )
     unrepeatable = (
         "predict: random numbers are drawn in evaluation by '1' ({} in Drawing), from generators "
@@ -163,7 +163,7 @@ def test_a_function_that_stays_on_is_as_its_module_s_mode_says() -> None:
     )
     noise.remove()
     assert said(model, existing=True) == []
-    assert said(model, dropout={"0:out": 0.3}) == [
+    assert said(model, rules={"0:out": 0.3}) == [
         "predict: random numbers are drawn in evaluation by '1:dropout' (F.dropout(p=0.5)), from "
         "generators that the seed does not reach, so another run gives other samples."
     ]
@@ -179,6 +179,5 @@ def test_a_rate_that_only_evaluation_shows_is_told() -> None:
     model = nn.Sequential(nn.Dropout(0.1), Odd())
     assert said(model, existing=True, unreached="keep") == [
         "predict: '1:probs' (scaled_dot_product_attention(dropout_p=0)) was not reached in "
-        "training, where its rate is looked for; it is left at 0. Give it one by a rule of "
-        "dropout=."
+        "training, where its rate is looked for; it is left at 0. Give it one with rules=."
     ]

@@ -321,7 +321,7 @@ def test_what_is_kept_is_not_denied() -> None:
     with assert_sentence(
         ng.InvalidValue,
         "predict: no noise acted, since all that the model has is left to it (unreached='keep'). "
-        "Put noise in by a rule of dropout=.",
+        "Put noise in with rules=.",
     ):
         ng.predict(model, X, 3, existing=True, unreached="keep", seed=1)
     drawing = nn.Sequential(Drawing(FUNCTIONS["torch.rand"]))

@@ -87,7 +87,7 @@ def test_a_part_bears_the_handles_of_the_whole() -> None:
 
 def test_what_a_prediction_puts_in_is_gone_after_it() -> None:
     net = model()
-    ng.predict(net, X, 2, dropout={"1:out": 0.5}, seed=1)
+    ng.predict(net, X, 2, rules={"1:out": 0.5}, seed=1)
     assert ng.handles(nn.Sequential(net)) == ()
     assert ng.handles(net[1]) == ()
 

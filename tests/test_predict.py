@@ -86,7 +86,7 @@ def test_without_the_samples_a_quantile_must_have_been_asked_for() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 39, 40, None])
 def test_the_same_masks_for_any_batch_size(size: int | None) -> None:
-    words: dict[str, Any] = {"dropout": {"act:out": 0.4, ":in": 0.1}, "seed": 7}
+    words: dict[str, Any] = {"rules": {"act:out": 0.4, ":in": 0.1}, "seed": 7}
     whole = ng.predict(net(), X, 8, keep_samples=True, **words)
     parts = ng.predict(net(), X, 8, keep_samples=True, batch_size=size, **words)
     assert whole.samples is not None
@@ -192,7 +192,7 @@ def test_steps_that_are_made_together_have_the_same_bits(name: str, axis: int | 
         Twice(),
         x,
         [0, 7, 2, 3],
-        dropout={"site:out": KINDS[name]},
+        rules={"site:out": KINDS[name]},
         sample_axis=axis,
         seed=7,
         keep_samples=True,
@@ -236,7 +236,7 @@ def test_models_that_take_several_steps_otherwise_are_given_one(kind: type[nn.Mo
     x = torch.randn(6, 10)
     made = kind()
     site = "inner:out" if kind is Windows else ":in"
-    p = ng.predict(made, x, 7, dropout={site: 0.4}, seed=7, keep_samples=True)
+    p = ng.predict(made, x, 7, rules={site: 0.4}, seed=7, keep_samples=True)
     assert p.samples is not None
     for step in range(7):
         key = ng.Stream(7).site(site).at(step)
@@ -322,7 +322,7 @@ def test_a_transformer_s_other_dropouts_are_on_in_evaluation() -> None:
     x = torch.randn(5, 3, 4)
     p = ng.predict(made, x, 5, existing=True, unreached="keep", seed=7)
     assert (p.std > 0).all()
-    rules = ng.predict(made, x, 5, dropout={"0.dropout1:dropout": 0.5}, seed=7)
+    rules = ng.predict(made, x, 5, rules={"0.dropout1:dropout": 0.5}, seed=7)
     assert (rules.std > 0).all()
 
 
@@ -346,7 +346,7 @@ def test_a_dropout_that_is_called_in_training_only_raises(functional: bool) -> N
     with assert_sentence(
         ng.InvalidValue,
         f"predict: '{site}' is called in training only, so existing=True cannot reach it here. "
-        "Pass dropout= with rules, or unreached='keep' to go without it.",
+        "Pass rules=, or unreached='keep' to go without it.",
     ):
         ng.predict(Only(functional), X, existing=True)
 
@@ -366,10 +366,10 @@ def test_a_model_without_any_is_an_error_and_so_is_silence() -> None:
     uncalled = net()
     uncalled.spare = nn.Linear(2, 2)
     with assert_sentence(ng.InvalidValue, silent.format("none of its sites was called")):
-        ng.predict(uncalled, X, dropout={"spare:out": 0.5})
+        ng.predict(uncalled, X, rules={"spare:out": 0.5})
     with assert_sentence(
         ng.InvalidValue,
-        "predict: no noise is given. Write dropout={'hid*:out': 0.5}, hidden_dropout=0.5, or "
+        "predict: no noise is given. Write rules={'hid*:out': 0.5}, hidden_dropout=0.5, or "
         "existing=True for the model's own dropouts.",
     ):
         ng.predict(plain, X)

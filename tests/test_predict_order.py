@@ -35,7 +35,7 @@ UNCLEAR = (
     "predict: the site 'drop:dropout' sees {0} samples, and the model's forward has {0}; which "
     "belong to which is unclear, so that batches would not have the noise of the whole. Pass all "
     "samples as one tensor, without batch_size and with quantiles=(), or leave the site out, with "
-    "existing=True by dropout={{'drop:dropout': 0.0}}."
+    "existing=True by rules={{'drop:dropout': 0.0}}."
 )
 
 MOVED: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., Tensor]]] = {
@@ -58,7 +58,7 @@ def test_samples_that_a_model_reorders_are_refused(name: str, size: int) -> None
     sentence = UNCLEAR.format(max(2, size)).replace("drop:", "1.drop:")
     with assert_sentence(ng.InvalidValue, sentence):
         samples(model, x, 5, batch_size=size)
-    out: dict[str, Any] = {"dropout": {"1.drop:dropout": 0.0}}
+    out: dict[str, Any] = {"rules": {"1.drop:dropout": 0.0}}
     assert_same_bits(samples(model, x, 5, batch_size=size, **out), samples(model, x, 5, **out))
     assert_same_bits(samples(model, x, 5, quantiles=()), whole)
 

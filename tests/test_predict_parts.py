@@ -136,7 +136,7 @@ UNCLEAR = (
     "predict: the site 'drop:dropout' sees {} samples, and the model's forward has {}; which "
     "belong to which is unclear, so that batches would not have the noise of the whole. Pass all "
     "samples as one tensor, without batch_size and with quantiles=(), or leave the site out, with "
-    "existing=True by dropout={{'drop:dropout': 0.0}}."
+    "existing=True by rules={{'drop:dropout': 0.0}}."
 )
 
 
@@ -192,7 +192,7 @@ def test_the_site_can_be_left_out() -> None:
     model, x = Sites(*UNKNOWN["the batch last"]), torch.randn(8, 4, 3)
     model.add_module("more", nn.Dropout(0.2))
     model.back = lambda y, x: model.more(turned_back(y, x))  # type: ignore[operator]
-    out: dict[str, Any] = {"dropout": {"drop:dropout": 0.0}}
+    out: dict[str, Any] = {"rules": {"drop:dropout": 0.0}}
     whole = samples(model, x, 5, **out)
     assert (whole.std(0) > 0).any()
     assert_same_bits(samples(model, x, 5, batch_size=3, **out), whole)
@@ -299,7 +299,7 @@ def test_samples_that_a_module_takes_for_channels_have_their_rows(
     for size in (1, 2, 5):
         assert_same_bits(samples(model, x, 20, batch_size=size), whole)
     rule = {"1:dropout": ng.Dropout(0.5, shared_axes=slice(1, None))}
-    assert_same_bits(samples(model, x, 20, dropout=rule, batch_size=2), whole)
+    assert_same_bits(samples(model, x, 20, rules=rule, batch_size=2), whole)
 
 
 class OneByOne(nn.Module):
@@ -324,7 +324,7 @@ def test_samples_that_come_one_by_one_have_rows_in_the_whole_alone() -> None:
     with assert_sentence(ng.InvalidValue, sentence):
         samples(model, x, 20, batch_size=2)
     both = nn.Sequential(nn.Dropout(0.2), model)
-    out: dict[str, Any] = {"dropout": {"1.drop:dropout": 0.0}}
+    out: dict[str, Any] = {"rules": {"1.drop:dropout": 0.0}}
     assert_same_bits(samples(both, x, 20, batch_size=2, **out), samples(both, x, 20, **out))
     model.train()
     with ng.inject(model, existing=True, seed=1) as noise, noise.at(3):

@@ -17,14 +17,14 @@ from _nets import X, net
 
 
 def test_logits_log_probabilities_and_probabilities() -> None:
-    words: dict[str, Any] = {"dropout": {"hid:out": 0.4}, "seed": 7, "samples": 6}
+    words: dict[str, Any] = {"rules": {"hid:out": 0.4}, "seed": 7, "samples": 6}
     logits = ng.predict(net(), X, **words)
     assert logits.outputs == "logits"
     made = nn.Sequential(net(), nn.LogSoftmax(-1))
-    log = ng.predict(made, X, **{**words, "dropout": {"0.hid:out": 0.4}})
+    log = ng.predict(made, X, **{**words, "rules": {"0.hid:out": 0.4}})
     assert log.outputs == "logits"
     ended = nn.Sequential(net(), nn.Softmax(-1))
-    ready = ng.predict(ended, X, **{**words, "dropout": {"0.hid:out": 0.4}})
+    ready = ng.predict(ended, X, **{**words, "rules": {"0.hid:out": 0.4}})
     assert ready.outputs == "probabilities"
     assert ready.probabilities.shape == log.probabilities.shape == logits.probabilities.shape
     np.testing.assert_allclose(ready.probabilities.sum(-1), 1, atol=1e-6)
@@ -32,7 +32,7 @@ def test_logits_log_probabilities_and_probabilities() -> None:
 
 def test_one_column_is_a_value_or_the_probability_of_class_1() -> None:
     made = net(1)
-    words: dict[str, Any] = {"dropout": {"hid:out": 0.4}, "seed": 7, "samples": 6}
+    words: dict[str, Any] = {"rules": {"hid:out": 0.4}, "seed": 7, "samples": 6}
     values = ng.predict(made, X, **words)
     assert values.outputs == "values"
     with assert_sentence(
@@ -88,7 +88,7 @@ def test_one_output_of_several() -> None:
 def test_calibration_by_hand() -> None:
     p = np.array([[0.88, 0.12], [0.58, 0.42], [0.55, 0.45], [0.22, 0.78]])
     y = np.array([0, 1, 0, 1])
-    prediction = ng.predict(nn.Identity(), torch.from_numpy(p), [0], dropout={":out": 1e-9})
+    prediction = ng.predict(nn.Identity(), torch.from_numpy(p), [0], rules={":out": 1e-9})
     c = prediction.calibration(y, bins=10)
     assert c.counts.tolist() == [0, 0, 0, 0, 0, 2, 0, 1, 1, 0]
     np.testing.assert_allclose(c.ece, (0.12 + 2 * abs(0.5 - 0.565) + 0.22) / 4)
@@ -268,7 +268,7 @@ def test_noise_that_does_not_reach_the_output_is_told_of(count: int, dtype: torc
     sentence = (
         "predict: all 20 samples are the same, though noise acted at 'label.0:dropout': it does "
         "not reach the output that is taken, or is too rare to change it. Name another output by "
-        "output=, or put more noise before it by dropout=."
+        "output=, or put more noise before it with rules=."
     )
     with pytest.warns(RuntimeWarning) as caught:
         ng.predict(model, x, 20, existing=True, seed=1)
@@ -279,7 +279,7 @@ def test_noise_that_does_not_reach_the_output_is_told_of(count: int, dtype: torc
     ng.predict(model, x, 1, existing=True, seed=1)
     ng.predict(model, x, [4, 4], existing=True, seed=1)
     # Nor of noise that leaves nothing.
-    ng.predict(nn.Identity(), x, 3, dropout={":out": 1.0}, seed=1)
+    ng.predict(nn.Identity(), x, 3, rules={":out": 1.0}, seed=1)
 
 
 def test_of_many_sites_three_are_named() -> None:
@@ -295,5 +295,5 @@ def test_a_rule_that_acts_nowhere_is_told_of_at_the_line_that_predicts() -> None
     model = net()
     model.spare = nn.Linear(2, 2)
     with pytest.warns(RuntimeWarning, match="acted nowhere in this forward") as caught:
-        ng.predict(model, X, 3, dropout={"hid:out": 0.5, "spare:out": 0.5}, seed=1)
+        ng.predict(model, X, 3, rules={"hid:out": 0.5, "spare:out": 0.5}, seed=1)
     assert [warning.filename for warning in caught] == [__file__]

@@ -78,7 +78,7 @@ def test_a_script_module_is_a_model_too(make: Callable[[], Any]) -> None:
     sentence = "random numbers are drawn in evaluation by the model itself"
     told = pytest.warns(RuntimeWarning, match=sentence) if make is traced else nullcontext()
     with told:
-        prediction = ng.predict(model, X, 3, dropout={":out": 0.5}, seed=1)
+        prediction = ng.predict(model, X, 3, rules={":out": 0.5}, seed=1)
     assert (prediction.std > 0).any()
 
 

@@ -122,7 +122,7 @@ def test_a_classifier_whole():
     assert result.off.measures["accuracy"] == pytest.approx(right)
     nll = nn.functional.cross_entropy(logits.double(), labels).item()
     assert result.off.measures["nll"] == pytest.approx(nll, rel=1e-6)
-    expected = ng.predict(model, inputs, 20, dropout=RULES, seed=9)
+    expected = ng.predict(model, inputs, 20, rules=RULES, seed=9)
     assert result.on is not None
     assert result.on.measures["brier"] == pytest.approx(expected.calibration(labels).brier)
     for outcome in (result.off, result.on):

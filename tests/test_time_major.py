@@ -102,7 +102,7 @@ def test_predict(backend: Backend, how: dict[str, Any]) -> None:
             **how,
         }
         model = nn.Sequential(nn.Identity())
-        samples = ng.predict(model, x, 5, dropout={"0:out": PATH}, **words).samples
+        samples = ng.predict(model, x, 5, rules={"0:out": PATH}, **words).samples
         assert samples is not None
         return samples
 

@@ -27,6 +27,7 @@ OLD_WORDS: OldWords = {
     "deterministic": {"training": "deterministic=True is training=False here."},
     "seed": {"rng": "`seed` is `rng` here."},
     "input": {"x": "The input is `x` here."},
+    "dropout": {"rules": "`dropout` is `rules` here."},
 }
 
 # Classes and functions, by the place in `noisegate` where each is, whichever room is asked for it.

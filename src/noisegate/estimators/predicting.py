@@ -62,7 +62,7 @@ class Predicting:
             self.network_,
             dense(x),
             1 if samples is None else samples,
-            dropout=noises.rules(),
+            rules=noises.rules(),
             existing=existing,
             seed=drawn,
             outputs="values",

@@ -34,7 +34,7 @@ def predict(
     x: Any,
     samples: int | Sequence[int] = 50,
     *,
-    dropout: Mapping[str, Any] | None = None,
+    rules: Mapping[str, Any] | None = None,
     existing: bool = False,
     unreached: str = "raise",
     input_dropout: Any = None,
@@ -70,8 +70,8 @@ def predict(
         the first is the input.
     samples : int or sequence of int
         How many samples, or which steps of the seed, each in [0, 2³²).
-    dropout : mapping of pattern to noise, optional
-        Rules as those of `inject`.
+    rules : mapping of pattern to noise, optional
+        As those of `inject`: a rule is a pattern and a noise.
     existing : bool
         Whether the model's own dropouts are used, at their own rates.
     unreached : {"raise", "keep"}
@@ -145,7 +145,7 @@ def predict(
         "hidden_noise": hidden_noise,
         "output_noise": output_noise,
     }
-    rules = with_words(dropout, words)
+    rules = with_words(rules, words)
     if not rules and not existing:
         raise InvalidValue(messages.predict_what())
     steps, levels = _steps(samples), tuple(_quantile(level) for level in quantiles)

@@ -51,7 +51,7 @@ def stays(site: str, words: str) -> str:
 def left_out(draws: Iterable[object]) -> str:
     return (
         f"predict: random numbers are drawn in training alone by {_named(draws)}, so these samples "
-        "are without them. Put noise there by a rule of dropout=."
+        "are without them. Put noise there with rules=."
     )
 
 
@@ -72,7 +72,7 @@ def perhaps_unrepeatable(draws: Iterable[object]) -> str:
 def rate_unknown(site: str, words: str) -> str:
     return (
         f"predict: '{site}' ({words}) was not reached in training, where its rate is looked for; "
-        "it is left at 0. Give it one by a rule of dropout=."
+        "it is left at 0. Give it one with rules=."
     )
 
 

@@ -119,7 +119,7 @@ def unclear_rows(site: str, extent: int, batch: object) -> str:
         f"predict: the site '{site}' sees {extent} samples, and the model's forward has {batch}; "
         "which belong to which is unclear, so that batches would not have the noise of the whole. "
         "Pass all samples as one tensor, without batch_size and with quantiles=(), or leave the "
-        f"site out, with existing=True by dropout={{'{site}': 0.0}}."
+        f"site out, with existing=True by rules={{'{site}': 0.0}}."
     )
 
 
@@ -316,7 +316,7 @@ def no_output(name: str | int | None, known: Sequence[str]) -> str:
 
 def predict_what() -> str:
     return (
-        "predict: no noise is given. Write dropout={'hid*:out': 0.5}, hidden_dropout=0.5, or "
+        "predict: no noise is given. Write rules={'hid*:out': 0.5}, hidden_dropout=0.5, or "
         "existing=True for the model's own dropouts."
     )
 
@@ -324,7 +324,7 @@ def predict_what() -> str:
 def only_in_training(sites: Iterable[str]) -> str:
     return (
         f"predict: {_quoted(sites)} is called in training only, so existing=True cannot reach it "
-        "here. Pass dropout= with rules, or unreached='keep' to go without it."
+        "here. Pass rules=, or unreached='keep' to go without it."
     )
 
 
@@ -336,7 +336,7 @@ def all_silent(rates: bool) -> str:
 def all_left() -> str:
     return (
         "predict: no noise acted, since all that the model has is left to it (unreached='keep'). "
-        "Put noise in by a rule of dropout=."
+        "Put noise in with rules=."
     )
 
 
@@ -345,7 +345,7 @@ def no_spread(samples: int, sites: Sequence[str]) -> str:
     return (
         f"predict: all {samples} samples are the same, though noise acted at "
         f"{_quoted(sites[:3])}{more}: it does not reach the output that is taken, or is too rare "
-        "to change it. Name another output by output=, or put more noise before it by dropout=."
+        "to change it. Name another output by output=, or put more noise before it with rules=."
     )
 
 

@@ -140,7 +140,7 @@ class _Predictor:
             self.model,
             inputs,
             noise.steps,
-            dropout=noise.rules,
+            rules=noise.rules,
             seed=noise.seed,
             outputs=outputs,
             batch_size=self.batch_size,
