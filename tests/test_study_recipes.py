@@ -13,7 +13,7 @@ from torch import nn
 
 import noisegate as ng
 from _asserts import assert_sentence
-from noisegate.core.plan import SHORTHANDS
+from noisegate.core.rules import SHORTHANDS
 from noisegate.study.models import Cnn, Mlp
 from noisegate.study.recipes import (
     BASELINE,

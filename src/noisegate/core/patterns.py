@@ -9,10 +9,12 @@ them, and ``out.logits`` or ``out.1`` one part of what a module returns.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import NoReturn
 
-from . import messages
-from .errors import InvalidType, InvalidValue
+from .errors import InvalidType, InvalidValue, UnmatchedRule
+from .words import got, list_names
 
 # Where a module has a tensor that a hook sees; where its own noise is; a parameter's name.
 HOOKED, PRE, COUNTED = ("in", "out"), "pre", ("dropout", "noise", "probs")
@@ -63,16 +65,25 @@ def split(site: str) -> tuple[str, str]:
     return path, port
 
 
-def port_of(site: str) -> Port:
+def parse_port(site: str) -> Port:
     """Return the port of a well-formed site or pattern."""
     word = split(site)[1]
     if word == ANY:
         return Port(ANY)
     match = _PORT.fullmatch(word)
     if match is None:
-        raise InvalidValue(messages.no_port(site, word))
+        refuse_port(site)
     number = None if match["number"] is None else int(match["number"])
     return Port(match["hooked"] or match["counted"] or word, match["part"], number)
+
+
+def refuse_port(pattern: str) -> NoReturn:
+    """Raise, since a pattern names no port at which noise can be put."""
+    raise InvalidValue(
+        "inject: the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
+        f"parameter's name; got `{split(pattern)[1]}` in '{pattern}'. Write for example "
+        "'hid1:out'."
+    )
 
 
 def own_site(path: str, port: str, number: int) -> str:
@@ -80,11 +91,14 @@ def own_site(path: str, port: str, number: int) -> str:
     return f"{path}:{port}.{number}" if number else f"{path}:{port}"
 
 
-def checked(pattern: object) -> str:
+def check_pattern(pattern: object) -> str:
     """Return a pattern if it is well formed, or raise."""
     if not isinstance(pattern, str) or (":" not in pattern and pattern != ANY):
-        raise InvalidType(messages.bad_pattern(pattern))
-    port_of(pattern)
+        raise InvalidType(
+            f"inject: a pattern must be text of the form `path:port`; {got(pattern)}. "
+            "Write for example 'hid1:out'."
+        )
+    parse_port(pattern)
     return pattern
 
 
@@ -93,21 +107,31 @@ def matches(pattern: str, sites: Sequence[str]) -> list[str]:
     alias = ALIASES.get(pattern)
     if alias is not None and pattern not in sites:
         return [alias] if alias in sites else []
-    glob, port = ANY if pattern == ANY else split(pattern)[0], port_of(pattern)
+    glob, port = ANY if pattern == ANY else split(pattern)[0], parse_port(pattern)
     suffix = "" if port.part is None else f".{port.part}"
     return [
-        site + suffix for site in sites if fnmatchcase(split(site)[0], glob) and _is(port, site)
+        site + suffix
+        for site in sites
+        if fnmatchcase(split(site)[0], glob) and _has_port(site, port)
     ]
 
 
-def whole(site: str) -> str:
+def refuse_unmatched(pattern: str, sites: Sequence[str]) -> NoReturn:
+    """Raise, since a pattern names none of the sites; the message has the nearest."""
+    near = list_names(get_close_matches(pattern, sites, n=3, cutoff=0.0), "'")
+    raise UnmatchedRule(
+        f"inject: the rule '{pattern}' matches no site. The nearest sites are {near}."
+    )
+
+
+def strip_part(site: str) -> str:
     """Return a site without the part of it that a pattern names."""
-    path, port = split(site)[0], port_of(site)
+    path, port = split(site)[0], parse_port(site)
     return site if port.part is None else f"{path}:{port.name}"
 
 
-def _is(port: Port, site: str) -> bool:
-    other = port_of(site)
+def _has_port(site: str, port: Port) -> bool:
+    other = parse_port(site)
     if port.own:
         return port.name == other.name and port.number in (None, other.number or 0)
     return other.name in OF_ANY if port.name == ANY else port.name == other.name

@@ -1,27 +1,17 @@
 """Rules and a model's sites make a plan: who gets which noise, in which order, and why."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, NoReturn
 
-from . import checks, messages, patterns
-from .errors import InvalidType, InvalidValue, UnmatchedRule
+from . import patterns
+from .errors import InvalidValue, UnmatchedRule
 from .kind import Kind
-from .kinds import Dropout, GaussianNoise
-from .schedule import Schedule
+from .rules import EXISTING, SHORTHANDS, Rule, check_axis, check_rules
 from .survey import Call, Draw, Sites
-
-# What the report calls the rule by which a model's own noise is taken over.
-EXISTING = "existing"
-
-# theanets' words: where, and what a number means there.
-SHORTHANDS: dict[str, tuple[str, Callable[[Any], Kind]]] = {
-    f"{role}_{word}": (role, kind)
-    for word, kind in (("dropout", Dropout), ("noise", GaussianNoise))
-    for role in ("input", "hidden", "output")
-}
+from .words import list_names
 
 Taken = AbstractSet[tuple[str, str, int]]
 
@@ -44,20 +34,6 @@ class Placement:
     def name(self) -> tuple[str, str, int]:
         """What tells it apart from every other noise of a seed: site, kind and slot."""
         return self.site, type(self.kind).__name__, self.slot
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule, checked: its pattern or shorthand, its noises, its sample axis."""
-
-    text: str
-    kinds: tuple[Kind, ...]
-    sample_axis: int | None
-
-    @property
-    def waits(self) -> bool:
-        """Whether sites that it names may show in a forward only."""
-        return self.text not in SHORTHANDS and patterns.port_of(self.text).own
 
 
 class Plan:
@@ -97,11 +73,14 @@ class Plan:
         keep: bool = False,
     ) -> None:
         self._sites, self._taken, self.existing, self.keep = sites, taken, existing, keep
-        self.rules = _checked_rules(rules, sample_axis)
+        self.rules = check_rules(rules, sample_axis)
         by_rule = isinstance(sample_axis, Mapping)
-        self._axis = _checked_axis(sample_axis.get(EXISTING, 0) if by_rule else sample_axis)
+        self._axis = check_axis(sample_axis.get(EXISTING, 0) if by_rule else sample_axis)
         if not self.rules and not existing:
-            raise InvalidValue(messages.no_rules())
+            raise InvalidValue(
+                "inject: no rule is given, so no noise would act. Write for example "
+                "{'hid*:out': 0.5}, or existing=True for the model's own dropouts."
+            )
         self.placements: list[Placement] = []
         self._held: set[tuple[str, str, int]] = set(taken())
         self.notes: list[str] = []
@@ -112,7 +91,7 @@ class Plan:
             self._place_rule(rule)
         self._place_own(sites.own)
         for site, words in sites.unreached.items() if existing else ():
-            self.unreached(site, words)
+            self.note_unreached(site, words)
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -124,8 +103,8 @@ class Plan:
         """Whether a forward has to be looked at for noises that functions make."""
         return self.existing or any(rule.waits for rule in self.rules)
 
-    def found(self, site: str, call: Call) -> list[Placement]:
-        """Return what is placed at a site that showed in a forward."""
+    def place_call(self, site: str, call: Call) -> list[Placement]:
+        """Place noise where a forward has shown a noise of the model's own; return what is new."""
         count = len(self.placements)
         self._held |= self._taken()
         for rule in self.rules:
@@ -134,28 +113,36 @@ class Plan:
         self._place_own({site: call})
         return self.placements[count:]
 
-    def unreached(self, site: str, words: str) -> None:
+    def note_unreached(self, site: str, words: str) -> None:
         """Note a noise of the model's own that cannot be taken over."""
         if not self.existing or (site, words) in self._unreached:
             return
         self._unreached.append((site, words))
         if self.keep:
-            self.note(messages.left_to_model(site, words))
+            self._note_left(site, words)
 
-    def drew(self, draw: Draw) -> bool:
-        """Note random numbers that the model's own code draws; return whether that is new."""
+    def _note_left(self, site: str, words: str) -> None:
+        self.note(f"'{site}' ({words}) is left to the model.")
+
+    def note_draw(self, draw: Draw) -> str | None:
+        """Note random numbers that the model's own code draws; return the sentence if it is new."""
         if draw.place in self._draws:
-            return False
+            return None
         self._draws[draw.place] = draw
+        sentence = _describe_draw(draw)
         if self.existing:
-            certain = messages.coin if draw.coin else messages.own_random
-            self.note((certain if draw.certain else messages.perhaps_drawn)(draw))
-        return True
+            self.note(sentence)
+        return sentence
 
     def check_reached(self) -> None:
         """Raise if noises of the model's own cannot be taken over, and are not to be kept."""
         if self._unreached and not self.keep:
-            raise InvalidValue(messages.unreached(self._unreached))
+            named = ", ".join(f"'{site}' ({words})" for site, words in self._unreached)
+            it, rule = ("it", "a rule") if len(self._unreached) == 1 else ("them", "rules")
+            raise InvalidValue(
+                f"inject: existing=True cannot reach {named}. Turn {it} off in the model and put "
+                f"noise in by {rule}, or pass unreached='keep' to leave {it} to the model."
+            )
 
     def note(self, sentence: str) -> None:
         """Say something in the report, once."""
@@ -182,44 +169,72 @@ class Plan:
         names = [*self._sites.names, *self.sites]
         for rule in self.rules:
             if rule.text not in matched | self._left:
-                raise UnmatchedRule(messages.unmatched(rule.text, names))
-        if not self.placements and not self._unreached:
-            raise InvalidValue(messages.nothing_existing(list(self._draws.values())))
+                patterns.refuse_unmatched(rule.text, names)
+        if self.placements or self._unreached:
+            return
+        if self._draws:
+            raise InvalidValue(
+                "inject: existing=True found nothing that it can take over; random numbers are "
+                f"drawn by {', '.join(map(str, self._draws.values()))}. Write a rule, for example "
+                "{'hid*:out': 0.5}."
+            )
+        raise InvalidValue(
+            "inject: existing=True found no dropout of the model's own. "
+            "Write a rule, for example {'hid*:out': 0.5}."
+        )
 
     def _place_rule(self, rule: Rule) -> None:
         if rule.text in SHORTHANDS:
-            role = SHORTHANDS[rule.text][0]
-            matched = list(self._sites.roles.get(role, ()))
-            if not matched:
-                raise UnmatchedRule(messages.no_role(rule.text, role))
-            self._place(rule, matched)
-            sites = dict.fromkeys(p.site for p in self.placements if p.rule == rule.text)
-            self.note(messages.meaning(rule.text, list(sites)))
+            self._place_shorthand(rule, SHORTHANDS[rule.text][0])
             return
         matched = self._sites.matching(rule.text)
         left = self._leave_reserved(rule, matched)
         left |= self._leave_closed(rule, matched)
         if not matched and not rule.waits and not left:
-            if patterns.port_of(rule.text).parameter:
-                raise InvalidValue(messages.no_port(rule.text, patterns.split(rule.text)[1]))
-            own = patterns.ALIASES.get(rule.text, rule.text)
-            if own.startswith(":") and self._sites.names:
-                part = self._sites.names[0].partition(":")[0]
-                raise UnmatchedRule(messages.no_forward(rule.text, part))
-            raise UnmatchedRule(messages.unmatched(rule.text, self._sites.names))
+            self._refuse_unmatched(rule.text)
         self._place(rule, matched)
-        self.notes += _notes(rule.text, matched)
+        self.notes += _explain_alias(rule.text, matched)
+
+    def _place_shorthand(self, rule: Rule, role: str) -> None:
+        matched = list(self._sites.roles.get(role, ()))
+        if not matched:
+            raise UnmatchedRule(
+                f"inject: `{rule.text}` finds no {role} sites in this model: it has no activation "
+                "modules and no two layers with weights. Write a rule, for example "
+                "{'hid*:out': 0.5}."
+            )
+        self._place(rule, matched)
+        sites = dict.fromkeys(p.site for p in self.placements if p.rule == rule.text)
+        names = list_names(sites, "'")
+        self.note(f"'{rule.text}' means {names}.")
+
+    def _refuse_unmatched(self, rule: str) -> NoReturn:
+        if patterns.parse_port(rule).parameter:
+            patterns.refuse_port(rule)
+        own = patterns.ALIASES.get(rule, rule)
+        if own.startswith(":") and self._sites.names:
+            part = self._sites.names[0].partition(":")[0]
+            raise UnmatchedRule(
+                f"inject: the rule '{rule}' names the model's own input or output, and the model "
+                "has no forward. Put the noise into the part that is called: "
+                f"inject(model.{part}, ...)."
+            )
+        patterns.refuse_unmatched(rule, self._sites.names)
 
     def _leave_reserved(self, rule: Rule, matched: Sequence[str]) -> bool:
         """Refuse a rule that names what a later version will have; or leave that, and say so."""
         text, reserved = rule.text, self._sites.reserved
-        asked = patterns.port_of(text).name == "probs" or not (matched or rule.waits)
+        asked = patterns.parse_port(text).name == "probs" or not (matched or rule.waits)
         for site in patterns.matches(text, list(reserved)):
             if not (asked or site == text or site in self._sites.unreached):
                 continue
             if not self.keep:
-                raise InvalidValue(messages.reserved(text, site, reserved[site]))
-            self.note(messages.left_to_model(site, reserved[site]))
+                raise InvalidValue(
+                    f"inject: the rule '{text}' names '{site}', {reserved[site]}, which a later "
+                    "version will have. Leave it out, or pass unreached='keep' to leave it to the "
+                    "model."
+                )
+            self._note_left(site, reserved[site])
             self._left.add(text)
         return text in self._left
 
@@ -231,18 +246,30 @@ class Plan:
         text, closed = rule.text, self._sites.closed
         for site in patterns.matches(text, list(closed)):
             named = site == text or not (matched or rule.waits)
-            whose = closed[patterns.whole(site)]
+            whose = closed[patterns.strip_part(site)]
+            script = f"the script module '{whose}'" if whose else "the model, a script module"
             if named and not self.keep:
-                raise InvalidValue(messages.closed(text, site, whose))
-            self.note(messages.not_inside(text, whose))
+                raise InvalidValue(
+                    f"inject: the rule '{text}' names '{site}' inside {script}, where torch calls "
+                    f"no hooks. Name '{whose}:in' or '{whose}:out' instead, or pass "
+                    "unreached='keep' to leave it to the model."
+                )
+            self.note(f"'{text}' leaves out what is inside {script}, where torch calls no hooks.")
             if named:
                 self._left.add(text)
         return text in self._left
 
+    def note_tokens(self, rule: str, tokens: Iterable[str]) -> None:
+        """Note that a rule of the model's input acts on its embedding's output."""
+        names = list_names(tokens, "'")
+        self.note(
+            f"'{rule}' means {names}, the embedding's output: the model's input is whole numbers."
+        )
+
     def _place(self, rule: Rule, sites: Sequence[str]) -> None:
         tokens = self._sites.tokens if self._sites.takes_tokens else ()
         if ":in" in sites and tokens:
-            self.note(messages.tokens(rule.text, tokens))
+            self.note_tokens(rule.text, tokens)
             sites = [place for site in sites for place in (tokens if site == ":in" else (site,))]
         for site, kind in product(sites, rule.kinds):
             slot = self._free_slot(site, kind)
@@ -266,50 +293,23 @@ class Plan:
         return slot
 
 
-def _checked_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
-    if not isinstance(rules, Mapping):
-        raise InvalidType(messages.bad_rules(rules))
-    given = sample_axis if isinstance(sample_axis, Mapping) else dict.fromkeys(rules, sample_axis)
-    for rule, axis in given.items():
-        if rule not in rules and rule != EXISTING:
-            raise InvalidValue(messages.axis_of_no_rule(rule, list(rules)))
-        _checked_axis(axis)
-    return tuple(
-        Rule(text, tuple(_kinds(text, value)), given.get(text, 0))
-        for text, value in ((_text(pattern), value) for pattern, value in rules.items())
-    )
-
-
-def _checked_axis(axis: Any) -> int | None:
-    """Return a sample axis, or refuse it."""
-    if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
-        raise InvalidType(f"inject: `sample_axis` must be a whole number or None; got {axis!r}.")
-    return axis
-
-
-def _text(pattern: object) -> str:
+def _describe_draw(draw: Draw) -> str:
+    if not draw.certain:
+        return (
+            f"{draw.words} moved during a forward: something in the model draws, or another "
+            "thread does."
+        )
+    who = f"'{draw.path}'" if draw.path else "The model's forward"
+    if not draw.coin:
+        return f"{who} draws random numbers: {draw.words}, for no known dropout."
+    rate = "" if draw.rate is None else f", at rate {draw.rate:g}"
     return (
-        pattern if isinstance(pattern, str) and pattern in SHORTHANDS else patterns.checked(pattern)
+        f"{who} decides at random what runs: {draw.words}{rate}, which existing=True does not take "
+        "over."
     )
 
 
-def _kinds(pattern: str, value: object) -> list[Kind]:
-    if isinstance(value, list | tuple):
-        if not value:
-            raise InvalidValue(messages.empty_list(pattern))
-        return [_kind(pattern, part) for part in value]
-    return [_kind(pattern, value)]
-
-
-def _kind(pattern: str, value: object) -> Kind:
-    if isinstance(value, Kind):
-        return value
-    if isinstance(value, Schedule) or checks.is_number(value):
-        return SHORTHANDS.get(pattern, ("", Dropout))[1](value)
-    raise InvalidType(messages.bad_value(pattern, value))
-
-
-def _notes(rule: str, matched: Sequence[str]) -> list[str]:
+def _explain_alias(rule: str, matched: Sequence[str]) -> list[str]:
     alias = patterns.ALIASES.get(rule)
     if alias is None:
         return []

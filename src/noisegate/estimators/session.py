@@ -12,7 +12,7 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import GaussianNoise
-from noisegate.core.plan import SHORTHANDS
+from noisegate.core.rules import SHORTHANDS
 from noisegate.core.schedule import Schedule
 from noisegate.injection import Injection
 from noisegate.nets import messages

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from noisegate.core import checks, messages
+from noisegate.core import checks
 from noisegate.core.backends import face_of_model
-from noisegate.core.errors import InvalidType
+from noisegate.core.rules import refuse_rules
 
 from .handle import Injection
 
@@ -148,5 +148,5 @@ def with_words(rules: Any, words: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return rules together with the shorthands that were given."""
     rules = {} if rules is None else rules
     if not isinstance(rules, Mapping):
-        raise InvalidType(messages.bad_rules(rules))
+        refuse_rules(rules)
     return {**rules, **{word: value for word, value in words.items() if value is not None}}

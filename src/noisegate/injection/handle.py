@@ -143,7 +143,7 @@ class Injection(ModelNoise):
         self.check_there("set_rate")
         noises = [n for n in self.noises if n.placement.rule == pattern]
         if not noises:
-            named = patterns.matches(patterns.checked(pattern), self.sites)
+            named = patterns.matches(patterns.check_pattern(pattern), self.sites)
             noises = [n for n in self.noises if n.placement.site in named]
         if not noises:
             raise UnmatchedRule(messages.no_such_site("set_rate", pattern, self.sites))

@@ -149,7 +149,7 @@ class ModelNoise:
         steps, self.silent, self.strays = state
         self.steps.restore(steps)
 
-    def found(self, site: str, call: Call) -> None:
+    def note_site(self, site: str, call: Call) -> None:
         """Put noise where a function makes noise of the model's own, at its first call."""
         if not self.listens:
             return
@@ -158,22 +158,22 @@ class ModelNoise:
         if site in self._looked:
             return
         with _finding:
-            new = [] if site in self._looked else self.plan.found(site, call)
+            new = [] if site in self._looked else self.plan.place_call(site, call)
             self._looked.add(site)
             for placement in new:
                 self._attach(placement)
         if self.always and self._has_looked and any(placement.own for placement in new):
             self.notices.first_in_evaluation(site, call)
 
-    def unreached(self, site: str, words: str) -> None:
+    def note_unreached(self, site: str, words: str) -> None:
         """Refuse or note a noise of the model's own that cannot be taken over."""
         if not self.listens or (self.silent and not self._looks):
             return
-        self.plan.unreached(site, words)
+        self.plan.note_unreached(site, words)
         if self.always and not self._looks:
             self.notices.drawn_in_evaluation((site, words), f"'{site}' ({words})")
 
-    def drew(self, draw: Draw) -> None:
+    def note_draw(self, draw: Draw) -> None:
         """Note random numbers that the model's own code draws."""
         self.notices.drew(draw, self._looks or not self.always)
 
@@ -263,6 +263,6 @@ class ModelNoise:
             # Its hook stays, since torch has collected those of this call already.
             noise.retired = True
             self.noises.remove(noise)
-            self.plan.note(messages.tokens(noise.placement.rule, tokens))
+            self.plan.note_tokens(noise.placement.rule, tokens)
             for placement in self.plan.move(noise.placement, tokens):
                 self._attach(placement)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from noisegate.core import messages
 from noisegate.core.callers import warn_caller
-from noisegate.core.plan import EXISTING, Placement
+from noisegate.core.plan import Placement
+from noisegate.core.rules import EXISTING
 from noisegate.core.survey import Call, Draw
 
 from .steps import Forward
@@ -57,9 +58,11 @@ class Notices:
         if draw.known and plan.existing:
             return  # it is taken over, or the plan knows that it is not
         if draw.drops and plan.existing:
-            plan.unreached(f"{draw.path}:dropout", draw.words)
-        elif plan.drew(draw) and draw.coin and not (injection.always or plan.keep):
-            warn_caller(f"noisegate: {messages.coin(draw)}")
+            plan.note_unreached(f"{draw.path}:dropout", draw.words)
+        else:
+            sentence = plan.note_draw(draw)
+            if sentence and draw.coin and not (injection.always or plan.keep):
+                warn_caller(f"noisegate: {sentence}")
         if not draw.certain:
             self._perhaps.setdefault(draw.place, draw.words)
         elif not training:

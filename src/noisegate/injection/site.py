@@ -12,7 +12,8 @@ from noisegate.core import checks, messages
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
-from noisegate.core.plan import EXISTING, SHORTHANDS, Placement
+from noisegate.core.plan import Placement
+from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.survey import Call
 from noisegate.core.window import ATTENTION, SampleAxis, Window, rows_count
 from noisegate.numpy import mask

@@ -11,7 +11,7 @@ from noisegate.core import checks, messages, patterns
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS
 from noisegate.core.local import Local
-from noisegate.core.plan import EXISTING, SHORTHANDS
+from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
 
 # Threads that train one model share its counter, and no two of their forwards a step.
@@ -57,6 +57,11 @@ class Forward:
         return replace(self, calls=dict(self.calls), reached=set(self.reached))
 
 
+def _check_ids(value: Any) -> Sequence[int]:
+    with prefix_errors("inject"):
+        return rows_of(value)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ids:
     """Ids of samples as they were given: of the model's samples, or by rule for some sites."""
@@ -67,13 +72,12 @@ class Ids:
     @classmethod
     def of(cls, value: Any) -> "Ids":
         """Return the ids that a user gives: a sequence, a mapping of rule to sequence, or None."""
-        with prefix_errors("inject"):
-            if not isinstance(value, Mapping):
-                return cls(None if value is None else rows_of(value))
-            for rule in value:
-                if rule not in (*SHORTHANDS, EXISTING):
-                    patterns.checked(rule)
-            return cls(by_rule={rule: rows_of(ids) for rule, ids in value.items()})
+        if not isinstance(value, Mapping):
+            return cls(None if value is None else _check_ids(value))
+        for rule in value:
+            if rule not in (*SHORTHANDS, EXISTING):
+                patterns.check_pattern(rule)
+        return cls(by_rule={rule: _check_ids(ids) for rule, ids in value.items()})
 
     def of_site(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids that a site has by its rule or by a pattern that names it."""

@@ -8,9 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core.errors import UnmatchedRule
-from noisegate.core.messages import unmatched
-from noisegate.core.patterns import ALIASES, checked, matches, port_of
+from noisegate.core.patterns import ALIASES, check_pattern, matches, parse_port, refuse_unmatched
 from noisegate.torch import Host
 
 # What theanets calls the parameters of a layer.
@@ -27,7 +25,7 @@ class Places:
         self.sites = {
             name: known.own_names.get(name, name)
             for name in known.names
-            if port_of(name).name in ("pre", "out") and name not in mine
+            if parse_port(name).name in ("pre", "out") and name not in mine
         }
         self.sites.pop(":out", None)
         self.names = {site: name for name, site in self.sites.items()}
@@ -51,9 +49,9 @@ class Places:
         """Return the names that a pattern, or one of several, names; each once."""
         found = list[str]()
         for part in [pattern] if isinstance(pattern, str) else pattern:
-            named = matches(checked(part), list(self.sites)) or self._alias(part)
+            named = matches(check_pattern(part), list(self.sites)) or self._alias(part)
             if not named:
-                raise UnmatchedRule(unmatched(part, list(self.sites)))
+                refuse_unmatched(part, list(self.sites))
             found += named
         return list(dict.fromkeys(found))
 
@@ -144,5 +142,5 @@ def parameters_matching(model: nn.Module, pattern: str | Sequence[str]) -> dict[
             found[name] = parameter
     if not found:
         known = [name for name, _ in model.named_parameters()]
-        raise UnmatchedRule(unmatched(str(pattern), known))
+        refuse_unmatched(str(pattern), known)
     return found

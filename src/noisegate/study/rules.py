@@ -9,7 +9,7 @@ import noisegate as ng
 from noisegate.core import patterns
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.expression import SCHEDULES, parse
-from noisegate.core.plan import SHORTHANDS
+from noisegate.core.rules import SHORTHANDS
 
 from . import messages
 
@@ -112,7 +112,7 @@ def checked_noise(recipe: str | None, pattern: Any, noise: str) -> Any:
     """Return a noise as `noisegate.inject` takes it, or say in whose rule it is wrong."""
     try:
         if pattern not in SHORTHANDS:
-            patterns.checked(pattern)
+            patterns.check_pattern(pattern)
         return _noise(pattern, noise)
     except (InvalidType, InvalidValue) as error:
         raise type(error)(messages.bad_rule(recipe, pattern, str(error))) from None

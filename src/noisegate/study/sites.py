@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import noisegate as ng
 from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue
-from noisegate.core.patterns import port_of, split
+from noisegate.core.patterns import parse_port, split
 from noisegate.injection import Report
 from noisegate.torch.model.discover import pre_activation
 from noisegate.torch.model.forward import as_it_was
@@ -147,7 +147,7 @@ def _sites(
     modules: Mapping[str, nn.Module] = host.modules
 
     def shape(name: str) -> Shape | None:
-        path, port = split(name)[0], port_of(name)
+        path, port = split(name)[0], parse_port(name)
         before = pre_activation(modules[path]) if port.name == "pre" else None
         if before is not None:
             path = next(where for where, module in modules.items() if module is before[0])

@@ -6,47 +6,6 @@ from difflib import get_close_matches
 from ._words import _got
 
 
-def bad_rules(value: object) -> str:
-    return (
-        "inject: `rules` must be a dict of patterns and noises; "
-        f"{_got(value)}. Write for example {{'hid*:out': 0.5}}."
-    )
-
-
-def bad_pattern(value: object) -> str:
-    return (
-        f"inject: a pattern must be text of the form `path:port`; {_got(value)}. "
-        "Write for example 'hid1:out'."
-    )
-
-
-def bad_value(pattern: str, value: object) -> str:
-    return (
-        f"inject: the noise of '{pattern}' must be a number or a kind; {_got(value)}. "
-        "Write for example 0.5 or noisegate.GaussianNoise(0.1)."
-    )
-
-
-def no_port(pattern: str, port: str) -> str:
-    return (
-        "inject: the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
-        f"parameter's name; got `{port}` in '{pattern}'. Write for example 'hid1:out'."
-    )
-
-
-def unmatched(pattern: str, sites: Sequence[str]) -> str:
-    near = get_close_matches(pattern, sites, n=3, cutoff=0.0)
-    nearest = ", ".join(f"'{site}'" for site in near)
-    return f"inject: the rule '{pattern}' matches no site. The nearest sites are {nearest}."
-
-
-def no_forward(pattern: str, part: str) -> str:
-    return (
-        f"inject: the rule '{pattern}' names the model's own input or output, and the model has "
-        f"no forward. Put the noise into the part that is called: inject(model.{part}, ...)."
-    )
-
-
 def removed(name: str) -> str:
     return (
         f"inject: `{name}` has no effect on noise that was removed. Put it in again with "
@@ -58,28 +17,10 @@ def was_removed() -> str:
     return "the noise was removed from the model."
 
 
-def no_rules() -> str:
-    return (
-        "inject: no rule is given, so no noise would act. Write for example {'hid*:out': 0.5}, or "
-        "existing=True for the model's own dropouts."
-    )
-
-
 def no_tensor(site: str, value: object) -> str:
     return (
         f"inject: the site '{site}' must see a floating-point tensor, or a tuple, list or dict "
         f"that holds one; got {value}. Name a site after the embedding or the tensor's own module."
-    )
-
-
-def empty_list(pattern: str) -> str:
-    return f"inject: the list of '{pattern}' is empty, so no noise would act. Leave out the rule."
-
-
-def axis_of_no_rule(rule: object, rules: Sequence[str]) -> str:
-    return (
-        f"inject: `sample_axis` names {rule!r}, which is none of the rules "
-        f"{', '.join(map(repr, rules))}."
     )
 
 
@@ -207,48 +148,11 @@ def other_state(name: str, got: object, mine: object) -> str:
     return f"load_state: the state's `{name}` is another; got {got!r}, and this noise has {mine!r}."
 
 
-def no_role(rule: str, role: str) -> str:
-    return (
-        f"inject: `{rule}` finds no {role} sites in this model: it has no activation modules and "
-        "no two layers with weights. Write a rule, for example {'hid*:out': 0.5}."
-    )
-
-
-def meaning(rule: str, sites: Sequence[str]) -> str:
-    return f"'{rule}' means {_quoted(sites)}."
-
-
-def tokens(rule: str, sites: Sequence[str]) -> str:
-    return (
-        f"'{rule}' means {_quoted(sites)}, the embedding's output: "
-        "the model's input is whole numbers."
-    )
-
-
 def collision(site: str, first: str, second: str) -> str:
     return (
         f"inject: the modules '{first}' and '{second}' would both be '{site}', since names of "
         "wrappers are left out. Rename one of them."
     )
-
-
-def reserved(rule: str, site: str, what: str) -> str:
-    return (
-        f"inject: the rule '{rule}' names '{site}', {what}, which a later version will have. "
-        "Leave it out, or pass unreached='keep' to leave it to the model."
-    )
-
-
-def closed(rule: str, site: str, whose: str) -> str:
-    return (
-        f"inject: the rule '{rule}' names '{site}' inside {_script(whose)}, where torch calls no "
-        f"hooks. Name '{whose}:in' or '{whose}:out' instead, or pass unreached='keep' to leave it "
-        "to the model."
-    )
-
-
-def not_inside(rule: str, whose: str) -> str:
-    return f"'{rule}' leaves out what is inside {_script(whose)}, where torch calls no hooks."
 
 
 def taken_over(site: str) -> str:
@@ -383,10 +287,6 @@ def nothing_to_plot(shape: Sequence[int]) -> str:
         "Prediction.plot: bands need a regression of one output on one input; the output has "
         f"shape {tuple(shape)}. Pass x= where the input was not one number a sample."
     )
-
-
-def _script(path: str) -> str:
-    return f"the script module '{path}'" if path else "the model, a script module"
 
 
 def _quoted(words: Iterable[str]) -> str:

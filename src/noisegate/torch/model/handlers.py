@@ -116,7 +116,7 @@ def _inside(words: str, port: str, names: Sequence[str], rate: str, training: st
         p = given.get(rate, 0.0)
         if p and given.get(training, True):
             for listener in calls.listeners:
-                listener.unreached(f"{calls.frame.path}:{port}", f"{words}({rate}={p:g})")
+                listener.note_unreached(f"{calls.frame.path}:{port}", f"{words}({rate}={p:g})")
         return calls.left(lambda: func(*args, **kwargs))
 
     return handle

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from noisegate.core.patterns import port_of, split
+from noisegate.core.patterns import parse_port, split
 from noisegate.core.survey import Sites
 from noisegate.engines.torch import works_of
 
@@ -67,7 +67,7 @@ class Host:
 
     def attach(self, site: str, function: SiteFunction) -> Callable[[], None]:
         """Put a function at a site; return how to undo it."""
-        module, port = self.modules[split(site)[0]], port_of(site)
+        module, port = self.modules[split(site)[0]], parse_port(site)
         if port.own:
             return self._attach_own(module, site, function)
         name, part = port.name, port.part
@@ -83,7 +83,7 @@ class Host:
     def _attach_own(
         self, module: nn.Module, site: str, function: SiteFunction
     ) -> Callable[[], None]:
-        if own_call(module) is None or port_of(site).name == "probs":
+        if own_call(module) is None or parse_port(site).name == "probs":
             return self._calls().add(site, function)
         forward = module.__dict__.get("forward")
         return (forward if isinstance(forward, OwnForward) else OwnForward(module)).add(function)

@@ -29,13 +29,13 @@ from .scripted import dropouts_inside, is_scripted
 class Listener(Protocol):
     """Who wants to know what a forward shows."""
 
-    def found(self, site: str, call: Call) -> None:
+    def note_site(self, site: str, call: Call) -> None:
         """Take note of a noise that a function makes, at its first call or at any."""
 
-    def unreached(self, site: str, words: str) -> None:
+    def note_unreached(self, site: str, words: str) -> None:
         """Take note of a noise that cannot be taken over."""
 
-    def drew(self, draw: Draw) -> None:
+    def note_draw(self, draw: Draw) -> None:
         """Take note of random numbers that the model's own code draws."""
 
     @property
@@ -167,7 +167,7 @@ class Calls:
         """Return the functions that are present at the next site of the calling module."""
         site = self.frame.next(port)
         for listener in self.listeners:
-            listener.found(site, call)
+            listener.note_site(site, call)
         return present(self.functions.get(site, []))
 
     def left(self, function: Callable[[], Any]) -> Any:
@@ -229,7 +229,7 @@ class Calls:
             return
         for listener in list(self.listeners):
             if listener.watches:
-                listener.drew(draw)
+                listener.note_draw(draw)
 
     def end(self, succeeded: bool) -> None:
         """End to watch a forward; of one that succeeded, tell what it has drawn."""

@@ -1,0 +1,97 @@
+"""The rules of an injection, checked: what a user writes, and what it comes to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from . import checks, messages, patterns
+from .errors import InvalidType, InvalidValue
+from .kind import Kind
+from .kinds import Dropout, GaussianNoise
+from .schedule import Schedule
+from .words import got
+
+# What the report calls the rule by which a model's own noise is taken over.
+EXISTING = "existing"
+
+# theanets' words: where, and what a number means there.
+SHORTHANDS: dict[str, tuple[str, Callable[[Any], Kind]]] = {
+    f"{role}_{word}": (role, kind)
+    for word, kind in (("dropout", Dropout), ("noise", GaussianNoise))
+    for role in ("input", "hidden", "output")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule, checked: its pattern or shorthand, its noises, its sample axis."""
+
+    text: str
+    kinds: tuple[Kind, ...]
+    sample_axis: int | None
+
+    @property
+    def waits(self) -> bool:
+        """Whether sites that it names may show in a forward only."""
+        return self.text not in SHORTHANDS and patterns.parse_port(self.text).own
+
+
+def check_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
+    """Return the rules of an injection, or raise."""
+    if not isinstance(rules, Mapping):
+        refuse_rules(rules)
+    given = sample_axis if isinstance(sample_axis, Mapping) else dict.fromkeys(rules, sample_axis)
+    for rule, axis in given.items():
+        if rule not in rules and rule != EXISTING:
+            raise InvalidValue(
+                f"inject: `sample_axis` names {rule!r}, which is none of the rules "
+                f"{', '.join(map(repr, rules))}."
+            )
+        check_axis(axis)
+    return tuple(
+        Rule(text, tuple(_make_kinds(text, value)), given.get(text, 0))
+        for text, value in ((_check_text(pattern), value) for pattern, value in rules.items())
+    )
+
+
+def refuse_rules(rules: object) -> NoReturn:
+    """Raise, since rules are a dict."""
+    raise InvalidType(
+        "inject: `rules` must be a dict of patterns and noises; "
+        f"{got(rules)}. Write for example {{'hid*:out': 0.5}}."
+    )
+
+
+def check_axis(axis: Any) -> int | None:
+    """Return a sample axis, or refuse it."""
+    if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
+        raise InvalidType(messages.bad_sample_axis("inject", axis))
+    return axis
+
+
+def _check_text(pattern: object) -> str:
+    if isinstance(pattern, str) and pattern in SHORTHANDS:
+        return pattern
+    return patterns.check_pattern(pattern)
+
+
+def _make_kinds(pattern: str, value: object) -> list[Kind]:
+    if isinstance(value, list | tuple):
+        if not value:
+            raise InvalidValue(
+                f"inject: the list of '{pattern}' is empty, so no noise would act. Leave out the "
+                "rule."
+            )
+        return [_make_kind(pattern, part) for part in value]
+    return [_make_kind(pattern, value)]
+
+
+def _make_kind(pattern: str, value: object) -> Kind:
+    if isinstance(value, Kind):
+        return value
+    if isinstance(value, Schedule) or checks.is_number(value):
+        return SHORTHANDS.get(pattern, ("", Dropout))[1](value)
+    raise InvalidType(
+        f"inject: the noise of '{pattern}' must be a number or a kind; {got(value)}. "
+        "Write for example 0.5 or noisegate.GaussianNoise(0.1)."
+    )
