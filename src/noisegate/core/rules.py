@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from . import checks, messages, patterns
+from . import checks, patterns
 from .errors import InvalidType, InvalidValue
 from .kind import Kind
 from .kinds import Dropout, GaussianNoise
@@ -65,7 +65,7 @@ def refuse_rules(rules: object) -> NoReturn:
 def check_axis(axis: Any) -> int | None:
     """Return a sample axis, or refuse it."""
     if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
-        raise InvalidType(messages.bad_sample_axis("inject", axis))
+        raise InvalidType(f"inject: `sample_axis` must be a whole number or None; {got(axis)}.")
     return axis
 
 
