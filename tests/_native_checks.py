@@ -146,7 +146,7 @@ def check_draw(case: Case) -> bool:
         expected = np.take(expected, [index[row] for row in part.rows], window.sample_axis)
     name = type(case.kind).__name__
     for engine in (NumpyEngine(), TorchEngine()):
-        drawn = engine.drawn(draw, case.key, name, part, DRAWS[what])
+        drawn = engine.draw(draw, case.key, name, part, DRAWS[what])
         if drawn is not None:
             assert_same_bits(numpy_of(drawn), expected)
     return True

@@ -59,13 +59,6 @@ def test_no_sentence_is_without_its_test() -> None:
         "coupled_rows",
     }  # of predictions
     elsewhere |= {"unbatched_rows", "shuffled", "no_arrays"}
-    elsewhere |= {
-        "bad_native",
-        "missing_native",
-        "no_instruction_set",
-        "pure_engine",
-        "bad_threads",
-    }  # native
     called: set[str] = set()
     sentences = {
         name: function

@@ -13,7 +13,7 @@ from _backends import pure_engines
 from _native_kinds import Constant, Either, Gate, Gated, Jitter, Words
 from _native_run import run
 from _own_kinds import LaplaceNoise, SignFlip
-from noisegate.core.trace import recipe_of
+from noisegate.core.trace import trace_kind
 
 KEY = ng.Stream(13).site("hid1:out").at(5)
 X = np.random.default_rng(1).normal(size=(6, 70)).astype(np.float32)
@@ -46,13 +46,13 @@ WITHOUT = [
 @pytest.mark.parametrize("kind", WITH, ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kinds_that_have_a_recipe(kind: Any, dtype: str) -> None:
-    assert recipe_of(kind, kind.rate, dtype) is not None
+    assert trace_kind(kind, kind.rate, dtype) is not None
 
 
 @pytest.mark.parametrize("kind", WITHOUT, ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_kinds_that_have_none(kind: Any, dtype: str) -> None:
-    assert recipe_of(kind, kind.rate, dtype) is None
+    assert trace_kind(kind, kind.rate, dtype) is None
 
 
 def assert_pure(kind: Any, *more: Any) -> None:

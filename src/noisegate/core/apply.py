@@ -34,12 +34,12 @@ class ArrayEngine(Engine, Protocol):
     def limits(self, x: Array) -> tuple[int, int]:
         """Return the smallest and the largest number that an array of integers can hold."""
 
-    def fused(
+    def fuse(
         self, kind: Kind, rate: float, x: Array, key: Key, window: Window, linear: bool
     ) -> Array | None:
         """Return x with noise on it by a shortcut, in one pass; None where there is none."""
 
-    def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
+    def fuse_mask(self, field: Field, x: Array, window: Window) -> Array | None:
         """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
 
     def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
@@ -48,7 +48,7 @@ class ArrayEngine(Engine, Protocol):
         What is `own` may be overwritten. No derivative is taken of this.
         """
 
-    def masked(self, keep: Array, values: Array) -> Array:
+    def mask(self, keep: Array, values: Array) -> Array:
         """Return values where keep, else 0, by an operation that the library differentiates."""
 
 
@@ -137,7 +137,7 @@ def slope(
     parts = [] if field.gain is None else [engine.cast(x, precision) * field.gain]
     parts += [] if field.shift is None or linear else [field.shift]
     product = engine.cast(factor, precision) * sum(parts) * engine.cast(inside, precision)
-    return product if field.keep is None else engine.masked(field.keep, product)
+    return product if field.keep is None else engine.mask(field.keep, product)
 
 
 def _clamp(kind: Kind, draws: Draws, rate: Any) -> tuple[Array, Array]:
@@ -163,7 +163,7 @@ def apply(
     The linear part, with shift and fill at 0, is the backward pass and the tangent.
     """
     if checks.is_host(rate):
-        fused = engine.fused(kind, rate, x, key, window, linear)
+        fused = engine.fuse(kind, rate, x, key, window, linear)
         if fused is not None:
             return fused
     precision = check_input(engine, kind, x)
@@ -173,7 +173,7 @@ def apply(
         field = field._replace(shift=None, fill=0.0)
     real = precision != "integer" and not engine.is_complex(x)
     if real and field.keep is not None and field.of_numbers:
-        fused = engine.fused_mask(field, x, window)
+        fused = engine.fuse_mask(field, x, window)
         if fused is not None:
             return fused
     return apply_field(engine, kind, x, field, precision)

@@ -48,7 +48,7 @@ class Draws:
     dtype: str
 
     def _read(self, draw: Draw, dtype: str, function: Callable[[Chunk], Array]) -> Array:
-        drawn = self.engine.drawn(draw, self.key, self.kind, self.window, dtype)
+        drawn = self.engine.draw(draw, self.key, self.kind, self.window, dtype)
         if drawn is not None:
             return drawn
         return read(self.engine, self.window, self.key, self.kind, dtype, function)

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple, Protocol
 from .keys import Key
 from .window import Window
 
-# An array of the engine's library; its operators are the only other thing used of it.
+# An array of the engine's library. Beside the engine, only its operators are used.
 Array = Any
 
 
 class Draw(NamedTuple):
-    """What is drawn of an element: "mask", "uniform", "normal" or "word" (its u32).
+    """A random number of each element: `what` is "mask", "uniform", "normal" or "word" (its u32).
 
-    `number` says which of its random numbers; a mask is true where the u32 is not below
+    `number` says which of an element's random numbers; a mask is True where the u32 is at least
     `threshold`, in (0, 2³²).
     """
 
@@ -23,7 +23,7 @@ class Draw(NamedTuple):
 
 
 class Engine(Protocol):
-    """What an engine supplies; see `docs/architecture.md`."""
+    """The operations that an array library supplies; see `docs/architecture.md`."""
 
     @property
     def lazy(self) -> bool:
@@ -33,13 +33,13 @@ class Engine(Protocol):
     def blocks_per_pass(self) -> int:
         """How many Philox blocks one pass computes."""
 
-    def drawn(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
-        """Return a draw over a window, of its dtype, by a shortcut; None where there is none."""
+    def draw(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
+        """Return a draw over a window in a dtype by a shortcut; None if there is none."""
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
-        """Return where bools hold at a place and the next ones of an axis, `block` in all.
+        """Return where bools hold at `block` places in a row along an axis, by a shortcut.
 
-        None where there is no shortcut.
+        None if there is none.
         """
 
     def integers(self, values: range | tuple[int, ...]) -> Array:
@@ -61,7 +61,7 @@ class Engine(Protocol):
         """Return the distinct values, ascending, and where each value is among them."""
 
     def bits(self, values: Array) -> Array:
-        """Return 64 bits at a time of the last axis as int64: a float64, or eight bools."""
+        """Return the last axis as int64, 64 bits at a time: one float64, or eight bools."""
 
     def cast(self, values: Array, dtype: str) -> Array:
         """Return the values in another dtype, rounded to nearest even."""
@@ -82,7 +82,7 @@ class Engine(Protocol):
         """Return one number where the condition holds, another where not."""
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, which stay as 1, in float64."""
+        """Return how often the condition holds along axes, which stay with length 1, in float64."""
 
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""

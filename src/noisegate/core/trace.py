@@ -1,8 +1,8 @@
-"""What a kind does to one element, as data: what an engine needs to do it in one pass.
+"""What a kind does to one element, as data: an engine needs it to do the kind in one pass.
 
-A kind says what it does by `field`, which works on arrays. Called with a `Recorder` in place of
-draws, it works on what stands for arrays, and what comes out says how each element is made. A
-kind that does more than a recorder can take down has no recipe, and its field is made as ever.
+A kind's `field` works on arrays. `trace_kind` calls it with a `Tracer` in place of draws, which
+returns stand-ins for arrays; the result, a `Trace`, says how one element is made. A kind that
+does more than the stand-ins allow has no trace, and its field is computed on arrays as usual.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from .philox import threshold
 
 
 class StandIn:
-    """What takes an array's place while a kind is taken down: most that arrays do it refuses."""
+    """Stand in for an array while a kind is traced, and refuse most of what arrays do."""
 
     __slots__ = ()
     __array_ufunc__ = None  # so that NumPy's numbers leave operators to it
@@ -29,7 +29,7 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept(StandIn):
+class KeepMask(StandIn):
     """Where a random number's u32 is not below a threshold."""
 
     number: int
@@ -38,9 +38,9 @@ class Kept(StandIn):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Choice(StandIn):
-    """One number where kept, another where not."""
+    """One number where a mask holds, another where it does not."""
 
-    kept: Kept
+    mask: KeepMask
     yes: float
     no: float
 
@@ -70,30 +70,30 @@ class Random(StandIn):
 
 
 def _is_plain(value: object) -> bool:
-    """Return whether every library takes a number for one of the array's precision."""
+    """Return whether every library takes the value in the array's own precision."""
     return type(value) is float or (type(value) is int and abs(value) < 1 << 24)
 
 
-class Recipe(NamedTuple):
+class Trace(NamedTuple):
     """The field of one element; see `noisegate.core.draws.Field`."""
 
-    keep: Kept | None
+    keep: KeepMask | None
     gain: float | Random | None
     shift: float | Random | None
     fill: float | Choice
 
     @property
     def random(self) -> Random | None:
-        """The random number that moves elements, if there is one."""
+        """The random number that scales or shifts elements, if there is one."""
         return next((part for part in (self.gain, self.shift) if isinstance(part, Random)), None)
 
     @property
     def idle(self) -> bool:
-        """Whether it leaves elements as they are."""
+        """Whether elements stay as they are."""
         return self.keep is None and self.gain is None and self.shift is None
 
     def fits(self, dtype: str) -> bool:
-        """Return whether it can be for a dtype; what is refused is told where arrays are used."""
+        """Return whether an engine can apply it to a dtype; if not, the way by arrays says why."""
         if dtype.startswith("complex"):
             return self.shift is None and type(self.fill) is float and self.fill == 0.0
         if dtype in PRECISION:
@@ -102,30 +102,30 @@ class Recipe(NamedTuple):
         return whole and (self.gain is None and self.shift is None and self.keep is not None)
 
     @property
-    def linear(self) -> "Recipe":
+    def linear(self) -> "Trace":
         """The part that is linear in the input."""
         return self._replace(shift=None, fill=0.0)
 
 
-class Recorder(Draws):
-    """Draws that stand for arrays instead of being some."""
+class Tracer(Draws):
+    """Draws that return stand-ins for arrays."""
 
     __slots__ = ()
 
     def keep(self, p: Any, number: int = 0) -> Any:
-        """Return what stands for where an element survives."""
-        return Kept(_whole(number), threshold(_host(p)))
+        """Return a stand-in for the mask of the elements that survive."""
+        return KeepMask(_whole(number), threshold(_host(p)))
 
     def uniform(self, number: int = 0) -> Any:
-        """Return what stands for uniform numbers."""
+        """Return a stand-in for uniform numbers."""
         return Random(False, _whole(number))
 
     def normal(self, number: int = 0) -> Any:
-        """Return what stands for normal numbers."""
+        """Return a stand-in for normal numbers."""
         return Random(True, _whole(number))
 
     def where(self, condition: Any, yes: float, no: float) -> Any:
-        """Return what stands for one number where a condition holds and another where not."""
+        """Return a stand-in for one number where a condition holds, another where it does not."""
         return Choice(condition, float(yes), float(no))
 
 
@@ -141,7 +141,7 @@ def _host(p: Any) -> float:
     return p
 
 
-# In which precision numbers of a dtype are computed; integers are never computed with.
+# The precision in which a dtype is computed; there is no arithmetic on integers.
 PRECISION = {
     "float16": "float32",
     "bfloat16": "float32",
@@ -152,38 +152,38 @@ PRECISION = {
 }
 
 
-def recipe_of(kind: Kind, rate: float, dtype: str) -> Recipe | None:
-    """Return the recipe of a kind at a rate for elements of a dtype; None if it has none."""
+def trace_kind(kind: Kind, rate: float, dtype: str) -> Trace | None:
+    """Return the trace of a kind at a rate for elements of a dtype; None if it has none."""
     computed = PRECISION.get(dtype, "float64")
-    nothing: Any = None  # a recipe holds for every key and window
-    recorder = Recorder(nothing, type(kind).__name__, nothing, nothing, computed)
+    nothing: Any = None  # a trace holds for every key and window
+    tracer = Tracer(nothing, type(kind).__name__, nothing, nothing, computed)
     try:
-        field = kind.field(recorder, rate)
+        field = kind.field(tracer, rate)
     except Exception:
-        # What a recorder cannot take down, or an error, which the kind raises again on arrays.
+        # Stand-ins refuse it, or the kind is at fault: on arrays it raises the same error again.
         return None
-    recipe = _checked(field)
-    return recipe if recipe is not None and recipe.fits(dtype) else None
+    trace = _read_field(field)
+    return trace if trace is not None and trace.fits(dtype) else None
 
 
-def _checked(field: Any) -> Recipe | None:
-    """Return a field of what stands for arrays as a recipe, if that is all it is."""
+def _read_field(field: Any) -> Trace | None:
+    """Return the trace that a field of stand-ins amounts to; None if it holds anything else."""
     if type(field) is not Field:
         return None
     keep, gain, shift, fill = field
-    # Exactly these: a number of NumPy's is a float too, and makes arrays more precise.
+    # Exactly these types: NumPy's numbers are floats too, and would widen the arrays' precision.
     numbers = (float, Random, type(None))
-    decided = type(keep) in (Kept, type(None))
-    filled = type(fill) is float or (type(fill) is Choice and type(fill.kept) is Kept)
+    decided = type(keep) in (KeepMask, type(None))
+    filled = type(fill) is float or (type(fill) is Choice and type(fill.mask) is KeepMask)
     if not (decided and filled and type(gain) in numbers and type(shift) in numbers):
         return None
     moved = sum(part is not None for part in (gain, shift))
     if type(fill) is Choice and moved:
         return None
-    recipe = Recipe(keep, gain, shift, fill)
-    # A random number moves elements alone.
+    trace = Trace(keep, gain, shift, fill)
+    # An engine draws one plane: a random gain or shift comes without a mask and a second one.
     alone = keep is None and moved == 1
-    return recipe if alone or recipe.random is None else None
+    return trace if alone or trace.random is None else None
 
 
-__all__ = ["Choice", "Kept", "Random", "Recipe", "Recorder", "recipe_of"]
+__all__ = ["Choice", "KeepMask", "Random", "Trace", "Tracer", "trace_kind"]

@@ -1,7 +1,7 @@
 """The native engine: the shortcuts in C++ that the NumPy and the torch engine take on a CPU.
 
-It is given addresses of memory, and so knows no array library. Whatever it does, the engines do
-without it too, bit for bit: it may be missing, or switched off by ``NOISEGATE_NATIVE=0``.
+It takes addresses of memory, and so knows no array library. The engines compute the same bits
+without it, only slower: it may be missing, or switched off by ``NOISEGATE_NATIVE=0``.
 """
 
 import os
@@ -11,18 +11,19 @@ from importlib import import_module
 from math import prod
 from typing import Any, NamedTuple, cast
 
-from noisegate.core import forks, keys, messages
+from noisegate.core import forks, keys
 from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.errors import InvalidValue, MissingExtra
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
-from noisegate.core.trace import Choice, Kept, Recipe, recipe_of
+from noisegate.core.trace import Choice, KeepMask, Trace, trace_kind
 from noisegate.core.window import KEY_BITS, Window
 
 VARIABLE, THREADS = "NOISEGATE_NATIVE", "NOISEGATE_THREADS"
 MOST_THREADS = 1024
 SETS = ("avx512", "avx2", "neon", "portable")
+BUILD = "Where there is a C++17 compiler, `pip install --force-reinstall --no-cache-dir noisegate`"
 
 # As in `native/plan.h` and `native/kernels.h`.
 SHARED, OFFSET, ROW = range(3)
@@ -38,11 +39,10 @@ TYPES = {
 BITS = {1: 4, 2: 5, 4: 6, 8: 7}
 SIZES = (2, 2, 4, 8)
 
-# From which size on the operating system is asked for huge pages, as NumPy does by itself.
+# Bytes from which on an output is worth huge pages; NumPy asks for them by itself.
 HUGE = 1 << 22
 
-
-_SAID: list[bool] = []
+_WARNED: list[bool] = []
 
 
 @cache
@@ -50,24 +50,39 @@ def library() -> Any:
     """Return the extension module, or None where it is switched off or missing.
 
     ``NOISEGATE_NATIVE`` is 0 for none, 1 to require it, or the name of an instruction set. It is
-    read once. Where the extension is missing and was not switched off, that is said once.
+    read once. A missing extension that was not switched off is warned of once.
     """
     asked = os.environ.get(VARIABLE, "").lower()
     if asked not in ("", "0", "1", *SETS):
-        raise InvalidValue(messages.bad_native(VARIABLE, asked, SETS))
+        raise InvalidValue(
+            f"{VARIABLE} must be 0 (no native engine), 1 (no noise without it) or one of "
+            f"{', '.join(SETS)}; got {asked!r}."
+        )
     threads = os.environ.get(THREADS) or "1"
     if not (threads.isdecimal() and 1 <= int(threads) <= MOST_THREADS):
-        raise InvalidValue(messages.bad_threads(THREADS, threads, MOST_THREADS))
+        raise InvalidValue(
+            f"{THREADS} must be a whole number from 1 to {MOST_THREADS}; got {threads!r}."
+        )
     if asked == "0":
         return None
     try:
         module = import_module("noisegate.engines._native")
     except ImportError as error:
         if asked:
-            raise MissingExtra(messages.missing_native(VARIABLE, asked, error)) from None
-        if not _SAID:  # where a warning is an error, the next call finds it said
-            _SAID.append(True)
-            warnings.warn(messages.pure_engine(error), RuntimeWarning, stacklevel=2)
+            raise MissingExtra(
+                f"{VARIABLE} is {asked}, so the native engine must be there, and it cannot be "
+                f"imported: {error}. {BUILD} builds it."
+            ) from None
+        # Noted first: where the warning is turned into an error, the next call does not repeat it.
+        if not _WARNED:
+            _WARNED.append(True)
+            warnings.warn(
+                f"noisegate: the native engine cannot be imported ({error}), so the pure one is "
+                f"in use: the same noise, 4 to 25 times slower. {BUILD} builds it; "
+                "NOISEGATE_NATIVE=0 leaves this unsaid.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return None
     if forks.is_child():
         module.stay_alone()
@@ -75,7 +90,10 @@ def library() -> Any:
         try:
             module.choose(asked)
         except ValueError:
-            raise InvalidValue(messages.no_instruction_set(VARIABLE, asked)) from None
+            raise InvalidValue(
+                f"{VARIABLE} is {asked}, which this processor or this build of noisegate does "
+                "not have."
+            ) from None
     return module
 
 
@@ -92,10 +110,10 @@ def facts() -> dict[str, Any]:
 
 
 class Work(NamedTuple):
-    """What the extension does to arrays of one geometry: a plan, and a recipe of its own.
+    """What the extension does to arrays of one geometry: its plan and its recipe.
 
-    `kind` is the name that draws; `large` is the size of the output in bytes, where it is worth
-    huge pages.
+    `kind` is the name that the noise is drawn under; `large` is the output's size in bytes if
+    that is worth huge pages, else 0.
     """
 
     plan: Any
@@ -104,9 +122,9 @@ class Work(NamedTuple):
     large: int = 0
 
     def run(self, key: Key, x: Any, y: Any, given: Any = 0) -> None:
-        """Put noise on x, into y; they, and a mask, are addresses or objects with a buffer.
+        """Put noise on x and write it to y; `given` is a mask that has been drawn already.
 
-        An output that is an address has just been allocated.
+        Each is an address or an object with a buffer. If y is an address, its memory is fresh.
         """
         if self.large and type(y) is int:
             library().huge_pages(y, self.large)
@@ -114,73 +132,76 @@ class Work(NamedTuple):
         self.plan.run(self.recipe, key.seed, site, key.call, key.step, x, y, given)
 
 
-# The shape of input and output, and the strides of each, in elements.
+# The shape of input and output, the strides of the input, and of the output, in elements.
 Geometry = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-# What changes nothing.
+# The work that changes nothing.
 IDLE = Work(None, None)
 
 
 def work_of(
     kind: Kind, rate: float, linear: bool, window: Window, geometry: Geometry, dtype: str, size: int
 ) -> Work | None:
-    """Return the work of a kind on arrays of a dtype, `size` bytes an element.
+    """Return the work of a kind on arrays of a dtype with `size` bytes an element.
 
-    None where the kind has no recipe; IDLE where nothing changes.
+    None if the kind has no trace; IDLE if nothing changes.
     """
     given = kind, rate, linear, window, geometry, dtype, size
     if not is_ours(kind):
         return _work(*given)
-    return (_kept_few if isinstance(window.rows, tuple) else _kept_work)(*given)
+    return (_cached_few if isinstance(window.rows, tuple) else _cached_work)(*given)
 
 
 def is_ours(kind: Kind) -> bool:
-    """Return whether equal kinds do the same, always: others' may depend on what is not theirs."""
+    """Return whether a kind is noisegate's, so that equal ones always do the same.
+
+    A user's kind may depend on more than its fields, so its work is not cached.
+    """
     return type(kind).__module__.startswith("noisegate.")
 
 
 def _work(
     kind: Kind, rate: float, linear: bool, window: Window, geometry: Geometry, dtype: str, size: int
 ) -> Work | None:
-    recipe = recipe_of(kind, rate, dtype)
-    if recipe is None:
+    trace = trace_kind(kind, rate, dtype)
+    if trace is None:
         return None
-    recipe = recipe.linear if linear else recipe
-    if recipe.idle:
+    trace = trace.linear if linear else trace
+    if trace.idle:
         return IDLE
     plan = _plan(window, *geometry, dtype.startswith("complex"))
-    return Work(plan, _recipe(recipe, dtype, size), type(kind).__name__, _large(geometry[0], size))
+    return Work(plan, _recipe(trace, dtype, size), type(kind).__name__, _large(geometry[0], size))
 
 
-_kept_work = lru_cache(maxsize=4096)(_work)
-# Of windows that hold an id for each sample.
-_kept_few = lru_cache(maxsize=16)(_work)
+_cached_work = lru_cache(maxsize=4096)(_work)
+# For windows that hold an id for each sample: they are large, and seldom come again.
+_cached_few = lru_cache(maxsize=16)(_work)
 
 
 def work_of_mask(field: Field, window: Window, geometry: Geometry, dtype: str, size: int) -> Work:
-    """Return the work of a field of numbers whose mask is given."""
-    recipe = Recipe(Kept(0, 0), field.gain, field.shift, field.fill)
+    """Return the work of a field whose mask has been drawn, and whose other parts are numbers."""
+    trace = Trace(KeepMask(0, 0), field.gain, field.shift, field.fill)
     plan = _plan(window, *geometry, dtype.startswith("complex"))
-    return Work(plan, _recipe(recipe, dtype, size), "", _large(geometry[0], size))
+    return Work(plan, _recipe(trace, dtype, size), "", _large(geometry[0], size))
 
 
 def _large(shape: tuple[int, ...], size: int) -> int:
-    """Return the bytes of an array, where they are many."""
+    """Return the bytes of an array if they are worth huge pages, else 0."""
     total = prod(shape) * size
     return total if total >= HUGE else 0
 
 
-# Where no key is needed: a mask is given, or nothing is drawn.
+# For work that draws nothing: its mask is given.
 NO_KEY = Key(0, "", 0, 0, 0)
 
 
 def draw(draw: Draw, key: Key, kind: str, window: Window, y: Any) -> None:
-    """Draw into y, an array in C order of the local noise shape.
+    """Write a draw to y, an array in C order of the local noise shape.
 
-    A mask is bools, uniform and normal numbers are float32, and a word is an int64.
+    A mask is bool, uniform and normal numbers are float32, and a word is int64.
     """
     shape = window.form or window.extent
-    kept = _plan_of_few if isinstance(window.rows, tuple) else _plan_of_draw
-    Work(kept(window, shape), _drawing(draw), kind).run(key, 0, y)
+    plan_of = _plan_of_few if isinstance(window.rows, tuple) else _plan_of_draw
+    Work(plan_of(window, shape), _draw_recipe(draw), kind).run(key, 0, y)
 
 
 def _plan_in_c_order(window: Window, shape: tuple[int, ...]) -> Any:
@@ -193,13 +214,13 @@ _plan_of_few = lru_cache(maxsize=16)(_plan_in_c_order)
 
 
 def spread(extents: tuple[int, ...], axis: int, block: int, x: Any, y: Any) -> None:
-    """Write into y where x, bools in C order, holds at a place and the next ones of an axis."""
+    """Write to y where x, bools in C order, holds at a place and the next ones along an axis."""
     outer, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
     library().spread(x, y, outer, extents[axis], inner, block)
 
 
 def fits(window: Window) -> bool:
-    """Return whether the native engine is there and reads such windows."""
+    """Return whether the native engine is available and reads such windows."""
     return library() is not None and not window.steps
 
 
@@ -210,7 +231,10 @@ def _plan(
     y: tuple[int, ...],
     pairs: bool,
 ) -> Any:
-    """Return the walk over arrays of a shape that hold a window of the field."""
+    """Return the walk over arrays of a shape, by the strides of x and y, through a window.
+
+    With `pairs` an element is two real numbers, as a complex one is.
+    """
     local = window.form or window.extent
     given, addresses = _c_order(local), _addresses(window)
     axes = [
@@ -244,43 +268,43 @@ def _c_order(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _drawing(draw: Draw) -> Any:
-    """Return a draw as the extension takes it."""
+def _draw_recipe(draw: Draw) -> Any:
+    """Return the extension's recipe of a draw."""
     action = {"mask": MASK, "word": WORD}.get(draw.what, NUMBER)
     return library().Recipe(action, 0, int(draw.what == "normal"), draw.number, draw.threshold)
 
 
-def _recipe(recipe: Recipe, dtype: str, size: int) -> Any:
-    """Return a recipe as the extension takes it, for a dtype."""
-    keep, random, kind = recipe.keep, recipe.random, TYPES.get(dtype)
-    made = library().Recipe
+def _recipe(trace: Trace, dtype: str, size: int) -> Any:
+    """Return the extension's recipe of a trace, for a dtype."""
+    keep, random, kind = trace.keep, trace.random, TYPES.get(dtype)
+    recipe = library().Recipe
     if random is not None:
-        action = GAIN if recipe.gain is random else SHIFT
+        action = GAIN if trace.gain is random else SHIFT
         plus = -0.0 if random.plus is None else random.plus
         factor = 1.0 if random.factor is None else random.factor
-        return made(action, kind, int(random.normal), random.number, factor=factor, plus=plus)
+        return recipe(action, kind, int(random.normal), random.number, factor=factor, plus=plus)
     number, threshold = (0, 0) if keep is None else (keep.number, keep.threshold)
-    if recipe.gain is not None or recipe.shift is not None:
-        gain = 1.0 if recipe.gain is None else recipe.gain
-        affine = {"gain": gain, "shift": recipe.shift, "fill": cast(float, recipe.fill) + 0.0}
-        return made(MASKED, kind, 0, number, threshold, **affine)
-    # The bits of one element, half a complex number.
+    if trace.gain is not None or trace.shift is not None:
+        gain = 1.0 if trace.gain is None else trace.gain
+        affine = {"gain": gain, "shift": trace.shift, "fill": cast(float, trace.fill) + 0.0}
+        return recipe(MASKED, kind, 0, number, threshold, **affine)
+    # Elements are moved as bits; a complex number as two of them.
     bits = BITS[size if kind is None else SIZES[kind]]
-    if isinstance(recipe.fill, Choice):
-        fill = recipe.fill
+    if isinstance(trace.fill, Choice):
+        fill = trace.fill
         given = {
             "fill_bits": _bits(fill.no, dtype, size),
             "other_bits": _bits(fill.yes, dtype, size),
         }
-        second = fill.kept.number, fill.kept.threshold
-        return made(IMPULSE, bits, 0, number, threshold, *second, **given)
-    # What is removed becomes +0, also where the fill is -0.
-    removed = _bits(recipe.fill + 0.0, dtype, size)
-    return made(SELECT, bits, 0, number, threshold, fill_bits=removed)
+        second = fill.mask.number, fill.mask.threshold
+        return recipe(IMPULSE, bits, 0, number, threshold, *second, **given)
+    # A removed element becomes +0, even if the fill is -0.
+    removed = _bits(trace.fill + 0.0, dtype, size)
+    return recipe(SELECT, bits, 0, number, threshold, fill_bits=removed)
 
 
 def _bits(value: float, dtype: str, size: int) -> int:
-    """Return a number's bits in a dtype; integers are two's complement."""
+    """Return the bits of a number in a dtype, in two's complement if it holds integers."""
     if dtype in TYPES:
         return int(library().bits_of(value, TYPES[dtype]))
     return int(value) % (1 << 8 * size)

@@ -20,7 +20,7 @@ from . import native
 
 Array = Any
 
-# Two biases side by side, as the two lanes of a word.
+# Two biases side by side, as a word holds two lanes.
 _BOTH = BIAS << 16 | BIAS
 
 
@@ -32,10 +32,10 @@ class NumpyEngine:
     # Larger passes pay the fixed cost of a tie less often; twice this gains no more.
     blocks_per_pass: int = 32768
 
-    def fused(
+    def fuse(
         self, kind: Kind, rate: float, x: Array, key: Key, window: Window, linear: bool
     ) -> Array | None:
-        """Return x with noise on it in one pass; None where the native engine takes none of it."""
+        """Return x with noise on it in one pass; None if the native engine cannot do it."""
         if not native.fits(window) or not _plain(x):
             return None
         y = np.empty_like(x)
@@ -46,8 +46,11 @@ class NumpyEngine:
         work.run(key, _buffer(x), _buffer(y))
         return y
 
-    def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
-        """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
+    def fuse_mask(self, field: Field, x: Array, window: Window) -> Array | None:
+        """Return x with a field on it whose mask is an array and whose other parts are numbers.
+
+        None if the native engine cannot do it.
+        """
         shape = window.form or window.extent
         if not native.fits(window) or not _plain(x) or not _is_mask(field.keep, shape):
             return None
@@ -57,8 +60,8 @@ class NumpyEngine:
         work.run(native.NO_KEY, _buffer(x), _buffer(y), keep)
         return y
 
-    def drawn(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
-        """Return a draw over a window by the native engine; None where there is none."""
+    def draw(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
+        """Return a draw over a window by the native engine; None if it cannot do it."""
         if not native.fits(window):
             return None
         y = np.empty(window.form or window.extent, dtype)
@@ -66,7 +69,7 @@ class NumpyEngine:
         return y
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
-        """Return where bools hold at a place and the next ones of an axis."""
+        """Return where bools hold at a place and at the next ones along an axis."""
         if native.library() is None:
             return None
         kept = np.ascontiguousarray(kept)
@@ -109,7 +112,7 @@ class NumpyEngine:
         return distinct, position
 
     def bits(self, values: Array) -> Array:
-        """Return 64 bits at a time of the last axis as int64: a float64, or eight bools."""
+        """Return the last axis as int64, 64 bits at a time: one float64, or eight bools."""
         return values.view(np.int64)
 
     def cast(self, values: Array, dtype: str) -> Array:
@@ -138,7 +141,7 @@ class NumpyEngine:
         return np.where(condition, kind(yes), kind(no))
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, which stay as 1, in float64."""
+        """Return how often the condition holds along axes, which stay with length 1, in float64."""
         return condition.sum(axes, dtype=np.float64, keepdims=True)
 
     def round(self, values: Array) -> Array:
@@ -181,7 +184,7 @@ class NumpyEngine:
             return 0, 1
         return int(np.iinfo(x.dtype).min), int(np.iinfo(x.dtype).max)
 
-    def masked(self, keep: Array, values: Array) -> Array:
+    def mask(self, keep: Array, values: Array) -> Array:
         """Return values where keep, else 0."""
         return np.where(keep, values, values.dtype.type(0))
 
@@ -189,7 +192,7 @@ class NumpyEngine:
         """Return values where keep, else fill."""
         if not isinstance(fill, float) or fill != 0:
             return np.where(keep, values, np.asarray(fill).astype(values.dtype))
-        # `where` branches on each element, and a random mask makes every second guess wrong.
+        # `where` branches on each element; with a random mask every second prediction fails.
         bits = values.view(f"i{values.itemsize}")
         flat = keep.shape == bits.shape and keep.flags.c_contiguous and bits.flags.c_contiguous
         if not own or not flat or bits.size <= _CHUNK:
@@ -201,12 +204,12 @@ class NumpyEngine:
         return values
 
 
-# Elements selected at a time: what is widened for it stays in the cache.
+# Elements selected at a time, so that the widened mask stays in the cache.
 _CHUNK = 1 << 20
 
 
 def _plain(x: Array) -> bool:
-    """Return whether elements lie whole numbers of elements apart, in this machine's order."""
+    """Return whether the native engine reads x: whole strides, and this machine's byte order."""
     return bool(
         type(x) is np.ndarray
         and x.flags.aligned
@@ -226,7 +229,7 @@ def _strides(x: Array) -> tuple[int, ...]:
 
 
 def _buffer(x: Array) -> Any:
-    """Return what has the array's memory: itself, but for dtypes that know no buffer."""
+    """Return the array with its memory as a buffer: other bits where the dtype has no buffer."""
     return x if x.dtype.kind in "biufc" else x.view(np.uint16)
 
 

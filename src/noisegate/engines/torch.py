@@ -21,27 +21,27 @@ from . import native
 
 Array = Any
 
-# A place is seldom met in more than one or two.
+# Most places see one or two layouts; a place that sees many must not keep them all.
 MOST_LAYOUTS = 64
 
 
 class Works(dict[tuple[bool, torch.dtype, tuple[int, ...]], native.Work]):
-    """What the native engine does in calls that differ in the key and the layout alone.
+    """The native engine's work for calls that differ only in the key and the layout.
 
-    By whether it is the linear part, by dtype and by strides. A copy is empty, and fills itself.
+    The keys are (linear, dtype, strides). A copy starts empty.
     """
 
     def __reduce__(self) -> Any:
-        """Return how a copy is made."""
+        """Return an empty one as the copy: the extension's objects cannot be pickled."""
         return Works, ()
 
 
 def works_of(kind: Kind) -> Works | None:
-    """Return what calls of a kind may keep; None where its next call may do something else."""
+    """Return a cache for calls of a kind; None if its next call may do something else."""
     return Works() if native.is_ours(kind) else None
 
 
-# Two biases side by side, as the two lanes of a word; as int32, where words are packed.
+# Two biases side by side, as a word holds two lanes; as int32, in which words are packed.
 _BOTH = (BIAS << 16 | BIAS) - (1 << 32)
 
 
@@ -53,15 +53,15 @@ class TorchEngine:
 
     @property
     def lazy(self) -> bool:
-        """Whether plane 1 may be computed for the rare ties alone: elsewhere it would wait."""
+        """Whether plane 1 may be computed for the rare ties alone; an accelerator would wait."""
         return self.device.type == "cpu"
 
     @property
     def blocks_per_pass(self) -> int:
-        """How many Philox blocks one pass computes; beyond the CPU, launches are what costs."""
+        """How many Philox blocks one pass computes; accelerators want few, large launches."""
         return 1 << 17 if self.device.type == "cpu" else 1 << 22
 
-    def fused(
+    def fuse(
         self,
         kind: Kind,
         rate: float,
@@ -71,9 +71,9 @@ class TorchEngine:
         linear: bool,
         works: Works | None = None,
     ) -> Array | None:
-        """Return x with noise on it in one pass; None where the native engine takes none of it.
+        """Return x with noise on it in one pass; None if the native engine cannot do it.
 
-        `works` are those of other calls that differ from this one in the key and the layout alone.
+        `works` caches the work of calls that differ from this one only in the key and the layout.
         """
         address = _address(x) if native.fits(window) else None
         if address is None:
@@ -92,7 +92,7 @@ class TorchEngine:
             return x
         if x.is_conj() or x.is_neg():
             x = x.resolve_conj().resolve_neg()
-            return self.fused(kind, rate, x, key, window, linear)
+            return self.fuse(kind, rate, x, key, window, linear)
         y = torch.empty_like(x)
         work.run(key, address, y.data_ptr())
         return y
@@ -101,11 +101,14 @@ class TorchEngine:
         self, kind: Kind, rate: float, linear: bool, window: Window, x: Array
     ) -> native.Work | None:
         plain = native.is_ours(kind) and not isinstance(window.rows, tuple)
-        work_of = _kept_work if plain else _work
+        work_of = _cached_work if plain else _work
         return work_of(kind, rate, linear, window, x.shape, x.stride(), x.dtype)
 
-    def fused_mask(self, field: Field, x: Array, window: Window) -> Array | None:
-        """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
+    def fuse_mask(self, field: Field, x: Array, window: Window) -> Array | None:
+        """Return x with a field on it whose mask is a tensor and whose other parts are numbers.
+
+        None if the native engine cannot do it.
+        """
         if not native.fits(window) or None in (_address(x), _address(field.keep)):
             return None
         if field.keep.dtype is not torch.bool or field.keep.shape != (window.form or window.extent):
@@ -117,8 +120,8 @@ class TorchEngine:
         work.run(native.NO_KEY, x.data_ptr(), y.data_ptr(), keep.data_ptr())
         return y
 
-    def drawn(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
-        """Return a draw over a window by the native engine; None where there is none."""
+    def draw(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
+        """Return a draw over a window by the native engine; None if it cannot do it."""
         if self.device.type != "cpu" or not native.fits(window):
             return None
         y = self.empty(window.form or window.extent, dtype)
@@ -129,7 +132,7 @@ class TorchEngine:
         return y
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
-        """Return where bools hold at a place and the next ones of an axis."""
+        """Return where bools hold at a place and at the next ones along an axis."""
         if native.library() is None or _address(kept) is None:
             return None
         kept, shape = kept.contiguous(), list(kept.shape)
@@ -179,9 +182,9 @@ class TorchEngine:
 
     def normal_table(self) -> tuple[Array, Array, Array]:
         """Return the columns A, D, C of the normal table as int64 vectors."""
-        # What is made while something watches may be no tensor of its own.
-        kept = _normal_table.__wrapped__ if _len_torch_dispatch_stack() else _normal_table
-        return kept(self.device)
+        # A dispatch mode may wrap what it sees made, and a wrapper must not outlive it in a cache.
+        make = _normal_table.__wrapped__ if _len_torch_dispatch_stack() else _normal_table
+        return make(self.device)
 
     def sqrt(self, values: Array) -> Array:
         """Return the square root."""
@@ -201,7 +204,7 @@ class TorchEngine:
         return torch.where(condition, torch.tensor(yes, **like), torch.tensor(no, **like))
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, which stay as 1, in float64."""
+        """Return how often the condition holds along axes, which stay with length 1, in float64."""
         return condition.sum(axes, dtype=torch.float64, keepdim=True)
 
     def round(self, values: Array) -> Array:
@@ -245,19 +248,19 @@ class TorchEngine:
             return 0, 1
         return torch.iinfo(x.dtype).min, torch.iinfo(x.dtype).max
 
-    def masked(self, keep: Array, values: Array) -> Array:
+    def mask(self, keep: Array, values: Array) -> Array:
         """Return values where keep, else 0, by an operation that torch differentiates."""
         return torch.where(keep, values, torch.zeros((), dtype=values.dtype, device=self.device))
 
     def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
         """Return values where keep, else fill, laid out in memory as values are."""
         filled = not isinstance(fill, float) or fill != 0
-        # `where` would take its result's layout from the mask.
+        # `where` would lay its result out as the mask is.
         result = values if own else values.clone()
         if result.dtype is torch.bool:
             result.masked_fill_(~keep, False)
             return result | (~keep & torch.as_tensor(fill, dtype=torch.bool)) if filled else result
-        # Bits, because filling by a random mask branches, and every second guess is wrong.
+        # Bits, since a fill by a random mask branches, and every second prediction fails.
         bits = result.view(_BITS[result.itemsize])
         if not filled:
             for part, kept in self._parts(bits, keep):
@@ -270,14 +273,14 @@ class TorchEngine:
         return result
 
     def _parts(self, bits: Array, keep: Array) -> Iterable[tuple[Array, Array]]:
-        """Return two tensors side by side in parts that the cache holds, where that can be."""
+        """Return two tensors in parts that fit the cache; whole if they cannot be cut."""
         large = bits.numel() > _CHUNK and self.device.type == "cpu" and keep.shape == bits.shape
         if not (large and bits.is_contiguous() and keep.is_contiguous()):
             return [(bits, keep)]
         return zip(bits.view(-1).split(_CHUNK), keep.view(-1).split(_CHUNK), strict=True)
 
 
-# Elements selected at a time: what is widened for it stays in the cache.
+# Elements selected at a time, so that the widened mask stays in the cache.
 _CHUNK = 1 << 20
 
 _PRECISION = {
@@ -291,7 +294,7 @@ _PRECISION = {
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-# As NumPy calls them.
+# NumPy's names of dtypes.
 _NAMES = {
     dtype: str(dtype).removeprefix("torch.")
     for dtype in vars(torch).values()
@@ -300,14 +303,14 @@ _NAMES = {
 
 
 def _address(x: Array) -> int | None:
-    """Return where a tensor's memory is; None for a subclass or a wrapper, or where one watches."""
+    """Return the address of a tensor's memory; None if it is not plain, or a torch mode is on."""
     if type(x) not in _PLAIN or not x.is_cpu or is_functorch_wrapped_tensor(x):
         return None
     if _is_tracing() or _len_torch_dispatch_stack():
         return None
     try:
         address = int(x.data_ptr())
-    except RuntimeError:  # torch's older kind of wrapper, of batched gradients
+    except RuntimeError:  # torch's older wrapper, for batched gradients
         return None
     return address if address or not x.numel() else None
 
@@ -321,13 +324,13 @@ def _work(
     stride: tuple[int, ...],
     dtype: torch.dtype,
 ) -> native.Work | None:
-    """Return the native engine's work on a tensor of a layout, into one that is like it."""
+    """Return the native engine's work from a tensor of a layout to one that is like it."""
     like = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
     geometry = tuple(shape), stride, torch.empty_like(like).stride()
     return native.work_of(kind, rate, linear, window, geometry, _NAMES[dtype], dtype.itemsize)
 
 
-_kept_work = lru_cache(maxsize=4096)(_work)
+_cached_work = lru_cache(maxsize=4096)(_work)
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 

@@ -1,4 +1,4 @@
-"""The field itself: what noise would do to an array of a shape, without one."""
+"""The field itself, without an input: its parts as arrays of a given shape."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,8 +29,8 @@ def noise(
 ) -> Field:
     """Return the field of a kind: (keep, gain, shift, fill), as NumPy arrays.
 
-    Noise is ``where(keep, gain·x + shift, fill)``; this is what it would be for an input of the
-    given shape, of any part of it, without an input.
+    Noise is ``where(keep, gain·x + shift, fill)``. These are its four parts for an input of a
+    shape, or for some of its samples; no input is needed.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def noise(
     Returns
     -------
     Field
-        Named tuple of arrays of the same shape; shared axes are broadcast views. What the kind
-        does not do is neutral: keep True, gain 1, shift −0, fill 0.
+        Named tuple of arrays of the same shape; shared axes are broadcast views. A part that the
+        kind does not use is neutral: keep True, gain 1, shift −0, fill 0.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def mask(
     sample_axis: SampleAxis = DEFAULT_AXIS,
     **live: Any,
 ) -> np.ndarray:
-    """Return where a kind that removes keeps an element: True is kept.
+    """Return the mask of a kind that removes elements: True where one is kept.
 
     Parameters are those of `noise`.
 
@@ -111,7 +111,6 @@ def mask(
     """
     with prefix_errors("mask"):
         check_kind(kind).check_removes()
-    with prefix_errors("mask"):
         field = _field(kind, shape, key, rows, sample_axis, "float32", live)
     keep: np.ndarray = field.keep
     return keep
@@ -135,7 +134,8 @@ def _field(
         raise InvalidType(
             f"`dtype` must be float32 or float64, the precision of the noise; got {precision}."
         )
-    with np.errstate(over="ignore", divide="ignore"):  # as in the application
+    # As when noise is applied: a number too large for the dtype becomes infinite, silently.
+    with np.errstate(over="ignore", divide="ignore"):
         field = field_of(kind, draws_of(engine, kind, key, window, precision), rate)
     part = local_shape(whole, rows, sample_axis)
     neutral = Field(keep=True, gain=1.0, shift=-0.0)

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from noisegate.core import apply as core
-from noisegate.core import checks, keys, kinds, messages
+from noisegate.core import checks, keys, kinds
 from noisegate.core.backends import refuse_array
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind, check_kind
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
+from noisegate.core.words import got
 from noisegate.engines.numpy import NumpyEngine
 
 Rng = int | np.random.Generator | Key | None
@@ -28,7 +29,7 @@ def apply(
     sample_axis: SampleAxis = DEFAULT_AXIS,
     live: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return x with the noise of a key on it; what ``kind(x, key)`` calls for NumPy arrays."""
+    """Return x with the noise of a key on it; ``kind(x, key)`` calls this for NumPy arrays."""
     window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live or {})
     core.check_input(ENGINE, kind, x)
     if core.is_identity(kind, rate):
@@ -37,28 +38,28 @@ def apply(
 
 
 def _apply(kind: Kind, x: Any, key: Key, window: Window, rate: Any, *, linear: bool = False) -> Any:
-    # What a removed element overflows to is nobody's concern.
+    # An element may overflow before it is removed; NumPy would warn of a value that is not used.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         array = np.asarray(x)
         result = core.apply(ENGINE, kind, array, key, window, rate, linear=linear)
     result = np.asarray(result, dtype=array.dtype)
     if result is array or result.flags.c_contiguous == array.flags.c_contiguous:
         return result
-    laid_out = np.empty_like(array, subok=False)  # as the input is
+    laid_out = np.empty_like(array, subok=False)  # in the memory order of the input
     laid_out[...] = result
     return laid_out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cache:
-    """What backward needs of a forward: where its noise is in the field, not the noise.
+    """The place of a forward's noise in the field, from which `backward` computes it again.
 
     Attributes
     ----------
     kind, key, window, rate
         The noise, the key and the window it was read through, and the rate in use.
     shape, dtype
-        Of the forward's input.
+        The shape and dtype of the forward's input.
     active : bool
         False if the forward returned its input: not training, or a rate of 0.
     """
@@ -72,7 +73,7 @@ class Cache:
 
     @property
     def active(self) -> bool:
-        """Whether there was any noise."""
+        """Whether the forward put noise on its input."""
         return self.key is not None
 
     @property
@@ -96,7 +97,7 @@ def forward(
     sample_axis: SampleAxis = DEFAULT_AXIS,
     **live: Any,
 ) -> tuple[np.ndarray, Cache]:
-    """Return the output of a noise, and what its backward needs.
+    """Return x with noise on it, and a cache for `backward`.
 
     Parameters
     ----------
@@ -105,9 +106,9 @@ def forward(
     x : ndarray
         The input, of any shape.
     training : bool
-        Whether there is noise at all; without, x itself is returned.
+        Whether there is noise at all; if False, x itself is returned.
     rng : int, numpy.random.Generator, Key or None
-        A seed; a generator, of which 64 bits are drawn; a key, used as it is; or None for
+        A seed; a generator, from which 64 bits are drawn; a key, used as it is; or None for
         fresh noise from the system's entropy. NumPy's global state is never touched.
     rows, sample_axis, **live
         As at a call of the kind.
@@ -137,13 +138,13 @@ def forward(
     dtype = np.asarray(x).dtype
     rate = kind.rate_at(rng.step if isinstance(rng, Key) else None, live)
     if not training or core.is_identity(kind, rate):
-        if rows is not None:  # they are checked all the same
+        if rows is not None:  # wrong rows are an error without noise too
             with prefix_errors(type(kind).__name__):
                 window_of(x.shape, kind.shared, rows, sample_axis)
         return x, Cache(kind, None, None, rate, x.shape, dtype)
     key = key_of(rng)
     window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live)
-    # A rate that changes before the backward would be another mask there.
+    # A copy: if the array changed before the backward, the mask there would be another one.
     rate = rate if checks.is_host(rate) else np.array(rate)
     cache = Cache(kind, key, window, rate, x.shape, dtype)
     return _apply(kind, x, key, window, rate), cache
@@ -155,19 +156,24 @@ def backward(dout: np.ndarray, cache: Cache) -> np.ndarray:
     Parameters
     ----------
     dout : ndarray
-        Gradient of the output, of the output's shape.
+        Gradient of the output, in the output's shape.
     cache : Cache
         The second result of `forward`; the noise is computed again from its key.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If the cache is none, or the gradient has another shape.
+        If the cache is not one of `forward`, or the gradient has another shape.
     """
     if not isinstance(cache, Cache):
-        raise InvalidType(messages.wrong_backward("backward", cache))
+        raise InvalidType(
+            f"backward: `cache` must be the second result of `forward`; {got(cache)}."
+        )
     if np.shape(dout) != cache.shape:
-        raise InvalidValue(messages.gradient_shape("backward", np.shape(dout), cache.shape))
+        raise InvalidValue(
+            f"backward: the gradient must have the output's shape {cache.shape}; "
+            f"got {np.shape(dout)}."
+        )
     if cache.key is None or cache.window is None:
         return dout
     core.check_input(ENGINE, cache.kind, np.asarray(dout))
@@ -179,7 +185,7 @@ def backward(dout: np.ndarray, cache: Cache) -> np.ndarray:
 def dropout_forward(
     x: np.ndarray, p: Any = 0.5, *, training: bool = True, rng: Rng = None
 ) -> tuple[np.ndarray, Cache]:
-    """Return the output of dropout, and what its backward needs.
+    """Return x with dropout on it, and a cache for `backward`.
 
     Parameters
     ----------
@@ -209,7 +215,11 @@ def dropout_forward(
     array([0., 0., 2., 0., 0., 2.])
     """
     if isinstance(p, Mapping):
-        raise InvalidType(messages.dict_of_arguments("dropout_forward", p))
+        raise InvalidType(
+            f"dropout_forward: arguments are given by name, not in a dict; {got(p)}. Write "
+            "dropout_forward(x, p=0.5, training=True, rng=seed), where p is the probability to "
+            "remove: 1 - p of a dict of CS231n's."
+        )
     return forward(_DROPOUT, x, training=training, rng=rng, p=p)
 
 
@@ -219,7 +229,7 @@ _DROPOUT = kinds.Dropout()
 
 
 def key_of(rng: Any) -> Key:
-    """Return the key that a source of randomness stands for, after SPEC 7.
+    """Return the key for a source of randomness, as SPEC 7 defines sources.
 
     Reference: Scientific Python, SPEC 7, Seeding pseudo-random number generation.
     """
@@ -229,6 +239,9 @@ def key_of(rng: Any) -> Key:
         with prefix_errors("forward"):
             return Stream(checks.whole("rng", rng, keys.SEED_BITS)).site("").at(0)
     if rng is not None and not isinstance(rng, np.random.Generator):
-        raise InvalidType(messages.bad_rng(rng))
+        raise InvalidType(
+            "forward: `rng` must be a whole number, a numpy.random.Generator, a Key or None; "
+            f"{got(rng)}. Write for example rng=13."
+        )
     generator = np.random.default_rng(rng)
     return Stream(int(generator.integers(2**64, dtype=np.uint64))).site("").at(0)

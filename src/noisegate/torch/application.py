@@ -45,7 +45,7 @@ class Noise:
         """Return x with the noise on it."""
         if self.works is not None and self.rate is not None and x.is_cpu:
             given = self.kind, self.rate, x, self.key, self.window, self.linear
-            y = CPU.fused(*given, works=self.works)
+            y = CPU.fuse(*given, works=self.works)
             if y is not None:
                 return cast(Tensor, y.clone() if y is x else y)
         if x.is_cpu:

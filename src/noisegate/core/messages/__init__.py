@@ -6,7 +6,5 @@ Who, the invariant, what was received, the way out.
 # ruff: noqa: F403
 from .draws import *
 from .injection import *
-from .names import *
-from .native import *
 from .numbers import *
 from .places import *

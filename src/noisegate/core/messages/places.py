@@ -1,7 +1,5 @@
 """Sentences about layers, models and what is not installed."""
 
-from collections.abc import Sequence
-
 from ._words import _got
 
 
@@ -35,19 +33,7 @@ def in_backward(who: str) -> str:
     )
 
 
-def bad_rng(value: object) -> str:
-    return (
-        "forward: `rng` must be a whole number, a numpy.random.Generator, a Key or None; "
-        f"{_got(value)}. Write for example rng=13."
-    )
 
-
-def wrong_backward(who: str, value: object) -> str:
-    return f"{who}: `cache` must be the second result of `forward`; {_got(value)}."
-
-
-def gradient_shape(who: str, got: Sequence[int], shape: Sequence[int]) -> str:
-    return f"{who}: the gradient must have the output's shape {tuple(shape)}; got {tuple(got)}."
 
 
 def no_weight(who: str, value: object) -> str:
