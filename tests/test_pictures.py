@@ -133,7 +133,7 @@ def test_what_is_seen_is_part_of_the_whole_noise(
     shape: tuple[int, ...], sample_axis: int | None, data_format: str
 ) -> None:
     keys = [ng.Stream(13).site("").at(step) for step in (0, 3)]
-    found = list(pictures._seen(NoisyGate(0.3), shape, keys, sample_axis, data_format))
+    found = list(pictures._draw_tiles(NoisyGate(0.3), shape, keys, sample_axis, data_format))
     for field, key in zip(found, keys, strict=True):
         whole = ng.noise(NoisyGate(0.3), shape, key, sample_axis=sample_axis)
         for seen, values in zip(field, whole, strict=True):
@@ -172,8 +172,8 @@ def test_an_image_has_no_more_elements_than_the_picture_pixels() -> None:
 
 def test_a_shape_that_would_do_does() -> None:
     for shape in [(9000, 9000), (1, 9, 9, 5000, 500), (2**26,), (2**13, 2**13 + 1)]:
-        assert np.prod(shape) > pictures.MOST >= np.prod(pictures._smaller(shape))
-    assert pictures._smaller((3, 4)) == (3, 4)
+        assert np.prod(shape) > pictures.MOST >= np.prod(pictures._shrink(shape))
+    assert pictures._shrink((3, 4)) == (3, 4)
 
 
 def test_the_title_counts_the_tiles_that_are_drawn() -> None:

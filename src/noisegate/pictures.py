@@ -1,4 +1,4 @@
-"""Pictures of noise: the field of any kind, step by step. Needs matplotlib."""
+"""Pictures of noise: the field of any kind, step by step. They need matplotlib."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-# How many tiles there are at most beside and below each other, and steps.
+# The most tiles side by side and below each other, and the most steps.
 TILES, STEPS = 8, 16
-# How many elements a side of the image has at most: the picture has no more pixels.
+# The most elements on a side of the image: the picture has no more pixels.
 PIXELS = 1000
-# How many elements of noise are made for a step at most; some kinds take 32 bytes for each.
+# The most elements of noise for one step; some kinds need 32 bytes for each.
 MOST = 2**25
-# Of Okabe and Ito, told apart by colour-blind readers: what stays is pale, what goes is not.
+# Okabe and Ito's colours, which colour-blind readers can tell apart: kept elements are pale.
 KEPT, GONE = "#ededed", ("#0072b2", "#d55e00")
-WITHOUT = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}
+# The entry of each format that names the day or the program, so that equal noise gave other bytes.
+METADATA = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is drawn of a field: a name, and for each step the tiles that are seen.
+    """A part of a field as it is drawn: its name, and the visible tiles of each step.
 
-    `classes` are the meanings of the values 0, 1 …; without them values are continuous,
+    `classes` are the meanings of the values 0, 1 …; without them the values are continuous,
     around `middle`.
     """
 
@@ -61,7 +62,7 @@ def draw(
 ) -> bytes:
     r"""Return a picture of what a kind does to an input of a shape.
 
-    Masks are drawn in two colours, replaced values in one each, gains and shifts on a scale.
+    A mask has two colours, a replaced value one of its own; gains and shifts are on a scale.
     The last two axes make a tile; samples lie below each other, channels side by side.
 
     Parameters
@@ -71,24 +72,24 @@ def draw(
     shape : int or tuple of int
         Shape of the input; of a long axis the first eight tiles are shown, and the title says so.
         Of a tile with more elements than the picture has pixels, every second or n-th is shown.
-        Noise is made for the samples that are shown, at most 2²⁵ elements a step.
+        Noise is made for the samples that are shown: at most 2²⁵ elements for each step.
     seed, site
-        Of the stream that is read.
+        The seed and the site of the stream that is drawn.
     steps : int or sequence of int
-        How many steps from 0 on, or which, side by side; at most 16.
+        How many steps from 0 on, or which steps, side by side; at most 16.
     sample_axis : int or None
         As at a call of the kind.
     data_format : {"channels_first", "channels_last"}
         Where the channels are: axis 1, or the last axis.
     format : {"png", "svg", "pdf"}
-        Of the picture.
+        The format of the picture.
 
     Raises
     ------
     MissingExtra
         If matplotlib is not installed.
     InvalidType, InvalidValue
-        If an argument is of the wrong type or out of bounds, or there is nothing to see.
+        If an argument is of the wrong type or out of bounds, or the shape has no elements.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def draw(
     with prefix_errors("draw"):
         check_kind(kind)
         whole = checks.shape(shape)
-        checks.one_of(*WITHOUT)("format", format)
+        checks.one_of(*METADATA)("format", format)
         checks.one_of("channels_first", "channels_last")("data_format", data_format)
     if 0 in whole:
         raise InvalidValue(f"draw: an input of shape {whole} has no elements to draw.")
@@ -114,14 +115,14 @@ def draw(
         raise InvalidValue(f"draw: `steps` must be 1 to {STEPS} steps; got {len(keys)}.")
     parts = list(_parts(kind, whole, keys, sample_axis, data_format))
     title = _title(kind, whole, place, data_format)
-    return _picture(title, kind, _pictured(whole, data_format), keys, parts, format)
+    return _picture(title, kind, _put_channels_first(whole, data_format), keys, parts, format)
 
 
 def _parts(
     kind: Kind, shape: tuple[int, ...], keys: list[Key], sample_axis: int | None, data_format: str
 ) -> Iterator[_Part]:
-    """Yield what a field does beside nothing."""
-    fields = list(_seen(kind, shape, keys, sample_axis, data_format))
+    """Yield the parts of a field that are worth a picture: those that are not neutral."""
+    fields = list(_draw_tiles(kind, shape, keys, sample_axis, data_format))
 
     def values(name: str) -> list[np.ndarray]:
         return [getattr(field, name) for field in fields]
@@ -131,35 +132,34 @@ def _parts(
         gone = [f[~k] for k, f in zip(keep, fill, strict=True)]
         others = [float(value) for value in np.unique(np.concatenate(gone))]
         if len(others) <= len(GONE):
-            found = [np.searchsorted(others, f) + 1 for f in fill]
-            drawn = [np.where(k, 0, f) for k, f in zip(keep, found, strict=True)]
-            said = [f"becomes {value:.3g}" if value else "removed" for value in others]
-            yield _Part("mask", drawn, ("kept", *said))
+            numbers = [np.searchsorted(others, f) + 1 for f in fill]
+            classes = [np.where(k, 0, n) for k, n in zip(keep, numbers, strict=True)]
+            meanings = [f"becomes {value:.3g}" if value else "removed" for value in others]
+            yield _Part("mask", classes, ("kept", *meanings))
         else:
             yield _Part("mask", [(~k).astype(int) for k in keep], ("kept", "replaced"))
             yield _Part("fill", fill)
     for name, neutral in (("gain", 1.0), ("shift", 0.0)):
-        drawn = values(name)
-        # One number for all survivors, as a scale is, is said by no picture.
-        if any(np.ptp(d[k]) > 0 for d, k in zip(drawn, keep, strict=True) if k.any()):
-            yield _Part(name, drawn, middle=neutral)
+        steps = values(name)
+        # A number that all survivors share, such as the scale of dropout, needs no picture.
+        if any(np.ptp(v[k]) > 0 for v, k in zip(steps, keep, strict=True) if k.any()):
+            yield _Part(name, steps, middle=neutral)
 
 
-def _seen(
+def _draw_tiles(
     kind: Kind, shape: tuple[int, ...], keys: list[Key], sample_axis: int | None, data_format: str
 ) -> Iterator[Field]:
-    """Yield the field of each step as the tiles that are seen."""
-    rows, made = None, shape
+    """Yield the field of each step, cut to the visible tiles."""
+    rows, part = None, shape
     if sample_axis == 0 and len(shape) > 2:
-        # Noise is made for whole samples, and only for those of which a tile is seen.
-        below = prod(_pictured(shape, data_format)[1:-3])
-        made = (min(shape[0], ceil(TILES / below)), *shape[1:])
-        rows = slice(0, made[0])
-    if prod(made) > MOST:
-        smaller = _smaller(made)
+        # Noise is made for whole samples, and only for those that have a visible tile.
+        below = prod(_put_channels_first(shape, data_format)[1:-3])
+        part = (min(shape[0], ceil(TILES / below)), *shape[1:])
+        rows = slice(0, part[0])
+    if prod(part) > MOST:
         raise InvalidValue(
-            f"draw: the samples that are shown must have at most {MOST:,} elements; got "
-            f"{shape}, of which they have {prod(made):,}. {smaller} would do."
+            f"draw: the samples that are shown must have at most {MOST:,} elements; got {shape}, "
+            f"of which they have {prod(part):,}. {_shrink(part)} would do."
         )
     order = _order(len(shape), data_format)
     for key in keys:
@@ -167,8 +167,8 @@ def _seen(
         yield Field(*(_tiles(np.asarray(values).transpose(order)) for values in field))
 
 
-def _smaller(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape of which noise is made: the longest axes are halved until it is."""
+def _shrink(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape that is small enough: the longest axes are halved until it is."""
     while prod(shape) > MOST:
         shape = tuple(ceil(axis / 2) if axis == max(shape) else axis for axis in shape)
     return shape
@@ -182,13 +182,14 @@ def _picture(
     parts: list[_Part],
     format: str,
 ) -> bytes:
+    """Return the picture of all parts at all steps."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     if not parts:  # a rate of 0
-        kept = _tiles(np.broadcast_to(0, shape))
-        parts = [_Part("mask", [kept for _ in keys], ("kept", "removed"))]
+        tiles = _tiles(np.broadcast_to(0, shape))
+        parts = [_Part("mask", [tiles for _ in keys], ("kept", "removed"))]
     height, width = _size(shape)
     wide = min(max(2.2, 0.05 * width), 9.0) if len(keys) == 1 else 2.4
     tall = min(max(wide * height / width, 0.35), 9.0)
@@ -199,17 +200,16 @@ def _picture(
         figure.suptitle(title, fontsize=9)
         grid = figure.subplots(len(parts), len(keys), squeeze=False)
         for part, row in zip(parts, grid, strict=True):
-            _row(figure, list(row), part, kind, shape, [key.step for key in keys])
+            _draw_row(figure, list(row), part, kind, shape, [key.step for key in keys])
         buffer = BytesIO()
-        # Nothing of the day or of the program, so that equal noise gives equal bytes.
-        metadata: Any = {WITHOUT[format]: None}
+        metadata: Any = {METADATA[format]: None}
         figure.savefig(
             buffer, format=format, dpi=110, metadata=metadata, bbox_inches="tight", pad_inches=0.1
         )
     return buffer.getvalue()
 
 
-def _row(
+def _draw_row(
     figure: "Figure",
     row: "list[Axes]",
     part: _Part,
@@ -224,14 +224,14 @@ def _row(
     height, width = _size(shape)
     place = (-0.5, width - 0.5, height - 0.5, -0.5)
     for axes, values, step in zip(row, part.steps, steps, strict=True):
-        drawn = _mosaic(values)
+        mosaic = _mosaic(values)
         if part.classes:
             colours = ListedColormap([KEPT, *GONE[: len(part.classes) - 1]])
-            image = axes.imshow(drawn, colours, vmin=0, vmax=len(part.classes) - 1, extent=place)
+            image = axes.imshow(mosaic, colours, vmin=0, vmax=len(part.classes) - 1, extent=place)
         else:
             reach = max(float(np.abs(v - part.middle).max()) for v in part.steps)
             low, high = part.middle - reach, part.middle + reach
-            image = axes.imshow(drawn, "RdBu_r", vmin=low, vmax=high, extent=place)
+            image = axes.imshow(mosaic, "RdBu_r", vmin=low, vmax=high, extent=place)
         image.set_interpolation("nearest")
         axes.set_xticks([])
         axes.set_yticks([])
@@ -252,32 +252,34 @@ def _row(
 
 
 def _heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> str:
-    said = f"step {step}"
+    """Return the heading of a step: its rate if that is a schedule, and what share is gone."""
+    text = f"step {step}"
     if not isinstance(kind.rate, float):
-        said += f", {kind.RATE} = {kind.rate_at(step, {}):.3g}"
+        text += f", {kind.RATE} = {kind.rate_at(step, {}):.3g}"
     if part.classes:
-        done = "removed" if part.classes[1:] == ("removed",) else "replaced"
-        said += f": {100 * float((values > 0).mean()):.1f} % {done}"
-    return said
+        gone = "removed" if part.classes[1:] == ("removed",) else "replaced"
+        text += f": {100 * float((values > 0).mean()):.1f} % {gone}"
+    return text
 
 
 def _title(
     kind: Kind, shape: tuple[int, ...], place: Site, data_format: str = "channels_first"
 ) -> str:
-    rows, columns = _counts(_pictured(shape, data_format))
-    said = f"{kind!r}\non {shape}, seed {place.seed}"
+    """Return the title of a picture: the noise, and which part of it is shown."""
+    rows, columns = _counts(_put_channels_first(shape, data_format))
+    text = f"{kind!r}\non {shape}, seed {place.seed}"
     if place.name:
-        said += f", site {place.name!r}"
+        text += f", site {place.name!r}"
     cut = [
         f"{TILES} of {count} {what}"
         for count, what in ((rows, "rows"), (columns, "columns"))
         if count > TILES
     ]
-    return said + (f"; {' and '.join(cut)} of tiles shown" if cut else "")
+    return text + (f"; {' and '.join(cut)} of tiles shown" if cut else "")
 
 
 def _labels(rank: int) -> tuple[str, str]:
-    """Return what lies below each other and what side by side."""
+    """Return the labels of the tiles below each other and of those side by side."""
     if rank < 4:
         return (("", ""), ("", "axis 0"), ("axis 0", "axis 1"), ("axis 0; tiles: 1 × 2", ""))[rank]
     rows = "axis 0" if rank == 4 else f"axes 0 to {rank - 4}"
@@ -290,8 +292,8 @@ def _counts(shape: tuple[int, ...]) -> tuple[int, int]:
     return int(np.prod(shape[: -3 if len(shape) > 3 else -2], dtype=int)), columns
 
 
-def _pictured(shape: tuple[int, ...], data_format: str) -> tuple[int, ...]:
-    """Return a shape as it is drawn, with the channels at axis 1."""
+def _put_channels_first(shape: tuple[int, ...], data_format: str) -> tuple[int, ...]:
+    """Return a shape in the order in which it is drawn, with the channels at axis 1."""
     return tuple(shape[axis] for axis in _order(len(shape), data_format))
 
 
@@ -315,7 +317,7 @@ def _gap(height: int, width: int) -> int:
 
 
 def _tiles(values: np.ndarray) -> np.ndarray:
-    """Return the tiles of an array that are seen, (below, beside, height, width), as they fit."""
+    """Return the visible tiles of an array, (below, beside, height, width), thinned to fit."""
     tiles = values.reshape(*_counts(values.shape), *(1, 1, *values.shape)[-2:])[:TILES, :TILES]
     down, right = (ceil(length / PIXELS) for length in _size(values.shape))
     return tiles[..., ::down, ::right]
