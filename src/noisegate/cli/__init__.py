@@ -1,4 +1,4 @@
-"""The command line: one file for each subcommand; arguments in, calls, tables out."""
+"""The command line: one file per subcommand, which reads arguments, makes a call and prints."""
 
 import argparse
 import os
@@ -19,46 +19,47 @@ from .parsing import Parser
 __all__ = ["main", "parser"]
 
 SUBCOMMANDS = (study, tune, compare, sites, show, info)
-# Who speaks in sentences on work that several subcommands, or one of another name, have done.
+# Prefixes of errors that are replaced by the name of the subcommand that the user has typed.
 WORK = ("study", "draw")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
-    0, 1 (the work failed), 2 (the call was wrong) or 130 (interrupted). What is wrong is said in
-    a sentence; a traceback is shown with ``--debug`` only.
+    It is 0, 1 (the work failed), 2 (the call was wrong) or 130 (interrupted). Errors are printed
+    as one sentence; ``--debug`` shows the traceback too.
     """
-    _print_whatever_the_encoding()
+    _replace_unprintable()
     parsed = argparse.Namespace(debug=False, resume=None)
-    with _interrupted_once():
-        return _executed(parsed, arguments)
+    with _limit_interrupts():
+        return _run(parsed, arguments)
 
 
-def _executed(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> int:
+def _run(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> int:
+    """Parse the arguments, run the subcommand, and return the exit code."""
     try:
         parser().parse_args(arguments, parsed)
         parsed.execute(parsed)
         sys.stdout.flush()
-    except SystemExit:  # help, or a call that was wrong
+    except SystemExit:  # argparse has printed help, or what is wrong with the call
         raise
-    except BrokenPipeError:  # who read the output has gone: not a word into what is closed
+    except BrokenPipeError:  # the reader of the output has gone, so nothing more is printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt as error:
-        # Of those, and only of those, something is left to go on with.
+        # Only subcommands with --resume leave something to go on with.
         saved = (
             " What has finished is saved: go on with --resume." if parsed.resume is not None else ""
         )
-        return _failed(error, f"interrupted.{saved}", 130, parsed.debug)
+        return _report(error, f"interrupted.{saved}", 130, parsed.debug)
     except (InvalidValue, InvalidType) as error:
-        return _failed(error, _called(error, parsed.command), 2, parsed.debug)
+        return _report(error, _rename_prefix(error, parsed.command), 2, parsed.debug)
     except (NoisegateError, OSError) as error:
-        return _failed(error, _called(error, parsed.command), 1, parsed.debug)
-    except BaseException as error:  # a user's model may raise what it likes
+        return _report(error, _rename_prefix(error, parsed.command), 1, parsed.debug)
+    except BaseException as error:  # a user's model may raise anything
         line = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
         what = f"unexpected {line}. See where with --debug."
-        return _failed(error, what, 1, parsed.debug)
+        return _report(error, what, 1, parsed.debug)
     return 0
 
 
@@ -81,8 +82,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _interrupted_once() -> Iterator[None]:
-    """Let the first Ctrl-C end the work, and others not end its tidying up, until Python's end."""
+def _limit_interrupts() -> Iterator[None]:
+    """Let the first Ctrl-C end the work, and ignore later ones, which would end its clean-up."""
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -101,20 +102,21 @@ def _interrupted_once() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _print_whatever_the_encoding() -> None:
-    """Let a sign that the terminal's encoding lacks become `?`, not the end of a finished study."""
+def _replace_unprintable() -> None:
+    """Print `?` for a character that the terminal's encoding lacks, and do not fail for it."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
-def _called(error: Exception, command: str) -> str:
-    """Return what an error says, by the name of the subcommand where it has another of its work."""
-    who, colon, sentence = str(error).partition(": ")
-    return f"{command}: {sentence}" if colon and who in WORK else str(error)
+def _rename_prefix(error: Exception, command: str) -> str:
+    """Return the text of an error, with the subcommand as its prefix if it has one of `WORK`."""
+    prefix, colon, sentence = str(error).partition(": ")
+    return f"{command}: {sentence}" if colon and prefix in WORK else str(error)
 
 
-def _failed(error: BaseException, what: object, code: int, debug: bool) -> int:
+def _report(error: BaseException, what: object, code: int, debug: bool) -> int:
+    """Print what went wrong, and return the exit code."""
     if debug:
         traceback.print_exception(error)
     print(f"noisegate: {what}", file=sys.stderr)

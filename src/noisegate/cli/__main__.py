@@ -1,4 +1,4 @@
-"""``python -m noisegate.cli`` is the command `noisegate`."""
+"""Run the command `noisegate` as ``python -m noisegate.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Arguments that several subcommands have: the rows, the training, the processes."""
+"""Arguments of several subcommands: the rows, the training, the processes."""
 
 import argparse
 import sys
@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from noisegate.study import Source, Study
 
-__all__ = ["add_doubt", "add_jobs", "add_rows", "add_training", "check", "shared", "tell"]
+__all__ = [
+    "add_jobs",
+    "add_rows",
+    "add_training",
+    "add_uncertainty",
+    "check_arguments",
+    "print_study",
+    "read_settings",
+]
 
 
 def add_rows(parser: argparse.ArgumentParser) -> None:
-    """Add what says where the rows come from and how they are split."""
+    """Add the arguments for where the rows come from and how they are split."""
     rows = parser.add_argument_group("rows")
     rows.add_argument(
         "--data",
@@ -62,7 +70,7 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
 
 
 def add_training(parser: argparse.ArgumentParser, *, seeds: int) -> None:
-    """Add what says how each run is trained."""
+    """Add the arguments for how each run is trained."""
     training = parser.add_argument_group("training")
     training.add_argument("--seeds", type=int, default=seeds, help="default: %(default)s")
     training.add_argument(
@@ -79,21 +87,21 @@ def add_training(parser: argparse.ArgumentParser, *, seeds: int) -> None:
     )
 
 
-def add_doubt(parser: argparse.ArgumentParser) -> None:
-    """Add what says whether doubt is measured."""
-    doubt = parser.add_argument_group("uncertainty")
-    doubt.add_argument(
+def add_uncertainty(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments for whether uncertainty is measured."""
+    group = parser.add_argument_group("uncertainty")
+    group.add_argument(
         "--uncertainty",
         action="store_true",
         help="measure whether predictions with noise know their doubt",
     )
-    doubt.add_argument(
+    group.add_argument(
         "--ood", metavar="FILE", help="inputs not of the data; default: test rows, columns shuffled"
     )
 
 
 def add_jobs(parser: argparse.ArgumentParser, *, jobs: int, out: str) -> None:
-    """Add what says where results go, and by how many processes they are made."""
+    """Add the arguments for where results go, and for how many processes make them."""
     work = parser.add_argument_group("work")
     work.add_argument(
         "--jobs", type=int, default=jobs, help="processes of one thread each; default: %(default)s"
@@ -111,41 +119,42 @@ def add_jobs(parser: argparse.ArgumentParser, *, jobs: int, out: str) -> None:
     work.add_argument("--json", action="store_true", help="print the numbers, not the tables")
 
 
-def shared(parsed: argparse.Namespace) -> dict[str, Any]:
-    """Return, as words for a call, what these arguments say."""
+def read_settings(parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return the values of these arguments as the keywords of `run` and `tune`."""
     names = ["seeds", "epochs", "batch_size", "learning_rate"]
     names += ["uncertainty", "ood", "jobs", "out", "resume"]
     return {"source": _source(parsed), **{name: getattr(parsed, name) for name in names}}
 
 
-def check(
+def check_arguments(
     parsed: argparse.Namespace,
     models: Sequence[str] | None,
     recipes: Sequence[str] | None = None,
     *,
     resume: bool,
 ) -> None:
-    """Raise what these arguments and the first lines of their files tell, without torch."""
+    """Raise if these arguments or the first lines of their files are wrong, without torch."""
     from noisegate.study.checks import Given, check_call
 
-    words = shared(parsed)
+    words = read_settings(parsed)
     jobs, out, _ = (words.pop(name) for name in ("jobs", "out", "resume"))
     given = Given(None if models is None else tuple(models), **words)
     check_call(given, recipes, jobs=jobs, out=out, resume=resume)
 
 
-def tell(found: "Study", parsed: argparse.Namespace) -> None:
-    """Print what was found, as tables or as JSON."""
+def print_study(study: "Study", parsed: argparse.Namespace) -> None:
+    """Print the results of a study, as tables or as JSON."""
     from noisegate.study import tables
 
     if parsed.json:
-        sys.stdout.write(found.to_json())
+        sys.stdout.write(study.to_json())
     else:
-        tables.show(found, parsed.out / "report.html")
+        tables.show(study, parsed.out / "report.html")
 
 
 def _source(parsed: argparse.Namespace) -> "Source":
-    # Imported here, so that `noisegate --help` does not wait for torch.
+    """Return where the rows come from."""
+    # Imported here, so that `noisegate --help` need not wait for it.
     from noisegate.study import Source
 
     words: dict[str, Any] = {name: getattr(parsed, name) for name in Source.__slots__}

@@ -1,4 +1,4 @@
-"""`noisegate info`: which engine makes the noise here, and of which versions."""
+"""`noisegate info`: which engine makes the noise here, and which versions are installed."""
 
 import argparse
 import json
@@ -50,15 +50,21 @@ def _execute(parsed: argparse.Namespace) -> None:
 
 
 def _facts() -> dict[str, Any]:
-    with warnings.catch_warnings():  # that there is none is what is told
+    """Return the engine, the scheme and the versions, by name."""
+    with warnings.catch_warnings():  # a missing extension is in the table, and needs no warning
         warnings.simplefilter("ignore")
         facts = native.facts()
-    found = {k: "none" if v is None else v for k, v in facts.items()}
-    here = {"noisegate": __version__, "scheme": SCHEME, **found}
-    return {**here, "python": platform.python_version(), **{n: _version(n) for n in PACKAGES}}
+    return {
+        "noisegate": __version__,
+        "scheme": SCHEME,
+        **{name: "none" if value is None else value for name, value in facts.items()},
+        "python": platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+    }
 
 
 def _version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""A parser of arguments that guesses what a word that it does not know was meant to be."""
+"""A parser of arguments that suggests the nearest word for one that it does not know."""
 
 import argparse
 import sys
@@ -10,10 +10,10 @@ __all__ = ["Parser"]
 
 
 class Parser(argparse.ArgumentParser):
-    """Argparse's parser, whose subcommands answer themselves for an option that is none of theirs.
+    """Argparse's parser, but a subcommand itself refuses an option that it does not have.
 
-    Argparse leaves such an option to the parser of the whole command, which has another usage, and
-    complains of what is left out before. Options are never abbreviated.
+    Argparse leaves that to the parser of the whole command, which prints another usage, and after
+    a complaint about missing arguments. Options are never abbreviated.
     """
 
     def __init__(self, *args: Any, **words: Any) -> None:
@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
         self._commands: Mapping[str, argparse.ArgumentParser] = {}
 
     def add_subparsers(self, **words: Any) -> Any:
-        """Add the place for subcommands, and remember it for guesses."""
+        """Add the subcommands, and remember their names for suggestions."""
         found = super().add_subparsers(**words)
         self._commands = found.choices
         return found
@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]  # argparse's is overloaded for namespaces
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Parse the words, or end with the usage and the nearest of what could have been meant."""
+        """Parse the words, or exit with the usage and a suggestion."""
         words = sys.argv[1:] if args is None else list(args)
         self._check(words)
         parsed, others = super().parse_known_args(words, namespace)
@@ -39,15 +39,16 @@ class Parser(argparse.ArgumentParser):
         return parsed, others
 
     def error(self, message: str) -> NoReturn:
-        """End with the usage and a sentence, which begins as those of the command's work do."""
+        """Exit with the usage and a sentence, in the form of the errors of the command's work."""
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog.replace(' ', ': ')}: {message}\n")
 
     def _check(self, words: Sequence[str]) -> None:
+        """Exit if a word is an option or a subcommand that does not exist."""
         for word in words:
             if word == "--":
                 return
-            # What has a space in it is a value, as it is to argparse.
+            # A word with a space in it is a value, as argparse takes it too.
             option = word.startswith("--") and " " not in word
             flag = word.partition("=")[0]
             if option and flag not in self._option_string_actions:
@@ -61,8 +62,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def _guess(word: str, known: Iterable[str]) -> str:
-    # By what is behind the dashes, which alone would make any two short options alike; and what
-    # begins with another letter is likelier another thing than a slip.
+    """Return the question whether the nearest known word was meant; "" if none is near."""
+    # Without the dashes, which make any two short options look alike. A word that begins with
+    # another letter is hardly a slip.
     dashes = "--" if word.startswith("--") else ""
     start = word[: len(dashes) + 1]
     words = [each.removeprefix(dashes) for each in known if each.startswith(start)]

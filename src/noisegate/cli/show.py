@@ -1,4 +1,4 @@
-"""`noisegate show`: draw what a noise does to an input."""
+"""`noisegate show`: draw the field of a noise."""
 
 import argparse
 from pathlib import Path
@@ -65,7 +65,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Draw the picture and say where it is."""
+    """Draw the picture, write it and print its path."""
     from noisegate import pictures
     from noisegate.core.errors import NoisegateError
     from noisegate.core.expression import parse
@@ -73,7 +73,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
     kind = parse(arguments.noise)
     out: Path = arguments.out
-    _check_place(out)
+    _check_out(out)
     picture = pictures.draw(
         kind,
         arguments.shape,
@@ -92,8 +92,8 @@ def execute(arguments: argparse.Namespace) -> None:
     print(f"{kind!r}: {out}")
 
 
-def _check_place(out: Path) -> None:
-    """Refuse a place where no file can be, before anything is drawn."""
+def _check_out(out: Path) -> None:
+    """Raise if no file can be written there, before anything is drawn."""
     from noisegate.core.errors import NoisegateError
 
     if out.is_dir():
@@ -108,6 +108,7 @@ def _check_place(out: Path) -> None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
+    """Return the numbers of a text such as ``4,3,16,16``."""
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
@@ -116,11 +117,13 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _steps(text: str) -> int | tuple[int, ...]:
+    """Return a count of steps, or with a comma the steps themselves."""
     numbers = _numbers(text)
     return numbers if "," in text or len(numbers) != 1 else numbers[0]
 
 
 def _axis(text: str) -> int | None:
+    """Return the axis of a text; None for ``none``."""
     numbers = () if text.lower() == "none" else _numbers(text)
     if len(numbers) > 1:
         raise argparse.ArgumentTypeError(f"one axis or none is needed; got {text!r}")

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from .streams import nothing_beside
+from .streams import divert_prints
 
 __all__ = ["add"]
 
@@ -59,20 +59,22 @@ def _execute(parsed: argparse.Namespace) -> None:
 
     check_model(parsed.model)
     rules = None if parsed.rules is None else parse_rules(parsed.rules)
-    # Imported here, so that no error above waits for torch.
+    # Imported here, so that the errors above need not wait for torch.
     from noisegate.study.models import Model
     from noisegate.study.sites import listing
 
-    with nothing_beside(parsed.json):
+    with divert_prints(parsed.json):
         found = listing(Model(parsed.model), parsed.shape, parsed.outputs, rules)
     print(json.dumps(found.facts(), indent=1) if parsed.json else found)
 
 
 def _shape(text: str) -> tuple[int, ...]:
+    """Return the shape of a text such as ``1,8,8``."""
     return tuple(_count(part) for part in text.split(",") if part.strip()) or (_count(text),)
 
 
 def _count(text: str) -> int:
+    """Return the whole number of a text; it is at least 1."""
     if not text.strip().isdecimal() or int(text) < 1:
         sentence = f"whole numbers of at least 1 are needed, as 1,8,8; got {text!r}"
         raise argparse.ArgumentTypeError(sentence)

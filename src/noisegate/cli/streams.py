@@ -1,18 +1,18 @@
-"""Where what is printed goes."""
+"""The streams that a subcommand prints to."""
 
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
-__all__ = ["nothing_beside"]
+__all__ = ["divert_prints"]
 
 
 @contextmanager
-def nothing_beside(json: bool) -> Iterator[None]:
-    """Send to the error stream whatever is printed meanwhile, where only JSON is to be printed.
+def divert_prints(json: bool) -> Iterator[None]:
+    """Send what is printed in a block to the error stream, so that the output is JSON alone.
 
-    A user's model may print, in other processes too, which inherit the streams.
+    A user's model may print, also in other processes, which inherit the file descriptors.
     """
     if not json:
         yield

@@ -1,9 +1,17 @@
-"""`noisegate study`: train with and without noise, and show what it did."""
+"""`noisegate study`: train with and without noise, and compare."""
 
 import argparse
 
-from .arguments import add_doubt, add_jobs, add_rows, add_training, check, shared, tell
-from .streams import nothing_beside
+from .arguments import (
+    add_jobs,
+    add_rows,
+    add_training,
+    add_uncertainty,
+    check_arguments,
+    print_study,
+    read_settings,
+)
+from .streams import divert_prints
 
 __all__ = ["add"]
 
@@ -57,17 +65,17 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     add_rows(parser)
     add_training(parser, seeds=5)
-    add_doubt(parser)
+    add_uncertainty(parser)
     add_jobs(parser, jobs=2, out="noisegate-study")
     parser.set_defaults(execute=execute)
 
 
 def execute(parsed: argparse.Namespace) -> None:
-    """Run the study and print what it found."""
-    check(parsed, parsed.model, parsed.recipe, resume=parsed.resume)
-    # Imported here, so that neither help nor an error waits for torch.
+    """Run the study and print its results."""
+    check_arguments(parsed, parsed.model, parsed.recipe, resume=parsed.resume)
+    # Imported here, so that neither help nor an error has to wait for torch.
     from noisegate.study import run
 
-    with nothing_beside(parsed.json):
-        found = run(parsed.model, parsed.recipe, **shared(parsed))
-    tell(found, parsed)
+    with divert_prints(parsed.json):
+        study = run(parsed.model, parsed.recipe, **read_settings(parsed))
+    print_study(study, parsed)

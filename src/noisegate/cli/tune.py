@@ -2,8 +2,16 @@
 
 import argparse
 
-from .arguments import add_doubt, add_jobs, add_rows, add_training, check, shared, tell
-from .streams import nothing_beside
+from .arguments import (
+    add_jobs,
+    add_rows,
+    add_training,
+    add_uncertainty,
+    check_arguments,
+    print_study,
+    read_settings,
+)
+from .streams import divert_prints
 
 __all__ = ["add"]
 
@@ -71,28 +79,28 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     add_rows(parser)
     add_training(parser, seeds=5)
-    add_doubt(parser)
+    add_uncertainty(parser)
     add_jobs(parser, jobs=1, out="noisegate-tune")
     parser.set_defaults(execute=execute)
 
 
 def execute(parsed: argparse.Namespace) -> None:
-    """Run the search and print what it found."""
+    """Run the search and print its results."""
     from noisegate.tune.checks import check_search
 
     search = {name: getattr(parsed, name) for name in ("trials", "always", "tune_seed")}
     check_search(parsed.rules, **search)
-    check(parsed, [parsed.model], resume=parsed.resume or parsed.storage is not None)
-    # Imported here, so that neither help nor an error waits for torch.
+    check_arguments(parsed, [parsed.model], resume=parsed.resume or parsed.storage is not None)
+    # Imported here, so that neither help nor an error has to wait for torch.
     from noisegate.tune import tune
 
-    with nothing_beside(parsed.json):
-        found = tune(
+    with divert_prints(parsed.json):
+        study = tune(
             parsed.model,
             parsed.rules,
             storage=parsed.storage,
             name=parsed.name,
             **search,
-            **shared(parsed),
+            **read_settings(parsed),
         )
-    tell(found, parsed)
+    print_study(study, parsed)
