@@ -19,7 +19,6 @@ import _bad_tune
 from _asserts import assert_sentence
 from _study_files import csv, like, table, target
 from noisegate.study import messages
-from noisegate.tune import messages as messages_of_tune
 
 CASES = [
     *_bad_study_running.CASES,
@@ -66,13 +65,12 @@ def test_no_sentence_is_without_its_test(tmp_path: Path) -> None:
     said: set[tuple[Any, str]] = set()
     sentences = {
         (room, name): function
-        for room in (messages, messages_of_tune)
+        for room in (messages,)
         for name, function in inspect.getmembers(room, inspect.isfunction)
         if not name.startswith("_") and function.__module__.startswith(room.__name__)
     }
     names = {name for _, name in sentences}
     assert {"no_file", "has_runs", "other_start", "no_rules", "different_data"} <= names
-    assert {"missing_optuna", "no_range"} <= names
     with pytest.MonkeyPatch.context() as patch:
         for place, function in sentences.items():
 

@@ -222,10 +222,10 @@ def test_pictures_of_a_search_are_the_same_twice(small):
     found = tuned(small).tuning
     task = small.settings.task
     for format, start in (("png", b"\x89PNG"), ("svg", b"<?xml")):
-        assert plots_of_a_search.history(found.trials, task, format).startswith(start)
-        assert plots_of_a_search.importance(found.importance, format).startswith(start)
-    drawn = [plots_of_a_search.history(found.trials, task) for _ in range(2)]
+        assert plots_of_a_search.draw_history(found.trials, task, format).startswith(start)
+        assert plots_of_a_search.draw_importance(found.importance, format).startswith(start)
+    drawn = [plots_of_a_search.draw_history(found.trials, task) for _ in range(2)]
     assert drawn[0] == drawn[1]
     none = replace(found, importance={}, trials=found.trials[:1], best=0)
-    assert plots_of_a_search.history(none.trials, task).startswith(b"<?xml")
+    assert plots_of_a_search.draw_history(none.trials, task).startswith(b"<?xml")
     assert "Importance" not in html(replace(small, tuning=none))

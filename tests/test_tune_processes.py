@@ -31,7 +31,7 @@ def at_once(trials_of, space, total):
     """Take turns: each process asks before the one before it has suggested anything."""
     begun = []
     for number, one in enumerate(trials_of):
-        with mock.patch.object(trials, "this_process", return_value=f"elsewhere - {number} 1"):
+        with mock.patch.object(trials, "name_process", return_value=f"elsewhere - {number} 1"):
             begun.append(one.next(space.off()))
     return begun
 
@@ -47,10 +47,10 @@ def test_processes_side_by_side_have_samplers_of_their_own():
     assert recipes[0].name == "none"
     known = {json.dumps(trial.params) for trial in begun[:5]}
     assert len(known) == 5
-    assert several[0].found() == ()
+    assert several[0].list_ended() == ()
     several[0].tell(begun[0], "finished", 1.0)
     several[0].void(begun[1])
-    assert [trial.number for trial in several[0].found()] == [0]
+    assert [trial.number for trial in several[0].list_ended()] == [0]
     (more,) = at_once(several[:1], space, 5)
     assert more.number == 5
     several[0].close()
@@ -65,9 +65,9 @@ def test_a_process_that_ends_leaves_no_sampler_to_two_others():
     begun += at_once([one] * 2, space, 9)
     for trial in begun[:2] + begun[3:]:
         space.suggest(trial)
-    counted = one.counted()
-    assert [trial.user_attrs["ordinal"] for trial in counted] == [0, 1, 3, 4, 5, 6, 7]
-    assert len({json.dumps(trial.params) for trial in counted}) == 7
+    valid = one.list_valid()
+    assert [trial.user_attrs["ordinal"] for trial in valid] == [0, 1, 3, 4, 5, 6, 7]
+    assert len({json.dumps(trial.params) for trial in valid}) == 7
     one.close()
 
 
@@ -85,15 +85,15 @@ def test_no_noise_is_tried_even_if_its_process_ends():
 
 
 def test_which_processes_have_ended():
-    me = processes.this_process()
+    me = processes.name_process()
     assert not processes.has_ended(me)
     machine, pid, began = me.rsplit(" ", 2)
     assert processes.has_ended(f"{machine} {pid} {began}1")
     assert not processes.has_ended(f"{machine}1 {pid} {began}1")
     parent = os.getppid()
-    assert not processes.has_ended(f"{machine} {parent} {processes._began(parent)}")
+    assert not processes.has_ended(f"{machine} {parent} {processes._start_time(parent)}")
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = f"{machine} {other.pid} {processes._began(other.pid)}"
+    name = f"{machine} {other.pid} {processes._start_time(other.pid)}"
     assert not processes.has_ended(name)
     other.kill()
     while not processes.has_ended(name):  # a zombie, whose end nobody has asked for

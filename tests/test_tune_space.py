@@ -15,7 +15,7 @@ from noisegate.study.models import Model
 from noisegate.study.recipes import RECIPES
 from noisegate.study.rules import rules_text
 from noisegate.tune.space import Range, fitting_space, parse_space
-from noisegate.tune.storages import file_url, shown
+from noisegate.tune.storages import file_url, hide_passwords
 from noisegate.tune.trials import Trials
 
 TEXTS = {
@@ -132,7 +132,7 @@ def test_suggested_recipes_obey_bounds_and_can_be_had_again(data, always):
         assert type(block.block_size) is int
     if "in:out" in on:
         assert 0.01 <= recipe.rules["in:out"].sigma == numbers["in:out"] <= 1
-    assert space.written(trial.params) == ", ".join(
+    assert space.format_rules(trial.params) == ", ".join(
         rule.text([trial.params[one.name] for one in rule.ranges])
         for rule in space.rules
         if rule.pattern in on
@@ -247,7 +247,7 @@ def test_where_nothing_can_be_told_there_is_no_importance(tmp_path, count, value
 def test_rates_are_searched_where_they_help(tmp_path):
     space = parse_space("a:out=0..0.8, b:out=0..0.8", always=True)
     trials = asked(tmp_path, space, lambda p: (p["a:out"] - 0.3) ** 2 + (p["b:out"] - 0.6) ** 2, 40)
-    best = min(trials.found(), key=lambda trial: trial.value)
+    best = min(trials.list_ended(), key=lambda trial: trial.value)
     trials.close()
     assert abs(best.parameters["a:out"] - 0.3) < 0.1
     assert abs(best.parameters["b:out"] - 0.6) < 0.1
@@ -284,7 +284,7 @@ def test_a_folder_may_have_any_name(tmp_path, name):
     ],
 )
 def test_a_password_is_never_shown(url, expected):
-    assert shown(url) == expected
+    assert hide_passwords(url) == expected
 
 
 def test_optuna_says_nothing(tmp_path, capsys):

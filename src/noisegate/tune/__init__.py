@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from noisegate.core.errors import MissingExtra
 
-from . import messages
-
-# Before the study, whose packages this extra brings too: one sentence names all that is missing.
+# Before the study is imported: its packages come with this extra too, so one sentence is enough.
 if find_spec("optuna") is None:
-    raise MissingExtra(messages.missing_optuna())
+    raise MissingExtra(
+        'noisegate.tune needs optuna. Install it with: pip install "noisegate[tune]"'
+    )
 
 if TYPE_CHECKING:
     from .main import tune
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Trial", "Tuning", "tune"]
 
-# Name: where it is. They wait until they are used, as those of the study do.
+# Name: its file. Each is imported when it is first used, since Optuna takes a second.
 _LAZY = {"Trial": "results", "Tuning": "tuning", "tune": "main"}
 
 

@@ -1,4 +1,4 @@
-"""How much each rule mattered for the values of trials."""
+"""The importance of each rule: its share in what made the values of trials differ."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,24 +13,25 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from .space import Range, Ranged, Space
+from .space import Range, RangedRule, Space
 
-__all__ = ["importance"]
+__all__ = ["compute_importance"]
 
-# Fewer trials tell nothing: a forest would fit whatever there is.
+# With fewer trials the evaluator's forest fits noise.
 LEAST = 10
 
 
-def importance(space: Space, trials: Sequence[FrozenTrial], seed: int) -> dict[str, float]:
-    """Return the share that each rule has in what made values differ, in all 1.
+def compute_importance(space: Space, trials: Sequence[FrozenTrial], seed: int) -> dict[str, float]:
+    """Return the share of each rule in the variance of the values; the shares add up to 1.
 
-    It is asked of what acted, by functional analysis of variance: a rule that is off has rate 0,
-    whatever was suggested. Trials that were given up count with what they reached.
+    They come from a functional analysis of variance over the noise that acted: a rule that is
+    off counts with rate 0, whatever was suggested for it. Trials that were given up count with
+    the value they reached.
 
     Returns
     -------
     dict
-        Rules to shares; empty with less than ten trials, or if all have one value.
+        Rules to shares; empty with fewer than ten trials, or if all have the same value.
 
     Reference: Hutter, Hoos and Leyton-Brown, "An efficient approach for assessing
     hyperparameter importance", ICML, 2014.
@@ -42,23 +43,24 @@ def importance(space: Space, trials: Sequence[FrozenTrial], seed: int) -> dict[s
     domains = {name: domain for rule in space.rules for name, domain in _domains(rule).items()}
     study = optuna.create_study()
     for trial in ended:
-        acted = {
+        acting = {
             name: number
             for rule in space.rules
-            for name, number in _acted(rule, trial.params, space.always).items()
+            for name, number in _select_acting(rule, trial.params, space.always).items()
         }
-        study.add_trial(create_trial(params=acted, distributions=domains, value=trial.value))
+        study.add_trial(create_trial(params=acting, distributions=domains, value=trial.value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed % 2**32)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    importances = optuna.importance.get_param_importances(study, evaluator=evaluator)
     shares = {
-        rule.name: math.fsum(found.get(n, 0.0) for n in _domains(rule)) for rule in space.rules
+        rule.name: math.fsum(importances.get(n, 0.0) for n in _domains(rule))
+        for rule in space.rules
     }
     total = math.fsum(shares.values())
     return {name: share / total for name, share in shares.items()} if total > 0 else {}
 
 
-def _domains(rule: Ranged) -> dict[str, BaseDistribution]:
-    """Return what each of a rule's numbers can be, that of a rule that is off included."""
+def _domains(rule: RangedRule) -> dict[str, BaseDistribution]:
+    """Return the domain of each of a rule's numbers, with its number when the rule is off."""
     if not rule.ranges:
         return {rule.on: CategoricalDistribution([False, True])}
     return {one.name: _domain(one) for one in rule.ranges}
@@ -66,17 +68,18 @@ def _domains(rule: Ranged) -> dict[str, BaseDistribution]:
 
 def _domain(one: Range) -> BaseDistribution:
     if one.how == "int":
-        return IntDistribution(int(_off(one)), int(one.high))
-    return FloatDistribution(_off(one), one.high, log=one.how == "log")
+        return IntDistribution(int(_number_when_off(one)), int(one.high))
+    return FloatDistribution(_number_when_off(one), one.high, log=one.how == "log")
 
 
-def _acted(rule: Ranged, parameters: Mapping[str, Any], always: bool) -> dict[str, Any]:
+def _select_acting(rule: RangedRule, parameters: Mapping[str, Any], always: bool) -> dict[str, Any]:
+    """Return the numbers that a rule acted with: those of no noise if it was off."""
     on = always or parameters[rule.on]
     if not rule.ranges:
         return {rule.on: on}
-    return {one.name: parameters[one.name] if on else _off(one) for one in rule.ranges}
+    return {one.name: parameters[one.name] if on else _number_when_off(one) for one in rule.ranges}
 
 
-def _off(one: Range) -> float:
-    """Return the number of no noise; the lower end of a logarithm, which has no 0."""
+def _number_when_off(one: Range) -> float:
+    """Return the number of no noise; the lower end of a logarithmic range, which has no 0."""
     return one.low if one.how == "log" else min(one.low, 0)

@@ -1,4 +1,4 @@
-"""A search from its call to its result."""
+"""`tune`: a search from its call to its result."""
 
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -16,7 +16,6 @@ from noisegate.study.results import Study
 from noisegate.study.sources import DIGITS, Source
 from noisegate.study.store import Store
 
-from . import messages
 from .checks import check_search
 from .search import Search
 from .space import Space, fitting_space, parse_space
@@ -26,7 +25,7 @@ from .tuning import Tuning
 
 __all__ = ["tune"]
 
-# Where the trials are kept, beside the runs, unless something else is said.
+# The file of the trials, beside the runs, unless a storage is given.
 FILE = "trials.db"
 
 
@@ -56,8 +55,8 @@ def tune(
     Optuna's tree-structured Parzen estimator suggests which rules are on and their rates; a trial
     that is worse than the median of those before it is given up. The first trial is no noise. No
     trial sees a test row: afterwards no noise and the best recipe are scored on them, once.
-    With one process the search repeats exactly, interrupted and resumed too; with several it
-    depends on which of them is faster. Any trial can be had again by its command.
+    With one process the search repeats exactly, even if it is interrupted and resumed; with
+    several it depends on which of them is faster. Each trial has a command that repeats it.
 
     Parameters
     ----------
@@ -70,16 +69,16 @@ def tune(
     source : Source
         The rows; scikit-learn's digits by default.
     trials : int
-        How many trials the search has in all, those of a search that is resumed and those of
-        other processes included; at least 1.
+        How many trials the search has in all, at least 1; those of a resumed search and of other
+        processes included.
     always : bool
-        Have every rule on, and search for rates only.
+        Keep every rule on, and search for rates only.
     tune_seed : int
-        Of the suggestions.
+        The seed of the suggestions.
     storage : str, optional
-        An URL of Optuna's, for a search by many machines; a file of SQLite in `out` if None.
+        The URL of a database, for a search by many machines; an SQLite file in `out` if None.
     name : str
-        Of the search in the storage.
+        The name of the search in the storage.
     seeds, epochs, batch_size, learning_rate, uncertainty, ood, out, resume, progress
         As in `run`.
     jobs : int
@@ -88,14 +87,15 @@ def tune(
     Returns
     -------
     Study
-        Of no noise and the best recipe, with `tuning`: the trials and what each rule mattered.
+        The study of no noise and the best recipe; its `tuning` has the trials and each rule's
+        importance.
 
     Raises
     ------
     InvalidValue, InvalidType
         If the call is wrong, or the storage has another search of this name.
     NoisegateError
-        If a run or the storage fails; what has finished is kept.
+        If a run or the storage fails; runs and trials that have finished stay stored.
     MissingExtra
         On import, if a package of the extra `tune` is not installed.
 
@@ -106,27 +106,26 @@ def tune(
     given = Given((model,), source, seeds, epochs, batch_size, learning_rate, uncertainty, ood)
     goes_on = resume or storage is not None
     check_call(given, None, jobs=jobs, out=out, resume=goes_on)
-    # Made before the work, not after it.
+    # The folder is made before the work, so that no work is lost for want of one.
     with nullcontext() if out is None else open_folder(Path(out)):
-        searched, plan = _searched(given, space, always)
+        searched, plan = _plan_search(given, space, always)
         told(plan.settings.notes, enabled=progress)
         with kept(plan, out, resume=goes_on) as store:
             url = file_url(store.folder / FILE) if storage is None else storage
-            kept_trials = Trials(url, name, tune_seed, trials)
-            with closing(kept_trials):
-                _search(plan, searched, kept_trials, store, jobs=jobs, progress=progress)
-                recipe, found = _best(plan, searched, kept_trials)
+            with closing(Trials(url, name, tune_seed, trials)) as several:
+                _run_search(plan, searched, several, store, jobs=jobs, progress=progress)
+                recipe, tuning = _pick_best(plan, searched, several)
             if storage is None:
-                found = replace(found, storage=f"{store.folder.name}/{FILE}")
+                tuning = replace(tuning, storage=f"{store.folder.name}/{FILE}")
             study = studied(with_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
-            study = replace(study, tuning=found)
+            study = replace(study, tuning=tuning)
     if out is not None:
         save(study, out)
     return study
 
 
-def _searched(given: Given, text: str | None, always: bool) -> tuple[Space, Planned]:
-    """Return the space and the plan of its upper ends: what is wrong with them shows here."""
+def _plan_search(given: Given, text: str | None, always: bool) -> tuple[Space, Planned]:
+    """Return the space, and a plan with the recipe of its upper ends, which shows their errors."""
     if text is not None:
         space = parse_space(text, always=always)
         return space, planned(given, [space.ends()])
@@ -136,7 +135,7 @@ def _searched(given: Given, text: str | None, always: bool) -> tuple[Space, Plan
     return space, with_recipes(plan, [space.ends()])
 
 
-def _search(
+def _run_search(
     plan: Planned, space: Space, trials: Trials, store: Store, *, jobs: int, progress: bool
 ) -> None:
     settings = plan.settings
@@ -152,7 +151,7 @@ def _search(
         trials,
         tuple(settings.arguments([], [model.name])),
     )
-    board, before = Board(jobs), len(trials.found())
+    board, before = Board(jobs), len(trials.list_ended())
     with counted(
         trials.total,
         "trials",
@@ -167,15 +166,18 @@ def _search(
             pass
 
 
-def _best(plan: Planned, space: Space, trials: Trials) -> tuple[Recipe, Tuning]:
-    """Return the best recipe, and everything that was tried."""
-    found = trials.found()
-    finished = [trial for trial in found if trial.state == "finished" and trial.value is not None]
+def _pick_best(plan: Planned, space: Space, trials: Trials) -> tuple[Recipe, Tuning]:
+    """Return the best recipe, and the record of the search."""
+    ended = trials.list_ended()
+    finished = [trial for trial in ended if trial.state == "finished" and trial.value is not None]
     if not finished:
-        raise NoisegateError(messages.no_trial_finished(len(found)))
+        raise NoisegateError(
+            f"tune: at least one trial must finish with all its seeds; of {len(ended)} none did. "
+            "Go on with --resume and more --trials."
+        )
     best = min(finished, key=lambda trial: (trial.value, trial.number))
     (model,) = plan.settings.models
     tuning = Tuning(
-        space.text, trials.shown, found, trials.importance(space), model.name, best.number
+        space.text, trials.public_url, ended, trials.importance(space), model.name, best.number
     )
     return space.recipe(best.parameters), tuning

@@ -1,33 +1,33 @@
-"""Which process does a trial, and whether it is still there."""
+"""Names of processes, and whether a process is still running."""
 
 import os
 import socket
 from functools import cache
 from pathlib import Path
 
-__all__ = ["has_ended", "this_process"]
+__all__ = ["has_ended", "name_process"]
 
 
-def this_process() -> str:
-    """Return what tells this process from all others, of other machines too."""
-    return f"{_machine()} {os.getpid()} {_began(os.getpid())}"
+def name_process() -> str:
+    """Return a name of this process that no other has, on other machines either."""
+    return f"{_machine()} {os.getpid()} {_start_time(os.getpid())}"
 
 
 def has_ended(process: str) -> bool:
-    """Return whether a process of this machine is no more; of other machines nobody knows."""
-    machine, pid, began = process.rsplit(" ", 2)
-    return machine == _machine() and _began(int(pid)) != began
+    """Return whether a process of this machine has ended; False for other machines' processes."""
+    machine, pid, start = process.rsplit(" ", 2)
+    return machine == _machine() and _start_time(int(pid)) != start
 
 
 @cache
 def _machine() -> str:
-    # Names are not unique: there are many localhosts.
+    # Host names are not unique: many machines are called localhost.
     number = Path("/etc/machine-id")
     return f"{socket.gethostname()} {number.read_text().strip() if number.exists() else '-'}"
 
 
-def _began(pid: int) -> str:
-    """Return when a process began, as the system counts; `ended`, or `unknown`."""
+def _start_time(pid: int) -> str:
+    """Return when a process began, in the system's clock; or `ended`, or `unknown`."""
     if Path("/proc/self/stat").exists():
         try:
             state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -41,5 +41,5 @@ def _began(pid: int) -> str:
     except ProcessLookupError:
         return "ended"
     except PermissionError:
-        pass  # it is somebody else's
+        pass  # another user's process
     return "unknown"

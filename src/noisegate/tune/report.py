@@ -1,4 +1,4 @@
-"""What a search adds to the report of a study."""
+"""The section on a search in the report of a study."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,14 +15,15 @@ from noisegate.study.report.parts import (
 )
 
 from .results import Trial
-from .sentences import best_is, counted, outcome, shown_value
+from .sentences import count_trials, describe_best, describe_outcome, format_value
 
-__all__ = ["search"]
+__all__ = ["render_search"]
 
+# How many of the best trials the table has.
 BEST = 10
 
 
-def search(
+def render_search(
     model: str,
     trials: Sequence[Trial],
     best: Trial,
@@ -30,24 +31,24 @@ def search(
     pictures: Mapping[str, bytes],
     where: Mapping[str, str],
 ) -> str:
-    """Return the section on a search.
+    """Return the section on a search, in HTML.
 
     Parameters
     ----------
     measure : str
-        What the values of trials are the means of.
+        The name of what a trial's value is the mean of.
     pictures : mapping
         Titles to figures as SVG.
     where : mapping
-        What was searched, and where its trials are: names to texts.
+        What was searched and where its trials are stored: names to texts.
     """
-    drawn = (figure(f"{title}.", svg, _alt(title)) for title, svg in pictures.items())
+    images = (figure(f"{title}.", svg, _alt(title)) for title, svg in pictures.items())
     return section(
         "What the search found",
-        paragraph(outcome(model, trials)),
-        paragraph(best_is(best, measure)),
+        paragraph(describe_outcome(model, trials)),
+        paragraph(describe_best(best, measure)),
         code(rules_source(parse_rules(best.rules)) if best.rules else "{}", wraps=True),
-        figures(drawn, "curves"),
+        figures(images, "curves"),
         _best_trials(trials, measure),
         paragraph("The best trial again:", "quiet"),
         code(best.command, wraps=True),
@@ -66,12 +67,12 @@ def _best_trials(trials: Sequence[Trial], measure: str) -> str:
     rows: list[list[str | Cell]] = [
         [
             f"trial {trial.number}",
-            shown_value(trial),
+            format_value(trial),
             Cell(trial.rules or "no noise", kind="text"),
             str(trial.seeds),
             f"{trial.seconds:,.0f}",
         ]
         for trial in best
     ]
-    title = f"The best {len(rows)} of {counted(len(trials))}"
+    title = f"The best {len(rows)} of {count_trials(len(trials))}"
     return section(title, table(names, rows), level=3) if len(rows) > 1 else ""

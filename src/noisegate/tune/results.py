@@ -1,4 +1,4 @@
-"""What came of one recipe that was tried."""
+"""The record of one trial."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

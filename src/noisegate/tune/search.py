@@ -1,4 +1,4 @@
-"""A search, trial by trial: each is a recipe, trained with one seed after the other."""
+"""The loop of a search: each trial is a recipe, trained with one seed after the other."""
 
 import shlex
 from contextlib import suppress
@@ -17,7 +17,7 @@ from noisegate.study.rules import rules_text
 from noisegate.study.sources import argument
 
 from .space import Space
-from .storages import said
+from .storages import explain_errors
 from .trials import Trials
 
 __all__ = ["Search"]
@@ -25,7 +25,7 @@ __all__ = ["Search"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """What a process needs to do trials until there are enough."""
+    """Everything that a worker process needs to do trials until there are enough."""
 
     runs: Runs
     model: Model
@@ -35,15 +35,15 @@ class Search:
     arguments: tuple[str, ...]
 
     def do(self, board: Board, place: int, *call: Any) -> int:
-        """Do trials until there are enough, and return how many were done here."""
+        """Do trials until there are enough, and return how many this process did."""
         done = 0
         while (trial := self.trials.next(self.space.off())) is not None:
             try:
-                with said(self.trials.storage), suppress(UpdateFinishedTrialError):
-                    # Suppressed: another process took this one for ended, and does it anew.
+                with explain_errors(self.trials.storage), suppress(UpdateFinishedTrialError):
+                    # Suppressed: another process took this one for dead, and repeats its trial.
                     self._try(trial, board, place)
             except BaseException:
-                # Nothing is known of it: what has finished of it is kept, and it is tried again.
+                # Void, so that the trial is done again; the runs of it that finished are reused.
                 with suppress(NoisegateError):
                     self.trials.void(trial)
                 raise
@@ -53,14 +53,14 @@ class Search:
 
     def command(self, recipe: Recipe) -> str:
         """Return the command that trains a recipe as a trial does."""
-        named = recipe.name if not recipe.rules else f"{recipe.name}={rules_text(recipe.rules)}"
-        return shlex.join(["noisegate", "study", *self.arguments, *argument("--recipe", named)])
+        text = recipe.name if not recipe.rules else f"{recipe.name}={rules_text(recipe.rules)}"
+        return shlex.join(["noisegate", "study", *self.arguments, *argument("--recipe", text)])
 
     def _try(self, trial: Any, board: Board, place: int) -> None:
         try:
             recipe = self.space.suggest(trial)
         except (InvalidValue, InvalidType) as error:
-            trial.set_user_attr("rules", self.space.written(trial.params))
+            trial.set_user_attr("rules", self.space.format_rules(trial.params))
             self._fail(trial, error)
             return
         trial.set_user_attr("rules", rules_text(recipe.rules))
@@ -71,8 +71,9 @@ class Search:
             try:
                 losses.append(self._loss(job, trial.number, board, place))
             except RunFailed as error:
-                if not self.trials.counted(trial.number) or not recipe.rules:
-                    raise  # not even the first trial: it is not the noise that fails
+                # If the first trial or one without noise fails, the noise is not to blame.
+                if not self.trials.list_valid(trial.number) or not recipe.rules:
+                    raise
                 self._fail(trial, error)
                 return
             trial.report(fmean(losses), seed)
@@ -82,7 +83,7 @@ class Search:
         self.trials.tell(trial, "finished", fmean(losses))
 
     def _loss(self, job: Job, number: int, board: Board, place: int) -> float:
-        """Return the validation loss of a job, which is trained unless it has been."""
+        """Return the validation loss of a job, trained now unless the store has it."""
         before = job.seed * self.runs.setup.epochs
         run = self.runs.store.finished(job) or self.runs.do(board, place, number, job, before)
         return run.history.best.validation_loss

@@ -1,4 +1,4 @@
-"""What is searched: rules whose numbers are ranges, each of them on or off."""
+"""The space of a search: rules whose numbers are ranges, each rule on or off."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,18 +8,15 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from noisegate.core.errors import InvalidValue
-from noisegate.study.messages import no_recipe_fits
 from noisegate.study.recipes import BASELINE, RECIPES, Recipe, fits
 from noisegate.study.rules import parse_rules, rules_text, split_rules
-
-from . import messages
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from noisegate.study.models import Model
 
-__all__ = ["Range", "Ranged", "Space", "fitting_space", "parse_space"]
+__all__ = ["Range", "RangedRule", "Space", "fitting_space", "parse_space"]
 
 NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
 RANGE = re.compile(
@@ -29,7 +26,7 @@ RANGE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A number that is searched, its ends included: evenly, by its logarithm, or whole."""
+    """The range of a number, ends included; `how` is None, "log" or "int"."""
 
     name: str
     low: float
@@ -44,8 +41,8 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranged:
-    """One rule: its text with a hole for each range, and the parameter that switches it."""
+class RangedRule:
+    """A rule: its text with a hole for each range, and the parameter that switches it on."""
 
     name: str
     pattern: str
@@ -54,12 +51,12 @@ class Ranged:
 
     @property
     def on(self) -> str:
-        """The name of the parameter that switches it."""
+        """The name of the parameter that switches the rule on."""
         return f"{self.name} on"
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The names of all its parameters."""
+        """The names of all parameters of the rule."""
         return (self.on, *(one.name for one in self.ranges))
 
     def text(self, numbers: Sequence[float]) -> str:
@@ -71,28 +68,28 @@ class Ranged:
 class Space:
     """Rules to search; with `always`, all of them are on and only their numbers are searched."""
 
-    rules: tuple[Ranged, ...]
+    rules: tuple[RangedRule, ...]
     always: bool = False
 
     def suggest(self, trial: Any) -> Recipe:
         """Return the recipe of a trial.
 
-        Every parameter is asked for, that of a rule that is off too: so all trials have the
-        same, and can be compared.
+        Every parameter is suggested, for rules that are off too: so all trials have the same
+        parameters, and can be compared.
 
         Raises
         ------
         InvalidValue, InvalidType
-            If a kind refuses numbers that do not go together.
+            If a kind refuses the numbers.
         """
-        return _recipe(self._texts(trial))
+        return _make_recipe(self._texts(trial))
 
-    def written(self, parameters: Mapping[str, Any]) -> str:
-        """Return the rules of stored parameters as text, whether or not a kind takes them."""
+    def format_rules(self, parameters: Mapping[str, Any]) -> str:
+        """Return the rules of stored parameters as text, even if a kind refuses them."""
         return ", ".join(self._texts(_Stored(parameters)))
 
     def off(self) -> dict[str, Any]:
-        """Return the parameters of no noise at all; nothing if all rules are always on."""
+        """Return the parameters of no noise; {} if all rules are always on."""
         if self.always:
             return {}
         off: dict[str, Any] = {rule.on: False for rule in self.rules}
@@ -103,13 +100,13 @@ class Space:
         return self.suggest(_Stored(parameters))
 
     def ends(self) -> Recipe:
-        """Return the recipe with every rule on at its upper end, to find what is wrong with it."""
-        return _recipe([rule.text([one.high for one in rule.ranges]) for rule in self.rules])
+        """Return the recipe with every rule on at its upper end, with which errors show early."""
+        return _make_recipe([rule.text([one.high for one in rule.ranges]) for rule in self.rules])
 
     @property
     def text(self) -> str:
         """The rules as they were given."""
-        return ", ".join(f"{rule.pattern}={_shown(rule)}" for rule in self.rules)
+        return ", ".join(f"{rule.pattern}={_format_rule(rule)}" for rule in self.rules)
 
     def _texts(self, trial: Any) -> list[str]:
         texts = []
@@ -121,7 +118,7 @@ class Space:
 
 
 class _Stored:
-    """A trial that suggests what it was told."""
+    """A trial that suggests stored parameters."""
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self._parameters = parameters
@@ -134,7 +131,7 @@ class _Stored:
     suggest_categorical: Callable[..., Any] = _suggest
 
 
-# What is searched unless something else is said: by the names of built-in models, or by roles.
+# The default rules: by the names of the built-in models' sites, else by roles of sites.
 DEFAULTS = (
     ("hid*:out=0..0.8", "hidden_dropout=0..0.8"),
     ("in:out=0..0.5", "input_dropout=0..0.5"),
@@ -145,14 +142,14 @@ DEFAULTS = (
 def fitting_space(
     model: "Model", example: "Tensor", outputs: int, *, always: bool = False
 ) -> Space:
-    """Return what of the default rules fits a model.
+    """Return the space of the default rules that fit a model.
 
     Raises
     ------
     InvalidValue
-        If none does.
+        If none fits.
     """
-    import torch  # here, since rules are read before it is imported
+    import torch  # here, since `parse_space` must not wait for it
 
     with torch.random.fork_rng(devices=[]):
         network = model.make(tuple(example.shape[1:]), outputs)
@@ -168,44 +165,57 @@ def fitting_space(
         for texts in DEFAULTS
     ]
     if not any(texts):
-        raise InvalidValue(no_recipe_fits(model.name))
+        raise InvalidValue(
+            f"study: `recipes` must name at least one recipe for {model.name}, since no built-in "
+            f"one fits its sites. See them with `noisegate sites {model.name}`, and give rules: "
+            "--recipe 'mine=hid*:out=0.5'."
+        )
     return parse_space(", ".join(filter(None, texts)), always=always)
 
 
 def parse_space(text: str, *, always: bool = False) -> Space:
-    """Return the rules of a text such as ``'hid*:out=0..0.8, in:out=gaussian(0.01..1 log)'``.
+    """Return the space of a text such as ``'hid*:out=0..0.8, in:out=gaussian(0.01..1 log)'``.
 
     Raises
     ------
     InvalidValue, InvalidType
-        If it is no such text, a range is empty, or a kind refuses an end of one.
+        If the text does not parse, a range is empty, or a kind refuses an end of one.
     """
-    rules: list[Ranged] = []
+    rules: list[RangedRule] = []
     for pattern, value in split_rules(text):
         count = sum(rule.pattern == pattern for rule in rules)
         name = pattern if not count else f"{pattern} ({count + 1})"
-        rules.append(_ranged(name, pattern, value))
+        rules.append(_parse_rule(name, pattern, value))
     space = Space(tuple(rules), always)
     if always and not any(rule.ranges for rule in rules):
-        raise InvalidValue(messages.nothing_to_search(text))
-    for which in ("low", "high"):  # both ends, since a kind may refuse one of them
+        raise InvalidValue(
+            f"tune: with every rule always on at least one must have a range; got {text!r}. "
+            "Write a range: 'hid*:out=0..0.8'."
+        )
+    for which in ("low", "high"):  # a kind may refuse either end
         parse_rules(
             ", ".join(rule.text([getattr(one, which) for one in rule.ranges]) for rule in rules)
         )
     return space
 
 
-def _ranged(name: str, pattern: str, value: str) -> Ranged:
+def _parse_rule(name: str, pattern: str, value: str) -> RangedRule:
+    """Return the rule of a pattern and a text that may hold ranges."""
     ranges: list[Range] = []
 
     def hole(found: re.Match[str]) -> str:
         how, low, high = found["how"], float(found["low"]), float(found["high"])
         whole = low.is_integer() and high.is_integer()
         if not -inf < low < high < inf or (how == "log" and low <= 0):
-            raise InvalidValue(messages.empty_range(found[0], how))
+            above = ", above 0 for log" if how == "log" else ""
+            raise InvalidValue(
+                f"tune: a range is LOW..HIGH with LOW below HIGH{above}; got {found[0]!r}."
+            )
         if how == "int":
             if not whole:
-                raise InvalidValue(messages.range_not_whole(found[0]))
+                raise InvalidValue(
+                    f"tune: a range that ends in int must have whole ends; got {found[0]!r}."
+                )
             low, high = int(low), int(high)
         number = f", {len(ranges) + 1}" if ranges else ""
         ranges.append(Range(f"{name}{number}", low, high, how))
@@ -213,25 +223,28 @@ def _ranged(name: str, pattern: str, value: str) -> Ranged:
 
     template = RANGE.sub(hole, value.replace("{", "{{").replace("}", "}}"))
     if ".." in template or re.search(r"\{\}\s+\w", template):
-        raise InvalidValue(messages.no_range(value))
-    return Ranged(name, pattern, template, tuple(ranges))
+        raise InvalidValue(
+            f"tune: a range is LOW..HIGH, LOW..HIGH log or LOW..HIGH int; got {value!r}."
+        )
+    return RangedRule(name, pattern, template, tuple(ranges))
 
 
-def _recipe(texts: Sequence[str]) -> Recipe:
+def _make_recipe(texts: Sequence[str]) -> Recipe:
     if not texts:
         return RECIPES[BASELINE]
     rules = parse_rules(", ".join(texts))
-    # Of what it says, so that what has been trained once is known again.
+    # Named after its rules, so that a recipe that was trained once is found again.
     digest = blake2b(rules_text(rules).encode(), digest_size=4).hexdigest()
     return Recipe(f"tuned-{digest}", "the tuned recipe", rules)
 
 
-def _shown(rule: Ranged) -> str:
-    shown = (
+def _format_rule(rule: RangedRule) -> str:
+    """Return a rule as it was given, each range in its hole."""
+    ranges = (
         f"{_short(one.low)}..{_short(one.high)}" + (f" {one.how}" if one.how else "")
         for one in rule.ranges
     )
-    return rule.template.format(*shown)
+    return rule.template.format(*ranges)
 
 
 def _short(number: float) -> str:

@@ -1,4 +1,4 @@
-"""Trials in Optuna's storage: which is next, whose it is, what came of it."""
+"""The trials of a search in Optuna's storage: the next one, its owner, its outcome."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,16 +14,15 @@ from optuna.trial import FrozenTrial, TrialState
 from noisegate.core.errors import InvalidValue
 from noisegate.study.data import derived_seed
 
-from . import messages
-from .importances import importance
-from .processes import has_ended, this_process
+from .importances import compute_importance
+from .processes import has_ended, name_process
 from .results import Trial
 from .space import Space
-from .storages import close, opened, said, shown
+from .storages import close_storage, explain_errors, hide_passwords, open_storage
 
 __all__ = ["Trials"]
 
-# So many trials are trained with all seeds before any is given up; and none is after one seed.
+# Trials that train with all seeds before any is given up; and seeds before one may be.
 STARTUP, WARMUP = 10, 1
 STATES = {
     TrialState.COMPLETE: "finished",
@@ -37,9 +36,9 @@ STATES = {
 class Trials:
     """The trials of one search in a storage that several processes and machines may share.
 
-    With one process the trials are a function of `seed`, interrupted or not: the sampler of
-    each is made anew, from the seed and the number of trials before it. A trial whose process
-    was ended, or that was one too many, fails without a reason, and counts for nothing.
+    With one process the trials are a function of `seed`, interrupted or not: each has a sampler
+    of its own, made from the seed and the number of trials before it. A trial whose process
+    died, or that was one too many, is void: it fails without a reason, and does not count.
     """
 
     storage: str
@@ -48,9 +47,9 @@ class Trials:
     total: int
 
     @property
-    def shown(self) -> str:
-        """The storage as it may be shown: without a password."""
-        return shown(self.storage)
+    def public_url(self) -> str:
+        """The URL of the storage, without a password."""
+        return hide_passwords(self.storage)
 
     def create(self, facts: Mapping[str, Any]) -> None:
         """Begin the search, or join it.
@@ -58,11 +57,11 @@ class Trials:
         Raises
         ------
         InvalidValue
-            If the storage has a search of this name that is another one.
+            If the storage has another search of this name.
         """
-        with said(self.storage):
+        with explain_errors(self.storage):
             study = optuna.create_study(
-                storage=opened(self.storage),
+                storage=open_storage(self.storage),
                 study_name=self.name,
                 direction="minimize",
                 load_if_exists=True,
@@ -70,38 +69,42 @@ class Trials:
             for name, value in facts.items():
                 before = study.user_attrs.get(name, value)
                 if before != value:
-                    where = f"{self.shown}, {self.name}"
-                    raise InvalidValue(messages.other_search(where, name, before, value))
+                    where = f"{self.public_url}, {self.name}"
+                    raise InvalidValue(
+                        f"tune: `{name}` must be what it was for the trials in '{where}', to go "
+                        f"on with them; it was {before!r}, and is {value!r}. Give this search "
+                        "another --name."
+                    )
                 study.set_user_attr(name, value)
-            # What this process was at is of a search that was broken off.
-            self._void_all(study, lambda worker: worker == this_process() or has_ended(worker))
+            # An interrupted search of this very process leaves running trials too.
+            self._void_all(study, lambda worker: worker == name_process() or has_ended(worker))
 
     def close(self) -> None:
-        """Let go of the storage."""
-        close(self.storage)
+        """Close the storage."""
+        close_storage(self.storage)
 
     def next(self, off: Mapping[str, Any]) -> optuna.Trial | None:
-        """Return a new trial, or None where there are enough.
+        """Return a new trial, or None if there are enough.
 
         Parameters
         ----------
         off : mapping
-            The parameters of no noise, which are tried first; none are if it is empty.
+            The parameters of no noise, which are tried first unless this is empty.
         """
-        with said(self.storage):
+        with explain_errors(self.storage):
             study = self._study()
             study.sampler = sampler = _Sampler(self, off)
             self._void_all(study, has_ended)
-            while len(self.counted()) < self.total:
-                # In the queue first, so that there is no trial of which nobody knows whose it is.
-                study.enqueue_trial({}, user_attrs={"worker": this_process()})
+            while len(self.list_valid()) < self.total:
+                # Enqueue with an owner first, so that no trial is ever ownerless.
+                study.enqueue_trial({}, user_attrs={"worker": name_process()})
                 trial = study.ask()
                 try:
-                    trial.set_user_attr("worker", this_process())
+                    trial.set_user_attr("worker", name_process())
                     trial.set_user_attr("ordinal", sampler.ordinal)
                 except UpdateFinishedTrialError:
-                    continue  # queued by a process that has ended, and void already
-                if len(self.counted(trial.number)) < self.total:
+                    continue  # another process found its owner dead, and made it void
+                if len(self.list_valid(trial.number)) < self.total:
                     return trial
                 _void(study, trial.number)  # another process was faster
             return None
@@ -111,57 +114,58 @@ class Trials:
 
         All have the same seeds, so they are compared at the same one.
         """
-        with said(self.storage):
+        with explain_errors(self.storage):
             finished = self._study().get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         values = [trial.intermediate_values[seed] for trial in finished]
         return seed >= WARMUP and len(values) >= STARTUP and value > median(values)
 
     def tell(self, trial: optuna.Trial, state: str, value: float | None = None) -> None:
-        """Say how a trial ended: `finished` with a value, `pruned` or `failed`."""
+        """Store how a trial ended: `finished` with a value, `pruned` or `failed`."""
         states = {name: state for state, name in STATES.items()}
-        # If another process has taken this one for ended, it counts for nothing.
+        # Another process may have taken this one for dead, and made the trial void.
         self._study().tell(trial, value, states[state], skip_if_finished=True)
 
     def void(self, trial: optuna.Trial) -> None:
-        """Let a trial count for nothing."""
-        with said(self.storage):
+        """Make a trial void, so that it does not count."""
+        with explain_errors(self.storage):
             _void(self._study(), trial.number)
 
-    def counted(self, below: int | None = None) -> list[FrozenTrial]:
-        """Return the trials that count, or those of them of a lower number."""
-        with said(self.storage):
+    def list_valid(self, below: int | None = None) -> list[FrozenTrial]:
+        """Return the trials that count, or only those below a number."""
+        with explain_errors(self.storage):
             return [
                 trial
                 for trial in self._study().get_trials(deepcopy=False)
-                if _counts(trial) and (below is None or trial.number < below)
+                if _is_valid(trial) and (below is None or trial.number < below)
             ]
 
-    def found(self) -> tuple[Trial, ...]:
-        """Return the trials that have ended, numbered from 0 in the order of their beginning."""
-        numbered = enumerate(self.counted())
+    def list_ended(self) -> tuple[Trial, ...]:
+        """Return the trials that have ended, numbered from 0 in the order in which they began."""
+        numbered = enumerate(self.list_valid())
         return tuple(
-            _trial(number, trial) for number, trial in numbered if trial.state.is_finished()
+            _read_trial(number, trial) for number, trial in numbered if trial.state.is_finished()
         )
 
     def importance(self, space: Space) -> dict[str, float]:
-        """Return the share of each rule in what made values differ; {} if none can be told."""
-        return importance(space, self.counted(), self.seed)
+        """Return the importance of each rule; {} if there are too few trials."""
+        return compute_importance(space, self.list_valid(), self.seed)
 
     def _study(self) -> optuna.Study:
-        return optuna.load_study(study_name=self.name, storage=opened(self.storage))
+        return optuna.load_study(study_name=self.name, storage=open_storage(self.storage))
 
     @staticmethod
     def _void_all(study: optuna.Study, ended: Callable[[str], bool]) -> None:
-        """Let the trials of processes that have ended count for nothing."""
+        """Make the running trials void whose processes have ended."""
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if ended(trial.user_attrs["worker"]):
                 _void(study, trial.number)
 
 
 class _Sampler(BaseSampler):
-    """No noise first; then a tree-structured Parzen estimator, made anew for each trial.
+    """A sampler of one trial: no noise if that has not been tried, else Parzen estimators.
 
-    So a trial depends on those before it, and not on what this process has done.
+    It is made anew for each trial, which so depends on the trials before it alone, and not on
+    what this process has done.
     """
 
     def __init__(self, trials: Trials, off: Mapping[str, Any]) -> None:
@@ -169,14 +173,14 @@ class _Sampler(BaseSampler):
         self._fixed: Mapping[str, Any] = {}
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        before = self._trials.counted(trial.number)
-        # The number of trials before it, and above all of theirs where one of them became void.
+        before = self._trials.list_valid(trial.number)
+        # The number of trials before it; larger than all of theirs if one of them became void.
         known = [one.user_attrs.get("ordinal", one.number) for one in before]
         self.ordinal = max(known, default=-1) + 1
         seed = derived_seed(self._trials.seed, f"trial {self.ordinal}")
         self._tpe = TPESampler(seed=seed % 2**32)
         self._tpe.before_trial(study, trial)
-        # One that has just begun may be it.
+        # A trial that has just begun has few parameters, and may be the one without noise.
         tried = any(len(t.params) < len(self._off) or t.params == self._off for t in before)
         self._fixed = {} if tried else self._off
 
@@ -206,12 +210,12 @@ def _void(study: optuna.Study, number: int) -> None:
     study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
 
-def _counts(trial: FrozenTrial) -> bool:
+def _is_valid(trial: FrozenTrial) -> bool:
     void = trial.state == TrialState.FAIL and "why" not in trial.user_attrs
     return trial.state != TrialState.WAITING and not void
 
 
-def _trial(number: int, trial: FrozenTrial) -> Trial:
+def _read_trial(number: int, trial: FrozenTrial) -> Trial:
     attributes = trial.user_attrs
     ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
     seconds = trial.duration.total_seconds() if trial.duration else 0.0

@@ -1,4 +1,4 @@
-"""What a search found, and what a study shows of it."""
+"""The record of a search, and how a study shows it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -8,17 +8,17 @@ from noisegate.study.data import Task
 from noisegate.study.sentences import measure
 
 from .results import Trial
-from .sentences import best_of, none_is_best
+from .sentences import describe_no_gain, describe_optimism
 
 __all__ = ["Tuning"]
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A search: `space` is what was searched, as the command line takes it; `storage` is where.
+    """A search: `space` as the command line takes it, `storage`, where its trials are, and these.
 
-    `importance` gives each rule its share of what made trials better or worse, in all 1; empty
-    with too few trials to tell. Its methods are those of `noisegate.study.results.SearchPart`.
+    `importance` has the share of each rule in the variance of the values, 1 in all; it is empty
+    with too few trials. The methods are those of `noisegate.study.results.SearchPart`.
     """
 
     space: str
@@ -34,30 +34,32 @@ class Tuning:
         return next(trial for trial in self.trials if trial.number == self.best)
 
     def facts(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return the search as values for JSON."""
         return asdict(self)
 
     def conclude(self, sentence: str) -> str:
-        """Return a study's sentence with what it means to be the best of so many trials."""
+        """Return a study's sentence, with the caution that the best of many trials deserves."""
         if not self.best_trial.rules:
-            return none_is_best(len(self.trials))
-        return f"{sentence} {best_of(len(self.trials))}"
+            return describe_no_gain(len(self.trials))
+        return f"{sentence} {describe_optimism(len(self.trials))}"
 
     def section(self, task: Task) -> str:
-        """Return its section of the report, in HTML."""
-        # matplotlib takes a second to import, and is needed only where something is drawn.
+        """Return the section on the search for the report, in HTML."""
+        # matplotlib takes a second to import, and not every search is drawn.
         from . import plots, report
 
-        pictures = {"Value of each trial, and the best so far": plots.history(self.trials, task)}
+        pictures = {
+            "Value of each trial, and the best so far": plots.draw_history(self.trials, task)
+        }
         if self.importance:
-            pictures["Importance of each rule"] = plots.importance(self.importance)
+            pictures["Importance of each rule"] = plots.draw_importance(self.importance)
         where = {"searched": self.space, "stored in": self.storage}
-        return report.search(
+        return report.render_search(
             self.model, self.trials, self.best_trial, measure(task), pictures, where
         )
 
     def picture(self, task: Task, format: str) -> bytes:
-        """Return its figures side by side, as `png` or `svg`."""
+        """Return the figures of the search side by side, as `png` or `svg`."""
         from . import plots
 
-        return plots.overview(self.trials, self.importance, task, format)
+        return plots.draw_overview(self.trials, self.importance, task, format)
