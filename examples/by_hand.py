@@ -81,8 +81,8 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Passed:
-    """What backward needs of a forward: the inputs of each layer, and the caches."""
+class Tape:
+    """A forward, as backward needs it: the inputs of each layer, and the caches."""
 
     inputs: list[np.ndarray]
     caches: list[Cache]
@@ -99,7 +99,7 @@ def initial_weights(sizes: tuple[int, ...] = (16, 100, 10), seed: int = 0) -> We
     return weights
 
 
-def dropped(
+def drop(
     x: np.ndarray, p: float, seed: int, site: str, step: int | None
 ) -> tuple[np.ndarray, Cache]:
     """Return x after the dropout of a site at a step, and the cache; without a step, x itself."""
@@ -110,35 +110,35 @@ def dropped(
 
 def forward(
     weights: Weights, images: np.ndarray, noise: Noise, step: int | None = None
-) -> tuple[np.ndarray, Passed]:
+) -> tuple[np.ndarray, Tape]:
     """Return the scores of the ten classes, and what backward needs; without a step, no noise."""
     pooled, largest = max_pool_forward(images)
     x = pooled.reshape(len(images), -1)
-    x, cache = dropped(x, noise.pool, noise.seed, "pool:out", step)
+    x, cache = drop(x, noise.pool, noise.seed, "pool:out", step)
     inputs, caches = [x], [cache]
     last = len(weights) // 2
     for layer in range(1, last):
         x = np.maximum(0, x @ weights[f"W{layer}"] + weights[f"b{layer}"])
-        x, cache = dropped(x, noise.hidden, noise.seed, f"hid{layer}:out", step)
+        x, cache = drop(x, noise.hidden, noise.seed, f"hid{layer}:out", step)
         inputs.append(x)
         caches.append(cache)
     scores = x @ weights[f"W{last}"] + weights[f"b{last}"]
-    return scores, Passed(inputs, caches, largest)
+    return scores, Tape(inputs, caches, largest)
 
 
-def backward(weights: Weights, dscores: np.ndarray, passed: Passed) -> Weights:
+def backward(weights: Weights, dscores: np.ndarray, tape: Tape) -> Weights:
     """Return the gradients of the weights by their names, and that of the images."""
     gradients, dx = {}, dscores
     for layer in range(len(weights) // 2, 0, -1):
-        x = passed.inputs[layer - 1]
+        x = tape.inputs[layer - 1]
         if layer < len(weights) // 2:
-            # Behind dropout and ReLU: what was removed, and what was below 0, passes nothing.
-            dx = dropout_backward(dx, passed.caches[layer]) * (passed.inputs[layer] > 0)
+            # After dropout and ReLU: an element that was removed, or below 0, passes nothing back.
+            dx = dropout_backward(dx, tape.caches[layer]) * (tape.inputs[layer] > 0)
         gradients[f"W{layer}"] = x.T @ dx
         gradients[f"b{layer}"] = dx.sum(0)
         dx = dx @ weights[f"W{layer}"].T
-    dx = dropout_backward(dx, passed.caches[0]).reshape(passed.largest.shape)
-    gradients["images"] = max_pool_backward(dx, passed.largest)
+    dx = dropout_backward(dx, tape.caches[0]).reshape(tape.largest.shape)
+    gradients["images"] = max_pool_backward(dx, tape.largest)
     return gradients
 
 
@@ -157,9 +157,9 @@ def loss_and_gradients(
 ) -> tuple[float, Weights]:
     """Return the loss of a training step, l2/2 times the squared weights in it, and gradients."""
     images, digits = data
-    scores, passed = forward(weights, images, noise, step)
+    scores, tape = forward(weights, images, noise, step)
     loss, dscores = cross_entropy(scores, digits)
-    gradients = backward(weights, dscores, passed)
+    gradients = backward(weights, dscores, tape)
     for name in weights:
         if name.startswith("W"):
             loss += l2 / 2 * float((weights[name] ** 2).sum())

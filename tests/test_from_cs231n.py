@@ -298,10 +298,10 @@ def test_dropout_is_in_training_only() -> None:
     weights = by_hand.initial_weights((16, 30, 10))
     images = images_without_ties(4)
     noise = Noise(pool=0.2, hidden=0.5)
-    plain, passed = by_hand.forward(weights, images, Noise())
+    plain, tape = by_hand.forward(weights, images, Noise())
     predicted, _ = by_hand.forward(weights, images, noise)
     assert_same_bits(predicted, plain)
-    assert not any(cache.active for cache in passed.caches)
+    assert not any(cache.active for cache in tape.caches)
     scores = [by_hand.forward(weights, images, noise, step)[0] for step in (0, 0, 1)]
     assert_same_bits(scores[1], scores[0])
     assert (scores[0] != plain).any()
@@ -314,13 +314,13 @@ def test_dropout_after_layers_and_after_max_pooling(site: str, place: int) -> No
     weights = by_hand.initial_weights((16, 30, 20, 10))
     data = images_without_ties(1), np.array([6])
     noise = Noise(pool=0.4, hidden=0.4)
-    _, passed = by_hand.forward(weights, data[0], noise, 5)
+    _, tape = by_hand.forward(weights, data[0], noise, 5)
     width = weights[f"W{place + 1}"].shape[0]
     mask = ng.mask(ng.Dropout(0.4), (1, width), ng.Stream(13).site(site).at(5))
-    assert_same_bits(passed.caches[place].mask == 1, mask)
+    assert_same_bits(tape.caches[place].mask == 1, mask)
     removed = ~mask[0]
     assert 0 < removed.sum() < width
-    assert not passed.inputs[place][0, removed].any()
+    assert not tape.inputs[place][0, removed].any()
     _, gradients = by_hand.loss_and_gradients(weights, data, noise, 5)
     assert not gradients[f"W{place + 1}"][removed].any()
     if place:
@@ -375,12 +375,14 @@ PAGES = ("docs/by_hand.md", "docs/from/cs231n-numpy.md")
 
 
 def test_the_notebook_is_the_page_and_the_page_shows_the_example() -> None:
-    parts = make_notebook.parts_of((ROOT / PAGES[0]).read_text("utf-8"))
+    parts = make_notebook.split_page((ROOT / PAGES[0]).read_text("utf-8"))
     example = (ROOT / "examples/by_hand.py").read_text("utf-8")
-    assert make_notebook.differences(parts, example) == []
-    assert make_notebook.differences(parts, example.replace("h: float = 1e-4", "h: float = 1"))
+    assert make_notebook.compare_definitions(parts, example) == []
+    assert make_notebook.compare_definitions(
+        parts, example.replace("h: float = 1e-4", "h: float = 1")
+    )
     written = (ROOT / "docs/by_hand.ipynb").read_text("utf-8")
-    assert written == make_notebook.notebook(parts)
+    assert written == make_notebook.make_notebook(parts)
     found = json.loads(written)
     assert (found["nbformat"], found["nbformat_minor"]) == (4, 5)
     assert len({cell["id"] for cell in found["cells"]}) == len(found["cells"])
@@ -389,7 +391,7 @@ def test_the_notebook_is_the_page_and_the_page_shows_the_example() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_pages_print_what_they_show(page: str) -> None:
-    parts = make_notebook.parts_of((ROOT / page).read_text("utf-8"))
+    parts = make_notebook.split_page((ROOT / page).read_text("utf-8"))
     assert make_notebook.run(parts, page) == []
     first = next(part for part in parts if part.kind == "code")
     first.printed = ""

@@ -1,4 +1,4 @@
-"""Where the reference draws: places, keys and words, for the tools that make vectors."""
+"""The reference for the tools that make vectors: places, keys and words."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""Vectors of what rates become: blocks and their seeds, relaxed masks, schedules."""
+"""Vectors of noise by its rate: blocks and their seeds, relaxed masks, schedules."""
 
 import json
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def blocks() -> Iterator[str]:
     for (numbers, case), dtype in product(BLOCKS, DTYPES):
         digits, last = DTYPES[dtype]
         config = {"kind": "DropBlock", **numbers}
-        keep, scales = _kept(numbers, case, digits)
+        keep, scales = _drop_blocks(numbers, case, digits)
         values = []
         for i, (kept, scale) in enumerate(zip(keep, scales, strict=True)):
             y = philox.round_float((i + 1) / 8 * scale, digits) if kept else 0.0
@@ -59,10 +59,10 @@ def blocks() -> Iterator[str]:
         yield f"{json.dumps(config)} | {dtype} | {json.dumps(case)} | {' '.join(values)}"
 
 
-def _kept(
+def _drop_blocks(
     numbers: dict[str, object], case: dict[str, object], digits: int
 ) -> tuple[list[bool], list[float]]:
-    """Return what is kept, and the scale, of every element in C order."""
+    """Return whether each element is kept, and its scale, in C order."""
     shape, axis, rows = tuple(case["shape"]), case["sample_axis"], case.get("rows")  # type: ignore[arg-type]
     spatial = tuple(numbers.get("axes", range(2, len(shape))))  # type: ignore[arg-type]
     shared, size = tuple(numbers.get("shared_axes", ())), numbers["block_size"]  # type: ignore[arg-type]
@@ -142,7 +142,7 @@ def _rate(config: dict[str, object], step: int) -> float:
         elif shape == "curriculum":
             done = 1 - float(Decimal(-10.0 * t).exp())
         elif shape == "cosine":
-            # Of a small angle by two terms; then doubled again and again.
+            # Two terms of the series at a small angle, which is then doubled 40 times.
             x = Decimal(PI) * Decimal(t) / 2**40
             half = (x * x - x**4 / 12) / 4  # (1 - cos x) / 2
             for _ in range(40):

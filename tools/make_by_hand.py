@@ -29,17 +29,18 @@ MODEL, RECIPE = "mlp", "hidden"
 
 
 def main() -> None:
-    """Draw all three."""
-    save(one_digit(), "by_hand")
+    """Draw all three figures, and print the study's numbers."""
+    save(draw_digit(), "by_hand")
     found = study.run(MODEL, RECIPE, source=study.Source(validation_share=0.5), jobs=1)
-    save(curves(found, "training loss", "validation loss"), "by_hand_loss")
-    save(curves(found, "validation error"), "by_hand_error")
+    save(draw_curves(found, "training loss", "validation loss"), "by_hand_loss")
+    save(draw_curves(found, "validation error"), "by_hand_error")
     print(found.settings.command(), found.sentence, sep="\n")
     for row in found.table:
         print(row)
 
 
 def save(made: Figure, name: str) -> None:
+    """Write a figure into the folder of images."""
     FigureCanvasAgg(made)
     made.savefig(IMAGES / f"{name}.png", dpi=130, metadata={"Software": None})
 
@@ -47,7 +48,7 @@ def save(made: Figure, name: str) -> None:
 # What the study found --------------------------------------------------------------------------
 
 
-def curves(found: study.Study, *titles: str) -> Figure:
+def draw_curves(found: study.Study, *titles: str) -> Figure:
     """Return panels of the study's own, for the network with dropout and without."""
     with matplotlib.rc_context(drawing.STYLE):
         made = Figure(figsize=(0.8 + 3.6 * len(titles), 3.3), layout="constrained")
@@ -63,21 +64,21 @@ def curves(found: study.Study, *titles: str) -> Figure:
 # A digit in the network ------------------------------------------------------------------------
 
 
-def one_digit() -> Figure:
-    """Return what stands in the network at four steps and in evaluation, for one digit."""
+def draw_digit() -> Figure:
+    """Return a figure of one digit in the network, at four steps and in evaluation."""
     data, (images, digits) = by_hand.split_digits(0, rows=1000)
     weights = by_hand.train(by_hand.initial_weights(), data, NOISE, epochs=60)
     image, digit = images[ROW : ROW + 1], int(digits[ROW])
-    seen = [inside(weights, image, step) for step in STEPS]
+    passes = [run_network(weights, image, step) for step in STEPS]
     made = Figure(figsize=(9.6, 7.6), layout="constrained")
     grid = made.subplots(4, len(STEPS), height_ratios=(1, 1, 1, 0.5))
-    for column, (step, (pooled, hidden, chances)) in enumerate(zip(STEPS, seen, strict=True)):
+    for column, (step, (pooled, hidden, chances)) in enumerate(zip(STEPS, passes, strict=True)):
         top, second, third, bottom = grid[:, column]
         top.set_title("evaluation" if step is None else f"step {step}", fontsize=11)
-        units(top, image[0], np.ones((8, 8)), 1)
-        units(second, *pooled, max(values.max() for (values, _), _, _ in seen))
-        units(third, *hidden, max(np.quantile(values, 0.97) for _, (values, _), _ in seen))
-        bars(bottom, chances, digit)
+        draw_units(top, image[0], np.ones((8, 8)), 1)
+        draw_units(second, *pooled, max(values.max() for (values, _), _, _ in passes))
+        draw_units(third, *hidden, max(np.quantile(values, 0.97) for _, (values, _), _ in passes))
+        draw_bars(bottom, chances, digit)
     words = (
         "the image",
         f"max-pooling 2×2\np = {NOISE.pool}",
@@ -97,19 +98,21 @@ def one_digit() -> Figure:
     return made
 
 
-def inside(weights: by_hand.Weights, image: np.ndarray, step: int | None) -> tuple[Any, Any, Any]:
-    """Return values and masks behind the pooling and the hidden layer, and the probabilities."""
-    scores, passed = by_hand.forward(weights, image, NOISE, step)
+def run_network(
+    weights: by_hand.Weights, image: np.ndarray, step: int | None
+) -> tuple[Any, Any, Any]:
+    """Return the values and masks after the pooling and the hidden layer, and the probabilities."""
+    scores, tape = by_hand.forward(weights, image, NOISE, step)
     pooled, hidden = (
         (x.reshape(side, side), cache.mask.reshape(side, side))
-        for x, cache, side in zip(passed.inputs, passed.caches, (4, 10), strict=True)
+        for x, cache, side in zip(tape.inputs, tape.caches, (4, 10), strict=True)
     )
     powers = np.exp(scores[0] - scores.max())
     return pooled, hidden, powers / powers.sum()
 
 
-def units(ax: Axes, values: np.ndarray, mask: np.ndarray, largest: float) -> None:
-    """Draw units as squares, the darker the larger, and a cross on each that was removed."""
+def draw_units(ax: Axes, values: np.ndarray, mask: np.ndarray, largest: float) -> None:
+    """Draw units as squares, darker for larger values, with a cross on each that was removed."""
     side = len(values)
     ax.imshow(values, cmap="Blues", vmin=0, vmax=largest)
     rows, columns = np.nonzero(mask == 0)
@@ -122,7 +125,7 @@ def units(ax: Axes, values: np.ndarray, mask: np.ndarray, largest: float) -> Non
     ax.tick_params(which="minor", length=0)
 
 
-def bars(ax: Axes, chances: np.ndarray, digit: int) -> None:
+def draw_bars(ax: Axes, chances: np.ndarray, digit: int) -> None:
     """Draw the probabilities of the ten digits; the true one is dark."""
     colours = [BLUE if n == digit else "#bbbbbb" for n in range(10)]
     ax.bar(range(10), chances, color=colours)

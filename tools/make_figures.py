@@ -22,12 +22,14 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 
 
 def main() -> None:
-    """Draw both."""
-    places().savefig(IMAGES / "inject.png", dpi=130, metadata={"Software": None})
-    doubt().savefig(IMAGES / "uncertainty.png", dpi=130, metadata={"Software": None})
+    """Draw and write both figures."""
+    draw_sites().savefig(IMAGES / "inject.png", dpi=130, metadata={"Software": None})
+    draw_uncertainty().savefig(IMAGES / "uncertainty.png", dpi=130, metadata={"Software": None})
 
 
-def figure(width: float, height: float, rows: int, columns: int, **words: Any) -> tuple[Any, Any]:
+def make_figure(
+    width: float, height: float, rows: int, columns: int, **words: Any
+) -> tuple[Any, Any]:
     """Return a figure and its axes."""
     made = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
@@ -50,18 +52,18 @@ WHAT = (
 )
 
 
-def places() -> Figure:
-    """Return what four sites of a GPT-2 hold, without noise and with it."""
+def draw_sites() -> Figure:
+    """Return a figure of the values at four sites of a GPT-2, without noise and with it."""
     torch.manual_seed(0)
     config = GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=50)
     for rate in ("attn_pdrop", "embd_pdrop", "resid_pdrop"):
         setattr(config, rate, 0.0)
     model = GPT2Model._from_config(config, attn_implementation="eager").train()
     ids = torch.randint(50, (8, 20))
-    clean, noisy = seen(model, ids), {}
+    clean = record_sites(model, ids)
     with ng.inject(model, RULES, seed=13):
-        noisy = seen(model, ids)
-    made, axes = figure(9.6, 4.3, 2, 4)
+        noisy = record_sites(model, ids)
+    made, axes = make_figure(9.6, 4.3, 2, 4)
     for column, (site, words) in enumerate(zip(RULES, WHAT, strict=True)):
         for row, values in enumerate((clean[site], noisy[site])):
             ax = axes[row, column]
@@ -75,8 +77,8 @@ def places() -> Figure:
     return made
 
 
-def seen(model: nn.Module, ids: Tensor) -> dict[str, np.ndarray]:
-    """Return what stands at each of the sites, as a picture."""
+def record_sites(model: nn.Module, ids: Tensor) -> dict[str, np.ndarray]:
+    """Return the values at each of the sites, as images."""
     values: dict[str, np.ndarray] = {}
     block = model.h[0]
 
@@ -91,12 +93,12 @@ def seen(model: nn.Module, ids: Tensor) -> dict[str, np.ndarray]:
     block.attn.attn_dropout.p = 0.0
     real = torch.matmul
 
-    def watched(a: Tensor, b: Tensor) -> Tensor:
+    def record_matmul(a: Tensor, b: Tensor) -> Tensor:
         if a.ndim == 4 and a.shape[-1] == a.shape[-2] == ids.shape[1]:
             values["h.0.attn:probs"] = a[0, 0].detach().numpy()
         return real(a, b)
 
-    torch.matmul = watched
+    torch.matmul = record_matmul
     try:
         model(ids)
     finally:
@@ -110,18 +112,18 @@ def _tensor(out: Any) -> Tensor:
     return out if isinstance(out, Tensor) else out[0]
 
 
-# Doubt -----------------------------------------------------------------------------------------
+# Uncertainty -----------------------------------------------------------------------------------
 
 
-def doubt() -> Figure:
-    """Return bands of a regression, and the doubt of a classifier about digits it never saw."""
-    made, (left, middle, right) = figure(10.4, 3.4, 1, 3)
-    regression(left)
-    classification(middle, right)
+def draw_uncertainty() -> Figure:
+    """Return a figure of a regression's bands, and of a classifier's uncertainty on new digits."""
+    made, (left, middle, right) = make_figure(10.4, 3.4, 1, 3)
+    draw_regression(left)
+    draw_classification(middle, right)
     return made
 
 
-def regression(ax: Axes) -> None:
+def draw_regression(ax: Axes) -> None:
     """Draw the bands of a network that was trained on the middle of a curve."""
     torch.manual_seed(0)
     x = torch.rand(100, 1) * 4 - 2.5
@@ -138,8 +140,8 @@ def regression(ax: Axes) -> None:
     ax.set_title("beyond the data, bands widen", fontsize=9)
 
 
-def classification(middle: Axes, right: Axes) -> None:
-    """Draw the reliability of a classifier of seven digits, and its doubt about three others."""
+def draw_classification(middle: Axes, right: Axes) -> None:
+    """Draw the reliability of a classifier of seven digits, and its uncertainty on three others."""
     images, digits = load_digits(return_X_y=True)
     x = torch.tensor(images / 16, dtype=torch.float32)
     known = torch.tensor(digits < 7)
@@ -155,9 +157,6 @@ def classification(middle: Axes, right: Axes) -> None:
     fit(model, x[train], y[train], nn.functional.cross_entropy, 300, noise)
     seen = ng.predict(model, x[test], 100, **noise, seed=13)
     seen.calibration(y[test], bins=8).plot(middle)
-    # Below the axes, where no bar can be behind it.
-    words = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2}
-    middle.legend(frameon=False, fontsize="x-small", **words)
     unseen = ng.predict(model, x[~known], 100, **noise, seed=13)
     bins = np.linspace(0, 0.6, 25)
     for values, colour, label in (
@@ -171,7 +170,7 @@ def classification(middle: Axes, right: Axes) -> None:
 
 
 def fit(model: nn.Module, x: Tensor, y: Tensor, loss: Any, steps: int, noise: Any) -> None:
-    """Train a network with noise in it, on all data at once."""
+    """Train a network with noise in it, on all rows at every step."""
     adam = torch.optim.Adam(model.parameters(), 3e-3)
     with ng.inject(model, **noise, seed=1):
         for _ in range(steps):

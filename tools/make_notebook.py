@@ -32,12 +32,16 @@ class Part:
 
 
 def main() -> int:
+    """Write the notebook, or compare it; print what is wrong and return whether anything is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare; exit 1 if different")
     check = parser.parse_args().check
-    parts = parts_of(PAGE.read_text("utf-8"))
-    faults = [*differences(parts, EXAMPLE.read_text("utf-8")), *run(parts, "docs/by_hand.md")]
-    made = notebook(parts)
+    parts = split_page(PAGE.read_text("utf-8"))
+    faults = [
+        *compare_definitions(parts, EXAMPLE.read_text("utf-8")),
+        *run(parts, "docs/by_hand.md"),
+    ]
+    made = make_notebook(parts)
     if not check and not faults:
         NOTEBOOK.write_text(made, "utf-8")
     elif check and NOTEBOOK.read_text("utf-8") != made:
@@ -47,8 +51,8 @@ def main() -> int:
     return bool(faults)
 
 
-def parts_of(page: str) -> list[Part]:
-    """Return the parts of a page in order."""
+def split_page(page: str) -> list[Part]:
+    """Return the parts of a page, in order."""
     parts: list[Part] = []
     lines = page.splitlines()
     at = 0
@@ -74,27 +78,27 @@ def parts_of(page: str) -> list[Part]:
 def _add_prose(parts: list[Part], line: str, at: int) -> None:
     if parts and parts[-1].kind == "prose":
         parts[-1].text += "\n" + line
-    elif line:  # no prose begins by an empty line
+    elif line:  # prose does not begin with an empty line
         parts.append(Part("prose", line, at + 1))
 
 
-def differences(parts: list[Part], example: str) -> list[str]:
-    """Return a sentence for each definition of the example that the page shows otherwise, or not.
+def compare_definitions(parts: list[Part], example: str) -> list[str]:
+    """Return a sentence for each definition of the example that the page does not show as it is.
 
-    `main` is not shown: the page shows what it prints.
+    `main` is left out: the page shows what it prints.
     """
     shown: dict[str, str] = {}
     for part in parts:
         if part.kind == "code":
-            shown |= definitions(part.text)
+            shown |= list_definitions(part.text)
     return [
         f"docs/by_hand.md does not show `{name}` as examples/by_hand.py has it."
-        for name, source in definitions(example).items()
+        for name, source in list_definitions(example).items()
         if name != "main" and shown.get(name) != source
     ]
 
 
-def definitions(code: str) -> dict[str, str]:
+def list_definitions(code: str) -> dict[str, str]:
     """Return the source of each function and class at the top of some code, by name."""
     lines, found = code.splitlines(), {}
     for node in ast.parse(code).body:
@@ -119,8 +123,8 @@ def run(parts: list[Part], page: str) -> list[str]:
     return faults
 
 
-def notebook(parts: list[Part]) -> str:
-    """Return the parts as a notebook of format 4.5."""
+def make_notebook(parts: list[Part]) -> str:
+    """Return the parts as a notebook in format 4.5."""
     cells: list[dict[str, Any]] = []
     codes = 0
     for number, part in enumerate(parts, start=1):
