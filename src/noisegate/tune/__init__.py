@@ -7,13 +7,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from noisegate.core.errors import MissingExtra
+from noisegate.core.errors import missing_extra
 
 # Before the study is imported: its packages come with this extra too, so one sentence is enough.
 if find_spec("optuna") is None:
-    raise MissingExtra(
-        'noisegate.tune needs optuna. Install it with: pip install "noisegate[tune]"'
-    )
+    raise missing_extra("noisegate.tune", "optuna", "tune")
 
 if TYPE_CHECKING:
     from .main import tune

@@ -1,6 +1,5 @@
 """Sentences about layers, models and what is not installed."""
 
-from ._words import _got
 
 
 def seed_without_site(who: str) -> str:
@@ -31,9 +30,6 @@ def in_backward(who: str) -> str:
         "wrong. Use torch.utils.checkpoint, leave the noise out of that part, or call a kind "
         "there with a key of your own."
     )
-
-
-
 
 
 def no_weight(who: str, value: object) -> str:
