@@ -28,7 +28,7 @@ class LaplaceNoise(ng.Kind):
     BOUNDS = (0.0, float("inf"))
 
     def field(self, draws: Any, rate: Any) -> ng.Field:
-        return ng.Field(shift=self._unit(draws) * draws.rounded(rate))
+        return ng.Field(shift=self._unit(draws) * draws.round(rate))
 
     def slope(self, draws: Any, rate: Any) -> ng.Field:
         return ng.Field(shift=self._unit(draws))
@@ -52,8 +52,8 @@ class NoisyGate(ng.Kind):
     def field(self, draws: Any, rate: Any) -> ng.Field:
         return ng.Field(
             keep=draws.keep(self.shut, number=2),
-            gain=1.0 + draws.normal(0) * draws.rounded(rate),
-            shift=draws.uniform(1) * draws.rounded(rate),
+            gain=1.0 + draws.normal(0) * draws.round(rate),
+            shift=draws.uniform(1) * draws.round(rate),
             fill=self.value,
         )
 

@@ -216,7 +216,7 @@ ODD = {
     "square": lambda d, p: ng.Field(gain=d.normal() ** 2),
     "root": lambda d, p: ng.Field(gain=np.sqrt(p) * d.normal()),
     "root last": lambda d, p: ng.Field(gain=d.normal() * np.sqrt(p)),
-    "rounded": lambda d, p: ng.Field(gain=d.rounded(d.normal())),
+    "rounded": lambda d, p: ng.Field(gain=d.round(d.normal())),
     "both": lambda d, p: ng.Field(gain=d.normal(), shift=d.normal(1)),
     "kept and random": lambda d, p: ng.Field(d.keep(p), shift=d.normal(1)),
     "fill alone": lambda d, p: ng.Field(fill=2.0),

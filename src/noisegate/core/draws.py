@@ -108,7 +108,7 @@ class Draws:
             span += step
         return keep
 
-    def kept_share(self, p: float | Array) -> Any:
+    def survivor_share(self, p: float | Array) -> Any:
         """Return which share of the elements survives, (2³² − T) / 2³², in float64."""
         if checks.is_host(p):
             return (ALL - philox.threshold(p)) / ALL
@@ -116,7 +116,7 @@ class Draws:
 
     def unit_gain(self, p: float | Array) -> Array | None:
         """Return the gain of what is not scaled: none, or NaN where a live rate is NaN."""
-        return None if checks.is_host(p) else self.rounded(0 * p + 1)
+        return None if checks.is_host(p) else self.round(0 * p + 1)
 
     def where(self, condition: Array, yes: float, no: float) -> Array:
         """Return one number where a condition holds and another where not."""
@@ -144,7 +144,7 @@ class Draws:
         """Return the draws of the same kind and key over another window."""
         return replace(self, window=window)
 
-    def rounded(self, value: float | Array) -> float | Array:
+    def round(self, value: float | Array) -> float | Array:
         """Return a host number or a live array, rounded once to the precision in use."""
         if checks.is_host(value):
             return philox.round_float(value, self._digits)

@@ -64,13 +64,13 @@ class AlphaDropout(Kind):
 
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the survivors, and the affine map that acts on them and on the floor."""
-        kept = draws.kept_share(rate)
+        kept = draws.survivor_share(rate)
         spread = 1 + (1 - kept) * (FLOOR * FLOOR)
         # Where nothing survives a and b have no use, and must not divide by 0.
         gain = 1 / draws.sqrt(draws.clip(kept, 2.0**-32, 1.0) * spread)
         return Field(
             keep=draws.keep(rate),
-            gain=draws.rounded(gain),
-            shift=draws.rounded(-FLOOR * (1 - kept) * gain),
-            fill=draws.rounded(FLOOR * draws.sqrt(kept / spread) + 0.0),  # never -0
+            gain=draws.round(gain),
+            shift=draws.round(-FLOOR * (1 - kept) * gain),
+            fill=draws.round(FLOOR * draws.sqrt(kept / spread) + 0.0),  # never -0
         )

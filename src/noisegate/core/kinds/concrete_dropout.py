@@ -64,15 +64,15 @@ class ConcreteDropout(Kind):
 
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the gain (1 − z) / (1 − p)."""
-        return Field(gain=draws.rounded(self._kept(draws, rate) / (1 - rate)))
+        return Field(gain=draws.round(self._survival(draws, rate) / (1 - rate)))
 
     def slope(self, draws: Draws, rate: Array) -> Field:
         """Return the derivative of the gain by p."""
-        kept = self._kept(draws, rate)
+        kept = self._survival(draws, rate)
         steep = (1 - kept) / (rate * (1 - rate) * self.temperature)
-        return Field(gain=draws.rounded(kept / (1 - rate) * (1 / (1 - rate) - steep)))
+        return Field(gain=draws.round(kept / (1 - rate) * (1 / (1 - rate) - steep)))
 
-    def _kept(self, draws: Draws, rate: Any) -> Any:
+    def _survival(self, draws: Draws, rate: Any) -> Any:
         """Return 1 − z in float64."""
         u = draws.engine.cast(draws.uniform(), "float64")  # v = (1 + u) / 2
         w = (draws.log(rate / (1 - rate)) - draws.log((1 + u) / (1 - u))) / self.temperature

@@ -111,14 +111,14 @@ class DropBlock(Kind):
         if self.normalize == "expected":
             keep = self._keep(draws, t, sizes)
             gain = decimals.inverse_power(t, prod(sizes.values())) if 0 < t < ALL else None
-            return Field(keep=keep, gain=None if gain is None else draws.rounded(gain))
+            return Field(keep=keep, gain=None if gain is None else draws.round(gain))
         whole = self._keep(draws.over(draws.window.whole()), t, sizes)
         counted = tuple(axis for axis in range(whole.ndim) if axis != draws.window.sample_axis)
         kept = draws.engine.count(whole, counted)
         every = float(prod(whole.shape[axis] for axis in counted))
         kept = draws.engine.clip(kept, 1.0, float("inf"))
         # A number over an array may be a product with its inverse, which rounds twice.
-        gain = draws.rounded((kept * 0 + every) / kept)
+        gain = draws.round((kept * 0 + every) / kept)
         return Field(keep=_part(whole, draws.window), gain=gain)
 
     def _keep(self, draws: Draws, t: int, sizes: Mapping[int, int]) -> Array:

@@ -55,9 +55,9 @@ class GaussianDropout(Kind):
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the gain 1 + σ · ε."""
         sigma = draws.sqrt(rate / (1 - rate))
-        return Field(gain=draws.normal() * draws.rounded(sigma) + 1.0)
+        return Field(gain=draws.normal() * draws.round(sigma) + 1.0)
 
     def slope(self, draws: Draws, rate: Array) -> Field:
         """Return ε · dσ/dp, which is infinite at p = 0."""
         rise = 1 / (2 * draws.sqrt(rate * (1 - rate)) * (1 - rate))
-        return Field(gain=draws.normal() * draws.rounded(rise))
+        return Field(gain=draws.normal() * draws.round(rise))

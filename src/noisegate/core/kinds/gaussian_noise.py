@@ -52,7 +52,7 @@ class GaussianNoise(Kind):
 
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the shift sigma · ε."""
-        return Field(shift=draws.normal() * draws.rounded(rate))
+        return Field(shift=draws.normal() * draws.round(rate))
 
     def slope(self, draws: Draws, rate: Array) -> Field:
         """Return ε."""

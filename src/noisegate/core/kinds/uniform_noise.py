@@ -49,7 +49,7 @@ class UniformNoise(Kind):
 
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the shift width · u."""
-        return Field(shift=draws.uniform() * draws.rounded(rate))
+        return Field(shift=draws.uniform() * draws.round(rate))
 
     def slope(self, draws: Draws, rate: Array) -> Field:
         """Return u."""
