@@ -1,7 +1,7 @@
-"""Walks the imports and the sizes of a source tree, and says in sentences what breaks the plan.
+"""Check the imports and the sizes of a source tree, and report in sentences what breaks the plan.
 
 The plan is the table of floors in `docs/architecture.md`: a file imports only from lower floors,
-and rooms of one floor never see each other.
+and rooms of one floor never import each other.
 """
 
 import ast

@@ -1,4 +1,6 @@
-"""Assertions that raise. None returns a verdict, so none can be dropped unread."""
+"""Assertions that raise.
+
+None of them returns a verdict, so no verdict can be ignored."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The one list of array libraries that the conformance suite runs over, each in both ways."""
+"""The one list of array libraries for the conformance suite, each native and pure."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

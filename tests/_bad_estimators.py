@@ -1,4 +1,4 @@
-"""Bad regularizers, noises, networks, data and options of estimators, and what answers each.
+"""Bad regularizers, noises, networks, data and options of estimators, and the sentence for each.
 
 Files are written into the working directory.
 """

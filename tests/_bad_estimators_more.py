@@ -1,4 +1,4 @@
-"""Bad devices, weights, labels, callbacks and codes of estimators, and what answers each."""
+"""Bad devices, weights, labels, callbacks and codes of estimators, and the sentence for each."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Bad kinds, schedules and layers, and the sentence that answers each."""
+"""Bad kinds, schedules and layers, and the sentence for each."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Bad layers, names, graphs, calls and files of networks, and the sentence that answers each.
+"""Bad layers, names, graphs, calls and files of networks, and the sentence for each.
 
 Files are written into the working directory.
 """

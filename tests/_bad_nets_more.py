@@ -1,4 +1,4 @@
-"""More bad calls of networks and their layers, and what answers each."""
+"""More bad calls of networks and their layers, and the sentence for each."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Bad rates, keywords, axes and rows, and the sentence that answers each."""
+"""Bad rates, keywords, axes and rows, and the sentence for each."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Words, calls and arguments of other systems, and the sentence that says what they are here."""
+"""Words, calls and arguments of other systems, and the sentence that names the new ones."""
 
 from dataclasses import dataclass
 from typing import Any

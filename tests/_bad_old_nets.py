@@ -1,4 +1,4 @@
-"""Words, calls and arguments of other systems at networks, and what answers each."""
+"""Words, calls and arguments of other systems at networks, and the sentence for each."""
 
 from collections.abc import Callable
 from typing import Any

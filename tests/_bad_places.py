@@ -1,4 +1,4 @@
-"""Bad seeds, sites, arrays, layers and injections, and the sentence that answers each."""
+"""Bad seeds, sites, arrays, layers and injections, and the sentence for each."""
 
 import numpy as np
 import torch

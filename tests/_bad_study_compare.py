@@ -1,4 +1,4 @@
-"""Files of studies that cannot be compared, and the sentence that answers each.
+"""Files of studies that cannot be compared, and the sentence for each.
 
 `results` makes a study.json by hand. Files are written into the working directory.
 """

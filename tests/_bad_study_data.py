@@ -1,4 +1,4 @@
-"""Bad files, columns, rows and targets of a study, and the sentence that answers each.
+"""Bad files, columns, rows and targets of a study, and the sentence for each.
 
 Files are written into the working directory.
 """

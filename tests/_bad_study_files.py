@@ -1,4 +1,4 @@
-"""Bad files and columns of a study, and the sentence that answers each."""
+"""Bad files and columns of a study, and the sentence for each."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bad models of a user's own, and the sentence that answers each.
+"""Bad models of a user's own, and the sentence for each.
 
 Files are written into the working directory.
 """

@@ -1,4 +1,4 @@
-"""Bad recipes, rules and files of recipes, and the sentence that answers each.
+"""Bad recipes, rules and files of recipes, and the sentence for each.
 
 Files are written into the working directory.
 """

@@ -1,4 +1,4 @@
-"""Wrong calls of a study, work that fails and files that are not as they must be; the sentences.
+"""Wrong calls of a study, work that fails, damaged files, and the sentence for each.
 
 Files are written into the working directory.
 """

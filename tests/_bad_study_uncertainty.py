@@ -1,4 +1,4 @@
-"""Uncertainty that cannot be told, and the sentence that answers it."""
+"""Uncertainty that cannot be measured, and the sentence for it."""
 
 from types import SimpleNamespace
 from typing import Any

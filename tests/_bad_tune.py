@@ -1,4 +1,4 @@
-"""Bad searches and storages, and the sentence that answers each.
+"""Bad searches and storages, and the sentence for each.
 
 Files are written into the working directory.
 """

@@ -1,6 +1,6 @@
-"""How long a test waits for what must end.
+"""How long a test waits for a process or thread that must end.
 
-A deadline is against deadlocks alone, and says nothing about speed: on a loaded machine
+A deadline guards against deadlocks alone, and says nothing about speed: on a loaded machine
 `import torch` may take half a minute.
 """
 

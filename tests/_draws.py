@@ -1,4 +1,4 @@
-"""Every way in which a model's code may draw random numbers, one call each."""
+"""Every way to draw random numbers in a model's code, one call each."""
 
 import random
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""Says which files reach beyond the extra of pyproject.toml that their room belongs to.
+"""Find the files that import more than the extra of pyproject.toml for their room installs.
 
-Whoever installs an extra has its packages and those of the extras that it names, and no other. So
-a room may import these, and rooms of these extras; what it offers beyond them, it reaches at a
-door: a place that is named here, where the import waits until somebody asks for it.
+An extra installs its packages and those of the extras that it names, and no others. So a room may
+import these packages, and the rooms of these extras. It reaches anything beyond them at a door: a
+place that is named here, where the import waits until a user asks for it.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""A model that makes noise by functions, in attention and by a module; and what it gives."""
+"""A model that makes noise by functions, in attention and by a module; and its output."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Fresh interpreters, in which packages may be as if they were not installed."""
+"""Fresh interpreters that can hide packages as if they were not installed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Cases drawn by chance: kinds, shapes, dtypes, layouts, samples; by hypothesis or a generator."""
+"""Random cases of kinds, shapes, dtypes, layouts and samples, by hypothesis or a generator."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is checked of a case of noise: forward, backward, mask, noise, and parts of a field."""
+"""The checks of a case of noise: forward, backward, mask, noise, and parts of a field."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Kinds written outside of the package: some that are a recipe, and some that are none."""
+"""Kinds written outside of the package: some that can be traced, and some that cannot."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Code in processes of their own, and what the native engine is asked for while a block runs."""
+"""Run code in its own process, and record the calls of the native engine while a block runs."""
 
 import os
 import signal

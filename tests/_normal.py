@@ -1,4 +1,4 @@
-"""The normal quantile of spec/normal.md, read straight from its text, in 32-bit NumPy integers."""
+"""The normal quantile of spec/normal.md, read from its text, in 32-bit NumPy integers."""
 
 from pathlib import Path
 

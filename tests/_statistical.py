@@ -1,8 +1,7 @@
-"""Statistics that raise: each refuses what chance would hardly ever give.
+"""Statistics that raise: each refuses results that are very improbable by chance.
 
-Every test draws under fixed keys, so what passes once passes always: a bound is met by the
-noise as it is, not by luck on the day. Each statistic here has a planted fault that it must
-refuse, in `test_statistics.py` or `test_independence.py`.
+Every test draws under fixed keys, so a test that passes once always passes. Each statistic here
+has a planted fault that it must refuse, in `test_statistics.py` or `test_independence.py`.
 """
 
 import math

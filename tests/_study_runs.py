@@ -1,4 +1,4 @@
-"""Small studies to interrupt, to damage and to go on with; and what is compared of them."""
+"""Small studies to interrupt, damage and resume; and the parts of them that are compared."""
 
 import io
 import json

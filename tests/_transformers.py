@@ -1,4 +1,4 @@
-"""Small models of well-known families, from configs: nothing is downloaded."""
+"""Small models of well-known families, built from configs: nothing is downloaded."""
 
 import os
 from collections.abc import Callable

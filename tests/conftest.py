@@ -1,4 +1,4 @@
-"""What every test process shares: one thread, and repeatable examples from hypothesis."""
+"""Set-up of every test process: one thread, and repeatable examples from hypothesis."""
 
 import _thread
 import os

@@ -1,4 +1,4 @@
-"""The package keeps to its floors and its sizes; and a tree that does not is caught and named."""
+"""The package obeys its floors and its sizes; and a tree that does not is caught and named."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each assertion accepts what it should and is red on a wrong value: the tests of the tests."""
+"""Each assertion accepts right values and is red on a wrong one: the tests of the tests."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The benchmarks run and say what they should; how fast anything is, no test asks."""
+"""The benchmarks run and report correctly; no test asks how fast anything is."""
 
 import json
 import math

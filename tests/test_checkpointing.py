@@ -1,4 +1,4 @@
-"""Activation checkpointing: a segment that is computed again has the noise that it had."""
+"""Activation checkpointing: a segment that is computed again has the same noise."""
 
 import copy
 from collections.abc import Callable

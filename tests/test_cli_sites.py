@@ -1,4 +1,4 @@
-"""`noisegate sites`: what it lists, and what it says of calls that are wrong."""
+"""`noisegate sites`: the list, and the sentences for wrong calls."""
 
 import json
 import re

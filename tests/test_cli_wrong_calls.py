@@ -1,8 +1,8 @@
-"""A wrong call is answered at once: before torch and its like are imported, and with nothing made.
+"""A wrong call fails at once: before torch and the like are imported, and without a file written.
 
-All calls are made in one process of its own, since this one has torch already. What is imported
-stays so: the first call that waits for torch would fail with all that follow. The proof is proved
-by right calls, after which everything is there.
+All calls run in one process of its own, since this one has torch already. An import stays in the
+process: the first call that imports torch would fail, and so would all that follow. The proof is
+proved by right calls, after which everything is imported.
 """
 
 import json

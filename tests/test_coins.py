@@ -1,4 +1,4 @@
-"""Layers that a model skips at random, and what a prediction tells of a model's draws."""
+"""Layers that a model skips at random, and the warnings of a prediction about a model's draws."""
 
 import random
 import warnings

@@ -1,4 +1,4 @@
-"""Models that are compiled: the noise of each step, and what is refused."""
+"""Compiled models: the noise of each step, and the models that are refused."""
 
 import copy
 from collections.abc import Iterator

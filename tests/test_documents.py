@@ -1,4 +1,4 @@
-"""What the documents show is true: their Python runs, and their commands parse.
+"""The documents are true: their Python runs, and their commands parse.
 
 The `python` blocks of a page run in order in one namespace, in an empty folder, with warnings as
 errors. A block below the line `<!-- not run: REASON -->` is shown and not run.

@@ -1,4 +1,4 @@
-"""What a model draws, beside other threads that draw, predict or wait."""
+"""A model's own draws, beside other threads that draw, predict or wait."""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""Every callback that skorch ships, in an estimator: works, or is refused in a sentence."""
+"""Every callback that skorch ships works in an estimator, or is refused with a sentence."""
 
 import json
 import pickle

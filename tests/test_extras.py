@@ -1,4 +1,4 @@
-"""What each extra of pyproject.toml brings, what each room may reach, and what is missing.
+"""The packages that each extra of pyproject.toml installs, and the imports that each room may have.
 
 That a job works with its extra alone is shown by `make extras`, in an environment of its own.
 """

@@ -1,4 +1,4 @@
-"""The one training loop: its order, its modes, what it records, what it leaves behind."""
+"""The one training loop: its order, its modes, its records, its state afterwards."""
 
 import math
 import re

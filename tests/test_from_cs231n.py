@@ -1,6 +1,6 @@
 """The GitBook's chapter on dropout and its functions: what holds here, and what differs.
 
-G1 to G4, C18, C19 and F17 are the numbers of the list that was made when the old code was run:
+G1 to G4, C18, C19 and F17 are the numbers of a list of what the old code did:
 its author's own checks, golden values, and faults. `keep` is the old probability, 1 - p.
 """
 

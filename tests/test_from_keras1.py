@@ -1,7 +1,7 @@
 """Keras 1's spatial dropout and layers over time: what holds here, and what differs.
 
-K1 to K7, C6, C7, C16, C17, S4 and F5 to F16 are the numbers of the list that was made when the
-old code was run: its own tests, golden facts, and faults. 5b to 5d are what else it did.
+K1 to K7, C6, C7, C16, C17, S4 and F5 to F16 are the numbers of a list of
+what the old code did: its own tests, golden facts, and faults. 5b to 5d are further observations.
 """
 
 import json

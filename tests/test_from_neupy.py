@@ -1,7 +1,7 @@
 """NeuPy's noise layers, names and composition: what holds here, and what differs.
 
-N1 to N12, C1 to C20, S1 to S9 and F3 to F18 are the numbers of the list that was made when the
-old code was run: its own tests, values to check, and faults. The page is docs/from/neupy.md.
+N1 to N12, C1 to C20, S1 to S9 and F3 to F18 are the numbers of a list of
+what the old code did: its own tests, values to check, and faults. The page is docs/from/neupy.md.
 """
 
 import copy

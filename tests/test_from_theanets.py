@@ -1,7 +1,7 @@
 """theanets' dropout, noise and regularizers: what holds here, and what differs.
 
-T1 to T9, C8 to C10, S5, S6, S9 and F8 to F19 are the numbers of the list that was made when the old
-code was run: its own tests, values to check, and faults. The page is docs/from/theanets.md.
+T1 to T9, C8 to C10, S5, S6, S9 and F8 to F19 are the numbers of a list of what the
+old code did: its own tests, values to check, and faults. The page is docs/from/theanets.md.
 """
 
 import math

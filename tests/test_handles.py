@@ -1,4 +1,4 @@
-"""Steps, rows, lists, nested modules, and what a handle can do."""
+"""Steps, rows, lists, nested modules, and the methods of a handle."""
 
 import copy
 import json

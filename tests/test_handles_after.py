@@ -1,4 +1,4 @@
-"""Handles after the fact: noise that was removed, and what the report counts."""
+"""Handles after their noise was removed, and the counts of the report."""
 
 import torch
 from torch import nn

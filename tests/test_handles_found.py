@@ -1,4 +1,4 @@
-"""Handles found from wherever the noise is heard: wrappers, parents, parts, copies."""
+"""Handles found from every place of the noise: wrappers, parents, parts, copies."""
 
 import copy
 import warnings

@@ -1,7 +1,7 @@
 """`import noisegate` brings in no framework, and its names are the ones promised.
 
-Every claim about imports is made in a process of its own, since this one has torch already; and
-each proof is proved, by a process in which the claim is false.
+Every claim about imports is tested in a process of its own, since this one has torch already.
+Each proof is proved by a process in which the claim is false.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""Kinds, presets, masks and fields: what each sentence of the documentation promises."""
+"""Kinds, presets, masks and fields: every promise of the documentation."""
 
 import copy
 import itertools

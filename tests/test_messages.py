@@ -1,4 +1,4 @@
-"""Every sentence that bad input is answered with, word for word."""
+"""Every sentence for bad input, word for word."""
 
 import inspect
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Every sentence that bad input to layers and networks is answered with, word for word."""
+"""Every sentence for bad input to layers and networks, word for word."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Every sentence that a study answers bad input and bad luck with, word for word."""
+"""Every sentence of a study about bad input and failed work, word for word."""
 
 import inspect
 import sys

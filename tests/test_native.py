@@ -1,4 +1,4 @@
-"""The native engine: it is there, it can be switched, and it is a shortcut and no more."""
+"""The native engine: it is built, it can be switched off, and it is only a shortcut."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What the native engine takes no part in: transformed, traced, wrapped, odd in memory."""
+"""Arrays that the pure engines handle: transformed, traced, wrapped, odd in memory."""
 
 import warnings
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is written, what is kept, and how much memory is taken."""
+"""The memory that noise writes, stores and allocates."""
 
 import tracemalloc
 from typing import Any

@@ -1,4 +1,4 @@
-"""Recipes: who has one, and that none says anything else than the kind's field."""
+"""Traces: which kinds have one, and that each equals the kind's field."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Networks of layers: how they are put together, their shapes, names, parts and calls."""
+"""Networks of layers: how they are joined, their shapes, names, parts and calls."""
 
 import copy
 from collections import OrderedDict

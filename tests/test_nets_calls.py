@@ -1,4 +1,4 @@
-"""Calls of layers and networks as NeuPy and Lasagne print them: by place, by name, by a dict."""
+"""Calls of layers and networks as NeuPy and Lasagne write them: by place, by name, by a dict."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Networks that are put together in unusual ways: what a review could break, and may not again."""
+"""Networks that are joined in unusual ways: faults that a review found."""
 
 import io
 import pickle

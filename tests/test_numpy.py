@@ -1,4 +1,4 @@
-"""The NumPy face: forward and backward by hand, and sources of randomness."""
+"""The NumPy face: forward and backward by hand, and its sources of randomness."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""What the five ancestors got wrong, one test each: it cannot happen here.
+"""The faults of the five older libraries, one test each: none can happen here.
 
-The numbers are those of the list that was made when the old libraries were run; F6, F7, F10, F15
+The numbers are those of a list of what the old libraries did when they were run; F6, F7, F10, F15
 and F16 concern parts that noisegate does not have.
 """
 

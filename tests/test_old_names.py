@@ -1,4 +1,4 @@
-"""Names of other systems: each room that is asked for one says where its new name is."""
+"""Names of other systems: each room answers them with the new name."""
 
 import re
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""Parts of a model that are called without a forward of the model, as a `training_step` does."""
+"""Parts of a model that are called without the model's forward, as a `training_step` does."""
 
 import copy
 import warnings

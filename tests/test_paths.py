@@ -1,4 +1,4 @@
-"""Canonical paths: what wrappers put into the names of modules is left out."""
+"""Canonical paths: names that wrappers add to a module's path are left out."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Pictures of noise: colours that are counted, parts that are told, text that is read."""
+"""Pictures of noise: their colours, their parts, their text."""
 
 import io
 import subprocess

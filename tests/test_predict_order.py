@@ -1,4 +1,4 @@
-"""Where a model reorders its samples, noise would not follow them in batches: it is refused."""
+"""Models that reorder their samples: noise in batches would not follow them, so it is refused."""
 
 import warnings
 from collections.abc import Callable

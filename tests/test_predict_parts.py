@@ -1,4 +1,4 @@
-"""Any batch size gives the samples of the whole, where sites see windows or positions too."""
+"""Any batch size gives the same samples, where sites see windows or positions too."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a prediction tells: classes, calibration, plots; and what bad input is answered."""
+"""The results of a prediction: classes, calibration, plots; and the sentences for bad input."""
 
 import warnings
 from typing import Any

@@ -1,4 +1,4 @@
-"""Many processes: equal masks on all ranks are told of, and rows make them those of one."""
+"""Many processes: equal masks on all ranks cause a warning; rows give the masks of one process."""
 
 import os
 import socket

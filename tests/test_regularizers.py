@@ -1,4 +1,4 @@
-"""Regularizers of networks: what they may change, what they are given, what they compute."""
+"""Regularizers of networks: their inputs, their changes, their terms."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

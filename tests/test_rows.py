@@ -1,4 +1,4 @@
-"""Ids of samples, whichever way they are said: before a block, in it, or for it."""
+"""Ids of samples, given before a block, inside it, or for it."""
 
 import copy
 from typing import Any

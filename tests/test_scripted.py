@@ -1,4 +1,4 @@
-"""Models with script modules inside: rules beside them and at their ends, and what is inside."""
+"""Models with script modules inside: rules beside them, at their ends, and for their inside."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a console and a notebook show of a report, a handle, a network and a kind."""
+"""Reports, handles, networks and kinds in a console and in a notebook."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""One grammar of sites for any model: wrappers, ports, shorthands, whatever a module returns."""
+"""One grammar of sites for any model: wrappers, ports, shorthands, any type of output."""
 
 from collections import OrderedDict, namedtuple
 from typing import Any

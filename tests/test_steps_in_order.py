@@ -1,4 +1,4 @@
-"""The noise of a site is that of its step, in whatever order steps come and however few samples."""
+"""A site has the noise of its step, in any order of steps and for any number of samples."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""The study: the same for every recipe but the noise, the same numbers again, all of them told."""
+"""The study: recipes differ in noise alone, numbers repeat, and all of them are reported."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What a study and a search advise, and what they leave out: no advice, no picture of nothing."""
+"""The advice of a study and a search, and its absence; no picture without data."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Every bad input of a user's: exit code 2, one line that says what would be right."""
+"""Every bad input: exit code 2, and one line that says what would be right."""
 
 import json
 import shlex

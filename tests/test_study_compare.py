@@ -1,4 +1,4 @@
-"""Two studies against each other: pairs, numbers, words, tables, and files that are none."""
+"""Comparison of two studies: pairs, numbers, words, tables, and files that are not studies."""
 
 import argparse
 import inspect

@@ -1,4 +1,4 @@
-"""A test file is read like the data, a leak in it ignored; tasks have losses, errors and units."""
+"""A test file is read like the data, with no leak from it; tasks have losses, errors and units."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A study that is killed or interrupted: its processes end, what had finished is kept, and used."""
+"""A study that is killed or interrupted: its processes end, its finished runs are reused."""
 
 import os
 import random

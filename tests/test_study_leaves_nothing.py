@@ -1,4 +1,4 @@
-"""A call that was wrong leaves nothing that was not there before it."""
+"""A wrong call leaves no file behind."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Models: the built-in ones for any input, and what a user's own function makes."""
+"""Models: the built-in ones for any input, and those of a user's own function."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""Models that do more than is good: draw by themselves, end the process, print, change."""
+"""Models with side effects: they draw by themselves, end the process, print, change."""
 
 import json
 import sys

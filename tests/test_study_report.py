@@ -1,4 +1,4 @@
-"""The report: its order, what it says, and that it needs nothing else."""
+"""The report: its order and its text; it needs no other file."""
 
 from dataclasses import replace
 from html import escape, unescape

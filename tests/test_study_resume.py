@@ -1,4 +1,4 @@
-"""What is left of a study that was interrupted or damaged, and how it is gone on with."""
+"""The files of an interrupted or damaged study, and how it resumes."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""What a study says in words, word for word, for differences made by hand."""
+"""The sentences of a study, word for word, for differences made by hand."""
 
 import math
 from dataclasses import replace

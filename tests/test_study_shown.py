@@ -1,4 +1,4 @@
-"""What a study shows in a terminal, in its numbers, in its pictures."""
+"""The terminal output, the numbers and the pictures of a study."""
 
 import ast
 import io

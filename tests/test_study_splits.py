@@ -1,4 +1,4 @@
-"""Rows drawn at random keep their shares; tensors know the training rows only."""
+"""Random rows keep the shares of the classes; tensors depend on the training rows only."""
 
 from dataclasses import replace
 from hashlib import blake2b

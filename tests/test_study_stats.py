@@ -1,4 +1,4 @@
-"""Paired differences, Holm's correction, corrected intervals, seeds that are still needed."""
+"""Paired differences, Holm's correction, corrected intervals, the number of seeds still needed."""
 
 import math
 from dataclasses import asdict, replace

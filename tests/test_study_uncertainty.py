@@ -1,4 +1,4 @@
-"""How far doubt can be trusted: exact measures, by brute force and by hand."""
+"""How far uncertainty can be trusted: exact measures, by brute force and by hand."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Doubt of trained models, from end to end: evaluations, words, tables, pictures."""
+"""Uncertainty of trained models, from end to end: evaluations, words, tables, pictures."""
 
 import json
 from collections import OrderedDict

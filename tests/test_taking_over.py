@@ -1,4 +1,4 @@
-"""Taking over leaves things as they were: dry runs, checkpoints, copies, handles, attention."""
+"""Taking over has no side effect: dry runs, checkpoints, copies, handles, attention."""
 
 import copy
 import pickle

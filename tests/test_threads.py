@@ -1,4 +1,4 @@
-"""Several threads and one model: each has what it would have alone."""
+"""Several threads and one model: each gets the result that it would get alone."""
 
 import asyncio
 import copy

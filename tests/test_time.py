@@ -1,6 +1,6 @@
 """Layers over time: TimeDistributed, TimeDistributedDense, masks, and recurrent layers with them.
 
-What each argument of Keras 1's TimeDistributedDense means is written out here once more, in NumPy.
+Each argument of Keras 1's TimeDistributedDense is written out here a second time, in NumPy.
 """
 
 import inspect

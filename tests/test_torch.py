@@ -1,4 +1,4 @@
-"""The torch face: gradients of every order, layers, seeds, and what is saved: nothing."""
+"""The torch face: gradients of every order, layers, seeds; nothing is saved for backward."""
 
 import copy
 import pickle

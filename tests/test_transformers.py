@@ -1,4 +1,4 @@
-"""Models that somebody else wrote: families of transformers, none of their code touched."""
+"""Models of other libraries: families of transformers, with none of their code changed."""
 
 import warnings
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Processes that share a search: whose a trial is, which has ended, and what each suggests."""
+"""Processes that share a search: the owner of a trial, its end, and its suggestions."""
 
 import json
 import os

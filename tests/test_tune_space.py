@@ -1,4 +1,4 @@
-"""What is searched: texts of rules with ranges, what is suggested of them, what matters."""
+"""The search space: rules with ranges as text, their suggestions, their importance."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A million calls, thousands of shapes and batches: memory stays where it was."""
+"""A million calls, thousands of shapes and batches: memory does not grow."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A study that is killed at twenty random moments; and one whose process dies at every write."""
+"""A study that is killed at twenty random moments, and one whose process dies at every write."""
 
 import os
 import random
