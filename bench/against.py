@@ -1,4 +1,4 @@
-"""Times this checkout against another one in turns: a call, a site, `fit` and `predict`.
+"""Time this checkout against another one in turns: a call, a site, `fit` and `predict`.
 
 Each checkout runs in a process of its own, with the Python of its `.venv`; they take turns, so that
 a slow moment of the machine hits both. A ratio below 1 means that this checkout is faster.
@@ -50,7 +50,7 @@ def compare(other: Path, turns: int, only: str) -> None:
     for task in (one for one in TASKS if only in one):
         times: dict[str, list[float]] = {name: [] for name in servers}
         for turn in range(turns):
-            # Each goes first in every second turn.
+            # Each checkout goes first in every second turn.
             for name in sorted(servers, reverse=turn % 2 == 0):
                 times[name].append(ask(servers[name], task))
         this, that = (1e6 * median(times[name]) for name in servers)
@@ -120,7 +120,7 @@ def make_calls() -> dict[str, Call]:
 
 
 def classifier() -> Any:
-    """Return the class `Classifier`, which has not always been where it is."""
+    """Return the class `Classifier`; older checkouts have it in another module."""
     for room in ("noisegate.estimators", "noisegate.nets"):
         with suppress(ImportError, AttributeError):
             return import_module(room).Classifier

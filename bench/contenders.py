@@ -1,10 +1,10 @@
-"""What is timed: the noise of this package, its peers, and a copy as the floor.
+"""The operations that are timed: the noise of this package, its peers, and a copy as the floor.
 
-A maker takes a size, a number of elements or a shape such as "64x64x32x32", and returns
-contenders by name. Where memory matters, a name says whose: "kernel" writes into an output that
-is there already (warm), every other contender allocates its own. Ours asks the system for huge
-pages from 4 MiB on, as NumPy does, and torch does not; so there is also a kernel whose new
-output has small pages, and a clone whose has huge ones.
+A maker takes a size (a number of elements, or a shape such as "64x64x32x32") and returns
+contenders by name. "kernel" writes into an output that is already allocated and warm; every other
+contender allocates its own. This package asks the system for huge pages from 4 MiB on, as NumPy
+does and torch does not. So there is also a kernel with a new output of small pages, and a clone
+with one of huge pages.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ Size = int | str
 ROW, SIGMA = 1024, 0.1
 KEY = ng.Stream(1).site("bench").at(0)
 
-# What computes in one thread whatever torch is told, and so is timed beside one only.
+# Contenders with one thread, whatever torch's setting is; they are timed against one thread only.
 ONE_THREAD = ("NumPy mask", "NumPy mask, float32", "NumPy normal", "NumPy copy", "jax.jit")
 # Why a contender may be missing.
 MISSING = {
@@ -40,7 +40,7 @@ MISSING = {
 
 
 def shape_of(size: Size) -> tuple[int, ...]:
-    """Return the shape of a size: rows of ROW elements where it is a number."""
+    """Return the shape of a size; a number means rows of ROW elements."""
     if isinstance(size, int):
         return size // ROW, ROW
     return tuple(map(int, size.rpartition(" ")[2].split("x")))
@@ -90,7 +90,7 @@ def dropout_of(size: Size, dtype: torch.dtype) -> Contenders:
 
 
 def backward(size: Size, p: float) -> Contenders:
-    """Return what the backward of dropout does to a gradient, the forward having been made."""
+    """Return backward passes of dropout on a gradient, after their forward."""
     t, x, rng = inputs(size)
     upstream, gradient = np.ones_like(x), torch.ones_like(t)
     t.requires_grad_()
@@ -107,7 +107,7 @@ def backward(size: Size, p: float) -> Contenders:
 
 
 def saved(size: Size, p: float) -> Contenders:
-    """Return how many bytes of tensors a forward keeps for its backward."""
+    """Return how many bytes of tensors a forward stores for its backward."""
     t = inputs(size)[0].requires_grad_()
 
     def count(function: Callable[[Tensor, float], Tensor]) -> int:
@@ -149,7 +149,7 @@ def channels(size: Size, p: float) -> Contenders:
 
 
 def rows(size: Size) -> Contenders:
-    """Return dropout on rows of several lengths, of as many elements but for half a row."""
+    """Return dropout on rows of several lengths, with equally many elements up to half a row."""
     found: dict[str, Call] = {}
     for length in (10, 100, 1001, ROW):
         t, x, rng = inputs(f"{elements(size) // length}x{length}")
@@ -177,20 +177,20 @@ def _small(p: float) -> dict[str, Callable[[Tensor], Tensor]]:
 
 
 def small_forward(size: Size, p: float) -> Contenders:
-    """Return ways to call dropout, where a call is what costs."""
+    """Return ways to call dropout on few elements, where the call itself is the cost."""
     t = inputs(size)[0]
     return {name: lambda f=f: f(t) for name, f in _small(p).items()}
 
 
 def small_both(size: Size, p: float) -> Contenders:
-    """Return ways to call dropout and then to ask for the gradient."""
+    """Return ways to call dropout and then compute the gradient."""
     t = inputs(size)[0].requires_grad_()
     g = torch.ones_like(t)
     return {name: lambda f=f: torch.autograd.grad(f(t), t, g) for name, f in _small(p).items()}
 
 
 def _ours(kind: Any, t: Tensor, linear: bool = False) -> Contenders:
-    """Return the native engine alone: no checks, no autograd, one address to another."""
+    """Return the native engine alone: from address to address, without checks or autograd."""
     if native.library() is None:
         return {}
     shape, strides, out = tuple(t.shape), t.stride(), torch.empty_like(t).zero_()
@@ -226,7 +226,7 @@ def _copies(t: Tensor) -> Contenders:
 
 
 def _jax(x: np.ndarray, p: float) -> Contenders:
-    """Return dropout as one writes it with jax, compiled, by its default generator."""
+    """Return dropout as users of jax write it, compiled, with its default generator."""
     if find_spec("jax") is None:
         return {}
     import jax

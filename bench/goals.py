@@ -1,4 +1,4 @@
-"""What is measured, and what is asked of it: a line for each figure."""
+"""The tasks that are measured and the goals for them, one line for each figure."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from timing import Samples, counted, interleaved
 
 @dataclass(frozen=True)
 class Unit:
-    """What a number is given in: seconds times a factor, for an element or a call."""
+    """The unit of a number: seconds times a factor, for an element or a call."""
 
     name: str
     factor: float
@@ -28,9 +28,9 @@ BYTES = Unit("bytes saved per element", 1, True)
 
 @dataclass(frozen=True)
 class Task:
-    """Contenders that do one job, where they meet, and how they are measured.
+    """Contenders for one job, the sizes at which they meet, and how they are measured.
 
-    `quick` are the sizes of a run that only shows that all works.
+    `quick` are the sizes of a run that only shows that everything works.
     """
 
     title: str
@@ -48,9 +48,9 @@ class Task:
 class Goal:
     """A bound on the medians of some of ours, or on their ratios to those of a peer.
 
-    With `least`, ours has to be so many times as fast as the peer; with `most`, to take at most
-    so many units, or so many times what the peer takes; with neither, it is there to compare.
-    With `tail` it is 99th percentiles over medians that are compared.
+    With `least`, ours has to be that many times as fast as the peer. With `most`, ours takes at
+    most that many units, or that many times the peer's time. With neither, the figure is for
+    comparison. With `tail`, 99th percentiles over medians are compared.
     """
 
     text: str
@@ -68,8 +68,8 @@ MIDDLE = (2**18, 2**20, 2**22, 2**23)
 ALL = (2**10, 2**13, 2**16, *MIDDLE, 2**25)
 BOTH = (1, 2)
 
-# By rate: torch's own dropout takes half the time at .1, as code does that branches on each
-# element, and at .1 ties have to be broken, at .5 never.
+# Two rates, since torch's own dropout, which branches on each element, takes half the time at .1;
+# and ours has ties to break at .1, never at .5.
 DROPOUT = {f"dropout {p}": p for p in (0.5, 0.1)}
 BACKWARD = {f"backward of {title}": p for title, p in DROPOUT.items()}
 CHANNELS = {f"channel {title}": p for title, p in DROPOUT.items()}
@@ -84,7 +84,7 @@ TRAINING, SLOWEST = "training step", "single calls, each after a training step"
 
 
 def tasks() -> tuple[Task, ...]:
-    """Return all that is measured."""
+    """Return every task."""
     some, networks = ("16x64",), ("MLP 64x512", "CNN 64x3x32x32")
     maps, few = ("64x64x32x32",), ("4x8x4x4",)
     return (
@@ -111,7 +111,7 @@ def tasks() -> tuple[Task, ...]:
     )
 
 
-# The engine alone, into memory that is there; and the two faces, which allocate.
+# The engine alone, into allocated memory; and the two faces, which allocate.
 NOISE = ("kernel", "ng.torch", "ng.numpy")
 # As they are called; then with pages of the same kind: huge ones, warm ones, small ones.
 COPIES = (
@@ -123,7 +123,7 @@ COPIES = (
 
 
 def goals(serial: bool | None) -> tuple[Goal, ...]:
-    """Return all that is asked, where torch draws its dropout serially or not."""
+    """Return every goal; it depends on whether torch draws its dropout serially."""
     torch_times = 3 if serial is False else 30
     middle = partial(Goal, sizes=MIDDLE)
     forward, backward, channels = tuple(DROPOUT), tuple(BACKWARD), tuple(CHANNELS)

@@ -1,4 +1,4 @@
-"""What the times were taken on, and whether torch draws its dropout in one thread there."""
+"""Facts about the machine, and whether torch draws its dropout in one thread there."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from noisegate.engines import native
 
 
 def facts() -> dict[str, Any]:
-    """Return the machine, its load, the engine and the versions, as JSON can hold them."""
+    """Return the machine, its load, the engine and the versions, ready for JSON."""
     model, vendor = _processor()
     serial, why = serial_path(vendor)
     library = native.library()
@@ -38,15 +38,15 @@ def facts() -> dict[str, Any]:
 
 
 def load() -> float | None:
-    """Return how many processes wanted a core in the last minute, where the system tells."""
+    """Return how many processes wanted a core in the last minute, if the system reports it."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def serial_path(vendor: str | None) -> tuple[bool | None, str]:
-    """Return whether `F.dropout` draws its mask serially, None if it is not known, and why.
+    """Return whether `F.dropout` draws its mask serially, None if unknown, and the reason.
 
-    torch draws with MKL, in parallel, if it was built with MKL and the processor says that Intel
-    made it; otherwise with one Mersenne Twister behind a lock (`bernoulli_scalar_kernel` in
+    torch draws with MKL, in parallel, if it was built with MKL and the processor's vendor is Intel;
+    otherwise with one Mersenne Twister behind a lock (`bernoulli_scalar_kernel` in
     ATen's `native/cpu/DistributionKernels.cpp`).
     """
     if not torch.backends.mkl.is_available():
@@ -59,7 +59,7 @@ def serial_path(vendor: str | None) -> tuple[bool | None, str]:
 
 
 def _huge_pages() -> str | None:
-    """Return who gets huge pages: always, whoever asks (madvise), or never."""
+    """Return the system's setting of huge pages: always, on request (madvise), or never."""
     try:
         text = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text("utf-8")
     except OSError:

@@ -1,8 +1,8 @@
-"""Times what noise costs in a model, beside the noise itself; and predictions beside a loop.
+"""Time the overhead of noise in a model, and predictions against a loop.
 
-The overhead of a site is what a forward of 20 modules with noise takes beyond one without, with
-the noise itself replaced by an empty tensor of which the time is taken off again: what is left
-are hooks, checks, keys and autograd.
+The overhead of a site is the extra time of a forward of 20 modules with noise over one without.
+An empty tensor replaces the noise itself, and its time is subtracted: the rest is hooks, checks,
+keys and autograd.
 """
 
 import argparse
@@ -28,7 +28,7 @@ PREDICTIONS = ((64, 16), (64, 64), (64, 512), (256, 512), (1024, 512), (4096, 12
 
 
 class Step(nn.Module):
-    """A module that does next to nothing, and returns another tensor."""
+    """A module that does almost nothing, and returns a new tensor."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.view_as(x)

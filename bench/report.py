@@ -30,11 +30,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Figure:
-    """What a goal asks about, at one size.
+    """The number that a goal is about, at one size.
 
-    Ratios are those of the medians, or of the tails; `low` and `high` are quartiles of the ratio
-    within a round (a tail has none: they are the value). It `counts` if the goal is about this
-    size.
+    A ratio is that of the medians, or of the tails. `low` and `high` are quartiles of the ratio
+    within a round; for a tail, which has none, they equal the value. A figure `counts` if the goal
+    is about its size.
     """
 
     goal: Goal
@@ -49,13 +49,13 @@ class Figure:
     counts: bool
 
     def config(self) -> dict[str, object]:
-        """Return the figure as JSON can hold it."""
+        """Return the figure, ready for JSON."""
         return {**asdict(self), "goal": self.goal.text, "peer": self.goal.peer}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a goal, for one task, number of threads, and one of ours."""
+    """The outcome of a goal, for one task, number of threads, and one of ours."""
 
     goal: Goal
     task: str
@@ -66,21 +66,21 @@ class Verdict:
 
     @property
     def worst(self) -> Figure | None:
-        """The figure that is farthest from the goal, or the least flattering one without."""
+        """The figure that is farthest from the goal; without a bound, the least favourable one."""
         fewer = self.goal.least is not None
         order = sorted(self.figures, key=lambda figure: figure.value, reverse=not fewer)
         return order[0] if order else None
 
     @property
     def met(self) -> bool | None:
-        """Whether all figures are as asked; None if none was measured, or nothing is asked."""
+        """Whether all figures meet the goal; None if none was measured, or there is no bound."""
         worst, goal = self.worst, self.goal
         if worst is None or (goal.most is None and goal.least is None):
             return None
         return worst.value >= goal.least if goal.most is None else worst.value <= goal.most
 
     def config(self) -> dict[str, object]:
-        """Return the verdict as JSON can hold it."""
+        """Return the verdict, ready for JSON."""
         figures = [figure.config() for figure in self.figures]
         met = {"verdict": self.verdict, "met": self.met, "missing": self.missing}
         return {**asdict(self), "figures": figures, **met}
@@ -132,7 +132,7 @@ def rows(task: Task, threads: int, size: Size, samples: Samples) -> list[Row]:
 def figures(
     asked: Iterable[Goal], task: Task, threads: int, size: Size, samples: Samples
 ) -> list[Figure]:
-    """Return what goals ask about, of a task at one size."""
+    """Return the figures of a task at one size."""
     found = []
     for goal in asked:
         counts = size in (goal.sizes or task.sizes)
@@ -150,7 +150,7 @@ def figures(
 def verdicts(
     asked: Sequence[Goal], done: Sequence[tuple[Task, int]], found: Sequence[Figure]
 ) -> list[Verdict]:
-    """Return what became of all goals about the tasks that were done."""
+    """Return the outcome of all goals about the tasks that ran."""
     made = []
     for goal in asked:
         about = [(task, n) for task, n in done if _is_about(goal, task, n)]
@@ -184,21 +184,21 @@ def table(measured: Sequence[Row], found: Sequence[Figure]) -> str:
 
 
 def summary(made: Sequence[Verdict]) -> str:
-    """Return the table of all verdicts: what is asked for first, then what is to be compared."""
+    """Return the table of all verdicts: goals with bounds first, then comparisons."""
     order = sorted(made, key=lambda verdict: verdict.verdict == "compare")
     head = ["", "figure", "task", "of", "goal", "worst (each)"]
     return _aligned([head, *(verdict.line() for verdict in order)], left=True)
 
 
 def write(path: Path | None, content: Mapping[str, object]) -> None:
-    """Write every number as JSON, where somebody wants it."""
+    """Write every number as JSON, if a path is given."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 def label(size: Size) -> str:
-    """Return a number of elements as a power of two; a shape is one already."""
+    """Return a number of elements as a power of two; a shape stays as it is."""
     return size if isinstance(size, str) else f"2^{size.bit_length() - 1}"
 
 

@@ -1,6 +1,6 @@
-"""Measures every figure that `goals.py` asks for, in one run: ours, peers and copies in turns.
+"""Measure every figure of `goals.py` in one run: ours, peers and copies in turns.
 
-Says nothing by its exit status unless `--require` is given: a benchmark measures.
+The exit status is 0 unless `--require` is given: a benchmark measures, it does not judge.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(
     task: Task, threads: int, asked: Sequence[Goal], quick: bool
 ) -> tuple[list[Row], list[Figure]]:
-    """Return the numbers of a task with a number of torch threads, and what goals ask of them."""
+    """Return the numbers of a task with a number of torch threads, and the verdicts on them."""
     torch.set_num_threads(threads)
     measured: list[Row] = []
     found: list[Figure] = []

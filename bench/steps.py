@@ -11,9 +11,9 @@ from torch import Tensor, nn
 import noisegate as ng
 
 CLASSES = 10
-# Networks for a run that only shows that all works.
+# Networks for a run that only shows that everything works.
 TINY = ("MLP 4x16", "CNN 4x3x8x8")
-# The step that goes on beside single calls of noise.
+# The training step that runs between single calls of noise.
 BESIDE = "MLP 64x512"
 
 # Layers, and the rate of a dropout between them.
@@ -21,7 +21,7 @@ Plan = Sequence[nn.Module | float]
 
 
 class Once(nn.Module):
-    """The least that an operation at the place of a dropout can cost."""
+    """The cheapest operation that can stand in the place of a dropout."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -33,8 +33,8 @@ class Once(nn.Module):
 def training_step(size: Size) -> Contenders:
     """Return steps (forward, loss, backward, SGD) of a network: "MLP 64x512", "CNN 64x3x32x32".
 
-    All begin with the same weights and drop out at the same places; injected noise is at the
-    outputs of the modules that a layer follows elsewhere.
+    All begin with the same weights and drop out at the same places. Injected noise is at the
+    outputs of the modules that are followed by a layer in the other networks.
     """
     torch.manual_seed(1)
     shape = shape_of(size)
@@ -51,7 +51,7 @@ def training_step(size: Size) -> Contenders:
 
 
 def beside(size: Size) -> Contenders:
-    """Return single calls whose slowest are asked about."""
+    """Return single calls, for the goals on their slowest."""
     t = inputs(size)[0]
     return {"ng.torch": lambda: ng.torch.dropout(t, 0.5), "x * 1.0": lambda: t * 1.0}
 
@@ -88,7 +88,7 @@ def _network(plan: Plan, layer: Callable[[float], nn.Module] | None = None) -> n
 
 
 def _sites(plan: Plan) -> dict[str, float]:
-    """Return the rates by what they follow in the network without layers of noise."""
+    """Return the rates by the modules that they follow in the network without layers of noise."""
     sites, last = {}, -1
     for module in plan:
         if isinstance(module, float):
@@ -100,7 +100,7 @@ def _sites(plan: Plan) -> dict[str, float]:
 
 def _step(model: nn.Module, shape: tuple[int, ...]) -> Call:
     x, target = torch.randn(shape), torch.randint(CLASSES, shape[:1])
-    # Weights stay about where they are: a network that has learned all computes with denormals.
+    # Weights hardly move: a network that has learned everything computes with denormals.
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-7)
 
     def call() -> None:

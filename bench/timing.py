@@ -12,8 +12,8 @@ Samples = dict[str, list[float]]
 
 # A sample shorter than this is repeated within the sample: a clock call costs some 50 ns.
 SHORTEST_SAMPLE = 1e-3
-# A call up to this long is made once more before its sample is timed: the cache then holds its
-# arrays, not those of the contender before it.
+# A call up to this long runs once before its sample is timed, so that the cache holds its own
+# arrays, not those of the previous contender.
 LONGEST_WARMED = 2e-2
 
 
@@ -21,8 +21,9 @@ def interleaved(contenders: Mapping[str, Call], seconds: float, rounds: tuple[in
     """Return the seconds per call of every contender, one number per round.
 
     A round times each contender once, and the next round starts with another one, so that none
-    always follows the same neighbour. There are as many rounds as fit into `seconds`, within
-    the bounds `rounds`; where the machine turns slow, rounds end early, but not below the lower.
+    always follows the same neighbour. There are as many rounds as fit into `seconds`, within the
+    bounds `rounds`. If the machine becomes slow, the rounds end early, but not below the lower
+    bound.
     """
     with _no_collection():
         known = {name: _known(call) for name, call in contenders.items()}
@@ -59,8 +60,8 @@ def in_loop(
 
 
 def counted(contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]) -> Samples:
-    """Return what the contenders return, which are numbers: not a time, but in the same tables."""
-    # A contender may return anything; of those that are counted, each returns a number.
+    """Return the numbers that the contenders return: not times, but for the same tables."""
+    # A contender may return anything; those of a counted task return numbers.
     return {name: [float(call())] for name, call in contenders.items()}  # type: ignore[arg-type]
 
 
@@ -85,7 +86,7 @@ def _turned(names: list[str], turn: int) -> list[str]:
 
 
 def _known(call: Call) -> tuple[int, bool]:
-    """Return how often a call is repeated in a sample, and whether it is made once before."""
+    """Return how often a call is repeated in a sample, and whether it runs once before."""
     call()  # the first call pays for allocations and caches
     once = max(_sample(call, 1, False), 1e-9)
     return max(1, ceil(SHORTEST_SAMPLE / once)), once <= LONGEST_WARMED
@@ -103,7 +104,7 @@ def _sample(call: Call, repeats: int, warmed: bool) -> float:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep Python's collector of cycles out of the times, as `timeit` does."""
+    """Switch Python's collector of cycles off while times are taken, as `timeit` does."""
     enabled = gc.isenabled()
     gc.disable()
     try:

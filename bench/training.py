@@ -1,7 +1,7 @@
-"""Times `fit` against a training loop that is written by hand: the same network, data and epochs.
+"""Time `fit` against a training loop by hand: the same network, data and epochs.
 
-Both train on 1,400 digits, and look at 397 others after each epoch. Without noise the peer has
-none; with `hidden_dropout` it has `nn.Dropout` at the same place.
+Both train on 1,400 digits, and evaluate 397 others after each epoch. In the run with
+`hidden_dropout` the loop has `nn.Dropout` at the same place; in the other run neither has noise.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def training(p: float, size: int, epochs: int, rounds: tuple[int, int]) -> dict[
 
 
 def by_hand(training: Any, validation: Any, p: float, size: int, epochs: int) -> None:
-    """Train as one would without a library."""
+    """Train with a loop as users write it without a library."""
     noise = [nn.Dropout(p)] if p else []
     model = nn.Sequential(nn.Linear(64, HIDDEN), nn.ReLU(), *noise, nn.Linear(HIDDEN, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)

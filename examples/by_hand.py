@@ -1,12 +1,12 @@
 """Dropout by hand: a small network in NumPy, its gradients, and the loop that trains it.
 
-The code of `docs/by_hand.md`, which explains it part by part. The network is
+`docs/by_hand.md` explains this code part by part. The network is
 
     image 8x8 > max-pooling 2x2 > dropout > (linear > ReLU > dropout) > linear > softmax
 
-with as many hidden layers, in brackets, as there are weights for; one is the two-layer network
-of the page. It needs NumPy, noisegate, and scikit-learn for the digits. Run it for the table of
-the page, a network trained with and without dropout and L2:
+The part in brackets is a hidden layer; the number of weights decides how many there are, and one
+gives the two-layer network of the page. The code needs NumPy, noisegate, and scikit-learn for the
+digits. Run it for the table of the page, a network trained with and without dropout and L2:
 
     python examples/by_hand.py
 """
@@ -31,7 +31,7 @@ Weights = dict[str, np.ndarray]
 
 
 def numeric_gradient(loss: Callable[[], float], x: np.ndarray, h: float = 1e-4) -> np.ndarray:
-    """Return the derivative of a loss by each element of x, which is moved and put back."""
+    """Return the derivative of a loss by each element of x; x is changed and restored."""
     gradient = np.zeros_like(x)
     for place in np.ndindex(x.shape):
         middle = x[place]
@@ -52,7 +52,7 @@ def relative_error(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def max_pool_forward(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest pixel of each 2x2 square, and which of the four it is."""
+    """Return the largest pixel of each 2x2 square, and its number in the square."""
     rows, height, width = images.shape
     squares = images.reshape(rows, height // 2, 2, width // 2, 2).swapaxes(2, 3)
     squares = squares.reshape(rows, height // 2, width // 2, 4)
@@ -60,7 +60,7 @@ def max_pool_forward(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def max_pool_backward(dout: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    """Return the gradient of the images: each square's goes to its largest pixel."""
+    """Return the gradient of the images: each square passes its own to its largest pixel."""
     rows, height, width = dout.shape
     squares = np.zeros((rows, height, width, 4), dout.dtype)
     np.put_along_axis(squares, largest[..., None], dout[..., None], -1)
@@ -82,7 +82,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Tape:
-    """A forward, as backward needs it: the inputs of each layer, and the caches."""
+    """The record of a forward that backward needs: the inputs of each layer, and the caches."""
 
     inputs: list[np.ndarray]
     caches: list[Cache]
@@ -111,7 +111,7 @@ def drop(
 def forward(
     weights: Weights, images: np.ndarray, noise: Noise, step: int | None = None
 ) -> tuple[np.ndarray, Tape]:
-    """Return the scores of the ten classes, and what backward needs; without a step, no noise."""
+    """Return the scores of the ten classes, and the tape; without a step, no noise."""
     pooled, largest = max_pool_forward(images)
     x = pooled.reshape(len(images), -1)
     x, cache = drop(x, noise.pool, noise.seed, "pool:out", step)
@@ -127,7 +127,7 @@ def forward(
 
 
 def backward(weights: Weights, dscores: np.ndarray, tape: Tape) -> Weights:
-    """Return the gradients of the weights by their names, and that of the images."""
+    """Return the gradients of the weights by name, and the gradient of the images."""
     gradients, dx = {}, dscores
     for layer in range(len(weights) // 2, 0, -1):
         x = tape.inputs[layer - 1]
@@ -171,7 +171,7 @@ def loss_and_gradients(
 
 
 def split_digits(seed: int, rows: int = 200) -> tuple[Data, Data]:
-    """Return some of scikit-learn's digits to train on, and all the others to validate on."""
+    """Return some of scikit-learn's digits for training, and all the others for validation."""
     pixels, digits = load_digits(return_X_y=True)
     images = pixels.reshape(-1, 8, 8) / 16
     order = np.random.default_rng(seed).permutation(len(images))
@@ -204,16 +204,16 @@ def train(
 
 
 def evaluate(weights: Weights, data: Data) -> tuple[float, float]:
-    """Return the mean cross-entropy, and the fraction of wrong digits; there is no noise."""
+    """Return the mean cross-entropy and the fraction of wrong digits, without noise."""
     images, digits = data
     scores, _ = forward(weights, images, Noise())
     return cross_entropy(scores, digits)[0], float((scores.argmax(1) != digits).mean())
 
 
 def main(seeds: int = 5) -> None:
-    """Print what came of dropout and L2: means over seeds, which decide split, start and order.
+    """Print the effect of dropout and L2: means over seeds, which decide split, start and order.
 
-    The last column says at how many seeds the validation loss is below that of the first row.
+    The last column counts the seeds whose validation loss is below that of the first row.
     """
     print("pool  hidden  l2     training loss  validation loss  error  better")
     alone: list[float] = []

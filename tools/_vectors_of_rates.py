@@ -1,4 +1,4 @@
-"""Vectors of noise by its rate: blocks and their seeds, relaxed masks, schedules."""
+"""Vectors of rates: blocks and their seeds, relaxed masks, schedules."""
 
 import json
 from collections.abc import Iterator

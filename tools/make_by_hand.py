@@ -1,4 +1,4 @@
-"""Make the figures of docs/by_hand.md: a digit in the network, and what a study found."""
+"""Make the figures of docs/by_hand.md: a digit in the network, and the curves of a study."""
 
 import sys
 from pathlib import Path
@@ -45,7 +45,7 @@ def save(made: Figure, name: str) -> None:
     made.savefig(IMAGES / f"{name}.png", dpi=130, metadata={"Software": None})
 
 
-# What the study found --------------------------------------------------------------------------
+# The curves of the study ------------------------------------------------------------------------
 
 
 def draw_curves(found: study.Study, *titles: str) -> Figure:

@@ -3,8 +3,8 @@
 spec/normal.md says what a row means. This script chooses the three integers of every row so that
 
 * the magnitude never rises with v, across all rows (`lowest(row) >= A of the next row`);
-* under that, the worst error over the table is as small as it can be made;
-* under both, the sum over rows of the mean square error is least.
+* among such tables, the worst error over the table is as small as the search can make it;
+* among these, the sum over rows of the mean square error is least.
 
 Everything after the quantile itself is integer arithmetic, so the choice is reproducible.
 
@@ -37,7 +37,7 @@ Ints = NDArray[np.int64]
 
 
 class Points(NamedTuple):
-    """What occurs in a row: fractions, and the quantile at the first and last v of each."""
+    """The points of a row: fractions, and the quantile at the first and last v of each."""
 
     f: Ints
     first: Ints
@@ -45,7 +45,7 @@ class Points(NamedTuple):
 
 
 class Shapes(NamedTuple):
-    """Pairs (D, C) worth considering for one row; what they leave for A to cover."""
+    """Pairs (D, C) worth considering for one row, and the range that A has to cover."""
 
     slopes: Ints
     bows: Ints
@@ -66,7 +66,7 @@ class Candidates(NamedTuple):
 
 
 def quantile(v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Magnitude of the normal quantile at tail probability v / 2**33, in table units."""
+    """Return the magnitude of the normal quantile at tail probability v / 2**33, in table units."""
     return np.asarray(ndtri(v / 2.0**33) * -(2.0**27), dtype=np.float64)
 
 
@@ -76,7 +76,7 @@ def fine_quantile(v: Ints) -> Ints:
 
 
 def occurring(i: int) -> Points:
-    """Fractions that odd v reach in row i; one point at the row's start if v skips the row."""
+    """Return the fractions that odd v reach in row i; the row's start if no v reaches it."""
     octave, segment = divmod(i, 32)
     if octave < 6:
         v = 2.0**octave * (1 + segment / 32)
@@ -92,7 +92,7 @@ def occurring(i: int) -> Points:
 
 
 def slopes_and_bows(i: int) -> tuple[range, range]:
-    """Values of D and C around the chord of the row and the height of its bow."""
+    """Return values of D and C around the chord of the row and the height of its bow."""
     octave, segment = divmod(i, 32)
     v = 2.0**octave * (1 + (segment + np.array([0, 0.5, 1])) / 32)
     start, middle, end = quantile(np.minimum(v, 2.0**32))
@@ -119,7 +119,7 @@ def shapes(i: int) -> Shapes:
 
 
 def candidates(i: int, bound: int) -> Candidates:
-    """All rows for place i that keep `bound`, which is counted in 1/FINE table units.
+    """Return all rows for place i within `bound`, which is counted in 1/FINE table units.
 
     The bound holds for the float32 result, so half a unit of its last place is set aside.
     """
@@ -140,8 +140,8 @@ def candidates(i: int, bound: int) -> Candidates:
 def follow(found: Candidates, ends: Ints, total: Ints) -> tuple[Candidates, Ints]:
     """Append each candidate to the cheapest table so far that ends no lower than it starts.
 
-    `ends` and `total` are the lowest value and the cost of the tables so far. Returned are the
-    candidates that can follow one, at the cost of the whole, and which one they follow.
+    `ends` and `total` are the lowest value and the cost of the tables so far. Return the candidates
+    that can follow a table, with the cost of the whole, and the index of that table.
     """
     order = np.argsort(-ends, kind="stable")
     cheapest = np.minimum.accumulate(total[order])
@@ -155,10 +155,10 @@ def follow(found: Candidates, ends: Ints, total: Ints) -> tuple[Candidates, Ints
 
 
 def choose(bound: int) -> Ints | None:
-    """Cheapest table that never rises and keeps `bound`, or None if there is none.
+    """Return the cheapest table that never rises and stays within `bound`, or None.
 
-    Dynamic programming over the rows: what a table costs so far and how low it ends is all that
-    the next row needs to know.
+    Dynamic programming over the rows: the next row depends only on the cost of a table so far and
+    on its lowest value.
     """
     steps: list[tuple[Ints, Ints]] = []
     ends, total = np.array([np.iinfo(np.int64).max]), np.zeros(1, np.int64)
@@ -184,7 +184,7 @@ def trace(steps: list[tuple[Ints, Ints]], at: int) -> Ints:
 
 
 def make_table() -> Ints:
-    """Bisect for the smallest bound (in eighths of a table unit) that a table can keep."""
+    """Bisect for the smallest bound (in eighths of a table unit) that a table can meet."""
     step = FINE // 8
     low, high = 0, REACH * 8
     best = choose(high * step)
@@ -198,7 +198,7 @@ def make_table() -> Ints:
 
 
 def as_text(table: Ints) -> str:
-    """Contents of spec/normal_table.txt."""
+    """Return the contents of spec/normal_table.txt."""
     head = (
         "# Normal quantile, 1024 rows `A D C`: row i = 32 * octave + segment, see normal.md.\n"
         "# magnitude * 2**27 = A - ((D * f + C * g) >> 10), g = (f * (65535 - f)) >> 16\n"
@@ -208,7 +208,7 @@ def as_text(table: Ints) -> str:
 
 
 def as_module(table: Ints) -> str:
-    """Contents of src/noisegate/core/normal_table.py."""
+    """Return the contents of src/noisegate/core/normal_table.py."""
     text = (
         '"""The table of spec/normal_table.txt, row by row.\n\n'
         "Made by tools/make_normal_table.py: do not edit. spec/normal.md says what it means.\n"
@@ -222,7 +222,7 @@ def as_module(table: Ints) -> str:
 
 
 def main() -> int:
-    """Write the two files, or compare them with what would be written."""
+    """Write the two files, or compare them with the new contents."""
     parser = argparse.ArgumentParser(description="make the table of the normal quantile")
     parser.add_argument("--check", action="store_true", help="only compare; exit 1 if different")
     check = parser.parse_args().check

@@ -1,8 +1,8 @@
-"""Make docs/by_hand.ipynb of docs/by_hand.md, or say with --check whether it would change.
+"""Make docs/by_hand.ipynb from docs/by_hand.md; with --check, report whether it would change.
 
-A `python` block of the page becomes a cell of code. What it prints must be the `text` block that
-follows it at once, and becomes the cell's output. All else becomes cells of Markdown. The functions
-and classes of examples/by_hand.py must be on the page, line by line.
+A `python` block of the page becomes a cell of code. The `text` block directly after it must equal
+its printed output, and becomes the cell's output. Everything else becomes cells of Markdown. The
+functions and classes of examples/by_hand.py must be on the page, line by line.
 """
 
 import argparse
@@ -23,7 +23,7 @@ EXAMPLE = ROOT / "examples" / "by_hand.py"
 
 @dataclass
 class Part:
-    """A part of a page: prose, or code with the text that it prints and the line it starts on."""
+    """A part of a page: prose, or code with its printed text and its first line's number."""
 
     kind: str
     text: str
@@ -32,7 +32,7 @@ class Part:
 
 
 def main() -> int:
-    """Write the notebook, or compare it; print what is wrong and return whether anything is."""
+    """Write the notebook, or compare it; print the faults and return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare; exit 1 if different")
     check = parser.parse_args().check
@@ -83,9 +83,9 @@ def _add_prose(parts: list[Part], line: str, at: int) -> None:
 
 
 def compare_definitions(parts: list[Part], example: str) -> list[str]:
-    """Return a sentence for each definition of the example that the page does not show as it is.
+    """Return a sentence for each definition of the example that differs on the page.
 
-    `main` is left out: the page shows what it prints.
+    `main` is left out: the page shows its output.
     """
     shown: dict[str, str] = {}
     for part in parts:
@@ -109,7 +109,7 @@ def list_definitions(code: str) -> dict[str, str]:
 
 
 def run(parts: list[Part], page: str) -> list[str]:
-    """Run the code, and return a sentence for each block that prints other than the page shows."""
+    """Run the code, and return a sentence for each block whose output differs from the page."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     faults = []
     for part in parts:

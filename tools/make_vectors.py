@@ -1,6 +1,6 @@
 """Make the vectors in spec/vectors from the reference in noisegate.core.philox.
 
-Run it with --check to compare only; it then fails where a file differs.
+With --check, only compare, and fail if a file differs.
 """
 
 import json
@@ -55,13 +55,13 @@ def lanes() -> Iterator[str]:
 
 
 def ties() -> Iterator[str]:
-    """Yield thresholds that tie with an element's high half, and fall on either side."""
+    """Yield thresholds that tie with an element's high half, with outcomes on both sides."""
     yield "# Ties under seed 13, site hid1:out, slot 0, kind Dropout, call 0, step 0"
     yield "# row | offset | u32 | T | p = T / 2**32 as a hexadecimal float | removed"
     for row, offset in ((0, 0), (0, 1), (1, 6), (2, 15), (3, 1000003)):
         u = u32_of(PLACES[1], row, offset, 0)
         top = u & 0xFFFF0000
-        # The first keeps by plane 0 alone; the others tie, and plane 1 decides.
+        # Plane 0 alone decides the first; the others tie, and plane 1 decides.
         for t in (top, u, u + 1, top | 0xFFFF):
             removed = "removed" if u < t else "kept"
             yield f"{row} | {offset} | {u:08x} | {t:08x} | {(t / 2**32).hex()} | {removed}"

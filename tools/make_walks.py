@@ -1,7 +1,7 @@
-"""Make the pictures of docs/study.md and docs/tune.md by the commands that the pages show.
+"""Make the pictures of docs/study.md and docs/tune.md by the commands on the pages.
 
-The pages' Python makes the data, their commands make the rest; what those print is printed, to be
-compared with the pages. It takes some minutes.
+The pages' Python makes the data, their commands make the rest. The output of the commands is
+printed, to compare it with the pages. It takes some minutes.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pathlib import Path
 from noisegate import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-# Which commands of a page, and the pictures that they make.
+# The commands of a page, and the pictures that they make.
 PAGES = {
     "study.md": (
         r"noisegate study$|.* --out tumours",

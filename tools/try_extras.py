@@ -1,8 +1,8 @@
-"""Try what each extra promises with that extra alone, as the README has it.
+"""Run the README's examples of each extra with that extra alone.
 
-One environment is made outside `.venv`; the extras are added to it one after the other, and after
-each the README's own code and commands for it run in a folder of their own. What a later
-extra brings must not be there yet. Needs Python 3.11 or newer and pip's index, and nothing else.
+One environment is made outside `.venv`. The extras are added to it one after the other, and after
+each the README's code and commands for it run in their own folder. The packages of a later extra
+must not be there yet. It needs Python 3.11 or newer and pip's index, and nothing else.
 """
 
 import os
@@ -20,7 +20,7 @@ BUILD = ROOT / "build" / "extras"
 PYTHON = BUILD / "venv" / "bin" / "python"
 CONSTRAINTS = ROOT / "constraints.txt"
 
-# In the order in which they are added, each with a package that only the next one brings.
+# In the order of installation, each with a package that only the next extra installs.
 EXTRAS = {
     "none": "torch",
     "torch": "sklearn",
@@ -29,13 +29,13 @@ EXTRAS = {
     "parquet": "optuna",
     "tune": None,
 }
-# Which extra a command of the README needs; the first that matches.
+# The extra that a command of the README needs; the first match counts.
 COMMANDS = {
     r"noisegate tune": "tune",
     r"noisegate .*\.parquet": "parquet",
     r"noisegate (study|show)": "study",
 }
-# What is added to a command, so that it ends soon.
+# Arguments that make a command end soon.
 BUDGETS = {
     "study": "--seeds 2 --epochs 2 --jobs 1 --out out",
     "tune": "--trials 2 --seeds 2 --epochs 2 --out out",
@@ -86,7 +86,7 @@ def main() -> int:
     for extra, absent in EXTRAS.items():
         began = time.perf_counter()
         if extra == "torch":
-            pip("install", "torch")  # first, by its pin: nothing then brings another one
+            pip("install", "torch")  # first and pinned, or a dependency installs another version
         pip("install", f"{wheel}[{extra}]" if extra != "none" else str(wheel))
         installed = time.perf_counter()
         if absent:
@@ -99,10 +99,10 @@ def main() -> int:
 
 
 def readme_jobs(page: str) -> Iterator[tuple[str, str]]:
-    """Yield the jobs of a page as pairs: the extra that is needed, and Python that does it.
+    """Yield the jobs of a page as pairs: the extra that a job needs, and its Python.
 
     A `python` block names its extra in a comment on the line above, `<!-- needs: torch -->`; a
-    command is known by its words.
+    command is recognised by its words.
     """
     blocks = re.finditer(
         r"^(?:<!-- needs: (\w+) -->\n)?```(python|console)\n(.*?)^```$", page, re.M | re.S
@@ -119,7 +119,7 @@ def readme_jobs(page: str) -> Iterator[tuple[str, str]]:
 
 
 def commanded(command: str) -> str:
-    """Return Python that runs a command within its budget, and wants its report."""
+    """Return Python that runs a command on a small budget, and checks that its report is there."""
     name = command.split()[1]
     if name not in BUDGETS:
         return f"\nimport subprocess; subprocess.run({command!r}, shell=True, check=True)\n"
@@ -131,20 +131,20 @@ def commanded(command: str) -> str:
 
 
 def prepared(extra: str) -> str:
-    """Return Python that makes the files which the commands for an extra read."""
+    """Return Python that writes the files for the commands of an extra."""
     return {"study": FILES, "parquet": PARQUET}.get(extra, "")
 
 
 def pip(*words: str) -> None:
     """Run the environment's pip with the pinned versions."""
-    # In the variable too, which holds for the tools that pip gathers to build the package.
+    # In the variable too: pip passes it on to the tools that build the package.
     environment = {**os.environ, "PIP_CONSTRAINT": str(CONSTRAINTS)}
     command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *words, "--quiet"]
     subprocess.run(command, check=True, env=environment, cwd=BUILD)
 
 
 def run(code: str, folder: Path) -> None:
-    """Run Python in the environment, with its commands at hand and nothing of the repository."""
+    """Run Python in the environment, with its commands on the path and without the repository."""
     environment = {**os.environ, "PATH": f"{PYTHON.parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
