@@ -62,7 +62,7 @@ def run(name: str, text: str) -> int:
     """
     namespace = {"__name__": "__main__"}
     found, count = blocks(text), 0
-    for block, below in zip(found, [*found[1:], None], strict=True):
+    for block, below in zip(found, [*found, None][1:], strict=True):
         if block.language != "python" or not block.runs:
             continue
         # Blank lines in front, so that a traceback names the line of the page.
@@ -100,6 +100,11 @@ def check_command(command: str) -> None:
             assert known, f"`{command}`: there is no option `{option}`"
 
 
+def links(page: Path) -> list[str]:
+    """Return where the links of a page lead, without the place in the target."""
+    return re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8"))
+
+
 def help_of(subcommand: list[str]) -> str:
     """Return what `noisegate SUBCOMMAND --help` prints."""
     printed, complaint = io.StringIO(), io.StringIO()
@@ -132,10 +137,24 @@ def test_readme_shows_code_at_once():
     assert first.line - 1 < 25
 
 
+def test_readme_is_short():
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) <= 120
+    assert [line for line in lines if len(line) > 100 and not line.startswith("|")] == []
+
+
+def test_every_page_is_in_the_index():
+    indexes = [ROOT / "docs" / "README.md", ROOT / "docs" / "kinds" / "README.md"]
+    listed = {(index.parent / target).resolve() for index in indexes for target in links(index)}
+    pages = {page for page in PAGES if page not in [ROOT / "README.md", indexes[0]]}
+    assert pages - listed == set()
+    assert indexes[0] in {ROOT / target for target in links(ROOT / "README.md")}
+
+
 @pytest.mark.parametrize("name", [*NAMES, *FOR_CONTRIBUTORS])
 def test_links_lead_somewhere(name):
     page = ROOT / name
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
+    for target in links(page):
         if "://" not in target and not target.startswith("mailto:"):
             assert (page.parent / target).exists(), f"{name} links to {target}"
 

@@ -31,6 +31,7 @@ EXTRAS = {
 }
 # The extra that a command of the README needs; the first match counts.
 COMMANDS = {
+    r"noisegate info": "none",
     r"noisegate tune": "tune",
     r"noisegate .*\.parquet": "parquet",
     r"noisegate (study|show)": "study",
