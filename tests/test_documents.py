@@ -159,6 +159,16 @@ def test_links_lead_somewhere(name):
             assert (page.parent / target).exists(), f"{name} links to {target}"
 
 
+@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/decisions.md"])
+def test_the_files_and_folders_that_a_page_on_the_code_names_are_there(name):
+    text = (ROOT / name).read_text("utf-8")
+    paths = re.findall(r"`((?:\w+/)+(?:\w+\.\w+)?|\w+\.py)`", text)
+    assert len(paths) > 10
+    for path in paths:
+        places = [ROOT / path, ROOT / "src" / "noisegate" / path]
+        assert any(place.exists() for place in places), f"{name} names `{path}`"
+
+
 PAGE = """\
 ```python
 x = [1]
