@@ -104,8 +104,8 @@ CASES: list[Case] = [
     (
         lambda: ng.DropBlock(0.1, 3)(X, KEY),
         Value,
-        "DropBlock: `axes` must name at least one spatial axis; slice(2, None) names none of an "
-        "input of rank 2. Images are (samples, channels, height, width).",
+        "DropBlock: `axes` must name at least one spatial axis; an input of rank 2 has none "
+        "of the axes from 2 on. Images are (samples, channels, height, width).",
     ),
     (
         lambda: ng.DropBlock(0.1, 3, axes=(0, 1))(X, KEY),
@@ -179,7 +179,25 @@ CASES: list[Case] = [
     (
         lambda: parse("Dropout1d(0.1, True, 2)"),
         Type,
-        "Dropout1d: takes from 0 to 1 positional arguments but 3 were given.",
+        "Dropout1d: at most 1 argument goes by place (`p`); got 3. Give the others by name.",
+    ),
+    (
+        lambda: parse("Dropout2d(0.2, seed=3)"),
+        Type,
+        "Dropout2d: unknown keyword `seed`; known are `p`.",
+    ),
+    (lambda: parse("drop_block()"), Type, "drop_block: `p` is missing."),
+    (
+        lambda: parse("dropout(0.5, shared_axes=slice())"),
+        Value,
+        "got 'dropout(0.5, shared_axes=slice())', which is no noise. "
+        "Write for example dropout(0.5) or gaussian_noise(0.1).",
+    ),
+    (
+        lambda: ng.DropBlock(0.1, 3, axes=slice(3, None))(X, KEY),
+        Value,
+        "DropBlock: `axes` must name at least one spatial axis; an input of rank 2 has none of "
+        "slice(3, None). Images are (samples, channels, height, width).",
     ),
     (lambda: ng.drop_path(), Type, "drop_path: `p` is missing."),
     (

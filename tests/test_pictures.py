@@ -281,8 +281,8 @@ def test_the_command_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (
             ["drop_block(0.5, 3)", "--shape", "4,4"],
             2,
-            "DropBlock: `axes` must name at least one spatial axis; slice(2, None) names none of "
-            "an input of rank 2. Images are (samples, channels, height, width).",
+            "DropBlock: `axes` must name at least one spatial axis; an input of rank 2 has "
+            "none of the axes from 2 on. Images are (samples, channels, height, width).",
         ),
     ],
 )

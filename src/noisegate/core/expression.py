@@ -2,9 +2,10 @@
 
 import ast
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
-from . import kinds, presets, schedule
+from . import checks, kinds, presets, schedule
 from .catalogue import LAYERS
 from .errors import InvalidType, InvalidValue, prefix_errors
 from .kind import Kind, check_kind
@@ -78,7 +79,10 @@ def _value(node: ast.expr, text: str) -> Any:
             except (InvalidType, InvalidValue):
                 raise
             except TypeError as error:
-                # Python names the function in full, a lambda's too; the user wrote `name`.
-                said = str(error).rpartition(".")[2].partition("() ")[2] or str(error)
-                raise InvalidType(f"{name}: {said}.") from None
+                if name == "slice":  # it has no signature
+                    raise _no_noise(text) from None
+                # Python names the function in full, a private one too; the user wrote `name`.
+                with prefix_errors(name):
+                    checks.arguments(signature(known[name]), given, named)
+                    raise InvalidType(f"{error}.") from None
     raise _no_noise(text)

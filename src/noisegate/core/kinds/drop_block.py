@@ -139,9 +139,11 @@ class DropBlock(Kind):
         spatial = sorted(named.resolve_all("axes", named.restore(self.axes), shape))
         shared = resolve_shared(self.shared, shape, window.sample_axis)
         if not spatial:
+            default = self.axes == named.AxisSlice(2, None, None)
+            axes = "the axes from 2 on" if default else repr(self.axes)
             raise InvalidValue(
-                f"`axes` must name at least one spatial axis; {self.axes!r} names none of an input "
-                f"of rank {len(shape)}. Images are (samples, channels, height, width)."
+                f"`axes` must name at least one spatial axis; an input of rank {len(shape)} has "
+                f"none of {axes}. Images are (samples, channels, height, width)."
             )
         for axis in spatial:
             if axis in shared or axis == window.sample_axis:

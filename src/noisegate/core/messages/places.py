@@ -1,7 +1,6 @@
 """Sentences about layers, models and what is not installed."""
 
 
-
 def seed_without_site(who: str) -> str:
     return (
         f"{who}: a layer with `seed` needs `site` too, or two layers with one seed would share "
