@@ -1,7 +1,7 @@
 """Time this checkout against another one in turns: a call, a site, `fit` and `predict`.
 
-Each checkout runs in a process of its own, with the Python of its `.venv`; they take turns, so that
-a slow moment of the machine hits both. A ratio below 1 means that this checkout is faster.
+Each checkout runs in a process of its own, the other one with the Python of its `.venv`. They take
+turns, so that a slow moment of the machine hits both. Below 1, this checkout is the faster one.
 
     python bench/against.py ../old/src
 """
@@ -26,7 +26,7 @@ TASKS = ("call, NumPy", "call, torch", "site", "fit", "predict")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; with `--serve`, answer with times in place of the main process."""
+    """Measure and print; with `--serve`, answer the tasks on the standard input."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("other", type=Path, nargs="?", help="the other checkout, or its src")
     parser.add_argument("--turns", type=int, default=15, help="of each task; default: 15")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def compare(other: Path, turns: int, only: str) -> None:
     """Print the times of both checkouts for each task, and the ratio of their medians."""
     root = other.parent if other.name == "src" else other
-    servers = {"this": start(HERE.parents[1]), "other": start(root)}
+    servers = {"this": start(sys.executable), "other": start(root / ".venv" / "bin" / "python")}
     print(f"{'task':<12} {'this, µs':>10} {'other, µs':>10} {'ratio':>6}  of turns: quartiles")
     for task in (one for one in TASKS if only in one):
         times: dict[str, list[float]] = {name: [] for name in servers}
@@ -56,14 +56,16 @@ def compare(other: Path, turns: int, only: str) -> None:
         this, that = (1e6 * median(times[name]) for name in servers)
         ratios = [a / b for a, b in zip(times["this"], times["other"], strict=True)]
         low, _, high = quartiles(ratios)
-        print(f"{task:<12} {this:10.1f} {that:10.1f} {this / that:6.3f}  {low:.3f} to {high:.3f}")
+        print(
+            f"{task:<12} {this:10.1f} {that:10.1f} {this / that:6.3f}  {low:.3f} to {high:.3f}",
+            flush=True,
+        )
     for server in servers.values():
         server.communicate()
 
 
-def start(root: Path) -> "Popen[str]":
-    """Start a process that measures the checkout of a folder."""
-    python = root / ".venv" / "bin" / "python"
+def start(python: str | Path) -> "Popen[str]":
+    """Start a process that measures the checkout that a Python has installed."""
     return Popen([python, HERE, "--serve"], stdin=PIPE, stdout=PIPE, text=True)
 
 
@@ -107,9 +109,9 @@ def make_calls() -> dict[str, Call]:
     x = torch.randn(64, 16)
     word = "rules" if "rules" in signature(ng.predict).parameters else "dropout"
 
-    images = np.random.default_rng(1).normal(size=(512, 64)).astype(np.float32)
-    labels = np.arange(512) % 10
-    model = classifier()((None, 64, None), batch_size=32, max_epochs=2, random_state=0)
+    images = np.random.default_rng(1).normal(size=(256, 64)).astype(np.float32)
+    labels = np.arange(256) % 10
+    model = classifier()((None, 64, None), batch_size=32, max_epochs=1, random_state=0)
     return {
         "call, NumPy": lambda: kind(array, key),
         "call, torch": lambda: kind(tensor, key),

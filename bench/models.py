@@ -5,16 +5,14 @@ An empty tensor replaces the noise itself, and its time is subtracted: the rest 
 keys and autograd.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from machine import facts, load
-from report import write
+from report import parser, write
 from timing import interleaved, quartiles
 from torch import Tensor, nn
 
@@ -36,10 +34,7 @@ class Step(nn.Module):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
-    parser.add_argument("--quick", action="store_true", help="few rounds and small networks")
-    options = parser.parse_args(arguments)
+    options = parser(__doc__, quick="few rounds and small networks").parse_args(arguments)
     torch.set_num_threads(1)
     seconds, rounds = (0.02, (3, 3)) if options.quick else (3.0, (9, 300))
     found: dict[str, Any] = {"machine": facts()}

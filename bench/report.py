@@ -1,6 +1,7 @@
 """Measured numbers as rows, figures, tables and verdicts."""
 
 import json
+from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -188,6 +189,14 @@ def summary(made: Sequence[Verdict]) -> str:
     order = sorted(made, key=lambda verdict: verdict.verdict == "compare")
     head = ["", "figure", "task", "of", "goal", "worst (each)"]
     return _aligned([head, *(verdict.line() for verdict in order)], left=True)
+
+
+def parser(description: str | None, quick: str) -> ArgumentParser:
+    """Return a parser of the options that every benchmark has; `quick` says what is left out."""
+    options = ArgumentParser(description=description)
+    options.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
+    options.add_argument("--quick", action="store_true", help=quick)
+    return options
 
 
 def write(path: Path | None, content: Mapping[str, object]) -> None:

@@ -7,13 +7,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from contenders import ONE_THREAD
 from goals import Goal, Task, goals, tasks
 from machine import facts, load
-from report import Figure, Row, figures, rows, summary, table, verdicts, write
+from report import Figure, Row, figures, parser, rows, summary, table, verdicts, write
 
 QUICK_SECONDS, QUICK_ROUNDS = 0.02, (3, 3)
 
@@ -70,11 +69,11 @@ def measure(
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
-    parser.add_argument("--quick", action="store_true", help="small sizes and three rounds")
-    parser.add_argument("--only", default="", metavar="TEXT", help="tasks with this in their title")
-    parser.add_argument(
+    options = parser(__doc__, quick="small sizes and three rounds")
+    options.add_argument(
+        "--only", default="", metavar="TEXT", help="tasks with this in their title"
+    )
+    options.add_argument(
         "--threads",
         type=int,
         nargs="+",
@@ -83,10 +82,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="numbers of threads (default: 1 2); NumPy's own and jax are timed beside 1 only",
     )
-    parser.add_argument(
+    options.add_argument(
         "--require", action="store_true", help="exit with 1 if a line at the end says NOT MET"
     )
-    return parser.parse_args(arguments)
+    return options.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,15 @@ Both train on 1,400 digits, and evaluate 397 others after each epoch. In the run
 `hidden_dropout` the loop has `nn.Dropout` at the same place; in the other run neither has noise.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from machine import facts, load
-from report import write
+from report import parser, write
 from sklearn.datasets import load_digits
 from timing import interleaved, quartiles
 from torch import nn
@@ -26,10 +24,7 @@ BATCHES, RATES, HIDDEN, EPOCHS, TRAINING = (32, 128), (0.0, 0.5), 100, 20, 1400
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
-    parser.add_argument("--quick", action="store_true", help="few rounds and one epoch")
-    options = parser.parse_args(arguments)
+    options = parser(__doc__, quick="few rounds and one epoch").parse_args(arguments)
     torch.set_num_threads(1)
     epochs, rounds = (1, (3, 3)) if options.quick else (EPOCHS, (9, 15))
     found: dict[str, Any] = {"machine": facts(), "fits": []}

@@ -127,3 +127,21 @@ def test_trainings_are_timed_against_a_loop(tmp_path):
     for row in fits:
         assert math.isclose(row["ratio"], row["fit"] / row["loop"], rel_tol=1e-9)
         assert f"{row['ratio']:.2f} of the loop's" in printed
+
+
+def test_two_checkouts_are_timed_in_turns(tmp_path):
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "src").mkdir()
+    command = [sys.executable, str(BENCH / "against.py"), str(tmp_path / "src"), "--turns", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    _, *lines = done.stdout.splitlines()
+    tasks = ["call, NumPy", "call, torch", "site", "fit", "predict"]
+    assert [line[:12].strip() for line in lines] == tasks
+    for line in lines:
+        this, other, ratio, low, _, high = line[12:].split()
+        assert min(float(this), float(other)) > 0
+        assert float(low) <= float(high)
+        assert math.isclose(float(ratio), float(low), abs_tol=2e-3)
