@@ -9,7 +9,7 @@ from weakref import ref
 import numpy as np
 
 from noisegate.core import checks, messages
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, RecomputationError
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement
@@ -75,7 +75,6 @@ class SiteNoise:
         self.calls = 0
         self._seen: tuple[Any, ...] | None = None
         self._ready: Ready | None = None
-        self._who = f"inject ('{placement.site}')"
 
     @property
     def last(self) -> Last | None:
@@ -125,7 +124,10 @@ class SiteNoise:
             injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
             return x
         host = injection.host
-        host.refuse_backward(self._who)
+        try:
+            host.refuse_backward()
+        except RecomputationError as error:
+            raise error.prefix(f"inject ('{placement.site}')") from None
         kind, live = (placement.kind, None) if call is None else self._noise(call)
         axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call, forward)
         if call is not None and call.shared_axes is not None and placement.rule == EXISTING:

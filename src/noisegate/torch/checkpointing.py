@@ -14,7 +14,6 @@ from weakref import WeakSet, ref
 import torch
 from torch.utils import checkpoint as torch_checkpoint
 
-from noisegate.core import messages
 from noisegate.core.errors import RecomputationError
 from noisegate.core.local import Local
 
@@ -44,14 +43,19 @@ def register(counting: Counting) -> None:
     _wrap_torch()
 
 
-def refuse_backward(who: str) -> None:
+def refuse_backward() -> None:
     """Raise if this runs inside a backward pass, and no segment is known to be replayed."""
     # torch's own checkpointing asks the same private question; -1 is outside.
     if not _replaying.get() and torch._C._current_graph_task_id() != -1:
-        raise RecomputationError(messages.in_backward(who))
+        raise RecomputationError(
+            "a seeded noise was called inside a backward pass that torch.utils.checkpoint does "
+            "not know, where its step is unknown, and another mask would make the gradient wrong. "
+            "Use torch.utils.checkpoint, leave the noise out of that part, or call a kind there "
+            "with a key of your own."
+        )
 
 
-def replaying() -> bool:
+def is_replaying() -> bool:
     """Return whether a segment is computed again now."""
     return _replaying.get() > 0
 
@@ -74,7 +78,8 @@ def _restore(segment: Segment) -> Segment:
 
 
 @contextmanager
-def _replayed(segment: Segment) -> Iterator[None]:
+def _replay(segment: Segment) -> Iterator[None]:
+    """Be where a segment began, for a block."""
     before = _restore(segment)
     _replaying.set(_replaying.get() + 1)
     try:
@@ -97,19 +102,19 @@ def _wrap_torch() -> None:
 
 
 def _wrap_frames(frame: Any, hook: Any) -> None:
-    begin, made, enter, leave = frame.__init__, hook.__init__, hook.__enter__, hook.__exit__
+    begin, create, enter, leave = frame.__init__, hook.__init__, hook.__enter__, hook.__exit__
 
     def frame_init(self: Any, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **kwargs)
         self.noisegate_segment = _snapshot()
 
     def hook_init(self: Any, target: Any, *args: Any, **kwargs: Any) -> None:
-        made(self, target, *args, **kwargs)
+        create(self, target, *args, **kwargs)
         self.noisegate_frame = target
 
     def hook_enter(self: Any) -> Any:
         of = self.noisegate_frame()
-        self.noisegate_replay = _replayed(getattr(of, "noisegate_segment", []))
+        self.noisegate_replay = _replay(getattr(of, "noisegate_segment", []))
         self.noisegate_replay.__enter__()
         return enter(self)
 
@@ -126,12 +131,12 @@ def _wrap_frames(frame: Any, hook: Any) -> None:
 def _wrap_reentrant(function: Any) -> None:
     forward, backward = function.forward, function.backward
 
-    def keeping(ctx: Any, *args: Any) -> Any:
+    def remember(ctx: Any, *args: Any) -> Any:
         ctx.noisegate_segment = _snapshot()
         return forward(ctx, *args)
 
-    def again(ctx: Any, *args: Any) -> Any:
-        with _replayed(getattr(ctx, "noisegate_segment", [])):
+    def recompute(ctx: Any, *args: Any) -> Any:
+        with _replay(getattr(ctx, "noisegate_segment", [])):
             return backward(ctx, *args)
 
-    function.forward, function.backward = staticmethod(keeping), staticmethod(again)
+    function.forward, function.backward = staticmethod(remember), staticmethod(recompute)

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisegate.core import catalogue as layers
-from noisegate.core import checks, messages
+from noisegate.core import catalogue, checks
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.kinds import ConcreteDropout as Kind
 from noisegate.core.schedule import Schedule
@@ -57,7 +56,7 @@ class ConcreteDropout(NoiseLayer):
     True
     """
 
-    definition = layers.LAYERS["ConcreteDropout"]
+    definition = catalogue.LAYERS["ConcreteDropout"]
 
     def __init__(
         self,
@@ -69,7 +68,7 @@ class ConcreteDropout(NoiseLayer):
         site: str | None = None,
         sample_axis: int | None = DEFAULT_AXIS,
     ) -> None:
-        start = _inside(p)
+        start = _check_rate(p)
         arguments = {"p": start, "temperature": temperature, "shared_axes": shared_axes}
         self._begin(arguments, Kind(**arguments), seed, site, sample_axis)
         self.p_logit = nn.Parameter(torch.tensor(log(start / (1 - start))))
@@ -77,7 +76,7 @@ class ConcreteDropout(NoiseLayer):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set the rate by its logit; anything else as in any layer."""
         if name == "p":
-            rate = _inside(value)
+            rate = _check_rate(value)
             with torch.no_grad():
                 self.p_logit.fill_(log(rate / (1 - rate)))
             return
@@ -112,17 +111,20 @@ class ConcreteDropout(NoiseLayer):
         who = "ConcreteDropout.regularization"
         weight = getattr(module, "weight", None)
         if not isinstance(weight, Tensor) or weight.ndim < 2:
-            raise InvalidType(messages.no_weight(who, module))
+            raise InvalidType(
+                f"{who}: `module` must be the layer that the noise feeds, with a weight of shape "
+                f"(outputs, inputs, ...); got {type(module).__name__}."
+            )
         bounds = (0.0, float("inf"))
         with prefix_errors(who):
             pull = checks.bounded("weight_regularizer", weight_regularizer, bounds)
             push = checks.bounded("dropout_regularizer", dropout_regularizer, bounds)
         inputs = weight.shape[1] * getattr(module, "groups", 1)
-        p, kept = self.p, (-self.p_logit).sigmoid()  # 1 − p without cancellation
+        p, q = self.p, (-self.p_logit).sigmoid()  # 1 − p without cancellation
         log_p = nn.functional.logsigmoid(self.p_logit)
-        log_kept = nn.functional.logsigmoid(-self.p_logit)
-        negative_entropy = p * log_p + kept * log_kept
-        return pull * weight.square().sum() / kept + push * inputs * negative_entropy
+        log_q = nn.functional.logsigmoid(-self.p_logit)
+        negative_entropy = p * log_p + q * log_q
+        return pull * weight.square().sum() / q + push * inputs * negative_entropy
 
     def _is_identity(self) -> bool:
         return False
@@ -131,15 +133,21 @@ class ConcreteDropout(NoiseLayer):
         """Return the rate now, with its gradient."""
         return {"p": self.p}
 
-    def _shown_rate(self) -> str:
+    def _rate_words(self) -> str:
         return f"{self.p.item():.4g}"
 
 
-def _inside(p: Any) -> float:
+def _check_rate(p: Any) -> float:
     if isinstance(p, Schedule):
-        raise InvalidType(messages.learned_rate("ConcreteDropout"))
+        raise InvalidType(
+            "ConcreteDropout: `p` is learned by this layer, so it follows no schedule. Give a "
+            "number to begin with, or put noisegate.ConcreteDropout(p=schedule) in with "
+            "noisegate.inject."
+        )
     with prefix_errors("ConcreteDropout"):
         rate = checks.bounded("p", p, Kind.BOUNDS)
     if rate == 0:
-        raise InvalidValue(messages.learned_zero("ConcreteDropout"))
+        raise InvalidValue(
+            "ConcreteDropout: `p` must be in (0, 1), since it is learned by its logit; got 0.0."
+        )
     return rate

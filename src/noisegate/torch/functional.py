@@ -1,4 +1,4 @@
-"""Noise as functions of tensors: forward, backward, double backward, tangents, vmap."""
+"""Noise as functions of tensors."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -8,13 +8,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch._C import _are_functorch_transforms_active
-from torch._C._functorch import unwrap_if_dead
-from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
-from noisegate.core import catalogue as layers
-from noisegate.core import checks, messages
+from noisegate.core import catalogue, checks
 from noisegate.core.backends import refuse_array
 from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError, prefix_errors
 from noisegate.core.keys import Key
@@ -23,113 +19,9 @@ from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
 from noisegate.engines import native
 from noisegate.engines.torch import TorchEngine, Works
 
-from .application import CPU, Noise, device_of_noise
+from .application import CPU, Noise, apply_noise, device_of_noise, refuse_gradient
 from .compiling import eager_only
 from .generators import own_draw
-
-
-class _Linear(torch.autograd.Function):
-    """Autograd around an application; it keeps the key and computes the noise again.
-
-    The derivative of noise is its linear part, which is noise again: so one formula serves
-    backward, double backward and tangents.
-    """
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
-        live = ctx.saved_tensors[0] if ctx.noise.rate is None else None
-        derivative = ctx.noise.derivative()
-        return None if grad is None else _apply(grad, live, derivative), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor | None, live_tangent: Tensor | None, _: None) -> Any:
-        kind = ctx.noise.kind
-        if live_tangent is not None:
-            raise InvalidValue(messages.rate_needs_grad(type(kind).__name__, kind.RATE))
-        live = ctx.saved_tensors[0] if ctx.noise.rate is None else None
-        return None if tangent is None else _apply(tangent, live, ctx.noise.derivative())
-
-
-class _Apply(_Linear):
-    """With a rate that is a tensor, and as torch.func wants it."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, live: Tensor | None, noise: Noise) -> Tensor:
-        return noise(x, live)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, live, ctx.noise = inputs
-        ctx.save_for_backward(live)
-        ctx.save_for_forward(live)
-        ctx.set_materialize_grads(False)  # so that a rate with a tangent shows
-
-
-class _ApplyNumber(_Linear):
-    """With a rate that is a number, in everyday use: a third of the cost."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, live: None, noise: Noise) -> Tensor:
-        ctx.noise = noise
-        return noise(x, None)
-
-
-# What `Function.apply` comes to where no transformation is active. It first binds arguments by
-# name, which this has no need of.
-_apply_number: Callable[..., Any] = super(torch.autograd.Function, _ApplyNumber).apply
-
-
-class _ApplyRate(torch.autograd.Function):
-    """Autograd around an application whose rate has a gradient; it keeps x and the rate.
-
-    Backward and tangents are plain operations on noise that is computed again, so that they
-    are differentiated in turn by torch itself.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, live: Tensor, noise: Noise) -> Tensor:
-        return noise(x, live)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, live, ctx.noise = inputs
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, live)
-        ctx.save_for_forward(x, live)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        x, live = ctx.saved_tensors
-        x_grad = _apply(grad, live, ctx.noise.derivative())
-        if not ctx.needs_input_grad[1]:
-            return x_grad, None, None
-        product = ctx.noise.slope(grad, x, live)
-        if x.is_complex():
-            product = product.sum(-1)
-        return x_grad, product.sum_to_size(live.shape).to(live), None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, live_tangent: Tensor, _: None) -> Tensor:
-        x, live = ctx.saved_tensors
-        moved = ctx.noise.slope(live_tangent, x, live)
-        if x.is_complex():
-            moved = torch.view_as_complex(moved)
-        along = _apply(tangent, live, ctx.noise.derivative())
-        return along.add(moved.to(tangent.dtype))
-
-
-def _apply(x: Tensor, live: Tensor | None, noise: Noise) -> Tensor:
-    if live is not None or _are_functorch_transforms_active():
-        with_gradient = live is not None and noise.kind.differentiable
-        function = _ApplyRate if with_gradient else _Apply
-        return cast(Tensor, function.apply(x, live, noise))  # type: ignore[no-untyped-call]
-    if not ((x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0):
-        return noise(x, None)
-    # A tensor that has left a transformation may still be wrapped.
-    return cast(Tensor, _apply_number(unwrap_if_dead(x), None, noise))
 
 
 @eager_only
@@ -147,7 +39,7 @@ def apply(
         known = _known(kind, x.shape, x.dtype, sample_axis) if plain else None
         if known is not None:
             window, rate, works = known
-            return _apply(x, None, Noise(kind, key, window, rate, False, works))
+            return apply_noise(x, None, Noise(kind, key, window, rate, False, works))
     window, rate, precision = _checked(kind, x, key, rows, sample_axis, live or {})
     if core.is_identity(kind, rate):
         return x
@@ -158,8 +50,8 @@ def apply(
         tensor = torch.as_tensor(rate, device=device_of_noise(x.device))
         noise = Noise(kind, key, window, None)
         if tensor.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
-            raise InvalidValue(messages.rate_needs_grad(type(kind).__name__, kind.RATE))
-    return noise(x, tensor) if precision == "integer" else _apply(x, tensor, noise)
+            refuse_gradient(kind)
+    return noise(x, tensor) if precision == "integer" else apply_noise(x, tensor, noise)
 
 
 def window_for(
@@ -180,7 +72,7 @@ def apply_in(
 
     `works` is a dict that the same window and rate are always given with.
     """
-    return _apply(x, None, Noise(kind, key, window, rate, False, works))
+    return apply_noise(x, None, Noise(kind, key, window, rate, False, works))
 
 
 def apply_steps(
@@ -280,7 +172,7 @@ def refuse_leaf(x: Tensor) -> None:
 
 def _function(name: str) -> Callable[..., Tensor]:
     """Return the function of a layer: x, its rate and what else it needs, then by name."""
-    definition = layers.LAYERS[name]
+    definition = catalogue.LAYERS[name]
     call = _signature(definition)
     bind = checks.binder(call)
 
@@ -303,7 +195,7 @@ def _function(name: str) -> Callable[..., Tensor]:
     return function
 
 
-def _signature(definition: layers.Definition) -> Signature:
+def _signature(definition: catalogue.Definition) -> Signature:
     first, *others = definition.parameters.values()
     needed = [p for p in others if p.default is Parameter.empty]
     by_name = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in others if p not in needed]
@@ -345,7 +237,7 @@ _DOC = """Return x with the noise of the layer `{layer}`, fresh or that of a key
 
 
 def _apply_or_pass(
-    definition: layers.Definition,
+    definition: catalogue.Definition,
     words: dict[str, Any],
     x: Tensor,
     training: bool,

@@ -1,85 +1,25 @@
 """Noise as modules: active in train(), identity in eval()."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from inspect import Parameter, Signature, signature
 from threading import Lock
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 from torch import Tensor, nn
 
-from noisegate.core import catalogue as layers
-from noisegate.core import checks, messages
-from noisegate.core.errors import InvalidValue, MissingAttribute, prefix_errors
+from noisegate.core import catalogue, checks
+from noisegate.core.errors import InvalidValue, MissingAttribute, NoisegateError, prefix_errors
 from noisegate.core.keys import SEED_BITS, STEP_BITS, Key, Stream
 from noisegate.core.kind import Kind, check_kind
 from noisegate.core.schedule import Schedule
-from noisegate.core.window import DEFAULT_AXIS, TIME_BITS
+from noisegate.core.window import DEFAULT_AXIS
 
 from .checkpointing import refuse_backward, register
 from .functional import apply, check_rows, draw_seed, refuse_leaf
-from .processes import tell_of_ranks
+from .processes import warn_of_equal_ranks
+from .rows import rows_in_use
 
 # Threads that share a layer share no step.
 _counting = Lock()
-
-
-class TimeRows(tuple[int, ...]):
-    """The rows of samples that are steps of time: step t of row r is r · 2²⁰ + t, or r itself.
-
-    Attributes
-    ----------
-    samples : int
-        How many samples there are.
-    steps : int
-        How many steps each has.
-    numbered : bool
-        Whether each step has a row of its own.
-    outer : TimeRows or None
-        What has these steps for its samples.
-    """
-
-    samples: int
-    steps: int
-    numbered: bool
-    outer: "TimeRows | None"
-
-    def __new__(cls, samples: Iterable[int], steps: int, numbered: bool = False) -> "TimeRows":
-        """Return the row of each step of each sample."""
-        outer = samples if isinstance(samples, TimeRows) else None
-        samples = tuple(samples)
-        if numbered:
-            rows = [(row << TIME_BITS) + step for row in samples for step in range(steps)]
-        else:
-            rows = [row for row in samples for _ in range(steps)]
-        made = super().__new__(cls, rows)
-        made.steps, made.numbered, made.outer = steps, numbered, outer
-        made.samples = len(samples) if outer is None else outer.samples
-        return made
-
-    def of(self, samples: Iterable[int]) -> "TimeRows":
-        """Return the rows of the same steps of other samples."""
-        inner = samples if self.outer is None else self.outer.of(samples)
-        return TimeRows(inner, self.steps, self.numbered)
-
-
-_ROWS: ContextVar[TimeRows | None] = ContextVar("rows of noise layers", default=None)
-
-
-def rows_in_use() -> TimeRows | None:
-    """Return the rows that noise layers have where a call names none."""
-    return _ROWS.get()
-
-
-@contextmanager
-def using_rows(rows: TimeRows | None) -> Iterator[None]:
-    """Give noise layers the rows of their samples, for a block."""
-    token = _ROWS.set(rows)
-    try:
-        yield
-    finally:
-        _ROWS.reset(token)
 
 
 class NoiseLayer(nn.Module):
@@ -135,7 +75,7 @@ class NoiseLayer(nn.Module):
             [2., 0., 2., 2.]]), 1)
     """
 
-    definition: ClassVar[layers.Definition | None] = None
+    definition: ClassVar[catalogue.Definition | None] = None
     inplace = False
 
     def __init__(
@@ -161,9 +101,9 @@ class NoiseLayer(nn.Module):
         super().__init__()
         who = type(self).__name__
         if seed is not None and site is None:
-            raise InvalidValue(messages.seed_without_site(who))
+            refuse_lone_seed(who)
         if site is not None and seed is None:
-            raise InvalidValue(messages.site_without_seed(who))
+            refuse_lone_site(who)
         with prefix_errors(who):
             self.seed = None if seed is None else checks.whole("seed", seed, SEED_BITS)
         self.site = site
@@ -210,7 +150,7 @@ class NoiseLayer(nn.Module):
     def __getattr__(self, name: str) -> Any:
         """Return an argument of the kind, in its checked form."""
         if name == "step":
-            raise MissingAttribute(messages.no_step(type(self).__name__))
+            self._refuse_step()
         arguments = self.__dict__.get("arguments", {})
         if name not in arguments:
             return super().__getattr__(name)
@@ -225,11 +165,17 @@ class NoiseLayer(nn.Module):
 
     @step.setter
     def step(self, value: int) -> None:
-        who = type(self).__name__
         if self.seed is None:
-            raise MissingAttribute(messages.no_step(who))
-        with prefix_errors(who):
+            self._refuse_step()
+        with prefix_errors(type(self).__name__):
             self._step = checks.whole("step", value, STEP_BITS)
+
+    def _refuse_step(self) -> NoReturn:
+        who = type(self).__name__
+        raise MissingAttribute(
+            f"{who}: a layer without `seed` has no step; it draws afresh at every call. "
+            f"Write for example {who}(seed=13, site='hid1:out')."
+        )
 
     def forward(self, x: Tensor, rows: Any = None) -> Tensor:
         """Return x with noise in training, x itself otherwise."""
@@ -239,13 +185,17 @@ class NoiseLayer(nn.Module):
         if not self.training or (self.seed is None and self._is_identity()):
             check_rows(self.kind, x, rows, axis)
             return x
-        if self.inplace:
-            with prefix_errors(type(self).__name__):
-                refuse_leaf(x)
-        rows = _ROWS.get() if rows is None else rows
+        rows = rows_in_use() if rows is None else rows
         if rows is None and self.seed is not None:
-            tell_of_ranks(type(self).__name__)
-        y = apply(self.kind, x, self._key(), rows, axis, self.live())
+            warn_of_equal_ranks(type(self).__name__)
+        try:
+            if self.inplace:
+                refuse_leaf(x)
+            if self.seed is not None:
+                refuse_backward()
+        except NoisegateError as error:
+            raise error.prefix(type(self).__name__) from None
+        y = apply(self.kind, x, self._next_key(), rows, axis, self.live())
         return x.copy_(y) if self.inplace else y
 
     def _is_identity(self) -> bool:
@@ -255,10 +205,9 @@ class NoiseLayer(nn.Module):
         """Return the rate where it is a tensor, for a call of the kind."""
         return {}
 
-    def _key(self) -> Key:
+    def _next_key(self) -> Key:
         if self.seed is None or self.site is None:
             return Key(draw_seed(), "", 0, 0, 0)
-        refuse_backward(type(self).__name__)
         with _counting:
             step = self._step
             self._step += 1
@@ -271,17 +220,33 @@ class NoiseLayer(nn.Module):
             words = [*words, f"seed={self.seed}", f"site={self.site!r}"]
         return ", ".join(words)
 
-    def _words(self, definition: layers.Definition) -> list[str]:
+    def _words(self, definition: catalogue.Definition) -> list[str]:
         """Return the rate, the other arguments that are not at their default, and `inplace`."""
-        words = [f"{definition.rate}={self._shown_rate()}"]
+        words = [f"{definition.rate}={self._rate_words()}"]
         for name, parameter in definition.parameters.items():
             value = getattr(self, name)
             if name != definition.rate and value != parameter.default:
                 words.append(f"{name}={value!r}")
         return [*words, f"inplace={self.inplace}"] if definition.inplace else words
 
-    def _shown_rate(self) -> str:
+    def _rate_words(self) -> str:
         return repr(self.kind.rate)
+
+
+def refuse_lone_seed(layer: str) -> NoReturn:
+    """Raise, since a layer was given a seed and no site."""
+    raise InvalidValue(
+        f"{layer}: a layer with `seed` needs `site` too, or two layers with one seed would share "
+        f"a mask. Write for example {layer}(seed=13, site='hid1:out')."
+    )
+
+
+def refuse_lone_site(layer: str) -> NoReturn:
+    """Raise, since a layer was given a site and no seed."""
+    raise InvalidValue(
+        f"{layer}: `site` does nothing without `seed`. "
+        f"Write for example {layer}(seed=13, site='hid1:out')."
+    )
 
 
 def layer(
@@ -303,7 +268,7 @@ def layer(
     """
     with prefix_errors("layer"):
         check_kind(kind)
-    definition = layers.LAYERS.get(type(kind).__name__)
+    definition = catalogue.LAYERS.get(type(kind).__name__)
     if definition is None or definition.make is not type(kind):
         return NoiseLayer(kind, seed, site, sample_axis)
     numbers = {name: getattr(kind, name) for name in kind.names()}
@@ -314,7 +279,7 @@ def layer(
 class NamedLayer(NoiseLayer):
     """A layer that is a row of `noisegate.core.catalogue.LAYERS`, which names its arguments."""
 
-    definition: ClassVar[layers.Definition]
+    definition: ClassVar[catalogue.Definition]
     __signature__ = checks.TableSignature(lambda named: _signature(named.definition))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -332,7 +297,7 @@ class NamedLayer(NoiseLayer):
 
 def _layer(name: str) -> type[NamedLayer]:
     """Return the layer of a row of the table."""
-    definition = layers.LAYERS[name]
+    definition = catalogue.LAYERS[name]
     call = _signature(definition)
     members = {
         "__doc__": _DOC.format(name=name, call=call),
@@ -348,7 +313,7 @@ _DOC = """{name} as a layer; arguments as of its kind, the rest as of `NoiseLaye
 """
 
 
-def _signature(definition: layers.Definition) -> Signature:
+def _signature(definition: catalogue.Definition) -> Signature:
     """Return the rate, what torch has, in torch's order, and the rest by name."""
     own = list(definition.parameters.values())
     if definition.inplace:

@@ -4,9 +4,7 @@ import warnings
 
 from torch import distributed
 
-from noisegate.core import messages
-
-_told = False
+_has_warned = False
 
 
 def world_size() -> int:
@@ -16,10 +14,17 @@ def world_size() -> int:
     return int(distributed.get_world_size())
 
 
-def tell_of_ranks(who: str) -> None:
-    """Warn once in a process that the layers of all ranks have the same masks."""
-    global _told
-    if not _told and world_size() > 1:
-        _told = True
-        sentence = messages.same_layers_on_all_ranks(who, world_size())
-        warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+def warn_of_equal_ranks(layer: str) -> None:
+    """Warn, once in a process, that the layers of all ranks have the same masks."""
+    global _has_warned
+    world = 1 if _has_warned else world_size()
+    if world == 1:
+        return
+    _has_warned = True
+    warnings.warn(
+        f"{layer}: all {world} ranks of the process group have the same masks, since sample i of "
+        "each is row i and the layer's seed is the same. Give each its own samples' ids, "
+        "layer(x, rows=ids), or each rank another seed.",
+        RuntimeWarning,
+        stacklevel=4,
+    )

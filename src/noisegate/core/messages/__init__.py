@@ -6,5 +6,3 @@ Who, the invariant, what was received, the way out.
 # ruff: noqa: F403
 from .draws import *
 from .injection import *
-from .numbers import *
-from .places import *

@@ -17,13 +17,6 @@ def was_removed() -> str:
     return "the noise was removed from the model."
 
 
-def no_tensor(site: str, value: object) -> str:
-    return (
-        f"inject: the site '{site}' must see a floating-point tensor, or a tuple, list or dict "
-        f"that holds one; got {value}. Name a site after the embedding or the tensor's own module."
-    )
-
-
 def other_extent(site: str, extent: int, batch: object) -> str:
     return (
         f"inject: the site '{site}' sees {extent} samples, and the model's forward has {batch}, so "
@@ -79,12 +72,6 @@ def shuffled(sampler: str) -> str:
     )
 
 
-def no_arrays(kind: str) -> str:
-    return (
-        f"predict: `x` must hold tensors or arrays; got a {kind} of numbers. Pass torch.tensor(x)."
-    )
-
-
 def parts_of_first_axis(axis: object) -> str:
     return (
         "predict: batches are parts of the first axis of `x`, where sample_axis must then be 0; "
@@ -125,34 +112,12 @@ def same_on_all_ranks(world: int) -> str:
     )
 
 
-def same_layers_on_all_ranks(who: str, world: int) -> str:
-    return (
-        f"{who}: all {world} ranks of the process group have the same masks, since sample i of "
-        "each is row i and the layer's seed is the same. Give each its own samples' ids, "
-        "layer(x, rows=ids), or each rank another seed."
-    )
-
-
-def model_in_use() -> str:
-    return (
-        "noisegate: the model is in use by another thread, which has not given it back in ten "
-        "minutes. Predict with a copy of it: copy.deepcopy(model)."
-    )
-
-
 def passed_on(rule: str, site: str, inner: str) -> str:
     return f"'{site}' passes on the tensor of '{inner}', where '{rule}' has acted; it acts once."
 
 
 def other_state(name: str, got: object, mine: object) -> str:
     return f"load_state: the state's `{name}` is another; got {got!r}, and this noise has {mine!r}."
-
-
-def collision(site: str, first: str, second: str) -> str:
-    return (
-        f"inject: the modules '{first}' and '{second}' would both be '{site}', since names of "
-        "wrappers are left out. Rename one of them."
-    )
 
 
 def taken_over(site: str) -> str:
@@ -162,31 +127,10 @@ def taken_over(site: str) -> str:
     )
 
 
-def compiled(name: str) -> str:
-    return (
-        f"inject: code compiled of {name} has already run, and would go on without the noise, "
-        "silently. Inject before the first call, or call torch.compiler.reset() first."
-    )
-
-
-def compiled_another(name: str) -> str:
-    return (
-        f"noisegate: code compiled of another {name} has already run. If this one is compiled too, "
-        "it would be used without the noise; call torch.compiler.reset() before that."
-    )
-
-
 def acted_nowhere(rules: Iterable[str]) -> str:
     return (
         f"noisegate: {_quoted(rules)} acted nowhere in this forward: the modules that it names "
         "were not called."
-    )
-
-
-def no_part(site: str, part: str, known: Sequence[str]) -> str:
-    return (
-        f"inject: the site '{site}' sees no floating-point tensor called '{part}'; it sees "
-        f"{', '.join(known) or 'none'}."
     )
 
 
@@ -211,11 +155,6 @@ def no_rows(shape: Sequence[int], rows: int) -> str:
         f"predict: the output of a batch of {rows} must have as many rows, to be joined with the "
         f"others; got shape {tuple(shape)}. Leave out batch_size, and pass quantiles=()."
     )
-
-
-def no_output(name: str | int | None, known: Sequence[str]) -> str:
-    wanted = "no floating-point tensor" if name is None else f"no floating-point tensor `{name}`"
-    return f"predict: the model's output has {wanted}; it has {', '.join(known) or 'none'}."
 
 
 def predict_what() -> str:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 import noisegate.torch as face
 from noisegate.core import axes, checks, presets
-from noisegate.core import messages as sentences
 from noisegate.core.apply import prepare
 from noisegate.core.catalogue import LAYERS, DefaultFormat
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
@@ -18,7 +17,7 @@ from noisegate.core.kind import Kind
 from noisegate.core.old_words import answer
 from noisegate.core.presets import refuse_shared_axes
 from noisegate.core.window import DefaultAxis
-from noisegate.torch.layers import NoiseLayer
+from noisegate.torch.layers import NoiseLayer, refuse_lone_seed, refuse_lone_site
 
 from .. import messages, old_words, options, shapes
 from ..layer import Layer
@@ -115,12 +114,12 @@ class NoiseInNetwork(Layer):
                 return checks.flag(name, value)
         if name == "seed" and value is not None:
             if self.site is None:
-                raise InvalidValue(sentences.seed_without_site(who))
+                refuse_lone_seed(who)
             with prefix_errors(who):
                 return checks.whole(name, value, SEED_BITS)
         if name == "site" and value is not None:
             if self.seed is None:
-                raise InvalidValue(sentences.site_without_seed(who))
+                refuse_lone_site(who)
             Stream(self.seed).site(value)
         return value
 

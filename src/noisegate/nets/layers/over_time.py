@@ -12,9 +12,10 @@ from noisegate.core.errors import InvalidValue
 from noisegate.core.kind import Kind
 from noisegate.core.window import TIME_BITS
 from noisegate.torch import PreActivation
-from noisegate.torch.layers import NoiseLayer, TimeRows, rows_in_use, using_rows
+from noisegate.torch.layers import NoiseLayer
 from noisegate.torch.model.discover import own_call
 from noisegate.torch.model.handlers import DROPOUTS
+from noisegate.torch.rows import TimeRows, rows_in_use, use_rows
 
 from .. import messages, options
 from ..layer import Layer
@@ -128,7 +129,7 @@ class TimeDistributed(PreActivation, Layer):
             return y
         watch = self.arguments["shared_mask"] and self.has_foreign_code and self.training
         with (
-            using_rows(self._rows(x) if self.noisy else rows_in_use()),
+            use_rows(self._rows(x) if self.noisy else rows_in_use()),
             using_samples(len(x)),
             _Watch() if watch else nullcontext(),
         ):

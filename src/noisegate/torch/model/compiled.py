@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from noisegate.core import messages
 from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 
@@ -25,14 +24,21 @@ def refuse_compiled(model: nn.Module) -> None:
     classes = {type(module) for module in model.modules() if not _is_torch_s(module)}
     codes = [(c.__name__, getattr(c.forward, "__code__", None)) for c in classes]
     ran = [name for name, code in codes if code is not None and entries(code)]
-    inlined = _inlined(entries)
+    inlined = _find_inlined(entries)
     ran += [_name(module) for module in inlined if type(module) is type(model)]
     if not ran:
         return
-    compiled = [module for module in inlined if id(module) in own] or _compiled(dynamo, own)
+    compiled = [module for module in inlined if id(module) in own] or _find_compiled(dynamo, own)
     if compiled:
-        raise InvalidValue(messages.compiled(_name(compiled[0])))
-    warn_caller(messages.compiled_another(ran[0]))
+        raise InvalidValue(
+            f"inject: code compiled of {_name(compiled[0])} has already run, and would go on "
+            "without the noise, silently. Inject before the first call, or call "
+            "torch.compiler.reset() first."
+        )
+    warn_caller(
+        f"noisegate: code compiled of another {ran[0]} has already run. If this one is compiled "
+        "too, it would be used without the noise; call torch.compiler.reset() before that."
+    )
 
 
 def _is_torch_s(module: nn.Module) -> bool:
@@ -43,7 +49,7 @@ def _name(module: nn.Module) -> str:
     return type(module).__name__
 
 
-def _compiled(dynamo: Any, own: set[int]) -> list[nn.Module]:
+def _find_compiled(dynamo: Any, own: set[int]) -> list[nn.Module]:
     """Return the modules among some that were given to `torch.compile`."""
     found = []
     for value in gc.get_objects():
@@ -54,7 +60,7 @@ def _compiled(dynamo: Any, own: set[int]) -> list[nn.Module]:
     return found
 
 
-def _inlined(entries: Any) -> list[nn.Module]:
+def _find_inlined(entries: Any) -> list[nn.Module]:
     """Return the modules of torch's own classes of which compiled code has run.
 
     They are compiled through a closure around their call.

@@ -11,7 +11,6 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
-from noisegate.core import messages
 from noisegate.core.errors import InvalidType
 
 from .. import generators
@@ -98,7 +97,10 @@ def batches(x: Any, size: int | None) -> Iterator[Any]:
             yield from batches(inputs, size)
         return
     if _is_of_numbers(x):
-        raise InvalidType(messages.no_arrays(type(x).__name__))
+        raise InvalidType(
+            f"predict: `x` must hold tensors or arrays; got a {type(x).__name__} of numbers. Pass "
+            "torch.tensor(x)."
+        )
     count = batch_of(x, ARRAYS)
     if size is None or count is None or count <= size:
         yield x
@@ -273,6 +275,10 @@ def output_of(output: Any, name: str | int | None) -> np.ndarray:
         value = next((x for key, x in parts.items() if key != "loss" and is_floating(x)), None)
     if not is_floating(value):
         known = [key for key, x in parts.items() if is_floating(x)]
-        raise InvalidType(messages.no_output(name, known))
+        wanted = "" if name is None else f" `{name}`"
+        raise InvalidType(
+            f"predict: the model's output has no floating-point tensor{wanted}; it has "
+            f"{', '.join(known) or 'none'}."
+        )
     value = value.detach()
     return np.asarray((value.double() if value.dtype is torch.bfloat16 else value).cpu().numpy())

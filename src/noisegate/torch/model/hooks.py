@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisegate.core import messages
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from ..compiling import compiler_looks_on, eager_only
@@ -247,14 +246,21 @@ class _At(_Hook):
             return self._by_name(value, self.part)
         changed, done = _deep(value, self.function)
         if not done:
-            raise InvalidType(messages.no_tensor(self.site, _described(value)))
+            raise InvalidType(
+                f"inject: the site '{self.site}' must see a floating-point tensor, or a tuple, "
+                f"list or dict that holds one; got {_describe(value)}. Name a site after the "
+                "embedding or the tensor's own module."
+            )
         return changed
 
     def _by_name(self, value: Any, part: str) -> Any:
         parts = parts_of(value)
         if not is_floating(parts.get(part)):
             known = [name for name, inner in parts.items() if is_floating(inner)]
-            raise InvalidValue(messages.no_part(self.site, part, known))
+            raise InvalidValue(
+                f"inject: the site '{self.site}' sees no floating-point tensor called '{part}'; "
+                f"it sees {', '.join(known) or 'none'}."
+            )
         return _with(value, part, act(self.function, parts[part]))
 
 
@@ -324,10 +330,10 @@ def _deep(value: Any, function: SiteFunction) -> tuple[Any, bool]:
     return value, done
 
 
-def _described(value: Any) -> str:
+def _describe(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor of {value.dtype}"
     if isinstance(value, Mapping | list | tuple):
         inner = value.values() if isinstance(value, Mapping) else value
-        return ", ".join(_described(part) for part in inner) or "nothing"
+        return ", ".join(_describe(part) for part in inner) or "nothing"
     return type(value).__name__

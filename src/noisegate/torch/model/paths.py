@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
-from noisegate.core import messages
 from noisegate.core.errors import InvalidValue
 
 from .scripted import is_scripted
@@ -38,7 +37,10 @@ def modules(model: nn.Module) -> dict[str, nn.Module]:
         if inner:
             continue
         if path in found:
-            raise InvalidValue(messages.collision(path, places[path], place))
+            raise InvalidValue(
+                f"inject: the modules '{places[path]}' and '{place}' would both be '{path}', since "
+                "names of wrappers are left out. Rename one of them."
+            )
         found[path], places[path] = module, place
     return found
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from noisegate.core import forks, messages
+from noisegate.core import forks
 from noisegate.core.errors import NoisegateError
 
 from ..compiling import eager_only
@@ -44,7 +44,7 @@ def exclusive(model: nn.Module) -> Iterator[None]:
     mine = get_ident(), frozenset(map(id, model.modules()))
     with _released:
         if not _released.wait_for(lambda: _is_free(*mine), PATIENCE):
-            raise NoisegateError(messages.model_in_use())
+            raise _in_use()
         _held.append(mine)
     try:
         yield
@@ -52,6 +52,13 @@ def exclusive(model: nn.Module) -> Iterator[None]:
         with _released:
             _held.remove(mine)
             _released.notify_all()
+
+
+def _in_use() -> NoisegateError:
+    return NoisegateError(
+        "noisegate: the model is in use by another thread, which has not given it back in ten "
+        "minutes. Predict with a copy of it: copy.deepcopy(model)."
+    )
 
 
 def _is_free(thread: int, modules: frozenset[int]) -> bool:
@@ -130,7 +137,7 @@ class _Gate:
             return
         self.waiting.add(thread)
         if not self.opened.wait(PATIENCE):
-            raise NoisegateError(messages.model_in_use())
+            raise _in_use()
         self.waiting.discard(thread)
 
     def wait_for_others(self) -> None:
@@ -140,7 +147,7 @@ class _Gate:
             if not self._others():
                 return
             pause.wait(INTERVAL)
-        raise NoisegateError(messages.model_in_use())
+        raise _in_use()
 
     def _others(self) -> bool:
         try:

@@ -16,7 +16,7 @@ from noisegate.core.local import Local
 from noisegate.core.patterns import own_site
 from noisegate.core.survey import Call, Draw
 
-from ..checkpointing import register, replaying
+from ..checkpointing import is_replaying, register
 from ..compiling import compiler_looks_on, eager_only
 from .discover import INSIDE, own_call
 from .draws import Draws, Watch, may_draw
@@ -204,17 +204,17 @@ class Calls:
 
         torch calls no hook where an interrupt from the keyboard ends a forward.
         """
-        if replaying() or compiler_looks_on():  # no forward is on the stack then
+        if is_replaying() or compiler_looks_on():  # no forward is on the stack then
             return False
         return len(self.modes) > running(self.root.module)
 
     def begin(self) -> None:
         """Begin to watch a forward of the model, and end what an interrupt has left."""
-        while self.modes and not replaying() and len(self.modes) >= running(self.root.module):
+        while self.modes and not is_replaying() and len(self.modes) >= running(self.root.module):
             self.leave()
         self.enter()
         watch = self._watch.get()
-        first = watch is not None and len(watch.modes) == 1 and not replaying()
+        first = watch is not None and len(watch.modes) == 1 and not is_replaying()
         if watch and first and any(listener.watches for listener in self.listeners):
             watch.draws = Watch(self._draws, self.root.module, self._drew)
 
