@@ -26,7 +26,6 @@ from noisegate.nets import (
     join,
     load,
 )
-from noisegate.nets.config import network_config
 
 X, FILE = torch.ones(2, 3), Path("net.saved")
 FORMAT = "a format of names must have one field like {} or {:03d}; got "
@@ -78,7 +77,7 @@ def saved(network: Network, **custom: Any) -> Network:
 
 
 def of_weights(weights: Any, network: Network | None = None) -> Network:
-    metadata = {"noisegate": json.dumps(network_config(network))} if network else None
+    metadata = {"noisegate": json.dumps(network.get_config())} if network else None
     save_file(weights, FILE, metadata=metadata)
     return load(FILE)
 

@@ -20,8 +20,7 @@ import noisegate as ng
 from _asserts import assert_same_bits
 from noisegate import estimators, nets
 from noisegate.nets import Dropout, Input, Linear, Network, Relu, from_config, join, load
-from noisegate.nets.config import layer_config, network_config
-from noisegate.nets.layers import LAYERS
+from noisegate.nets.layer import LAYERS
 
 X = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
 
@@ -306,10 +305,10 @@ KEPT = ("expected", "inplace", "sample_axis", "seed", "site", "trainable", "give
 @pytest.mark.parametrize("make", ROUND, ids=map(words, ROUND))
 def test_a_layer_s_config_has_lost_nothing(make: Callable[[], Any]) -> None:
     layer = make()
-    text = json.dumps(layer_config(layer))
+    text = json.dumps(layer.write_config())
     found = from_config(json.loads(text))
     assert (type(found), repr(found)) == (type(layer), repr(layer))
-    assert json.dumps(layer_config(found)) == text
+    assert json.dumps(found.write_config()) == text
     assert repr(found.get_params()) == repr(layer.get_params())
     for word in KEPT:
         assert getattr(found, word, None) == getattr(layer, word, None), word
@@ -348,7 +347,7 @@ def test_the_file_is_weights_and_json(path: Path) -> None:
     with safe_open(path, framework="pt") as file:
         config = json.loads(file.metadata()["noisegate"])
         assert set(file.keys()) == set(net.state_dict())
-    assert config == json.loads(json.dumps(network_config(net)))
+    assert config == json.loads(json.dumps(net.get_config()))
     with pytest.raises(pickle.UnpicklingError):
         pickle.loads(path.read_bytes())
 

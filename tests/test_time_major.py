@@ -14,7 +14,7 @@ from _asserts import assert_same_bits
 from _backends import EACH, Backend, each_backend, numpy_of
 from _functional import key
 from noisegate.core.expression import parse
-from noisegate.nets import config
+from noisegate.nets import from_config
 
 T, N, C = 7, 64, 3
 KEY = key("a")
@@ -195,7 +195,7 @@ def test_blocks_need_axes_that_are_not_shared() -> None:
 def test_layers_of_networks() -> None:
     layer = ng.nets.drop_path((None, 4, 5), p=0.5, seed=KEY.seed, site="a")
     assert layer.shared_axes == "all_but_samples"
-    found = config.from_config(json.loads(json.dumps(config.layer_config(layer))))
+    found = from_config(json.loads(json.dumps(layer.write_config())))
     assert repr(found) == repr(layer)
     assert (found.kind, found.seed, found.site) == (layer.kind, layer.seed, layer.site)
     y = layer(torch.ones(N, 4, 5)).detach().numpy().reshape(N, -1)

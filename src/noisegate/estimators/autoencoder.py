@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidValue
 from noisegate.nets import messages
+from noisegate.nets.adapters import Input
 from noisegate.nets.layer import Layer
-from noisegate.nets.layers.structure import Input
 from noisegate.nets.network import Network
 from noisegate.nets.outputs import Places
 
@@ -197,7 +197,7 @@ class Autoencoder(TransformerMixin, Values):  # type: ignore[misc]
                 raise InvalidValue(messages.other_code(tuple(z.shape), tuple(known.shape)))
             return z
 
-        undo = Places(self.network_).put(place, replace)
+        undo = Places(self.network_).attach(place, replace)
         try:
             self.network_.eval()
             drawn = drawn_seed("Autoencoder.decode", seed)

@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from noisegate.core.errors import InvalidValue
 from noisegate.nets import messages
+from noisegate.nets.adapters import Wrapped
 from noisegate.nets.layer import Layer
 from noisegate.nets.layers.dense import DenseLayer
 from noisegate.nets.layers.over_time import TimeDistributed
-from noisegate.nets.layers.structure import Reshape, Wrapped
+from noisegate.nets.layers.structure import Reshape
 from noisegate.nets.network import Network
 
 OUTPUTS = ("logits", "probabilities")

@@ -43,7 +43,7 @@ class Noises:
         """Return what keywords say; 0, None and {} say nothing."""
         with prefix_errors(who):
             checks.keywords(given, WORDS)
-        regularizers, more = as_list(who, given.get("regularizers"), WORDS[:-1])
+            regularizers, more = as_list(given.get("regularizers"), WORDS[:-1])
         found = cls(regularizers=regularizers)
         for words in (given, more):
             for word, value in words.items():
@@ -206,13 +206,13 @@ class Session:
             self._undo.callback(self.recording.stop)
         if any(r.needs_slopes for r in self.losses):
             for name in self._inputs(places):
-                self._undo.callback(places.put(name, _leaf))
+                self._undo.callback(places.attach(name, _leaf))
         for stage in self.noises.stages(places):
             if isinstance(stage, Regularizer):
                 stage.matched = tuple(places.matching(stage.pattern))
                 for name in stage.matched:
                     modify = self._modifier(stage, name)
-                    self._undo.callback(places.put(name, modify, always))
+                    self._undo.callback(places.attach(name, modify, always))
             else:
                 suffix, rules, own = stage
                 self._inject(suffix, rules, seed if own is None else own, always, record)

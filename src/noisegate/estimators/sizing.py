@@ -8,10 +8,10 @@ from torch import nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.nets import messages
-from noisegate.nets.joining import copied, join
-from noisegate.nets.layer import Layer
-from noisegate.nets.layers import LAYERS
-from noisegate.nets.layers.structure import Input
+from noisegate.nets.adapters import Input
+from noisegate.nets.graph import copy_part
+from noisegate.nets.joining import join
+from noisegate.nets.layer import LAYERS, Layer
 from noisegate.nets.network import Network
 
 from .rows import Values, dense
@@ -47,7 +47,7 @@ def build(network: Any, activation: Any, x: Values, outputs: int, targets: str =
         network = join(network)
     if not isinstance(network, nn.Module):
         raise InvalidType(messages.bad_sizes(network))
-    model: nn.Module = copied(network)
+    model: nn.Module = copy_part(network)
     if isinstance(model, Network):
         _fit_to(model, x)
     return model

@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from noisegate.nets.layers.dense import DenseLayer, constrain, total_penalty
+from noisegate.nets.layer import constrain_weights, sum_penalties
+from noisegate.nets.layers.dense import DenseLayer
 
 from .session import Session
 
@@ -26,8 +27,8 @@ class Terms:
     def __call__(self) -> Any:
         """Return the sum, of the last forward."""
         total = self.session.terms()
-        return total + total_penalty(self.model) if self.penalized else total
+        return total + sum_penalties(self.model) if self.penalized else total
 
     def constrain(self) -> None:
         """Let the weights be what their constraints allow."""
-        constrain(self.model)
+        constrain_weights(self.model)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
-from . import messages
+from .options import unknown_name
 
 
 def _softmax(z: Tensor) -> Tensor:
@@ -38,16 +38,19 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def checked(who: str, name: str, value: Any) -> Any:
+def check_activation(name: str, value: Any) -> Any:
     """Return an activation's name, or a callable; None is linear."""
     if isinstance(value, type) and issubclass(value, nn.Module):
         value = value()
     if isinstance(value, nn.Module) and any(True for _ in value.parameters()):
-        raise InvalidType(messages.activation_with_weights(who, name, value))
+        raise InvalidType(
+            f"`{name}` must have no parameters; got {value!r}. Put it behind the layer, as "
+            "a layer of its own."
+        )
     if value is None or callable(value):
         return value
     if not isinstance(value, str) or value not in ACTIVATIONS:
-        raise InvalidValue(messages.unknown_name(who, name, value, list(ACTIVATIONS)))
+        raise InvalidValue(unknown_name(name, value, ACTIVATIONS))
     return value
 
 

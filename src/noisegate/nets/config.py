@@ -1,7 +1,7 @@
-"""Layers and networks as dicts that JSON can hold, and back."""
+"""Layers and networks from the dicts that they wrote, with what is the user's own."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,87 +10,42 @@ import torch
 from torch import nn
 
 from noisegate.core import kinds, schedule
-from noisegate.core.axes import AxisSlice
 from noisegate.core.errors import InvalidValue
 from noisegate.core.kind import Kind
-from noisegate.core.schedule import Schedule
+from noisegate.core.words import suggest
 
-from . import messages, penalties
-from .graph import Graph
-from .joining import as_layer
-from .layer import Layer
-from .layers.structure import Wrapped
-from .network import Network
-
-VERSION = 1
+from .adapters import Wrapped
+from .encoding import is_ours, name_of
+from .graph import Graph, as_layer
+from .layer import LAYERS, Layer
+from .wiring import Wiring
 
 
-def encoded(who: str, name: str, value: Any) -> Any:
-    """Return an argument as JSON can hold it; what is the user's own becomes its name."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, slice):
-        value = AxisSlice(value.start, value.stop, value.step)
-    if isinstance(value, AxisSlice | Schedule):
-        return value.config()
-    if isinstance(value, Kind):
-        if type(value).__module__.startswith("noisegate."):
-            return value.config()
-        return {"custom": type(value).__name__, "numbers": value.config()}
-    if isinstance(value, Network):
-        return {"network": network_config(value)}
-    if isinstance(value, Layer):
-        return {"layer": layer_config(value)}
-    if isinstance(value, list | tuple):
-        return [encoded(who, name, part) for part in value]
-    if isinstance(value, torch.dtype | torch.device):
-        return {"torch": str(value).removeprefix("torch.")}
-    if isinstance(value, torch.Tensor):
-        return {"tensor": value.tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
-    if isinstance(value, np.ndarray):
-        return {"array": value.tolist(), "dtype": str(value.dtype)}
-    if hasattr(value, "config") and type(value).__module__ == penalties.__name__:
-        return value.config()
-    word = _name_of(value)
-    if word is None:
-        raise InvalidValue(messages.not_saved(who, name, value))
-    return {"custom": word}
-
-
-def _name_of(value: Any) -> str | None:
-    """Return the name of a callable, if it has one of its own."""
-    if isinstance(value, nn.Module):
-        return type(value).__name__
-    name = getattr(value, "__name__", None)
-    if not callable(value) or name is None:
-        return None
-    return None if name.startswith("<") else str(name)
-
-
-def customs(network: Network) -> dict[str, Any]:
+def list_customs(network: Wiring) -> dict[str, Any]:
     """Return what of a network is the user's own, by name, as `load` takes it."""
     found: dict[str, tuple[Any, bool]] = {}
 
     def note(value: Any, layer: bool = False) -> None:
         if isinstance(value, Wrapped):
             note(value.module, True)
-        elif isinstance(value, Network):
+        elif isinstance(value, Wiring):
             for own in value.layers.values():
                 note(own)
         elif isinstance(value, Layer):
             for part in value.own_arguments().values():
                 note(part)
-        elif isinstance(value, Kind) and not type(value).__module__.startswith("noisegate."):
+        elif isinstance(value, Kind) and not is_ours(value):
             found.setdefault(type(value).__name__, (type(value), False))
-        elif isinstance(value, nn.Module) or (callable(value) and not _ours(value)):
-            word = _name_of(value) or ""
+        elif isinstance(value, nn.Module) or (callable(value) and not is_ours(value)):
+            word = name_of(value) or ""
             # Of a module that is a layer, each layer of its class gets a copy.
             other, as_layer_too = found.setdefault(word, (value, layer))
             same = other is value or (layer and as_layer_too and type(other) is type(value))
             if not same:
-                raise InvalidValue(messages.two_of_a_name(word))
+                raise InvalidValue(
+                    f"save: two different objects are called `{word}`. Give one of them "
+                    "another name."
+                )
 
     note(network)
     return {
@@ -99,48 +54,7 @@ def customs(network: Network) -> dict[str, Any]:
     }
 
 
-def _ours(value: Any) -> bool:
-    return isinstance(value, Kind) or type(value).__module__ == penalties.__name__
-
-
-def layer_config(layer: Layer) -> dict[str, Any]:
-    """Return a layer's class and arguments, and the variables that were made for it."""
-    if isinstance(layer, Wrapped):
-        if isinstance(layer.module, Network):
-            return {"class": "Network", "config": network_config(layer.module)}
-        word = _name_of(layer.module)
-        config = {"custom": word, "name": layer.given_name}
-        return {"class": "custom", "config": config}
-    frozen = [n for n, p in layer.named_parameters() if not p.requires_grad]
-    return {
-        "class": type(layer).__name__,
-        # The name that was given: what is counted is counted anew.
-        "config": {**layer.get_config(), "name": layer.given_name},
-        "variables": layer.made,
-        "frozen": frozen if layer.trainable else [],
-    }
-
-
-def network_config(network: Network) -> dict[str, Any]:
-    """Return a network as a dict that JSON can hold; the weights are apart."""
-    layers, modules = [], dict[int, str]()
-    for name, layer in network.layers.items():
-        entry = {"name": name, "takes": list(network.sources[name])}
-        first = modules.setdefault(id(getattr(layer, "module", layer)), name)
-        # A module that is used twice is one module again.
-        entry |= layer_config(layer) if first == name else {"class": "again", "config": first}
-        layers.append(entry)
-    shared = shared_tensors(network)
-    return {
-        "noisegate": VERSION,
-        "layers": layers,
-        "exits": list(network.exits),
-        "shapes": {name: list(shape) for name, shape in network._entry_shapes.items()},
-        **({"shared": shared} if shared else {}),
-    }
-
-
-def shared_tensors(network: Network) -> dict[str, str]:
+def find_shared_tensors(network: Wiring) -> dict[str, str]:
     """Return the name of each parameter or buffer that several layers have, and of its first."""
     first = dict[int, str]()
     found = dict[str, str]()
@@ -152,7 +66,7 @@ def shared_tensors(network: Network) -> dict[str, str]:
     return found
 
 
-def share(network: Network, names: Mapping[str, str]) -> None:
+def share(network: Wiring, names: Mapping[str, str]) -> None:
     """Let layers have the very tensors that others have."""
     for name, first in names.items():
         owner, _, word = name.rpartition(".")
@@ -165,15 +79,38 @@ def share(network: Network, names: Mapping[str, str]) -> None:
             layer._buffers[word] = tensor
 
 
-class _Reader:
-    """Makes layers of configs, with what the user gives for what is the user's own."""
+class Reader:
+    """Makes layers of configs, with what the user gives for what is the user's own.
 
-    def __init__(self, custom: Mapping[str, Any]) -> None:
-        self.custom, self.used = custom, set[int]()
+    Parameters
+    ----------
+    network : callable
+        Makes the network of a graph and the names of its layers.
+    custom : mapping of str to object, optional
+        The user's own, by name: callables, and modules or what is called to make them.
+    """
+
+    def __init__(
+        self, network: Callable[..., Wiring], custom: Mapping[str, Any] | None = None
+    ) -> None:
+        self.make_network, self.custom, self.used = network, custom or {}, set[int]()
         self.made: list[tuple[Layer, Mapping[str, Any]]] = []
-        self.shared: list[tuple[Network, Mapping[str, str]]] = []
+        self.shared: list[tuple[Wiring, Mapping[str, str]]] = []
 
-    def network(self, config: Mapping[str, Any]) -> Network:
+    def read(self, config: Mapping[str, Any]) -> Any:
+        """Return the layer or the network of a config, complete but for the weights."""
+        made = self.network(config) if "layers" in config else self.layer(config)
+        # Only now are all layers there, and the parameters that their sizes gave.
+        for layer, entry in self.made:
+            _make_variables(layer, entry, built=True)
+            for name, parameter in layer.named_parameters() if entry.get("frozen") else ():
+                parameter.requires_grad_(name not in entry["frozen"])
+        for network, names in self.shared:
+            share(network, names)
+        return made
+
+    def network(self, config: Mapping[str, Any]) -> Wiring:
+        """Return a network; what all of them wait for is done by `read`."""
         made: dict[str, Layer] = {}
         sources: dict[Layer, tuple[Layer, ...]] = {}
         for entry in config["layers"]:
@@ -182,22 +119,14 @@ class _Reader:
             made[entry["name"]] = layer
             sources[layer] = tuple(made[name] for name in entry["takes"])
         known = {layer: name for name, layer in made.items()}
-        network = Network(Graph(sources, tuple(made[n] for n in config["exits"])), known)
+        network = self.make_network(Graph(sources, tuple(made[n] for n in config["exits"])), known)
         self.shared.append((network, config.get("shared", {})))
         if config["shapes"]:
             network.complete(*(tuple(config["shapes"][name]) for name in network.entries))
         return network
 
-    def finish(self) -> None:
-        """Make the variables that layers were given, freeze what was frozen, share what was."""
-        for layer, entry in self.made:
-            _make_variables(layer, entry, built=True)
-            for name, parameter in layer.named_parameters() if entry.get("frozen") else ():
-                parameter.requires_grad_(name not in entry["frozen"])
-        for network, names in self.shared:
-            share(network, names)
-
     def layer(self, entry: Mapping[str, Any]) -> Layer:
+        """Return a layer; the variables that come after its parameters are made by `read`."""
         layer = self._layer(entry)
         # In the order in which they were made, of which optimizers make use.
         _make_variables(layer, entry, built=False)
@@ -205,16 +134,15 @@ class _Reader:
         return layer
 
     def _layer(self, entry: Mapping[str, Any]) -> Layer:
-        from .layers import LAYERS
-
         name, config = entry["class"], entry["config"]
         if name == "Network":
             return as_layer(self.network(config))
         if name == "custom":
             return self._module(config)
         if name not in LAYERS:
-            raise InvalidValue(messages.unknown_class(name, list(LAYERS)))
-        words = {n: self._decoded(_called(name, config), v) for n, v in config.items()}
+            raise InvalidValue(f"from_config: unknown layer `{name}`.{suggest(name, list(LAYERS))}")
+        where = f"`{config['name']}`" if config.get("name") else name
+        words = {n: self._decode(where, v) for n, v in config.items()}
         layer_name = words.pop("name", None)
         if name == "Input" and words.get("batch_shape") is not None:
             words["shape"] = None
@@ -225,20 +153,28 @@ class _Reader:
         value = self._custom(word, "a layer")
         module = value if isinstance(value, nn.Module) else value()
         if not isinstance(module, nn.Module):
-            raise InvalidValue(messages.custom_no_module(word, value))
+            raise InvalidValue(
+                f"load: custom['{word}'] must be a module, or be called to give one; got {value!r}."
+            )
         if id(module) in self.used:
-            raise InvalidValue(messages.custom_twice(word))
+            raise InvalidValue(
+                f"load: custom['{word}'] is one module for two layers. Give a class or a function, "
+                "which is called for each."
+            )
         self.used.add(id(module))
         return Wrapped(module)
 
     def _custom(self, word: str, where: str) -> Any:
         if word not in self.custom:
-            raise InvalidValue(messages.custom_needed(word, where))
+            raise InvalidValue(
+                f"load: {where} needs `{word}`, which is the user's own. Give "
+                f"load(path, custom={{'{word}': ...}})."
+            )
         return self.custom[word]
 
-    def _decoded(self, where: str, value: Any) -> Any:
+    def _decode(self, where: str, value: Any) -> Any:
         if isinstance(value, list):
-            return tuple(self._decoded(where, part) for part in value)
+            return tuple(self._decode(where, part) for part in value)
         if not isinstance(value, Mapping):
             return value
         if "layer" in value:
@@ -268,28 +204,8 @@ class _Reader:
         return dict(value)
 
 
-def _called(kind: str, config: Mapping[str, Any]) -> str:
-    return f"`{config['name']}`" if config.get("name") else kind
-
-
 def _make_variables(layer: Layer, entry: Mapping[str, Any], built: bool) -> None:
     for name, made in entry.get("variables", {}).items():
         if made["built"] == built:
             layer.variable(0.0, name, tuple(made["shape"]), made["trainable"])
             layer.made[name] = dict(made)
-
-
-def from_config(config: Mapping[str, Any], custom: Mapping[str, Any] | None = None) -> Any:
-    """Return the layer or the network of a config; its weights are new.
-
-    Parameters
-    ----------
-    config : dict
-        As of `network_config`, or of `layer_config`.
-    custom : dict of str to object, optional
-        What is the user's own, by name: callables, and modules or what is called to make them.
-    """
-    reader = _Reader(custom or {})
-    made = reader.network(config) if "layers" in config else reader.layer(config)
-    reader.finish()
-    return made

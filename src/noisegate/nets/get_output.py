@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 
-from . import messages
-from .graph import united
-from .joining import behind
+from .graph import graph_behind, unite
 from .network import Network
-from .noise_mode import mode_of, shows_mode
+from .noise_mode import read_mode, shows_mode
 
 
 @shows_mode
@@ -29,13 +27,14 @@ def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **
     deterministic : bool
         Whether noise is off; False, unless it is said.
     """
-    training = mode_of("get_output", mode, True)
+    with prefix_errors("get_output"):
+        training = read_mode(mode, True)
     many = isinstance(layer_or_layers, list | tuple)
     wanted = list(layer_or_layers) if many else [layer_or_layers]
     if not many and isinstance(layer_or_layers, Network):
         network, wanted = layer_or_layers, list(layer_or_layers.exits)
     else:
-        graph = united([behind(layer) for layer in wanted])
+        graph = unite([graph_behind(layer) for layer in wanted])
         known = {layer: layer.network_name for layer in graph.sources if layer.network_name}
         unique = len(set(known.values())) == len(known)
         network = Network(graph, known if unique else None, adopt=False)
@@ -46,12 +45,16 @@ def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **
 def _inputs_of(network: Network, inputs: Any) -> list[Any]:
     entries = [network.layers[name] for name in network.entries]
     if isinstance(inputs, Mapping):
-        return list(network._by_place("get_output", [inputs]))
+        with prefix_errors("get_output"):
+            return list(network._sort_inputs([inputs]))
     if inputs is None:
         found = [layer.arguments.get("input_var") for layer in entries]
     else:
         found = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     for layer, value in zip(entries, found, strict=False):
         if value is None:
-            raise InvalidValue(messages.no_input(layer.shown))
+            raise InvalidValue(
+                f"get_output: {layer.shown} has no input. Give `inputs`, a tensor or a dict of "
+                "layer to tensor, or Input(..., input_var=tensor)."
+            )
     return found

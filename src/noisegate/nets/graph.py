@@ -1,14 +1,22 @@
-"""Graphs of layers: what each takes, and the shapes that follow from it."""
+"""Graphs of layers: what each takes, how graphs are joined, and the shapes that follow."""
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from noisegate.core.errors import InvalidValue
+from torch import nn
 
-from . import messages, shapes
-from .layer import Layer
-from .layers.structure import Input
+import noisegate.torch as face
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.kind import Kind
+
+from . import shapes
+from .adapters import Input, Wrapped
+from .layer import LAYERS, Layer
 from .shapes import Shape
+
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
@@ -27,60 +35,191 @@ class Graph:
 EMPTY = Graph({}, ())
 
 
-def united(graphs: Iterable[Graph]) -> Graph:
+def as_layer(value: Any) -> Layer:
+    """Return the layer that a layer, a kind of noise or a module of the user's is."""
+    if isinstance(value, Layer):
+        return value
+    if isinstance(value, Kind):
+        made = face.layer(value)
+        kind = LAYERS[type(made).__name__]
+        return kind(value) if made.definition is None else kind(**made.arguments)
+    if isinstance(value, nn.Module):
+        return Wrapped(value)
+    raise InvalidType(
+        f"join: a layer, a network, a kind of noise or a module is joined; got {value!r}. "
+        "Write for example Relu(5)."
+    )
+
+
+def graph_of(value: Any) -> Graph:
+    """Return the graph of a network, of a layer and all behind it, or of a list that is joined."""
+    if isinstance(value, list | tuple):
+        return chain(value)
+    graph = None if isinstance(value, Layer) else getattr(value, "graph", None)
+    if isinstance(graph, Graph):  # a network's
+        return graph
+    layer = as_layer(value)
+    source = layer.__dict__.get("source")
+    if source is None:
+        return Graph({layer: ()}, (layer,))
+    return Graph({**source.sources, layer: source.exits}, (layer,))
+
+
+def graph_behind(value: Any) -> Graph:
+    """Return the graph of a layer and what it takes, by whatever it was joined."""
+    if not isinstance(value, Layer) or "source" in vars(value):
+        return graph_of(value)
+    graph = unite(map(graph_behind, value.inputs))
+    return Graph({**graph.sources, value: value.inputs}, (value,))
+
+
+def chain(parts: Iterable[Any]) -> Graph:
+    """Return the graph in which each part takes what the one before gives."""
+    graph = EMPTY
+    for part in parts:
+        graph = _append(graph, graph_of(part))
+    return graph
+
+
+def _append(first: Graph, second: Graph) -> Graph:
+    if not first.sources or not second.sources:
+        return first if first.sources else second
+    for layer in second.sources:
+        if layer in first.sources:
+            raise InvalidValue(
+                f"join: {layer.shown} is in the network already, and would come behind itself: a "
+                "cycle. Copy it with copy.deepcopy, or use repeat."
+            )
+    if len(first.exits) > 1:
+        for layer in second.entries:
+            if not layer.merges:
+                raise _several_inputs(layer, first)
+    joined = {layer: behind or first.exits for layer, behind in second.sources.items()}
+    return Graph({**first.sources, **joined}, second.exits)
+
+
+def _several_inputs(layer: Layer, behind: Graph) -> InvalidValue:
+    return InvalidValue(
+        f"join: {layer.shown} takes one input; got {len(behind.exits)}. Put Concatenate() or Add() "
+        "between, which take several."
+    )
+
+
+def unite(graphs: Iterable[Graph]) -> Graph:
     """Return graphs beside each other; layers that they share are there once."""
     sources: dict[Layer, tuple[Layer, ...]] = {}
     exits: list[Layer] = []
     for graph in graphs:
         for layer, behind in graph.sources.items():
             if sources.setdefault(layer, behind) != behind:
-                raise InvalidValue(messages.two_places(layer.shown))
+                raise InvalidValue(
+                    f"join: {layer.shown} would have two different inputs. A layer is in a network "
+                    "once; copy it with copy.deepcopy, or take both inputs by Concatenate or Add."
+                )
         exits += graph.exits
     return Graph(sources, tuple(dict.fromkeys(exits)))
 
 
-def implied(graph: Graph) -> Graph:
+def attach(layer: Layer, incoming: Any) -> None:
+    """Let a layer take what `incoming` gives, as Lasagne's layers do."""
+    graph = graph_behind(incoming)
+    if len(graph.exits) != 1:
+        raise _several_inputs(layer, graph)
+    layer.source = graph
+    known = infer_shapes(Graph({**graph.sources, layer: graph.exits}, (layer,)))
+    layer.connect(graph.exits, known[graph.exits[0]], known[layer])
+
+
+def copy_part(part: Any) -> Any:
+    """Return a copy of what can be joined, which reads the very same live rates."""
+    modules = (m for layer in graph_of(part).sources for m in layer.modules())
+    rates = [rate for m in modules if isinstance(m, Layer) for rate in m.live_rates()]
+    return copy.deepcopy(part, {id(rate): rate for rate in rates})
+
+
+# Shapes ------------------------------------------------------------------------------------------
+
+
+def add_inputs(graph: Graph) -> Graph:
     """Return a graph in which an Input stands before each layer that was told its input's shape."""
     sources: dict[Layer, tuple[Layer, ...]] = {}
     for layer, behind in graph.sources.items():
-        shape: Shape | None = layer.expected
-        if not behind and shape is not None and not isinstance(layer, Input):
-            entry = Input(batch_shape=shape)
+        if not behind and layer.expected is not None and not isinstance(layer, Input):
+            entry = Input(batch_shape=layer.expected)
             sources[entry] = ()
             behind = (entry,)
         sources[layer] = behind
     return Graph(sources, graph.exits)
 
 
-def inferred(
+def infer_shapes(
     graph: Graph,
     given: Mapping[Layer, Shape] | None = None,
     shown: Mapping[Layer, str] | None = None,
 ) -> dict[Layer, Shape | None]:
-    """Return the shape that each layer of a graph gives, None where it cannot be known yet."""
+    """Return the shape that each layer of a graph gives, None where it cannot be known yet.
+
+    Parameters
+    ----------
+    graph : Graph
+        The layers in their order.
+    given : mapping of Layer to tuple, optional
+        Shapes that enter the graph, the batch in front.
+    shown : mapping of Layer to str, optional
+        What errors call the layers.
+    """
     given, shown = given or {}, shown or {}
     found: dict[Layer, Shape | None] = {}
     for layer, behind in graph.sources.items():
-        entry = given.get(layer)
-        if not behind and entry is None:
-            entry = layer.expected
-        known = [found[s] for s in behind] if behind else [entry]
-        shapes_in = [shape for shape in known if shape is not None]
-        if len(shapes_in) < len(known):
+        entering = [found[s] for s in behind] if behind else [given.get(layer, layer.expected)]
+        known = [shape for shape in entering if shape is not None]
+        if len(known) < len(entering):
             found[layer] = None
             continue
         try:
-            if layer.expected is not None and not shapes.fits(layer.expected, shapes_in[0]):
-                raise ValueError(f"it takes {shapes.shown(layer.expected)}")
-            found[layer] = layer.shape_rule(*shapes_in)
+            if layer.expected is not None and not shapes.fits(layer.expected, known[0]):
+                raise ValueError(f"it takes {shapes.write(layer.expected)}")
+            found[layer] = layer.infer_shape(*known)
         except ValueError as error:
-            who = shown.get(layer, layer.shown)
-            words = [
-                (shown.get(s, s.shown), shapes.shown(shape))
-                for s, shape in zip(behind or (None,), shapes_in, strict=True)
-                if s is not None
-            ]
-            if not words:
-                words = [("the input", shapes.shown(shapes_in[0]))]
-            raise InvalidValue(messages.cannot_follow(who, words, str(error))) from None
+            follower = shown.get(layer, layer.shown)
+            names = [shown.get(s, s.shown) for s in behind] or ["the input"]
+            raise InvalidValue(_cannot_follow(follower, names, known, str(error))) from None
     return found
+
+
+def _cannot_follow(follower: str, names: Sequence[str], given: Sequence[Shape], reason: str) -> str:
+    pairs = zip(names, map(shapes.write, given), strict=True)
+    behind = " and ".join(f"{name}, which gives {shape}" for name, shape in pairs)
+    return f"join: {follower} cannot follow {behind}: {reason.rstrip('.')}."
+
+
+# Hidden outputs ----------------------------------------------------------------------------------
+
+
+def find_hidden(graph: Graph) -> list[Layer]:
+    """Return the layers whose outputs are hidden: the activated ones before a weighted layer."""
+    takers: dict[Layer, list[Layer]] = {layer: [] for layer in graph.sources}
+    for layer, behind in graph.sources.items():
+        for source in behind:
+            takers[source].append(layer)
+    # From the last layer on, since what a layer leads to comes after it.
+    leads: set[Layer] = set()
+    for layer in reversed(graph.sources):
+        if any(taker.is_weighted or taker in leads for taker in takers[layer]):
+            leads.add(layer)
+    weighted = [layer for layer in graph.sources if layer.is_weighted and layer in leads]
+    return list(dict.fromkeys(_find_activation(layer, takers) for layer in weighted))
+
+
+def _find_activation(layer: Layer, takers: Mapping[Layer, list[Layer]]) -> Layer:
+    """Return the activation that follows a layer, or the layer itself."""
+    if layer.activates:
+        return layer
+    place = layer
+    while len(takers[place]) == 1:
+        place = takers[place][0]
+        if place.activates and not place.is_weighted:
+            return place
+        if not (place.is_noise or isinstance(place.module, _NORMS)):
+            break
+    return layer

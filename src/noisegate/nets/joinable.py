@@ -3,29 +3,32 @@
 from typing import Any
 
 
+def _joining() -> Any:
+    # The package's one circle: `layer >> layer` makes a Network, and a Network is made of layers.
+    from . import joining
+
+    return joining
+
+
 class Joinable:
     """Something that `>>` and `|` put together with layers and networks."""
 
     def __rshift__(self, other: Any) -> Any:
         """Return a network in which `other` takes what this gives."""
-        from .joining import join
-
-        return join(self, other)
+        return _joining().join(self, other)
 
     def __rrshift__(self, other: Any) -> Any:
         """Return a network in which this takes what `other` gives."""
-        from .joining import join
-
-        return join(other, self)
+        return _joining().join(other, self)
 
     def __or__(self, other: Any) -> Any:
         """Return a network of two branches beside each other."""
-        from .joining import parallel
-
-        return parallel(self, other)
+        return _joining().parallel(self, other)
 
     def __ror__(self, other: Any) -> Any:
         """Return a network of two branches beside each other."""
-        from .joining import parallel
+        return _joining().parallel(other, self)
 
-        return parallel(other, self)
+    def encode(self) -> dict[str, Any]:
+        """Return it as an argument of another layer is saved."""
+        raise NotImplementedError

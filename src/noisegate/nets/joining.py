@@ -1,95 +1,19 @@
-"""How layers and networks are put together: graphs, `join`, `parallel`, `repeat`."""
+"""How networks are made: by `join`, `parallel` and `repeat`, of configs, and of files."""
 
-import copy
-from collections.abc import Iterable
+from collections.abc import Mapping
 from operator import index
-from typing import TYPE_CHECKING, Any
-
-from torch import nn
+from typing import Any
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType, InvalidValue
-from noisegate.core.kind import Kind
+from noisegate.core.errors import InvalidValue
 
-from . import messages
-from .graph import EMPTY, Graph, inferred, united
-from .layer import Layer
-from .layers.noise import layer_of_kind, live_rates
-from .layers.structure import Wrapped
-
-if TYPE_CHECKING:
-    from .network import Network
+from .config import Reader, share
+from .graph import chain, copy_part, graph_of, unite
+from .network import Network
+from .saving import read_file
 
 
-def as_layer(value: Any) -> Layer:
-    """Return the layer that a layer, a kind of noise or a module of the user's is."""
-    if isinstance(value, Layer):
-        return value
-    if isinstance(value, Kind):
-        return layer_of_kind(value)
-    if isinstance(value, nn.Module):
-        return Wrapped(value)
-    raise InvalidType(messages.no_layer(value))
-
-
-def graph_of(value: Any) -> Graph:
-    """Return the graph of a network, of a layer and all behind it, or of a list that is joined."""
-    from .network import Network
-
-    if isinstance(value, Network):
-        return value.graph
-    if isinstance(value, list | tuple):
-        return chained(value)
-    layer = as_layer(value)
-    source = layer.__dict__.get("source")
-    if source is None:
-        return Graph({layer: ()}, (layer,))
-    return Graph({**source.sources, layer: source.exits}, (layer,))
-
-
-def chained(parts: Iterable[Any]) -> Graph:
-    """Return the graph in which each part takes what the one before gives."""
-    graph = EMPTY
-    for part in parts:
-        graph = _chain(graph, graph_of(part))
-    return graph
-
-
-def _chain(first: Graph, second: Graph) -> Graph:
-    if not first.sources or not second.sources:
-        return first if first.sources else second
-    entries = second.entries
-    for layer in second.sources:
-        if layer in first.sources:
-            raise InvalidValue(messages.cycle(layer.shown))
-    if len(first.exits) > 1 and not all(layer.merges for layer in entries):
-        takes = next(layer for layer in entries if not layer.merges)
-        raise InvalidValue(messages.several_inputs(takes.shown, len(first.exits)))
-    joined = {layer: behind or first.exits for layer, behind in second.sources.items()}
-    return Graph({**first.sources, **joined}, second.exits)
-
-
-def behind(value: Any) -> Graph:
-    """Return the graph of a layer and what it takes, by whatever it was joined."""
-    from .network import Network
-
-    if isinstance(value, Network) or not isinstance(value, Layer) or "source" in vars(value):
-        return graph_of(value)
-    graph = united([behind(source) for source in value.inputs]) if value.inputs else EMPTY
-    return Graph({**graph.sources, value: value.inputs}, (value,))
-
-
-def attach(layer: Layer, incoming: Any) -> None:
-    """Let a layer take what `incoming` gives, as Lasagne's layers do."""
-    graph = behind(incoming)
-    if len(graph.exits) != 1:
-        raise InvalidValue(messages.several_inputs(layer.shown, len(graph.exits)))
-    layer.source = graph
-    known = inferred(Graph({**graph.sources, layer: graph.exits}, (layer,)))
-    layer.wired(graph.exits, known[graph.exits[0]], known[layer])
-
-
-def join(*parts: Any) -> "Network":
+def join(*parts: Any) -> Network:
     """Return a network in which each part takes what the one before gives.
 
     Parameters
@@ -109,12 +33,10 @@ def join(*parts: Any) -> "Network":
     >>> join(Input(10), Relu(5) >> Dropout(0.5), Relu(5) >> Dropout(0.5), Sigmoid(1))
     (?, 10) -> [... 6 layers ...] -> (?, 1)
     """
-    from .network import Network
-
-    return Network(chained(parts))
+    return Network(chain(parts))
 
 
-def parallel(*parts: Any) -> "Network":
+def parallel(*parts: Any) -> Network:
     """Return a network of branches beside each other; `Concatenate` or `Add` joins them.
 
     Examples
@@ -123,19 +45,11 @@ def parallel(*parts: Any) -> "Network":
     >>> join(Input(10), parallel([Relu(5), Relu(3)], Tanh(4)), Concatenate())
     (?, 10) -> [... 5 layers ...] -> (?, 7)
     """
-    from .network import Network
-
-    return Network(united([graph_of(part) for part in parts]))
-
-
-def copied(part: Any) -> Any:
-    """Return a copy of what can be joined, which reads the very same live rates."""
-    rates = [rate for layer in graph_of(part).sources for rate in live_rates(layer)]
-    return copy.deepcopy(part, {id(rate): rate for rate in rates})
+    return Network(unite([graph_of(part) for part in parts]))
 
 
 @checks.known_keywords("repeat")
-def repeat(part: Any, n: int) -> "Network":
+def repeat(part: Any, n: int) -> Network:
     """Return copies of a layer or a network, each taking what the one before gives.
 
     Parameters
@@ -147,15 +61,17 @@ def repeat(part: Any, n: int) -> "Network":
         with it the rates that are tensors.
     """
     if isinstance(n, bool) or not hasattr(n, "__index__") or index(n) < 1:
-        raise InvalidValue(messages.bad_count(n))
-    copies = [copied(part) for _ in range(index(n) - 1)]
+        raise InvalidValue(f"repeat: `n` must be a whole number of at least 1; got {n!r}.")
+    copies = [copy_part(part) for _ in range(index(n) - 1)]
     try:
         return join(part, *copies)
     except InvalidValue as error:
-        raise InvalidValue(messages.not_repeated(str(error))) from None
+        raise InvalidValue(
+            f"repeat: the copies cannot be joined, each behind the one before. {error}"
+        ) from None
 
 
-def Sequential(*layers: Any) -> "Network":
+def Sequential(*layers: Any) -> Network:
     """Return a network to which layers are added: empty, or of the layers that are given.
 
     Examples
@@ -168,3 +84,46 @@ def Sequential(*layers: Any) -> "Network":
     """
     many = len(layers) == 1 and isinstance(layers[0], list | tuple)
     return join(*(layers[0] if many else layers))
+
+
+def from_config(config: Mapping[str, Any], custom: Mapping[str, Any] | None = None) -> Any:
+    """Return the layer or the network of a config; its weights are new.
+
+    Parameters
+    ----------
+    config : dict
+        As of `Network.get_config`, or of `Layer.write_config`.
+    custom : dict of str to object, optional
+        What is the user's own, by name: callables, and modules or what is called to make them.
+    """
+    return Reader(Network, custom).read(config)
+
+
+@checks.known_keywords("load")
+def load(path: Any, custom: Mapping[str, Any] | None = None) -> Network:
+    """Return the network of a file.
+
+    Parameters
+    ----------
+    path : path-like
+        What `save` wrote.
+    custom : dict of str to object, optional
+        The user's own callables and modules, by the names that the file has for them; a module
+        may be one, or a class or function that is called for it. Nothing else is ever imported.
+
+    Raises
+    ------
+    InvalidValue
+        If the file is none that `save` wrote, or something of the user's own is not given.
+    """
+    config, weights = read_file(path)
+    network: Network = from_config(config, custom)
+    try:
+        network.load_state_dict(weights, assign=True)
+        share(network, config.get("shared", {}))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InvalidValue(
+            f"load: the weights of {path} are not those of its config: {reason}."
+        ) from None
+    return network

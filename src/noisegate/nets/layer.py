@@ -2,8 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from inspect import Parameter, Signature
-from typing import Any, ClassVar
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +11,21 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.old_words import answer
 
-from . import messages, names, old_words, options, shapes
+from . import names, old_words, shapes
+from .encoding import encode
 from .joinable import Joinable
 from .noise_mode import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
-from .options import COMMON, Option
+from .options import COMMON, Options
 from .shapes import Shape
-from .tensors import as_tensor
+from .tensors import as_tensor, make_value
+
+# Every layer by its name, as configs have it. `layers/` puts its classes in.
+LAYERS: dict[str, type["Layer"]] = {}
 
 _OF_THE_INPUT = ("batch_input_shape", "input_dim", "input_length")
 
 
-class Layer(Joinable, old_words.TrainedElsewhere):
+class Layer(Joinable, old_words.TrainedElsewhere, Options):
     """A layer of a network.
 
     Parameters
@@ -49,51 +52,43 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         What it was given, checked.
     """
 
-    # The arguments of its own, with their checks.
-    PARAMETERS: ClassVar[Mapping[str, Parameter]] = {}
-    CHECKS: ClassVar[Mapping[str, options.Check]] = {}
     # Whether it takes several inputs, keeps the axis of time, and is given the mask.
-    merges: ClassVar[bool] = False
-    keeps_time: ClassVar[bool] = True
-    takes_mask: ClassVar[bool] = False
-    is_noise: ClassVar[bool] = False
+    merges = False
+    keeps_time = True
+    takes_mask = False
+    is_noise = False
     # Whether features follow the length of its input.
-    has_features: ClassVar[bool] = True
+    has_features = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        who = type(self).__name__
-        self._refuse_incoming(who, args)
-        with prefix_errors(who):
+        self._refuse_incoming(args)
+        with prefix_errors(type(self).__name__):
             given = checks.arguments(self.signature(), args, kwargs, old_words.ARGUMENTS)
         common = {word: given.pop(word) for word in COMMON}
         nn.Module.__init__(self)
         self._start(common)
         self._accept(given)
 
-    def _refuse_incoming(self, who: str, args: Sequence[Any]) -> None:
+    __signature__ = checks.TableSignature(lambda cls: cls.signature())
+
+    def _refuse_incoming(self, args: Sequence[Any]) -> None:
         """Refuse what comes in as the first argument, as Lasagne's layers have it."""
         first = args[0] if args else None
         several = first if isinstance(first, list | tuple) else [first]
         if any(isinstance(part, Joinable) for part in several) and "layer" not in self.PARAMETERS:
-            raise InvalidType(messages.incoming_first(who, first))
-
-    @classmethod
-    def signature(cls) -> Signature:
-        """Return what the layer takes."""
-        own = [options.annotated(p, cls.check_of(p.name)) for p in cls.PARAMETERS.values()]
-        words = (p for p in options.common_parameters() if p.name not in cls.PARAMETERS)
-        return Signature([*own, *words])
-
-    __signature__ = checks.TableSignature(lambda cls: cls.signature())
+            name = type(self).__name__
+            raise InvalidType(
+                f"{name}: what comes in is not an argument; got {first!r}. Join it: "
+                f"l_in >> {name}(...), or join(l_in, {name}(...))."
+            )
 
     def _start(self, common: Mapping[str, Any]) -> None:
-        who = type(self).__name__
-        self.given_name = names.checked(common["name"])
-        with prefix_errors(who):
+        self.given_name = names.check_name(common["name"])
+        with prefix_errors(type(self).__name__):
             self.trainable = checks.flag("trainable", common["trainable"])
+            self.expected = self._read_expected(common)
         self.network_name: str | None = None
         self.inputs: tuple[Layer, ...] = ()
-        self.expected = self._told(who, common)
         self.common = {
             word: value
             for word, value in common.items()
@@ -104,62 +99,20 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         self.made: dict[str, dict[str, Any]] = {}
         self.built = False
 
-    def _told(self, who: str, common: Mapping[str, Any]) -> Shape | None:
-        """Return the shape of the input that the layer was told, the batch in front."""
+    def _read_expected(self, common: Mapping[str, Any]) -> Shape | None:
+        """Return the shape of the input that the arguments name, the batch in front."""
         batch, sample = common["batch_input_shape"], common["input_shape"]
         if batch is not None:
-            return shapes.checked(who, batch)
+            return shapes.check_shape(batch)
         if sample is not None:
-            return (None, *shapes.checked(who, sample))
+            return (None, *shapes.check_shape(sample))
         dim, length = common["input_dim"], common["input_length"]
         if length is not None:
-            features = shapes.checked(who, dim) if self.has_features else ()
-            return (None, *shapes.checked(who, length), *features)
-        return None if dim is None else (None, *shapes.checked(who, dim))
-
-    def _accept(self, given: Mapping[str, Any]) -> None:
-        who = type(self).__name__
-        self.arguments = {
-            name: self.check_of(name)(who, name, value) for name, value in given.items()
-        }
+            features = shapes.check_shape(dim) if self.has_features else ()
+            return (None, *shapes.check_shape(length), *features)
+        return None if dim is None else (None, *shapes.check_shape(dim))
 
     # Arguments ---------------------------------------------------------------------------------
-
-    @classmethod
-    def check_of(cls, name: str) -> options.Check:
-        """Return the check of an argument of its own."""
-        return cls.CHECKS.get(name, options.COMMON_CHECKS.get(name, options.anything))
-
-    @property
-    def options(self) -> dict[str, Option]:
-        """Every argument with the class that owns it and its check."""
-        own = {n: Option(self.owner_of(n), self.check_of(n)) for n in self.own_arguments()}
-        common = {n: Option("Layer", check) for n, check in options.COMMON_CHECKS.items()}
-        return dict(sorted({**own, **common}.items()))
-
-    def own_arguments(self) -> dict[str, Any]:
-        """Return the arguments of its own, by name."""
-        return dict(self.arguments)
-
-    def owner_of(self, name: str) -> str:
-        """Return the name of the class that owns an argument."""
-        owner = type(self).__name__
-        for base in type(self).__mro__:
-            if name in getattr(base, "PARAMETERS", ()):
-                owner = base.__name__
-        return owner
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return every argument by name."""
-        return {**self.own_arguments(), "name": self.given_name, "trainable": self.trainable}
-
-    def set_params(self, **params: Any) -> "Layer":
-        """Set arguments by name, checked as at the start; return the layer."""
-        with prefix_errors(type(self).__name__):
-            checks.keywords(params, list(self.options))
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an argument, checked; anything else as in any module."""
@@ -167,7 +120,7 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         if name in self.__dict__.get("arguments", ()) and plain:
             self._assign(name, value)
         elif name in _OF_THE_INPUT and "common" in self.__dict__:
-            self._tell(name, value)
+            self._expect(name, value)
         elif name == "trainable" and "trainable" in self.__dict__:
             with prefix_errors(type(self).__name__):
                 flag = checks.flag(name, value)
@@ -177,21 +130,26 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         else:
             super().__setattr__(name, value)
 
-    def _tell(self, name: str, value: Any) -> None:
+    def _expect(self, name: str, value: Any) -> None:
+        """Set an argument that names the shape of the input."""
         if self.network_name is not None:
-            raise InvalidValue(messages.has_parameters(self.shown, name))
+            self.refuse_change(name)
         words = {**dict.fromkeys(COMMON), **self.common, name: value}
-        self.expected = self._told(type(self).__name__, words)
+        with prefix_errors(type(self).__name__):
+            self.expected = self._read_expected(words)
         self.common = {word: given for word, given in words.items() if given is not None}
 
     def _assign(self, name: str, value: Any) -> None:
-        who = type(self).__name__
-        value = self.check_of(name)(who, name, value)
+        value = self._check(name, value)
         if self.built and self._parameters and value != self.arguments[name]:
-            raise InvalidValue(messages.has_parameters(self.shown, name))
+            self.refuse_change(name)
         self.arguments = {**self.arguments, name: value}
         if self.built and not self._parameters:
             self.built = False
+
+    def refuse_change(self, name: str) -> NoReturn:
+        """Raise since an argument is fixed: there are parameters by it, or a network."""
+        raise InvalidValue(f"{self.shown}: `{name}` cannot change any more. Make another layer.")
 
     def __getattr__(self, name: str) -> Any:
         """Return an argument."""
@@ -216,40 +174,77 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         if value in (self.given_name, self.network_name):
             return
         if self.network_name is not None:
-            raise InvalidValue(messages.named_already(self.network_name))
-        self.given_name = names.checked(value)
+            raise InvalidValue(
+                f"`{self.network_name}`: a layer keeps its name in its network. Give names before "
+                "joining."
+            )
+        self.given_name = names.check_name(value)
 
     @property
-    def always_shown(self) -> str | None:
-        """The argument that is shown also where it is its default."""
-        return None
+    def class_name(self) -> str:
+        """The name of its class, of which its own is made by default."""
+        return type(self).__name__
 
     @property
     def shown(self) -> str:
         """What messages call it: its name, or its class."""
-        return f"`{self.name}`" if self.name else type(self).__name__
+        return f"`{self.name}`" if self.name else self.class_name
+
+    @property
+    def module(self) -> nn.Module:
+        """The module that a network has for its child."""
+        return self
 
     @property
     def input_layer(self) -> "Layer | None":
         """The layer whose output it takes; None if there is none, or if there are several."""
         return self.inputs[0] if len(self.inputs) == 1 else None
 
-    def wired(self, inputs: tuple["Layer", ...], given: Shape | None, output: Shape | None) -> None:
+    def connect(
+        self, inputs: tuple["Layer", ...], given: Shape | None, output: Shape | None
+    ) -> None:
         """Take note of the layers behind it, and of shapes."""
         self.inputs, self.input_shape, self.output_shape = inputs, given, output
+
+    # What it does in a network -----------------------------------------------------------------
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether it has a matrix of weights that its input is multiplied by."""
+        return False
+
+    @property
+    def activates(self) -> bool:
+        """Whether an activation is the last thing it does."""
+        return False
+
+    def penalty(self) -> Tensor | float:
+        """Return what it adds to the loss."""
+        return 0.0
+
+    def constrain(self) -> None:
+        """Let its weights be what their constraints allow."""
+
+    def live_rates(self) -> list[Tensor]:
+        """Return its rates that are tensors of the user's."""
+        return []
 
     # Shapes and parameters ---------------------------------------------------------------------
 
     def get_output_shape(self, *input_shape: Any) -> Shape:
         """Return the shape of the output for a shape of the input, the batch in front."""
-        given = [shapes.checked(type(self).__name__, shape) for shape in input_shape]
+        with prefix_errors(type(self).__name__):
+            given = [shapes.check_shape(shape) for shape in input_shape]
         try:
-            return self.shape_rule(*given)
+            return self.infer_shape(*given)
         except ValueError as error:
-            words = ", ".join(map(shapes.shown, given))
-            raise InvalidValue(messages.cannot_take(self.shown, words, str(error))) from None
+            self.refuse_input(", ".join(map(shapes.write, given)), str(error))
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def refuse_input(self, shape: str, reason: str) -> NoReturn:
+        """Raise since the layer does not take a shape."""
+        raise InvalidValue(f"{self.shown} cannot take {shape}: {reason.rstrip('.')}.") from None
+
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         return given[0]
 
@@ -263,16 +258,16 @@ class Layer(Joinable, old_words.TrainedElsewhere):
 
     @property
     def makes_mask(self) -> bool:
-        """Whether it marks steps of time that are none."""
+        """Whether it marks steps of time as padding."""
         return False
 
-    def merged_mask(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
+    def merge_masks(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
         """Return what the masks of several inputs are together: a step is where all say so."""
         known = [mask for mask in masks if mask is not None]
         return torch.stack(known).all(0) if len(known) > 1 else next(iter(known), None)
 
     def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
-        """Return the mask of the output's time steps, (samples, time): True is a step that is."""
+        """Return the mask of the output's time steps, (samples, time): False is padding."""
         return mask if self.keeps_time else None
 
     def parameter_names(self) -> tuple[str, ...]:
@@ -299,14 +294,15 @@ class Layer(Joinable, old_words.TrainedElsewhere):
         trainable : bool
             Whether it is trained.
         """
-        from .initializers import value_of
-
         known = isinstance(name, str) and name.isidentifier()
         if not known or hasattr(self, name) or name in self.parameter_names():
-            raise InvalidValue(messages.bad_variable(self.shown, name))
+            raise InvalidValue(
+                f"{self.shown}.variable: `name` must be an identifier that the layer does not "
+                f"have yet; got {name!r}."
+            )
         with prefix_errors(f"{self.shown}.variable"):
             known_shape = None if shape is None else checks.shape(shape)
-        tensor = value_of(self.shown, value, known_shape)
+        tensor = make_value(self.shown, value, known_shape)
         if trainable:
             self.register_parameter(name, nn.Parameter(tensor))
         else:
@@ -323,7 +319,7 @@ class Layer(Joinable, old_words.TrainedElsewhere):
 
         A truth value behind the inputs is `training`: ``output(x, True)``, as NeuPy prints it.
         """
-        return self._in_a_way(OUTPUT, "output", inputs, mode)
+        return self._run_in_mode(OUTPUT, "output", inputs, mode)
 
     @shows_mode
     def get_output_for(self, *inputs: Any, **mode: Any) -> Any:
@@ -331,30 +327,42 @@ class Layer(Joinable, old_words.TrainedElsewhere):
 
         A truth value behind the inputs is `deterministic`.
         """
-        return self._in_a_way(GET_OUTPUT_FOR, "get_output_for", inputs, mode)
+        return self._run_in_mode(GET_OUTPUT_FOR, "get_output_for", inputs, mode)
 
-    def _in_a_way(self, way: Way, name: str, inputs: Sequence[Any], mode: Mapping[str, Any]) -> Any:
-        who = f"{type(self).__name__}.{name}"
-        inputs, training = way.read(who, inputs, mode)
-        if not inputs:
-            raise InvalidType(f"{who}: `{way.first}` is missing.")
-        with in_mode(self, training):
-            return self(*self._tensors(inputs, training))
-
-    def _tensors(self, inputs: Sequence[Any], training: bool) -> Sequence[Any]:
-        """Return arrays as tensors, but where the input itself is returned."""
+    def _run_in_mode(
+        self, way: Way, name: str, inputs: Sequence[Any], mode: Mapping[str, Any]
+    ) -> Any:
+        with prefix_errors(f"{type(self).__name__}.{name}"):
+            inputs, training = way.read(inputs, mode)
+            if not inputs:
+                raise InvalidType(f"`{way.first}` is missing.")
+        # Noise that does not act returns its input itself, an array too.
         passes = self.is_noise and not training
-        return inputs if passes else [as_tensor(x) for x in inputs]
+        with in_mode(self, training):
+            return self(*(inputs if passes else map(as_tensor, inputs)))
 
     # Copies and words --------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as a dict that JSON can hold."""
-        from .config import encoded
+        given = {**self.own_arguments(), **self.common}
+        words = {name: encode(self.shown, name, value) for name, value in given.items()}
+        return {**words, "name": self.name, "trainable": self.trainable}
 
-        own = {n: encoded(self.shown, n, v) for n, v in self.own_arguments().items()}
-        common = {n: encoded(self.shown, n, v) for n, v in self.common.items()}
-        return {**own, **common, "name": self.name, "trainable": self.trainable}
+    def write_config(self) -> dict[str, Any]:
+        """Return the class and the arguments, and the variables that were made for the layer."""
+        frozen = [n for n, p in self.named_parameters() if not p.requires_grad]
+        return {
+            "class": type(self).__name__,
+            # The name that was given: what is counted is counted anew.
+            "config": {**self.get_config(), "name": self.given_name},
+            "variables": self.made,
+            "frozen": frozen if self.trainable else [],
+        }
+
+    def encode(self) -> dict[str, Any]:
+        """Return the layer as an argument of another is saved."""
+        return {"layer": self.write_config()}
 
     def __sklearn_clone__(self) -> "Layer":
         """Return a copy with its weights: it is not made anew of its arguments."""
@@ -367,19 +375,19 @@ class Layer(Joinable, old_words.TrainedElsewhere):
 
     def __repr__(self) -> str:
         """Return the layer as it is written."""
-        words = [
-            f"{name}={value!r}"
-            for name, value in self.own_arguments().items()
-            if name not in self.PARAMETERS
-            or name == self.always_shown
-            or _differs(value, self.PARAMETERS[name].default)
-        ]
-        words += [f"name={self.name!r}"] if self.name else []
-        return f"{type(self).__name__}({', '.join(words)})"
+        written = self.write_arguments()
+        named = f"name={self.name!r}" if self.name else ""
+        return f"{type(self).__name__}({', '.join(filter(None, (written, named)))})"
 
 
-def _differs(value: Any, default: Any) -> bool:
-    try:
-        return bool(value != default)
-    except (RuntimeError, ValueError):  # arrays
-        return True
+def sum_penalties(module: nn.Module) -> Tensor:
+    """Return the sum of the penalties of all layers of a module, shape ()."""
+    layers = (layer for layer in module.modules() if isinstance(layer, Layer))
+    return torch.as_tensor(sum((layer.penalty() for layer in layers), 0.0))
+
+
+def constrain_weights(module: nn.Module) -> None:
+    """Let the weights of all layers of a module be what their constraints allow."""
+    for layer in module.modules():
+        if isinstance(layer, Layer):
+            layer.constrain()

@@ -1,4 +1,4 @@
-"""Networks: graphs of named layers that are modules of torch's."""
+"""The network: a graph of layers that is called, read by name, saved, and loaded again."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -8,22 +8,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.html import paragraphs
 from noisegate.core.old_words import answer
+from noisegate.core.words import list_names, suggest
 from noisegate.injection import Report
 
-from . import messages, old_words, shapes
-from .graph import Graph
+from . import old_words, shapes
+from .adapters import Wrapped
+from .config import find_shared_tensors
+from .graph import Graph, chain
 from .joinable import Joinable
-from .joining import chained
-from .layer import Layer
-from .layers.dense import constrain, total_penalty
-from .layers.recurrent import checked_mask
-from .layers.structure import Wrapped
+from .layer import Layer, constrain_weights, sum_penalties
 from .noise_mode import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
-from .tensors import as_tensor
+from .saving import save
+from .tensors import as_tensor, check_mask
 from .wiring import Wiring
+
+VERSION = 1
 
 
 class Network(Joinable, old_words.TrainedElsewhere, Wiring):
@@ -43,7 +45,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
     def add(self, layer: Any) -> None:
         """Put a layer, a kind of noise or a network at the end."""
         known = {layer: name for name, layer in self.layers.items()}
-        self._take(chained([self, layer]), known, True)
+        self._take(chain([self, layer]), known, True)
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
         """Return the parameters by name; an open network has none yet, and says so."""
@@ -70,9 +72,11 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
     def __getitem__(self, name: str) -> nn.Module:
         """Return a layer by its name."""
         if name not in self.layers:
-            raise InvalidValue(messages.no_such_layer(name, list(self.layers)))
-        layer = self.layers[name]
-        return layer.module if isinstance(layer, Wrapped) else layer
+            raise InvalidValue(
+                f"the network has no layer `{name}`; it has {list_names(self.layers)}."
+                f"{suggest(name, list(self.layers))}"
+            )
+        return self.layers[name].module
 
     layer = __getitem__
 
@@ -89,9 +93,11 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
             self[layer]
             return layer
         for name, own in self.layers.items():
-            if own is layer or getattr(own, "module", None) is layer:
+            if layer is own or layer is own.module:
                 return name
-        raise InvalidValue(messages.not_in_network(layer, list(self.layers)))
+        raise InvalidValue(
+            f"the network does not have this layer: {layer!r}. It has {list_names(self.layers)}."
+        )
 
     def end(self, layer: Any) -> "Network":
         """Return the network up to a layer, by its name; the layers are the same."""
@@ -123,7 +129,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         }
         graph = Graph(sources, tuple(own[n] for n in exits))
         part = Network(graph, {layer: name for name, layer in own.items() if name in chosen}, False)
-        found = self._found_shapes()
+        found = self._infer_shapes()
         for name in part.entries:
             shape = found[own[self.sources[name][0]]] if self.sources[name] else None
             shape = self._entry_shapes.get(name, shape)
@@ -143,11 +149,9 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         mask : tensor of bool, optional
             Of shape (samples, time): which time steps are.
         """
-        if not self.layers:
-            raise InvalidValue(messages.empty_network("forward"))
+        self._refuse_empty("forward")
+        self._check_count(inputs)
         entries = self.entries
-        if len(inputs) != len(entries):
-            raise InvalidValue(messages.input_count(len(inputs), entries))
         if not self.complete_now:
             known = [(None, *x.shape[1:]) for x in inputs]
             self.complete(*known, like=next((x for x in inputs if x.is_floating_point()), None))
@@ -155,12 +159,12 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         if mask is not None and not inputs[0].shape[0]:
             mask = None  # of no samples
         if mask is None and self._wanted is None and not self._makes_masks():
-            return self._unmasked(values)
+            return self._run_unmasked(values)
         masks: dict[str, Tensor | None] = {}
         if mask is not None:
             extents = getattr(mask, "shape", None)
             fitting = {n: x for n, x in values.items() if x.shape[:2] == extents}
-            masks = {n: checked_mask(mask, x) for n, x in (fitting or values).items()}
+            masks = {n: check_mask(mask, x) for n, x in (fitting or values).items()}
         for name, layer in self.layers.items():
             given = [values[s] for s in self.sources[name]] or [values[name]]
             masked = [masks.get(s) for s in self.sources[name]] or [masks.get(name)]
@@ -173,7 +177,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
     def _makes_masks(self) -> bool:
         return any(layer.makes_mask for layer in self.layers.values())
 
-    def _unmasked(self, values: dict[str, Any]) -> Any:
+    def _run_unmasked(self, values: dict[str, Any]) -> Any:
         """Return the output where there are no masks: what is called most, with least between."""
         for name, behind in self.sources.items():
             given = [values[source] for source in behind] if behind else [values[name]]
@@ -190,7 +194,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         name: str,
         masks: dict[str, Tensor | None],
     ) -> Any:
-        mask = layer.merged_mask(given, masked)
+        mask = layer.merge_masks(given, masked)
         y = module(*given, mask=mask) if layer.takes_mask and mask is not None else module(*given)
         mask = layer.compute_mask(given[0], mask)
         if mask is not None and isinstance(layer, Wrapped):
@@ -212,7 +216,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         training, deterministic : bool
             Whether noise acts; a truth value behind the inputs is `training`.
         """
-        return self._in_a_way(OUTPUT, "output", inputs, mask, mode)
+        return self._run_in_mode(OUTPUT, "output", inputs, mask, mode)
 
     @shows_mode
     def get_output_for(self, *inputs: Any, mask: Any = None, **mode: Any) -> Any:
@@ -220,13 +224,14 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
 
         A truth value behind the inputs is `deterministic`.
         """
-        return self._in_a_way(GET_OUTPUT_FOR, "get_output_for", inputs, mask, mode)
+        return self._run_in_mode(GET_OUTPUT_FOR, "get_output_for", inputs, mask, mode)
 
-    def _in_a_way(self, way: Way, name: str, inputs: Any, mask: Any, mode: Any) -> Any:
-        who = f"Network.{name}"
-        inputs, training = way.read(who, inputs, mode)
+    def _run_in_mode(self, way: Way, name: str, inputs: Any, mask: Any, mode: Any) -> Any:
+        with prefix_errors(f"Network.{name}"):
+            inputs, training = way.read(inputs, mode)
+            inputs = self._sort_inputs(inputs)
         with in_mode(self, training):
-            return self._called(self._by_place(who, inputs), mask)
+            return self._run(inputs, mask)
 
     @shows_mode
     def outputs(
@@ -243,27 +248,28 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         """
         several = [layers] if isinstance(layers, str | nn.Module) else layers
         wanted = [self._name_of(layer) for layer in several]
-        values, training = OUTPUT.read("Network.outputs", inputs, mode)
-        given = self._by_place("Network.outputs", values)
-        with in_mode(self, training), self._recorded() as found:
-            self._called(given, mask)
+        with prefix_errors("Network.outputs"):
+            values, training = OUTPUT.read(inputs, mode)
+            given = self._sort_inputs(values)
+        with in_mode(self, training), self._record() as found:
+            self._run(given, mask)
         return [found["values"][name] for name in wanted]
 
     def compute_mask(self, *inputs: Any, mask: Any = None) -> Tensor | None:
         """Return the mask of the output's time steps, without noise; None if there is none."""
-        with in_mode(self, False), self._recorded() as found, torch.no_grad():
-            self._called(inputs, mask)
+        with in_mode(self, False), self._record() as found, torch.no_grad():
+            self._run(inputs, mask)
         return found["masks"].get(self.exits[0])  # type: ignore[no-any-return]
 
     @contextmanager
-    def _recorded(self) -> Iterator[dict[str, Any]]:
+    def _record(self) -> Iterator[dict[str, Any]]:
         before, self._wanted = self._wanted, {}
         try:
             yield self._wanted
         finally:
             self._wanted = before
 
-    def _called(self, inputs: Sequence[Any], mask: Any) -> Any:
+    def _run(self, inputs: Sequence[Any], mask: Any) -> Any:
         given = [as_tensor(x) for x in inputs]
         return self(*given) if mask is None else self(*given, mask=as_tensor(mask))
 
@@ -274,28 +280,45 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
 
         Penalties of outputs are those of the last forward in training.
         """
-        return total_penalty(self)
+        return sum_penalties(self)
 
     def constrain(self) -> None:
         """Let all weights be what their constraints allow, after a step of training."""
-        constrain(self)
+        constrain_weights(self)
 
     def get_config(self) -> dict[str, Any]:
         """Return the network, without its weights, as a dict that JSON can hold."""
-        from .config import network_config
+        layers, modules = [], dict[int, str]()
+        for name, layer in self.layers.items():
+            entry = {"name": name, "takes": list(self.sources[name])}
+            first = modules.setdefault(id(layer.module), name)
+            # A module that is used twice is one module again.
+            entry |= layer.write_config() if first == name else {"class": "again", "config": first}
+            layers.append(entry)
+        shared = find_shared_tensors(self)
+        return {
+            "noisegate": VERSION,
+            "layers": layers,
+            "exits": list(self.exits),
+            "shapes": {name: list(shape) for name, shape in self._entry_shapes.items()},
+            **({"shared": shared} if shared else {}),
+        }
 
-        return network_config(self)
+    def encode(self) -> dict[str, Any]:
+        """Return the network as an argument of a layer is saved."""
+        return {"network": self.get_config()}
 
     def summary(self) -> Report:
         """Return a table of the layers: name, class, what it takes, shape, parameters."""
-        found = self._found_shapes()
+        found = self._infer_shapes()
         rows = []
         for name, layer in self.layers.items():
-            kind = layer.default_name if isinstance(layer, Wrapped) else type(layer).__name__
             count = sum(p.numel() for p in layer.parameters()) if layer.built else None
-            shape = shapes.shown(found[layer])
+            shape = shapes.write(found[layer])
             behind = ", ".join(self.sources[name])
-            rows.append([name, kind, behind, shape, "?" if count is None else str(count)])
+            rows.append(
+                [name, layer.class_name, behind, shape, "?" if count is None else str(count)]
+            )
         total = sum(p.numel() for layer in self.layers.values() for p in layer.parameters())
         note = f"{total} parameters, {len(self.layers)} layers."
         return Report(["name", "layer", "takes", "output", "parameters"], rows, [note])
@@ -315,7 +338,10 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
                 continue  # as `get_params` gives it
             if name not in self.layers or not argument:
                 known = list(self.get_params())
-                raise InvalidType(messages.unknown_mode_of_params(word, known))
+                raise InvalidType(
+                    f"set_params: `{word}` is no argument of a layer, written layer__argument."
+                    f"{suggest(word, known)}"
+                )
             self.layers[name].set_params(**{argument: value})
         return self
 
@@ -329,7 +355,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
 
     def __repr__(self) -> str:
         """Return the shapes at both ends, and how many layers there are between."""
-        several = [[shapes.shown(shape) for shape in side] for side in self.ends]
+        several = [[shapes.write(shape) for shape in side] for side in self.ends]
         ends = [side[0] if len(side) == 1 else f"[{', '.join(side)}]" for side in several]
         count = len(self.layers)
         if not count:
@@ -342,6 +368,4 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
 
     def save(self, path: Any) -> None:
         """Write the network to one file: config and weights, which `load` reads."""
-        from .saving import save
-
-        save(self, path)
+        save(self, path, Network)

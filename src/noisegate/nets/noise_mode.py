@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from inspect import Parameter, signature
 from typing import Any, TypeVar
 
@@ -10,23 +11,26 @@ import numpy as np
 from torch import nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
-
-from . import messages
+from noisegate.core.errors import InvalidType, InvalidValue
 
 
-def mode_of(who: str, given: Mapping[str, object], default: bool) -> bool:
+def read_mode(given: Mapping[str, object], default: bool) -> bool:
     """Return whether noise acts, by the words `training` and `deterministic`."""
+    known = ("deterministic", "training")
     for word in given:
-        if word not in ("training", "deterministic"):
-            raise InvalidType(messages.unknown_mode(who, word))
-    with prefix_errors(who):
-        said = {
-            word: checks.flag(word, bool(value) if value in (0, 1) else value)
-            for word, value in given.items()
-        }
+        if word not in known:
+            near = get_close_matches(word, known, n=1, cutoff=0.5)
+            meant = f" (perhaps you meant {near[0]})" if near else ""
+            raise InvalidType(
+                f"unknown keyword `{word}`{meant}; known are `training` and `deterministic`."
+            )
+    said = {
+        word: checks.flag(word, bool(value) if value in (0, 1) else value)
+        for word, value in given.items()
+    }
     if len(said) == 2 and said["training"] == said["deterministic"]:
-        raise InvalidValue(messages.contradiction(who, said["training"]))
+        words = "training={training} and deterministic={deterministic}".format(**said)
+        raise InvalidValue(f"{words} contradict each other. Give one of them.")
     if "training" in said:
         return said["training"]
     return not said["deterministic"] if "deterministic" in said else default
@@ -50,20 +54,17 @@ class Way:
     word: str
     noisy: bool
 
-    def read(
-        self, who: str, inputs: Sequence[Any], words: Mapping[str, Any]
-    ) -> tuple[Sequence[Any], bool]:
+    def read(self, inputs: Sequence[Any], words: Mapping[str, Any]) -> tuple[Sequence[Any], bool]:
         """Return what enters, and whether noise acts."""
         inputs, words = list(inputs), dict(words)
-        with prefix_errors(who):
-            if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
-                checks.given_once(self.word, words)
-                words[self.word] = bool(inputs.pop())
+        if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
+            checks.given_once(self.word, words)
+            words[self.word] = bool(inputs.pop())
+        if self.first in words:
             if inputs:
                 checks.given_once(self.first, words)
-        if self.first in words:
             inputs = [words.pop(self.first)]
-        return inputs, mode_of(who, words, self.noisy)
+        return inputs, read_mode(words, self.noisy)
 
 
 # NeuPy's output(input_value, training=False), Lasagne's get_output_for(input, deterministic=False).

@@ -13,9 +13,11 @@ from noisegate.core import old_words
 from noisegate.core.errors import InvalidType
 from noisegate.core.old_words import OldWords
 
-from . import messages
-
-_TRAINING = dict.fromkeys(("fit", "fit_generator", "itertrain", "train_on_batch"), messages.TRAINED)
+TRAINED = (
+    "A network is trained by an estimator, Regressor(network).fit(X, y) or "
+    "Classifier(network).fit(X, y), or by noisegate.estimators.fit."
+)
+_TRAINING = dict.fromkeys(("fit", "fit_generator", "itertrain", "train_on_batch"), TRAINED)
 _OUTPUT = "What a network predicts is network.output(x); an estimator around it has `predict`."
 OF_NETWORKS: Mapping[str, str] = {
     **_TRAINING,
@@ -97,11 +99,16 @@ class TrainedElsewhere(nn.Module):
         given = (mode, *data) if data or not isinstance(mode, bool) else ()
         if given or words:
             got = ", ".join([*(type(value).__name__ for value in given), *words])
-            raise InvalidType(messages.train_with_data(type(self).__name__, got))
+            raise InvalidType(
+                f"{type(self).__name__}.train: `mode` must be True or False; got {got}. {TRAINED}"
+            )
         return super().train(mode)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the forward, as `torch.nn.Module.compile`; Keras' arguments have no place."""
         if args or kwargs.keys() & {"optimizer", "loss", "metrics"}:
-            raise InvalidType(messages.compiled_as_keras(type(self).__name__))
+            raise InvalidType(
+                f"{type(self).__name__}.compile: arguments are those of torch.compile, by name. "
+                f"{TRAINED}"
+            )
         super().compile(**kwargs)

@@ -1,18 +1,21 @@
-"""What a layer may be given: every argument with the class that owns it and its check."""
+"""What a layer may be given: every argument with its check, and the class that owns it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from inspect import Parameter
+from inspect import Parameter, Signature
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
+
+from torch import nn
 
 from noisegate.core import checks
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
+from noisegate.core.words import list_names, suggest
 
-from . import messages, names, shapes
+from . import names, shapes
 
-# Checks an argument and returns it in its stored form: (who, name, value).
-Check = Callable[[str, str, Any], Any]
+# Checks an argument and returns it in its stored form: (name, value).
+Check = Callable[[str, Any], Any]
 
 
 class Option(NamedTuple):
@@ -23,7 +26,7 @@ class Option(NamedTuple):
     class_name : str
         The class that owns the argument.
     check : callable
-        ``check(who, name, value)`` returns what is stored, or raises.
+        ``check(name, value)`` returns what is stored, or raises.
     """
 
     class_name: str
@@ -31,74 +34,75 @@ class Option(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedCheck:
     """A check with words for it, as `options` shows it, and a type, as `help` does."""
 
     words: str
     function: Check
     annotation: Any = Any
 
-    def __call__(self, who: str, name: str, value: Any) -> Any:
+    def __call__(self, name: str, value: Any) -> Any:
         """Return the value in its stored form, or raise."""
-        return self.function(who, name, value)
+        return self.function(name, value)
 
     def __repr__(self) -> str:
         """Return the words."""
         return self.words
 
 
-def _size(who: str, name: str, value: Any) -> int:
+def _size(name: str, value: Any) -> int:
+    sentence = f"`{name}` must be a whole number of at least 1; got {value!r}."
     if isinstance(value, bool):
-        raise InvalidType(messages.bad_size(who, name, value))
+        raise InvalidType(sentence)
     try:
-        size = index(value)
+        number = index(value)
     except TypeError:
-        raise InvalidType(messages.bad_size(who, name, value)) from None
-    if size < 1:
-        raise InvalidValue(messages.bad_size(who, name, value))
-    return size
+        raise InvalidType(sentence) from None
+    if number < 1:
+        raise InvalidValue(sentence)
+    return number
 
 
-size = Named("whole number >= 1", _size, int)
-anything = Named("checked by torch", lambda who, name, value: value)
+size = NamedCheck("whole number >= 1", _size, int)
+anything = NamedCheck("checked by torch", lambda name, value: value)
+flag = NamedCheck("True or False", checks.flag, bool)
+kind_s = NamedCheck("checked by the kind", lambda name, value: value)
 
 
-def without_speaker(check: Callable[[str, Any], Any]) -> Check:
-    """Return a check of the core as one of a layer."""
-
-    def checked(who: str, name: str, value: Any) -> Any:
-        with prefix_errors(who):
-            return check(name, value)
-
-    return checked
-
-
-flag = Named("True or False", without_speaker(checks.flag), bool)
-kind_s = Named("checked by the kind", lambda who, name, value: value)
-
-
-def or_none(check: Named) -> Named:
+def or_none(check: NamedCheck) -> NamedCheck:
     """Return a check that lets None through."""
-    return Named(
+    return NamedCheck(
         f"{check.words}, or None",
-        lambda who, name, value: None if value is None else check(who, name, value),
+        lambda name, value: None if value is None else check(name, value),
         check.annotation if check.annotation is Any else check.annotation | None,
     )
 
 
-def _axis(who: str, name: str, value: Any) -> int:
+def unknown_name(name: str, value: object, known: Iterable[str]) -> str:
+    """Return the sentence about a value that is no callable and none of some names."""
+    return (
+        f"`{name}` must be a callable, or one of {list_names(known)}; got {value!r}."
+        f"{suggest(value, list(known))}"
+    )
+
+
+def _axis(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise InvalidType(messages.bad_axis(who, name, value))
+        raise InvalidType(f"`{name}` must be a whole number; got {value!r}.")
     return index(value)
 
 
-axis = Named("whole number", _axis, int)
+axis = NamedCheck("whole number", _axis, int)
 
 # What every layer may be given by name: its default, and its check.
-_SHAPE = Named("a shape", lambda w, n, v: shapes.checked(w, v), int | tuple[int | None, ...])
-COMMON_CHECKS: dict[str, Named] = {
-    "name": Named(
-        "a name, a format of names, or None", lambda w, n, v: names.checked(v), str | None
+_SHAPE = NamedCheck(
+    "a shape", lambda _, value: shapes.check_shape(value), int | tuple[int | None, ...]
+)
+COMMON_CHECKS: dict[str, NamedCheck] = {
+    "name": NamedCheck(
+        "a name, a format of names, or None",
+        lambda _, value: names.check_name(value),
+        str | None,
     ),
     "trainable": flag,
     **dict.fromkeys(("input_shape", "batch_input_shape"), or_none(_SHAPE)),
@@ -107,7 +111,7 @@ COMMON_CHECKS: dict[str, Named] = {
 COMMON: dict[str, Any] = {**dict.fromkeys(COMMON_CHECKS), "trainable": True}
 
 
-def annotated(parameter: Parameter, check: Check) -> Parameter:
+def annotate(parameter: Parameter, check: Check) -> Parameter:
     """Return a parameter with the type that its check has for it, if it has none of its own."""
     if parameter.annotation is not Parameter.empty:
         return parameter
@@ -118,4 +122,85 @@ def common_parameters() -> list[Parameter]:
     """Return what every layer may be given by name."""
     by_name = Parameter.KEYWORD_ONLY
     words = (Parameter(word, by_name, default=value) for word, value in COMMON.items())
-    return [annotated(word, COMMON_CHECKS[word.name]) for word in words]
+    return [annotate(word, COMMON_CHECKS[word.name]) for word in words]
+
+
+class Options(nn.Module):
+    """What a layer was given, by name: checked, readable as attributes, and set by name."""
+
+    # The arguments of its own, with their checks.
+    PARAMETERS: ClassVar[Mapping[str, Parameter]] = {}
+    CHECKS: ClassVar[Mapping[str, Check]] = {}
+
+    arguments: dict[str, Any]
+    given_name: str | None
+    trainable: bool
+
+    @classmethod
+    def signature(cls) -> Signature:
+        """Return what the layer takes."""
+        own = [annotate(p, cls.check_of(p.name)) for p in cls.PARAMETERS.values()]
+        return Signature([*own, *(p for p in common_parameters() if p.name not in cls.PARAMETERS)])
+
+    @classmethod
+    def check_of(cls, name: str) -> Check:
+        """Return the check of an argument of its own."""
+        return cls.CHECKS.get(name, COMMON_CHECKS.get(name, anything))
+
+    def _accept(self, given: Mapping[str, Any]) -> None:
+        self.arguments = {name: self._check(name, value) for name, value in given.items()}
+
+    def _check(self, name: str, value: Any) -> Any:
+        """Return an argument of its own as it is stored, or raise."""
+        with prefix_errors(type(self).__name__):
+            return self.check_of(name)(name, value)
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """Every argument with the class that owns it and its check."""
+        own = {n: Option(self.owner_of(n), self.check_of(n)) for n in self.own_arguments()}
+        common = {n: Option("Layer", check) for n, check in COMMON_CHECKS.items()}
+        return dict(sorted({**own, **common}.items()))
+
+    def own_arguments(self) -> dict[str, Any]:
+        """Return the arguments of its own, by name."""
+        return dict(self.arguments)
+
+    def owner_of(self, name: str) -> str:
+        """Return the name of the class that owns an argument."""
+        owners = [k for k in type(self).__mro__ if name in getattr(k, "PARAMETERS", ())]
+        return (owners[-1] if owners else type(self)).__name__
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return every argument by name."""
+        return {**self.own_arguments(), "name": self.given_name, "trainable": self.trainable}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set arguments by name, checked as at the start; return the layer."""
+        with prefix_errors(type(self).__name__):
+            checks.keywords(params, list(self.options))
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    @property
+    def always_shown(self) -> str | None:
+        """The argument that is shown also where it is its default."""
+        return None
+
+    def write_arguments(self) -> str:
+        """Return the arguments as they are written, but for those that are their default."""
+        return ", ".join(
+            f"{name}={value!r}"
+            for name, value in self.own_arguments().items()
+            if name not in self.PARAMETERS
+            or name == self.always_shown
+            or _differs(value, self.PARAMETERS[name].default)
+        )
+
+
+def _differs(value: Any, default: Any) -> bool:
+    try:
+        return bool(value != default)
+    except (RuntimeError, ValueError):  # arrays
+        return True

@@ -60,7 +60,7 @@ class Places:
         name = self.names.get(ALIASES.get(pattern, ""))
         return [name] if name in self.sites else []
 
-    def put(
+    def attach(
         self, name: str, function: Callable[[Tensor], Tensor | None], always: bool = True
     ) -> Callable[[], None]:
         """Put a function at an output, in every mode or in training; return how to undo it."""
@@ -109,7 +109,7 @@ class Recording:
             def keep(x: Tensor, name: str = name) -> None:
                 self.values[name] = x
 
-            self._undo.callback(self.places.put(site, keep))
+            self._undo.callback(self.places.attach(site, keep))
 
     def stop(self) -> None:
         """Take everything out."""

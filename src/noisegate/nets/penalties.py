@@ -13,14 +13,24 @@ from torch import Tensor
 from noisegate.core import checks
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 
-from . import messages
+from .options import unknown_name
+
+Made = Mapping[str, Callable[..., Any]]
 
 # Keeps a norm of 0 from being divided by; float32's unit is 1.2e-7.
 EPSILON = 1e-7
 
 
+class _Saved:
+    """Numbers that a config holds."""
+
+    def config(self: Any) -> dict[str, Any]:
+        """Return what makes it again."""
+        return {"name": type(self).__name__, **asdict(self)}
+
+
 @dataclass(frozen=True)
-class L1L2:
+class L1L2(_Saved):
     """The penalty ``l1 · Σ|w| + l2 · Σw²``; of outputs, the sum over a sample, the mean of samples.
 
     Parameters
@@ -43,13 +53,9 @@ class L1L2:
         """Return the penalty, of shape ()."""
         return self.l1 * w.abs().sum() + self.l2 * w.square().sum()
 
-    def config(self) -> dict[str, Any]:
-        """Return what makes it again."""
-        return {"name": "L1L2", **asdict(self)}
-
 
 @dataclass(frozen=True)
-class MaxNorm:
+class MaxNorm(_Saved):
     """The constraint that no norm along an axis is over `m`."""
 
     m: float = 2.0
@@ -65,26 +71,18 @@ class MaxNorm:
         norms = w.square().sum(self.axis, keepdim=True).sqrt()
         return torch.where(norms > self.m, w * (self.m / norms.clamp_min(EPSILON)), w)
 
-    def config(self) -> dict[str, Any]:
-        """Return what makes it again."""
-        return {"name": "MaxNorm", **asdict(self)}
-
 
 @dataclass(frozen=True)
-class NonNeg:
+class NonNeg(_Saved):
     """The constraint that no weight is negative."""
 
     def __call__(self, w: Tensor) -> Tensor:
         """Return the weights within the constraint."""
         return w.clamp_min(0)
 
-    def config(self) -> dict[str, Any]:
-        """Return what makes it again."""
-        return {"name": "NonNeg"}
-
 
 @dataclass(frozen=True)
-class UnitNorm:
+class UnitNorm(_Saved):
     """The constraint that every norm along an axis is 1."""
 
     axis: int = 0
@@ -92,10 +90,6 @@ class UnitNorm:
     def __call__(self, w: Tensor) -> Tensor:
         """Return the weights within the constraint."""
         return w / w.square().sum(self.axis, keepdim=True).sqrt().clamp_min(EPSILON)
-
-    def config(self) -> dict[str, Any]:
-        """Return what makes it again."""
-        return {"name": "UnitNorm", **asdict(self)}
 
 
 def l1(l: float = 0.01) -> L1L2:  # noqa: E741  Keras' word
@@ -116,7 +110,7 @@ def l1l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
 activity_l1, activity_l2, activity_l1l2 = l1, l2, l1l2
 maxnorm, nonneg, unitnorm = MaxNorm, NonNeg, UnitNorm
 
-PENALTIES: Mapping[str, Callable[..., Any]] = {
+PENALTIES: Made = {
     "l1": l1,
     "l2": l2,
     "l1l2": l1l2,
@@ -124,58 +118,54 @@ PENALTIES: Mapping[str, Callable[..., Any]] = {
     "activity_l2": l2,
     "activity_l1l2": l1l2,
 }
-CONSTRAINTS: Mapping[str, Callable[..., Any]] = {
+CONSTRAINTS: Made = {
     "maxnorm": MaxNorm,
     "nonneg": NonNeg,
     "unitnorm": UnitNorm,
 }
 # By the names that configs have, those of Keras 1's files included.
-_PENALTY_CONFIGS: Mapping[str, Callable[..., Any]] = {
+_PENALTY_CONFIGS: Made = {
     "L1L2": L1L2,
     "L1L2Regularizer": L1L2,
     "WeightRegularizer": L1L2,
     "ActivityRegularizer": L1L2,
     **PENALTIES,
 }
-_CONSTRAINT_CONFIGS: Mapping[str, Callable[..., Any]] = {
+_CONSTRAINT_CONFIGS: Made = {
     **{kind.__name__: kind for kind in (MaxNorm, NonNeg, UnitNorm)},
     **CONSTRAINTS,
 }
 
 
-def penalty(who: str, name: str, value: Any) -> Any:
+def check_penalty(name: str, value: Any) -> Any:
     """Return a penalty from a name, an object or a config; None stays None."""
     if isinstance(value, MaxNorm | NonNeg | UnitNorm):
-        raise InvalidType(messages.unknown_name(who, name, value, list(PENALTIES)))
-    return _made(who, name, value, PENALTIES, _PENALTY_CONFIGS)
+        raise InvalidType(unknown_name(name, value, PENALTIES))
+    return _read(name, value, PENALTIES, _PENALTY_CONFIGS)
 
 
-def constraint(who: str, name: str, value: Any) -> Any:
+def check_constraint(name: str, value: Any) -> Any:
     """Return a constraint from a name, an object or a config; None stays None."""
     if isinstance(value, L1L2):
-        raise InvalidType(messages.unknown_name(who, name, value, list(CONSTRAINTS)))
-    return _made(who, name, value, CONSTRAINTS, _CONSTRAINT_CONFIGS)
+        raise InvalidType(unknown_name(name, value, CONSTRAINTS))
+    return _read(name, value, CONSTRAINTS, _CONSTRAINT_CONFIGS)
 
 
-def _made(
-    who: str,
-    name: str,
-    value: Any,
-    known: Mapping[str, Callable[..., Any]],
-    by_config: Mapping[str, Callable[..., Any]],
-) -> Any:
+def _read(name: str, value: Any, known: Made, by_config: Made) -> Any:
     if isinstance(value, Mapping):
-        kind = by_config.get(str(value.get("name")))
-        if kind is None:
-            raise InvalidValue(messages.unknown_name(who, name, value.get("name"), list(known)))
+        word = value.get("name")
+        if str(word) not in by_config:
+            raise InvalidValue(unknown_name(name, word, known))
         try:
-            return kind(**{n: v for n, v in value.items() if n != "name"})
+            return by_config[str(word)](**{n: v for n, v in value.items() if n != "name"})
         except TypeError:
-            raise InvalidType(messages.bad_config(who, name, dict(value))) from None
+            raise InvalidType(
+                f"`{name}` is no config that was written here; got {dict(value)!r}."
+            ) from None
     if isinstance(value, str):
         if value not in known:
-            raise InvalidValue(messages.unknown_name(who, name, value, list(known)))
+            raise InvalidValue(unknown_name(name, value, known))
         return known[value]()
     if value is not None and not callable(value):
-        raise InvalidType(messages.unknown_name(who, name, value, list(known)))
+        raise InvalidType(unknown_name(name, value, known))
     return value() if isinstance(value, type) or value in known.values() else value

@@ -1,7 +1,7 @@
 """Networks in one file: weights in safetensors, the config in its header."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialized
 from torch import Tensor
 
-from noisegate.core import checks
 from noisegate.core.errors import InvalidValue
 
-from . import messages
-from .config import customs, from_config, network_config, share
-from .network import Network
+from .config import Reader, list_customs
+from .encoding import unsaved
+from .wiring import Wiring
 
 _HEADER = "noisegate"
 
 
-def save(network: Network, path: Any) -> None:
+def save(network: Any, path: Any, network_class: Callable[..., Wiring]) -> None:
     """Write a network to one file: weights and config, nothing that runs when it is read.
 
     Raises
@@ -33,18 +32,17 @@ def save(network: Network, path: Any) -> None:
     weights: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):
-            raise InvalidValue(messages.not_saved("the network", name, value))
+            raise unsaved("the network", name, value)
         # Tensors that share memory are written twice, since loading shares them again.
         weights[name] = value.detach().cpu().contiguous().clone()
-    config = network_config(network)
-    text = json.dumps(config)
+    text = json.dumps(network.get_config())
     with torch.random.fork_rng(devices=[]):
-        again = from_config(json.loads(text), customs(network))
+        again: Any = Reader(network_class, list_customs(network)).read(json.loads(text))
     unbuilt = next((n for n, layer in again.layers.items() if not layer.built), None)
     if unbuilt is not None:
-        raise InvalidValue(messages.not_saved(f"`{unbuilt}`", "input_shape", None))
-    if json.dumps(network_config(again)) != text:
-        raise InvalidValue(messages.not_saved("the network", "config", "another after loading"))
+        raise unsaved(f"`{unbuilt}`", "input_shape", None)
+    if json.dumps(again.get_config()) != text:
+        raise unsaved("the network", "config", "another after loading")
     data = serialized(weights, metadata={_HEADER: text})
     target = Path(path)
     beside = target.with_name(f".{target.name}.part")
@@ -52,36 +50,18 @@ def save(network: Network, path: Any) -> None:
     beside.replace(target)
 
 
-@checks.known_keywords("load")
-def load(path: Any, custom: Mapping[str, Any] | None = None) -> Network:
-    """Return the network of a file.
-
-    Parameters
-    ----------
-    path : path-like
-        What `save` wrote.
-    custom : dict of str to object, optional
-        The user's own callables and modules, by the names that the file has for them; a module
-        may be one, or a class or function that is called for it. Nothing else is ever imported.
-
-    Raises
-    ------
-    InvalidValue
-        If the file is none that `save` wrote, or something of the user's own is not given.
-    """
+def read_file(path: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the config and the weights of a file, or say that `save` did not write it."""
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_HEADER)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise InvalidValue(messages.no_network_file(path, str(error))) from None
+        raise _no_network(path, str(error)) from None
     if text is None:
-        raise InvalidValue(messages.no_network_file(path, "it has no config"))
-    network: Network = from_config(json.loads(text), custom)
-    try:
-        network.load_state_dict(weights, assign=True)
-        share(network, json.loads(text).get("shared", {}))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InvalidValue(messages.bad_weights(path, reason)) from None
-    return network
+        raise _no_network(path, "it has no config")
+    return json.loads(text), weights
+
+
+def _no_network(path: object, reason: str) -> InvalidValue:
+    return InvalidValue(f"load: {path} is no network of noisegate: {reason}.")

@@ -7,25 +7,30 @@ from typing import Any
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
-from . import messages
-
 # Batch first; None is an extent that is known at a call only.
 Shape = tuple[int | None, ...]
 
 
-def checked(who: str, value: Any) -> Shape:
+def check_shape(value: Any) -> Shape:
     """Return a shape: a whole number is one extent, None an unknown one."""
     extents = value if isinstance(value, tuple | list) else (value,)
     try:
         shape = tuple(None if extent is None else index(extent) for extent in extents)
     except TypeError:
-        raise InvalidType(messages.bad_shape(who, value)) from None
+        raise InvalidType(bad_shape(value)) from None
     if any(extent is not None and extent < 1 for extent in shape):
-        raise InvalidValue(messages.bad_shape(who, value))
+        raise InvalidValue(bad_shape(value))
     return shape
 
 
-def shown(shape: Shape | None) -> str:
+def bad_shape(value: object) -> str:
+    """Return the sentence about what is no shape."""
+    return (
+        f"a shape has whole numbers of at least 1, and None for what is not known; got {value!r}."
+    )
+
+
+def write(shape: Shape | None) -> str:
     """Return a shape in words: ``(?, 10)``."""
     if shape is None:
         return "<unknown>"
@@ -40,7 +45,7 @@ def fits(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
     )
 
 
-def merged(shape: Shape, other: Shape) -> Shape:
+def merge(shape: Shape, other: Shape) -> Shape:
     """Return what two shapes that may be one say together."""
     return tuple(b if a is None else a for a, b in zip(shape, other, strict=True))
 
@@ -59,7 +64,9 @@ def per_axis(value: Any, count: int) -> tuple[Any, ...]:
     return tuple(value[i % len(value)] if many else value for i in range(count))
 
 
-def convolved(extent: int | None, kernel: int, stride: int, padding: Any, dilation: int) -> Any:
+def convolve_extent(
+    extent: int | None, kernel: int, stride: int, padding: Any, dilation: int
+) -> Any:
     """Return the extent of an axis after a convolution."""
     reach = dilation * (kernel - 1)
     if extent is None:
@@ -70,7 +77,7 @@ def convolved(extent: int | None, kernel: int, stride: int, padding: Any, dilati
     return _positive((extent + 2 * pad - reach - 1) // stride + 1)
 
 
-def pooled(
+def pool_extent(
     extent: int | None, kernel: int, stride: int, padding: int, dilation: int, ceil: bool
 ) -> Any:
     """Return the extent of an axis after pooling."""
@@ -86,7 +93,7 @@ def pooled(
     return _positive(count)
 
 
-def reshaped(shape: Shape, target: tuple[int, ...]) -> Shape:
+def reshape(shape: Shape, target: tuple[int, ...]) -> Shape:
     """Return a sample's shape as asked for, in which one extent may be −1."""
     total = product(shape[1:])
     rest = product([extent for extent in target if extent != -1])

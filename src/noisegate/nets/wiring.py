@@ -5,14 +5,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from noisegate.core.errors import InvalidValue, MissingAttribute
+from noisegate.core.errors import InvalidValue, MissingAttribute, prefix_errors
+from noisegate.core.words import list_names
 from noisegate.torch import Composed
 
-from . import messages, names, shapes
-from .graph import EMPTY, Graph, implied, inferred
+from . import names, shapes
+from .adapters import Input
+from .graph import EMPTY, Graph, add_inputs, find_hidden, infer_shapes
 from .layer import Layer
-from .layers.structure import Input, Wrapped
-from .roles import hidden_sites
 from .shapes import Shape
 
 
@@ -39,15 +39,10 @@ class Wiring(Composed):
 
     def _take(self, graph: Graph, known: Mapping[Layer, str], adopt: bool) -> None:
         """Become the network of a graph; nothing has changed if that fails."""
-        graph = implied(graph)
-        named = self._named(graph, known)
+        graph = add_inputs(graph)
+        named = self._name_layers(graph, known)
         shown = {layer: f"`{name}`" for layer, name in named.items()}
-        given = {
-            self.layers[name]: shape
-            for name, shape in self._entry_shapes.items()
-            if name in self.layers
-        }
-        found = inferred(graph, given, shown)
+        found = infer_shapes(graph, self._entering, shown)
         self.layers = {named[layer]: layer for layer in graph.sources}
         self.sources = {
             named[layer]: tuple(named[s] for s in behind) for layer, behind in graph.sources.items()
@@ -55,32 +50,38 @@ class Wiring(Composed):
         self.exits = tuple(named[layer] for layer in graph.exits)
         for name, layer in self.layers.items():
             if name not in self._modules:
-                self.add_module(name, layer.module if isinstance(layer, Wrapped) else layer)
-        if adopt:
-            for layer, name in named.items():
+                self.add_module(name, layer.module)
+            if adopt:
                 layer.network_name = name
         self._settle(graph, found, adopt)
 
-    def _named(self, graph: Graph, known: Mapping[Layer, str]) -> dict[Layer, str]:
+    def _name_layers(self, graph: Graph, known: Mapping[Layer, str]) -> dict[Layer, str]:
+        """Return the name of each layer: one it has, the one it was given, or a counted one."""
         given = {
             layer: layer.given_name
             for layer in graph.sources
             if layer not in known and layer.given_name and not names.is_format(layer.given_name)
         }
-        taken: dict[str, Layer] = {name: layer for layer, name in known.items()}
-        for layer, name in given.items():
+        taken = set(known.values())
+        for name in given.values():
             if name in taken:
-                raise InvalidValue(messages.name_taken(name))
+                raise InvalidValue(
+                    f"`{name}`: another layer of the network has this name. Give one of them "
+                    f"another, or a format that is counted, as '{name}-{{}}'."
+                )
             if name not in self._modules and (hasattr(type(self), name) or name in vars(self)):
-                raise InvalidValue(messages.name_of_attribute(name))
-            taken[name] = layer
+                raise InvalidValue(
+                    f"`{name}`: a network has an attribute of this name. Give the layer another, "
+                    f"as '{name}1'."
+                )
+            taken.add(name)
         found = {}
         for layer in graph.sources:
             name = known.get(layer) or given.get(layer) or ""
             if not name:
-                word = layer.default_name if isinstance(layer, Wrapped) else type(layer).__name__
-                name = names.counted(layer.given_name or names.of_class(word), taken)
-                taken[name] = layer
+                pattern = layer.given_name or names.format_of_class(layer.class_name)
+                name = names.find_free_name(pattern, taken)
+                taken.add(name)
             found[layer] = name
         return found
 
@@ -95,26 +96,30 @@ class Wiring(Composed):
         device = None if like is None else like.device
         dtype = like.dtype if like is not None and like.is_floating_point() else None
         for layer, behind in graph.sources.items():
-            given = [found[source] for source in behind]
-            if not behind:
-                given = [self._shape_into(layer, found)]
+            given = [found[source] for source in behind] or [self._shape_into(layer, found)]
             known = [shape for shape in given if shape is not None]
             if len(known) == len(given) and layer.can_build(*known):
                 layer.build(*known, device=device, dtype=dtype)
             if adopt and (behind or given[0] is not None):
-                layer.wired(behind, given[0] if len(given) == 1 else None, found[layer])
+                layer.connect(behind, given[0] if len(given) == 1 else None, found[layer])
+
+    @property
+    def _entering(self) -> dict[Layer, Shape]:
+        """The shapes that the network was told of what enters it."""
+        layers = self.layers
+        return {layers[name]: s for name, s in self._entry_shapes.items() if name in layers}
 
     def _shape_into(self, layer: Layer, found: Mapping[Layer, Shape | None]) -> Shape | None:
         """Return the shape that enters a layer which takes nothing of another."""
-        if isinstance(layer, Input):
-            return found[layer]
-        given = {self.layers[name]: shape for name, shape in self._entry_shapes.items()}
-        return given.get(layer)
+        return found[layer] if isinstance(layer, Input) else self._entering.get(layer)
+
+    def _infer_shapes(self) -> dict[Layer, Shape | None]:
+        return infer_shapes(self.graph, self._entering)
 
     @property
     def ends(self) -> tuple[list[Shape | None], list[Shape | None]]:
         """The shapes of what enters and of what leaves, None where one is not known."""
-        found = self._found_shapes()
+        found = self._infer_shapes()
         entering = [self._shape_into(self.layers[name], found) for name in self.entries]
         return entering, [found[self.layers[name]] for name in self.exits]
 
@@ -126,11 +131,12 @@ class Wiring(Composed):
     def can_complete(self, *inputs: Shape) -> bool:
         """Return whether parameters can be made for shapes of the inputs."""
         given = {self.layers[n]: shape for n, shape in zip(self.entries, inputs, strict=True)}
-        graph, found = self.graph, inferred(self.graph, given)
+        graph = self.graph
+        found = infer_shapes(graph, given)
         for layer, behind in graph.sources.items():
-            known = [found[s] for s in behind] if behind else [given.get(layer)]
-            shapes_in = [shape for shape in known if shape is not None]
-            if len(shapes_in) < len(known) or not layer.can_build(*shapes_in):
+            entering = [found[s] for s in behind] or [given.get(layer)]
+            known = [shape for shape in entering if shape is not None]
+            if len(known) < len(entering) or not layer.can_build(*known):
                 return False
         return True
 
@@ -142,32 +148,42 @@ class Wiring(Composed):
         InvalidValue
             If their number is another, or a layer cannot take what it gets.
         """
-        entries = self.entries
-        if len(inputs) != len(entries):
-            raise InvalidValue(messages.input_count(len(inputs), entries))
-        self._entry_shapes = dict(zip(entries, inputs, strict=True))
+        self._check_count(inputs)
+        self._entry_shapes = dict(zip(self.entries, inputs, strict=True))
         graph = self.graph
-        given = {self.layers[name]: shape for name, shape in self._entry_shapes.items()}
         shown = {layer: f"`{name}`" for name, layer in self.layers.items()}
         try:
-            found = inferred(graph, given, shown)
+            found = infer_shapes(graph, self._entering, shown)
         except InvalidValue:
             self._entry_shapes = {}
             raise
         self._settle(graph, found, like=like)
 
-    def _by_place(self, who: str, inputs: Sequence[Any]) -> Sequence[Any]:
+    def _check_count(self, inputs: Sequence[Any]) -> None:
+        entries = self.entries
+        if len(inputs) != len(entries):
+            plural = "s" * (len(entries) != 1)
+            raise InvalidValue(
+                f"the network takes {len(entries)} input{plural} ({list_names(entries)}); "
+                f"got {len(inputs)}."
+            )
+
+    def _sort_inputs(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Return the inputs in the order of the entries; they may be one dict of layers."""
         if len(inputs) != 1 or not isinstance(inputs[0], Mapping):
             return inputs
         given, entries = inputs[0], [self.layers[name] for name in self.entries]
-        names = [layer.name for layer in entries]
+        known = list_names(self.entries)
         for key in given:
-            if key not in entries and key not in names:
-                raise InvalidValue(messages.no_entry(who, key, self.entries))
+            if key not in entries and key not in [layer.name for layer in entries]:
+                raise InvalidValue(
+                    f"`inputs` has {key!r}, which takes no input; what does is {known}."
+                )
         for layer in entries:
             if layer not in given and layer.name not in given:
-                raise InvalidValue(messages.entry_missing(who, layer.shown, self.entries))
+                raise InvalidValue(
+                    f"`inputs` has nothing for {layer.shown}. Give one for each of {known}."
+                )
         return [given[layer if layer in given else layer.name] for layer in entries]
 
     @property
@@ -178,26 +194,26 @@ class Wiring(Composed):
     @property
     def open_layer(self) -> str | None:
         """The name of a layer whose input's shape is not known; None if all are."""
-        found = self._found_shapes()
+        found = self._infer_shapes()
         return next((n for n, layer in self.layers.items() if found[layer] is None), None)
 
-    def _found_shapes(self) -> dict[Layer, Shape | None]:
-        given = {self.layers[name]: shape for name, shape in self._entry_shapes.items()}
-        return inferred(self.graph, given)
+    def _refuse_empty(self, what: str, error: type[InvalidValue] = InvalidValue) -> None:
+        """Raise where the network has no layers."""
+        if not self.layers:
+            raise error(f"{what}: the network is empty. Add a layer: net.add(Relu(5)).")
 
     def _refuse_open(self, what: str) -> None:
-        if not self.layers:
-            raise InvalidValue(messages.empty_network(what))
+        """Raise where a layer has no parameters yet."""
+        self._refuse_empty(what)
         name = next((n for n, layer in self.layers.items() if not layer.built), None)
         if name is not None:
-            raise InvalidValue(messages.open_network(what, name))
+            raise InvalidValue(_is_open(what, name))
 
     def _refuse_unknown(self, what: str) -> None:
-        if not self.layers:
-            raise MissingAttribute(messages.empty_network(what))
+        self._refuse_empty(what, MissingAttribute)
         name = self.open_layer
         if name is not None:
-            raise MissingAttribute(messages.open_network(what, name))
+            raise MissingAttribute(_is_open(what, name))
 
     @property
     def input_shape(self) -> Any:
@@ -213,23 +229,27 @@ class Wiring(Composed):
 
     def get_output_shape(self, *input_shape: Any) -> Any:
         """Return the shape of the output for other shapes of the inputs."""
-        given = [shapes.checked("get_output_shape", shape) for shape in input_shape]
-        if len(given) != len(self.entries):
-            raise InvalidValue(messages.input_count(len(given), self.entries))
-        entries = {self.layers[n]: s for n, s in zip(self.entries, given, strict=True)}
-        found = inferred(self.graph, entries)
+        with prefix_errors("get_output_shape"):
+            given = [shapes.check_shape(shape) for shape in input_shape]
+        self._check_count(given)
+        entering = {self.layers[n]: s for n, s in zip(self.entries, given, strict=True)}
+        found = infer_shapes(self.graph, entering)
         return _one_or_all([found[self.layers[n]] for n in self.exits])
 
     @property
     def roles(self) -> Mapping[str, tuple[str, ...]]:
         """The sites that the words `input`, `hidden` and `output` mean."""
-        entries = self.entries
-        several = tuple(f"{name}:out" for name in entries)
-        return {
-            "input": (":in",) if len(entries) == 1 else several,
-            "hidden": hidden_sites(self.layers, self.sources),
-            "output": (":out",) if len(self.exits) == 1 else tuple(f"{n}:out" for n in self.exits),
+        names_of = {layer: name for name, layer in self.layers.items()}
+        sites = {
+            "input": self.entries,
+            "hidden": [names_of[layer] for layer in find_hidden(self.graph)],
+            "output": self.exits,
         }
+        found = {word: tuple(f"{name}:out" for name in of_role) for word, of_role in sites.items()}
+        for word, site in (("input", ":in"), ("output", ":out")):
+            if len(found[word]) == 1:
+                found[word] = (site,)
+        return found
 
     @property
     def own_names(self) -> Mapping[str, str]:
@@ -245,6 +265,13 @@ class Wiring(Composed):
     def inner(self) -> tuple[str, ...]:
         """The layers within those that call them step by step."""
         return tuple(f"{name}.layer" for name, m in self._modules.items() if hasattr(m, "steps"))
+
+
+def _is_open(what: str, name: str) -> str:
+    return (
+        f"{what}: the network is open: the shape of what enters `{name}` is not known yet, so it "
+        "has no parameters. Join it to an Input, run it, or give it to an estimator."
+    )
 
 
 def _one_or_all(several: list[Any]) -> Any:

@@ -1,6 +1,6 @@
 """Dense layers, and those that bear the name of their activation."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import Parameter
@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.words import shorten
 from noisegate.torch import PreActivation
 
-from .. import activations, initializers, messages, options, penalties
+from .. import options, penalties
+from ..activations import check_activation, function_of
 from ..shapes import Shape
-from .torch_layers import Row, TorchLayer, arrays_of, build_from, refuse_shape, refuse_weights
+from ..tensors import check_initializer, initialize, tensor_of
+from .torch_layers import LayerSpec, TorchLayer, parameters_of
 
 _SAMPLES: ContextVar[int | None] = ContextVar("samples of a batch", default=None)
 
@@ -37,27 +40,22 @@ def using_samples(count: int) -> Iterator[None]:
 
 
 _NAMED = str | Callable[..., Any] | None
-_PENALTY = options.Named("a penalty", penalties.penalty, _NAMED | dict[str, Any])
-_CONSTRAINT = options.Named("a constraint", penalties.constraint, _NAMED | dict[str, Any])
+_PENALTY = options.NamedCheck("a penalty", penalties.check_penalty, _NAMED | dict[str, Any])
+_CONSTRAINT = options.NamedCheck(
+    "a constraint", penalties.check_constraint, _NAMED | dict[str, Any]
+)
 
 # Keras 1's words, and their checks.
-KERAS: dict[str, tuple[Any, options.Named]] = {
-    "init": (None, options.Named("a name, or a callable", initializers.checked, _NAMED)),
-    "weights": (None, options.anything),
-    "W_regularizer": (None, _PENALTY),
-    "b_regularizer": (None, _PENALTY),
-    "activity_regularizer": (None, _PENALTY),
-    "W_constraint": (None, _CONSTRAINT),
-    "b_constraint": (None, _CONSTRAINT),
+KERAS: dict[str, options.NamedCheck] = {
+    "init": options.NamedCheck("a name, or a callable", check_initializer, _NAMED),
+    "weights": options.anything,
+    "W_regularizer": _PENALTY,
+    "b_regularizer": _PENALTY,
+    "activity_regularizer": _PENALTY,
+    "W_constraint": _CONSTRAINT,
+    "b_constraint": _CONSTRAINT,
 }
-_ACTIVATION = options.Named("a name, or a callable", activations.checked, _NAMED)
-
-
-def _row(name: str) -> Row:
-    # The units have several names, so that `DenseLayer` finds the shape itself.
-    return Row(
-        name, nn.Linear, lambda _, shape: shape, "in_features", -1, keeps_time=True, weighted=True
-    )
+_ACTIVATION = options.NamedCheck("a name, or a callable", check_activation, _NAMED)
 
 
 class DenseLayer(PreActivation, TorchLayer):
@@ -84,6 +82,8 @@ class DenseLayer(PreActivation, TorchLayer):
 
     # The argument that says how many units.
     units_word: ClassVar[str] = "out_features"
+    # The activation that it is named after.
+    activation_class: ClassVar[type[nn.Module] | None] = None
 
     @property
     def units(self) -> int | None:
@@ -93,10 +93,19 @@ class DenseLayer(PreActivation, TorchLayer):
     @property
     def is_linear(self) -> bool:
         """Whether its activation changes nothing."""
-        named = getattr(type(self), "activation_class", None)
-        if named is not None:
-            return bool(named is nn.Identity)
+        if self.activation_class is not None:
+            return self.activation_class is nn.Identity
         return self.arguments["activation"] in (None, "linear")
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether it has units, and is no activation alone."""
+        return self.units is not None
+
+    @property
+    def activates(self) -> bool:
+        """Whether it is an activation alone, or applies one that changes something."""
+        return self.units is None or not self.is_linear
 
     def parameter_names(self) -> tuple[str, ...]:
         """Return the names of the parameters that it has or will have."""
@@ -112,20 +121,17 @@ class DenseLayer(PreActivation, TorchLayer):
         if self.units is None:
             self.built = True
         elif self.arguments["weights"] is not None:
-            self._build_of_weights()
+            self._build_from_weights()
 
     def _assign(self, name: str, value: Any) -> None:
-        words = (*KERAS, "activation", *_of_torch_s(type(self)))
+        words = (*KERAS, "activation", *_activation_parameters(self.activation_class))
         if name in words and name not in ("init", "weights"):
-            self.arguments = {
-                **self.arguments,
-                name: self.check_of(name)(type(self).__name__, name, value),
-            }
+            self.arguments = {**self.arguments, name: self._check(name, value)}
             self.__dict__["function"] = self.activation_function()  # no child, even if a module
         else:
             super(TorchLayer, self)._assign(name, value)
 
-    def _inner(self, size: int | None, device: Any, dtype: Any) -> nn.Module:
+    def _make_module(self, size: int | None, device: Any, dtype: Any) -> nn.Module:
         given = self.arguments
         assert size is not None
         assert self.units is not None
@@ -141,13 +147,13 @@ class DenseLayer(PreActivation, TorchLayer):
         """Return whether parameters can be made for this shape of the input."""
         return self.units is None or super().can_build(*given)
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         if self.units is None:
             return given[0]
         if len(given[0]) < 2:
             raise ValueError("it takes (N, ..., features)")
-        return (*super().shape_rule(*given)[:-1], self.units)
+        return (*super().infer_shape(*given)[:-1], self.units)
 
     def build(self, *given: Shape, device: Any = None, dtype: Any = None) -> None:
         """Make the parameters for a shape of the input, once."""
@@ -158,15 +164,15 @@ class DenseLayer(PreActivation, TorchLayer):
         if init is not None:
             shape = (self.in_features, self.out_features)
             with torch.no_grad():
-                self.weight.copy_(initializers.initial(self.shown, init, shape).T)
+                self.weight.copy_(initialize(self.shown, init, shape).T)
                 if self.bias is not None:
                     self.bias.zero_()
 
-    def _build_of_weights(self) -> None:
-        values = arrays_of(self, self.arguments["weights"])
+    def _build_from_weights(self) -> None:
+        values = _read_arrays(self, self.arguments["weights"])
         units, bias = self.units or 0, self.arguments["bias"]
         inputs = values[0].shape[0] if values and values[0].ndim == 2 else None
-        refuse_weights(self, values, [(inputs, units)] + ([(units,)] if bias else []))
+        _check_weights(self, values, [(inputs, units)] + ([(units,)] if bias else []))
         super().build((None, inputs))
         self.set_weights(values)
         self.arguments = {**self.arguments, "weights": None}  # they are the parameters now
@@ -174,14 +180,19 @@ class DenseLayer(PreActivation, TorchLayer):
     def get_weights(self) -> list[np.ndarray]:
         """Return weight (input_dim, output_dim) and bias, as arrays of their own."""
         if self.units is None or not self.built:
-            raise InvalidValue(messages.no_weights(self.shown, self.units is None))
+            alone = self.units is None
+            reason = (
+                "it is an activation alone" if alone else "the size of its input is not known yet"
+            )
+            remedy = "Give its size" if alone else "Join it to an Input, or run it"
+            raise InvalidValue(f"{self.shown} has no weights: {reason}. {remedy}.")
         bias = [] if self.bias is None else [self.bias]
         return [w.detach().cpu().numpy().copy() for w in (self.weight.T, *bias)]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Take a weight (input_dim, output_dim) and a bias."""
-        values = arrays_of(self, weights)
-        refuse_weights(self, values, [w.shape for w in self.get_weights()])
+        values = _read_arrays(self, weights)
+        _check_weights(self, values, [w.shape for w in self.get_weights()])
         with torch.no_grad():
             for parameter, value in zip(
                 (self.weight, *([] if self.bias is None else [self.bias])), values, strict=True
@@ -191,7 +202,7 @@ class DenseLayer(PreActivation, TorchLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the activated output, of the input's shape but for the last axis."""
         if not self.built:
-            build_from(self, x)
+            self.build_from(x)
         weight = self._parameters.get("weight")
         z = x if weight is None else self._linear(x, weight)
         if self.__dict__.get("_at_pre"):
@@ -206,23 +217,26 @@ class DenseLayer(PreActivation, TorchLayer):
         try:
             return functional.linear(x, weight, self._parameters["bias"])
         except RuntimeError:
-            refuse_shape(self, x)
+            self.check_extents(x)
             raise
+
+    def _ruled_weights(self, rule: str) -> list[tuple[Any, Tensor]]:
+        """Return each rule of a sort, ``regularizer`` or ``constraint``, that has a parameter."""
+        pairs = (
+            (self.arguments[f"{word}_{rule}"], self._parameters.get(name))
+            for word, name in (("W", "weight"), ("b", "bias"))
+        )
+        return [(given, w) for given, w in pairs if given is not None and w is not None]
 
     def penalty(self) -> Tensor | float:
         """Return the sum of the penalties, of the output of the last training forward too."""
-        given, total = self.arguments, 0.0
-        parameters = self._parameters
-        for word, w in (
-            ("W_regularizer", parameters.get("weight")),
-            ("b_regularizer", parameters.get("bias")),
-        ):
-            if given[word] is not None and w is not None:
-                total = total + given[word](w.T if w.ndim == 2 else w)
+        total: Tensor | float = 0.0
+        for term, w in self._ruled_weights("regularizer"):
+            total = total + term(w.T if w.ndim == 2 else w)
         activity = self.__dict__.get("activity")
         if activity is not None:
             y, samples = activity
-            total = total + given["activity_regularizer"](y) / max(1, samples)
+            total = total + self.arguments["activity_regularizer"](y) / max(1, samples)
         return total
 
     @property
@@ -238,41 +252,17 @@ class DenseLayer(PreActivation, TorchLayer):
     @torch.no_grad()
     def constrain(self) -> None:
         """Let the weights be what their constraints allow."""
-        for word, w in (
-            ("W_constraint", self._parameters.get("weight")),
-            ("b_constraint", self._parameters.get("bias")),
-        ):
-            allowed = self.arguments[word]
-            if allowed is not None and w is not None:
-                w.copy_(allowed(w.T).T if w.ndim == 2 else allowed(w))
+        for constraint, w in self._ruled_weights("constraint"):
+            w.copy_(constraint(w.T).T if w.ndim == 2 else constraint(w))
 
     def extra_repr(self) -> str:
         """Return nothing: the layer's own words say it."""
         return ""
 
 
-def total_penalty(module: nn.Module) -> Tensor:
-    """Return the sum of the penalties of all dense layers of a module, shape ()."""
-    total: Any = 0.0
-    for layer in module.modules():
-        if isinstance(layer, DenseLayer):
-            total = total + layer.penalty()
-    return torch.as_tensor(total)
-
-
-def constrain(module: nn.Module) -> None:
-    """Let the weights of all dense layers of a module be what their constraints allow."""
-    for layer in module.modules():
-        if isinstance(layer, DenseLayer):
-            layer.constrain()
-
-
-def _of_torch_s(kind: type) -> dict[str, Parameter]:
+def _activation_parameters(named: type[nn.Module] | None) -> dict[str, Parameter]:
     """Return the arguments of the activation that a class is named after."""
-    found = getattr(kind, "activation_class", None)
-    if found is None:
-        return {}
-    given = Row("", found, lambda given, shape: shape).parameters()
+    given = {} if named is None else parameters_of(named)
     return {name: p for name, p in given.items() if name != "inplace"}
 
 
@@ -282,11 +272,8 @@ def _parameters(named: type[nn.Module] | None) -> dict[str, Parameter]:
     if named is None:
         own.append(Parameter("activation", by_place, default=None))
     own.append(Parameter("bias", by_name, default=True))
-    if named is not None:
-        words = _of_torch_s(type("", (), {"activation_class": named}))
-        own += [p.replace(kind=by_name) for p in words.values()]
-    own += [Parameter(name, by_name, default=value) for name, (value, _) in KERAS.items()]
-    own += [Parameter(name, by_name, default=None) for name in ("device", "dtype")]
+    own += [p.replace(kind=by_name) for p in _activation_parameters(named).values()]
+    own += [Parameter(name, by_name, default=None) for name in (*KERAS, "device", "dtype")]
     return {p.name: p for p in own}
 
 
@@ -301,8 +288,8 @@ def dense(
 
     def function(self: Any) -> Any:
         if named is None:
-            return activations.function_of(self.arguments["activation"])
-        return named(**{word: self.arguments[word] for word in _of_torch_s(type(self))})
+            return function_of(self.arguments["activation"])
+        return named(**{word: self.arguments[word] for word in _activation_parameters(named)})
 
     given = given or _parameters(named)
     for word, value in default.items():
@@ -315,16 +302,53 @@ def dense(
         {
             "__doc__": f"A dense layer{words}; its arguments are those of `DenseLayer`.",
             "__module__": "noisegate.nets.layers",
-            "row": _row(name),
+            "spec": LayerSpec(
+                # The units have several names, so that `DenseLayer` finds the shape itself.
+                name,
+                nn.Linear,
+                lambda _, shape: shape,
+                "in_features",
+                -1,
+                keeps_time=True,
+            ),
             "PARAMETERS": given,
             "CHECKS": {
                 base.units_word: units,
                 "activation": _ACTIVATION,
                 "bias": options.flag,
-                **{word: check for word, (_, check) in KERAS.items()},
+                **KERAS,
             },
             "activation_class": named,
             "activation_function": function,
             "keeps_time": True,
         },
     )
+
+
+def _read_arrays(layer: DenseLayer, weights: Any) -> list[Tensor]:
+    """Return a list of weights as tensors."""
+    several = list(weights) if isinstance(weights, Iterable) else [None]
+    found = [tensor_of(value) for value in several]
+    known = [value for value in found if value is not None]
+    if len(known) < len(found) or isinstance(weights, str | Mapping):
+        raise InvalidType(
+            f"{layer.shown}: `weights` must be a list of arrays of numbers, [W, b]; "
+            f"got {shorten(weights)}."
+        )
+    return known
+
+
+def _check_weights(
+    layer: DenseLayer, values: Sequence[Tensor], expected: Sequence[tuple[int | None, ...]]
+) -> None:
+    """Refuse weights of another number, or of other shapes, than a layer has."""
+    found = [tuple(value.shape) for value in values]
+    if len(found) != len(expected):
+        raise InvalidValue(
+            f"{layer.shown}: `weights` must be {len(expected)} arrays; got {len(found)}."
+        )
+    if found != expected:
+        raise InvalidValue(
+            f"{layer.shown}: `weights` must have the shapes {expected}, the weight as "
+            f"(input_dim, output_dim); got {found}."
+        )

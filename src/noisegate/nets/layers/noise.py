@@ -1,25 +1,24 @@
 """Noise layers of networks: those of the torch face, with a name, an input and shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-import noisegate.torch as face
 from noisegate.core import axes, checks, presets
 from noisegate.core.apply import prepare
-from noisegate.core.catalogue import LAYERS, DefaultFormat
+from noisegate.core.catalogue import DefaultFormat
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import SEED_BITS, Stream
-from noisegate.core.kind import Kind
 from noisegate.core.old_words import answer
 from noisegate.core.presets import refuse_shared_axes
 from noisegate.core.window import DefaultAxis
 from noisegate.torch.layers import NoiseLayer, refuse_lone_seed, refuse_lone_site
 
-from .. import messages, old_words, options, shapes
+from .. import old_words, options, shapes
+from ..graph import attach
 from ..layer import Layer
 from ..options import COMMON, Check, Option, anything, common_parameters, kind_s
 from ..shapes import Shape
@@ -54,8 +53,8 @@ class NoiseInNetwork(Layer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         incoming, args, kwargs = split_incoming(args, kwargs)
         common = {word: kwargs.pop(word, default) for word, default in COMMON.items()}
-        kwargs = _by_name(type(self), args, kwargs)
-        live, kwargs = _live_rate(type(self), kwargs)
+        kwargs = _name_arguments(type(self), args, kwargs)
+        live, kwargs = _split_rate(type(self), kwargs)
         super(Layer, self).__init__(**kwargs)
         self._start(common)
         self.built = True
@@ -75,18 +74,17 @@ class NoiseInNetwork(Layer):
         words = [p.replace(kind=place if p.name in by_place else named) for p in words]
         needed = any(p.default is Parameter.empty for p in words)
         first = _INCOMING.replace(default=Parameter.empty) if needed else _INCOMING
-        words = [options.annotated(p, anything) for p in words]
+        words = [options.annotate(p, anything) for p in words]
         return Signature([first, *words, *common_parameters()])
 
     __signature__ = checks.TableSignature(lambda cls: cls.signature())
 
     def _follow(self, incoming: Any) -> None:
-        from ..joining import attach
-
         if isinstance(incoming, tuple | list):
-            self.expected = shapes.checked(type(self).__name__, incoming)
+            with prefix_errors(type(self).__name__):
+                self.expected = shapes.check_shape(incoming)
             self.common["batch_input_shape"] = self.expected
-            self.wired((), self.expected, self.get_output_shape(self.expected))
+            self.connect((), self.expected, self.get_output_shape(self.expected))
         else:
             attach(self, incoming)
 
@@ -108,18 +106,17 @@ class NoiseInNetwork(Layer):
 
     def _seeding(self, name: str, value: Any) -> Any:
         """Return what says which noise, checked."""
-        who = type(self).__name__
-        if name == "inplace":
-            with prefix_errors(who):
+        layer = type(self).__name__
+        if value is not None and name == "seed" and self.site is None:
+            refuse_lone_seed(layer)
+        if value is not None and name == "site" and self.seed is None:
+            refuse_lone_site(layer)
+        with prefix_errors(layer):
+            if name == "inplace":
                 return checks.flag(name, value)
-        if name == "seed" and value is not None:
-            if self.site is None:
-                refuse_lone_seed(who)
-            with prefix_errors(who):
+            if name == "seed" and value is not None:
                 return checks.whole(name, value, SEED_BITS)
         if name == "site" and value is not None:
-            if self.seed is None:
-                refuse_lone_site(who)
             Stream(self.seed).site(value)
         return value
 
@@ -133,6 +130,11 @@ class NoiseInNetwork(Layer):
         except AttributeError:
             answer(type(self).__name__, name, old_words.OF_LAYERS)
             raise
+
+    def live_rates(self) -> list[Tensor]:
+        """Return the rate where it is a tensor."""
+        rate = self._buffers.get(self.kind.RATE)
+        return [] if rate is None else [rate]
 
     def live(self) -> dict[str, Any]:
         """Return the rate where it is a tensor."""
@@ -155,7 +157,9 @@ class NoiseInNetwork(Layer):
         if self.definition is None:
             return {"kind": self.kind}
         given = dict(self.arguments)
-        given.update({name: getattr(self.kind, name) for name in given if name in self._stored()})
+        given.update(
+            {name: getattr(self.kind, name) for name in given if name in self._kind_arguments()}
+        )
         seeded = {} if self.seed is None else {"seed": self.seed, "site": self.site}
         axis = (
             {} if isinstance(self.sample_axis, DefaultAxis) else {"sample_axis": self.sample_axis}
@@ -165,7 +169,7 @@ class NoiseInNetwork(Layer):
         now = {} if rate is None else {self.kind.RATE: float(f"{float(rate):.7g}")}
         return {**given, **now, **seeded, **axis, **place}
 
-    def _stored(self) -> list[str]:
+    def _kind_arguments(self) -> list[str]:
         return [name for name in self.kind.names() if name in self.arguments]
 
     @property
@@ -195,7 +199,7 @@ class NoiseInNetwork(Layer):
             "trainable": self.trainable,
         }
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the input; raise ValueError if the noise does not take its rank."""
         shape = tuple(2 if extent is None else extent for extent in given[0])
         if self.definition is not None and self.definition.inputs is not None:
@@ -220,9 +224,9 @@ class NoiseInNetwork(Layer):
             return self.sample_axis
         return self.definition.sample_axis(self.arguments, shape, self.sample_axis)
 
-    def wired(self, inputs: tuple[Layer, ...], given: Shape | None, output: Shape | None) -> None:
+    def connect(self, inputs: tuple[Layer, ...], given: Shape | None, output: Shape | None) -> None:
         """Take note of the layers behind it; shared axes become numbers of the input's rank."""
-        super().wired(inputs, given, output)
+        super().connect(inputs, given, output)
         shared = self.kind.shared
         if given is not None and "shared_axes" in self.arguments and not isinstance(shared, str):
             shape = tuple(2 if extent is None else extent for extent in given)
@@ -242,7 +246,7 @@ class NoiseInNetwork(Layer):
         return Layer.__repr__(self)
 
 
-def _by_name(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _name_arguments(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments by name; by place they are in Lasagne's order, those of the kind."""
     names = _places(kind)
     with prefix_errors(kind.__name__):
@@ -263,23 +267,22 @@ def split_incoming(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return None, args, kwargs
 
 
-def live_rates(layer: Layer) -> list[Tensor]:
-    """Return the rates of a layer, and of those within it, that are the user's tensors."""
-    found = (m for m in layer.modules() if isinstance(m, NoiseInNetwork))
-    rates = (m._buffers.get(m.kind.RATE) for m in found)
-    return [rate for rate in rates if rate is not None]
-
-
-def _live_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict[str, Any]]:
+def _split_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict[str, Any]]:
     """Return the rate where it is a tensor, and the arguments with its number in its place."""
     definition = getattr(kind, "definition", None)
     rate = None if definition is None else kwargs.get(definition.rate)
     if definition is None or not isinstance(rate, Tensor):
         return None, kwargs
     if rate.ndim or not rate.is_floating_point() or rate.requires_grad:
-        raise InvalidType(messages.live_rate(kind.__name__, definition.rate, rate))
+        raise InvalidType(
+            f"{kind.__name__}: `{definition.rate}` must be a number, or a floating tensor of "
+            f"shape () that needs no gradient; got {rate!r}."
+        )
     if kind.__name__ == "ConcreteDropout" or kind.__name__.startswith("DropBlock"):
-        raise InvalidType(messages.no_live_rate(kind.__name__, definition.rate))
+        raise InvalidType(
+            f"{kind.__name__}: `{definition.rate}` must be a number on the host; got a tensor. "
+            f"Give float({definition.rate})."
+        )
     return rate, {**kwargs, definition.rate: float(rate)}
 
 
@@ -297,7 +300,7 @@ def _places(kind: type) -> list[str]:
     return [n for n, p in own.items() if p.kind is not Parameter.KEYWORD_ONLY] or ["kind"]
 
 
-def _of(kind: type[NoiseLayer]) -> Any:
+def in_network(kind: type[NoiseLayer]) -> Any:
     """Return the class in networks of a layer of the face."""
     return type(
         kind.__name__,
@@ -311,28 +314,14 @@ def _of(kind: type[NoiseLayer]) -> Any:
     )
 
 
-NOISES: dict[str, Any] = {
-    name: _of(getattr(face, name)) for name in (*LAYERS, "NoiseLayer") if hasattr(face, name)
-}
-
-
-def layer_of_kind(kind: Kind) -> Layer:
-    """Return the layer of a kind, as `noisegate.torch.layer` makes it, in a network."""
-    made = face.layer(kind)
-    name = type(made).__name__
-    if made.definition is None:
-        return NOISES[name](kind)  # type: ignore[no-any-return]
-    return NOISES[name](**made.arguments)  # type: ignore[no-any-return]
-
-
 # Presets ---------------------------------------------------------------------------------------
 
 
-def _preset(name: str, *words: str) -> Any:
+def preset(name: str, dropout: Callable[..., NoiseInNetwork], *words: str) -> Any:
     """Return the function of a preset: what comes in, p, rescale, and the preset's own words."""
-    make = getattr(presets, name)
+    make_kind = getattr(presets, name)
     by_place, by_name = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
-    own, seeding = signature(make).parameters, signature(NoiseLayer).parameters
+    own, seeding = signature(make_kind).parameters, signature(NoiseLayer).parameters
     call = Signature(
         [
             Parameter("p", by_place, default=0.5, annotation=own["p"].annotation | Tensor),
@@ -343,30 +332,23 @@ def _preset(name: str, *words: str) -> Any:
         ]
     )
 
-    def preset(*args: Any, **kwargs: Any) -> Layer:
+    def make_layer(*args: Any, **kwargs: Any) -> Layer:
         incoming, args, kwargs = split_incoming(args, kwargs)
         if "shared_axes" in kwargs:
             refuse_shared_axes(name)
         with prefix_errors(name):
             given = checks.arguments(call, args, kwargs)
-        kind = make(0.5, **{word: given.pop(word) for word in words})
+        kind = make_kind(0.5, **{word: given.pop(word) for word in words})
         rate, rest = given.pop("p"), {w: v for w, v in given.items() if v is not None}
-        layer: Layer = NOISES["Dropout"](rate, shared_axes=kind.shared, **rest)
+        layer = dropout(rate, shared_axes=kind.shared, **rest)
         if incoming is not None:
             layer._follow(incoming)
         return layer
 
-    preset.__name__ = preset.__qualname__ = name
-    preset.__doc__ = (
+    make_layer.__name__ = make_layer.__qualname__ = name
+    make_layer.__doc__ = (
         f"Return the layer of `noisegate.{name}`, a `Dropout`; `incoming` may be first.\n\n"
         f"    {name}(incoming=None, p=0.5, rescale=True, ...)\n"
     )
-    preset.__signature__ = Signature([_INCOMING, *call.parameters.values()])  # type: ignore[attr-defined]
-    return preset
-
-
-dropout_channels = _preset("dropout_channels", "data_format")
-spatial_dropout = dropout_channels
-dropout_locations = _preset("dropout_locations", "data_format")
-drop_path = _preset("drop_path")
-locked_dropout = _preset("locked_dropout", "time_axis")
+    make_layer.__signature__ = Signature([_INCOMING, *call.parameters.values()])  # type: ignore[attr-defined]
+    return make_layer

@@ -17,12 +17,12 @@ from noisegate.torch.model.discover import own_call
 from noisegate.torch.model.handlers import DROPOUTS
 from noisegate.torch.rows import TimeRows, rows_in_use, use_rows
 
-from .. import messages, options
+from .. import options
+from ..graph import as_layer
 from ..layer import Layer
 from ..shapes import Shape
 from .dense import KERAS, DenseLayer, dense, using_samples
-from .structure import Wrapped
-from .torch_layers import Row, TorchLayer, layer_of
+from .torch_layers import LayerSpec, TorchLayer, layer_of, parameters_of
 
 
 class TimeDistributed(PreActivation, Layer):
@@ -45,34 +45,35 @@ class TimeDistributed(PreActivation, Layer):
     steps: Layer
 
     def _accept(self, given: Mapping[str, Any]) -> None:
-        from ..joining import as_layer
-
         inner = as_layer(given["layer"])
         super()._accept({**given, "layer": inner})
         self.__dict__["steps"] = inner
         if self.expected is None and inner.expected is not None:
             # (N, features) of a step are (N, time, features) here.
             self.expected = (inner.expected[0], None, *inner.expected[1:])
-        module = inner.module if isinstance(inner, Wrapped) else inner
-        self._modules["layer"] = module
+        module = self._modules["layer"] = inner.module
         self.noisy = any(own_call(m) is not None for m in module.modules())
         homes = {type(m).__module__.partition(".")[0] for m in module.modules()}
         self.has_foreign_code = not homes <= {"torch", "noisegate"}
         self._check_shared(self.arguments["shared_mask"])
 
     def _check_shared(self, shared: bool) -> None:
-        module = self._modules["layer"]
-        assert module is not None
-        others = [m for m in module.modules() if not isinstance(m, NoiseLayer) and own_call(m)]
+        modules = self.get_submodule("layer").modules()
+        others = [m for m in modules if not isinstance(m, NoiseLayer) and own_call(m)]
         if shared and others:
-            raise InvalidValue(messages.mask_not_shared(type(others[0]).__name__))
+            raise _draws_its_own(type(others[0]).__name__)
 
     def _assign(self, name: str, value: Any) -> None:
         if name == "layer":
-            raise InvalidValue(messages.has_parameters(self.shown, name))
-        shared = options.flag(type(self).__name__, name, value)
+            self.refuse_change(name)
+        shared = self._check(name, value)
         self._check_shared(shared)
         self.arguments = {**self.arguments, name: shared}
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the layer within has a matrix of weights."""
+        return self.steps.is_weighted
 
     def get_weights(self) -> Any:
         """Return the weights of the layer within, as its own `get_weights`."""
@@ -98,12 +99,12 @@ class TimeDistributed(PreActivation, Layer):
         """Put a function at the pre-activation of the layer within, of all steps."""
         return self.steps.register_pre_activation_hook(function)
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         shape = given[0]
         if len(shape) < 3:
             raise ValueError("it takes (N, time, ...)")
-        return (*shape[:2], *self.steps.shape_rule((None, *shape[2:]))[1:])
+        return (*shape[:2], *self.steps.infer_shape((None, *shape[2:]))[1:])
 
     def can_build(self, *given: Shape) -> bool:
         """Return whether parameters can be made for this shape of the input."""
@@ -113,7 +114,7 @@ class TimeDistributed(PreActivation, Layer):
         """Make the parameters of the layer within."""
         step = (None, *given[0][2:])
         self.steps.build(step, device=device, dtype=dtype)
-        self.steps.wired((), step, self.steps.shape_rule(step))
+        self.steps.connect((), step, self.steps.infer_shape(step))
         for parameter in self.parameters() if not self.trainable else ():
             parameter.requires_grad_(False)
         self.built = True
@@ -121,7 +122,7 @@ class TimeDistributed(PreActivation, Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of every step."""
         if x.ndim < 3:
-            raise InvalidValue(messages.cannot_take(self.shown, str(tuple(x.shape)), _WANTS))
+            self.refuse_input(str(tuple(x.shape)), "it takes (N, time, ...)")
         module = self._modules["layer"]
         assert module is not None
         if self._at_once:
@@ -131,7 +132,7 @@ class TimeDistributed(PreActivation, Layer):
         with (
             use_rows(self._rows(x) if self.noisy else rows_in_use()),
             using_samples(len(x)),
-            _Watch() if watch else nullcontext(),
+            _RefuseDropouts() if watch else nullcontext(),
         ):
             y = module(x.flatten(0, 1))
         return y.reshape(*x.shape[:2], *y.shape[1:])
@@ -140,7 +141,10 @@ class TimeDistributed(PreActivation, Layer):
         """Return the row of noise of each step of each sample."""
         count, time = x.shape[:2]
         if time >= 1 << TIME_BITS:
-            raise InvalidValue(messages.too_many_steps(time, 1 << TIME_BITS))
+            raise InvalidValue(
+                f"TimeDistributed: noise is numbered for fewer than {1 << TIME_BITS} steps of "
+                f"time; got {time}."
+            )
         outer = rows_in_use()
         samples = range(count) if outer is None else outer
         if self.arguments["shared_mask"]:
@@ -148,10 +152,14 @@ class TimeDistributed(PreActivation, Layer):
         return TimeRows(samples, time, numbered=True)
 
 
-_WANTS = "it takes (N, time, ...)"
+def _draws_its_own(name: str) -> InvalidValue:
+    return InvalidValue(
+        f"TimeDistributed: shared_mask=True needs noise of noisegate; {name} draws its own. Put "
+        "noisegate's layer in its place."
+    )
 
 
-class _Watch(TorchFunctionMode):
+class _RefuseDropouts(TorchFunctionMode):
     """Refuses dropouts of torch's functions, which cannot share a mask over time."""
 
     def __torch_function__(
@@ -162,27 +170,22 @@ class _Watch(TorchFunctionMode):
             given = dict(zip(("input", "p", "training"), args, strict=False))
             words = {**given, **kwargs}
             if words.get("p", 0.5) and words.get("training", words.get("train", True)):
-                raise InvalidValue(messages.mask_not_shared(f"F.{function.__name__}"))
+                raise _draws_its_own(f"F.{function.__name__}")
         return function(*args, **kwargs)
 
 
 class EmbeddingLayer(TorchLayer):
-    """`torch.nn.Embedding`, with Keras' `mask_zero`: the number 0 marks a step that is none."""
+    """`torch.nn.Embedding`, with Keras' `mask_zero`: index 0 is padding."""
 
     has_features = False
-
-    def _inner(self, size: int | None, device: Any, dtype: Any) -> nn.Module:
-        words = {
-            n: v for n, v in self.arguments.items() if n not in ("mask_zero", "_weight", "_freeze")
-        }
-        return nn.Embedding(**words)
+    beside_torch = ("mask_zero", "_weight", "_freeze")
 
     @property
     def makes_mask(self) -> bool:
-        """Whether 0 marks a step that is none."""
+        """Whether index 0 is padding."""
         return bool(self.arguments["mask_zero"])
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output."""
         return (*given[0], self.arguments["embedding_dim"])
 
@@ -196,15 +199,15 @@ class EmbeddingLayer(TorchLayer):
 
 def embedding() -> Any:
     """Return the class of embeddings."""
-    row = Row("Embedding", nn.Embedding, lambda given, shape: shape, keeps_time=True)
-    given = {n: p for n, p in row.parameters().items() if not n.startswith("_")}
+    spec = LayerSpec("Embedding", nn.Embedding, lambda given, shape: shape, keeps_time=True)
+    given = {n: p for n, p in parameters_of(nn.Embedding).items() if not n.startswith("_")}
     flag = Parameter("mask_zero", Parameter.KEYWORD_ONLY, default=False)
     by_place = {n: p for n, p in given.items() if n in ("num_embeddings", "embedding_dim")}
     rest = {
         n: p.replace(kind=Parameter.KEYWORD_ONLY) for n, p in given.items() if n not in by_place
     }
     return layer_of(
-        row,
+        spec,
         EmbeddingLayer,
         PARAMETERS={**by_place, "mask_zero": flag, **rest},
         CHECKS={
@@ -223,24 +226,21 @@ class _TimeDistributedDense(DenseLayer):
         words = {word: self.common.get(word) for word in ("input_dim", "input_length")}
         return {**self.arguments, **words}
 
-    def _told(self, who: str, common: Mapping[str, Any]) -> Shape | None:
-        told = super()._told(who, common)
+    def _read_expected(self, common: Mapping[str, Any]) -> Shape | None:
+        shape = super()._read_expected(common)
         # Without a length, sequences are of any length.
-        return (None, None, *told[1:]) if told is not None and len(told) == 2 else told
+        return (None, None, *shape[1:]) if shape is not None and len(shape) == 2 else shape
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         if len(given[0]) != 3:
             raise ValueError("it takes (N, time, features)")
-        return super().shape_rule(*given)
+        return super().infer_shape(*given)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output of every step, (N, time, output_dim)."""
         if x.ndim != 3:
-            shape = str(tuple(x.shape))
-            raise InvalidValue(
-                messages.cannot_take(self.shown, shape, "it takes (N, time, features)")
-            )
+            self.refuse_input(str(tuple(x.shape)), "it takes (N, time, features)")
         return super().forward(x)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,117 +1,51 @@
-"""Layers without a class of torch's: Input, Reshape, Concatenate, Add, Masking, users' modules."""
+"""Layers without a class of torch's: Reshape, Concatenate, Add, Masking."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from inspect import Parameter
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch import Tensor
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidValue
 
-from .. import messages, options, shapes
+from .. import options, shapes
 from ..layer import Layer
-from ..options import COMMON
 from ..shapes import Shape
 
-_PLACE, _NAMED = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
-_SHAPE = int | tuple[int | None, ...] | None
 
-
-def _given(*own: Parameter) -> dict[str, Parameter]:
-    return {p.name: p for p in own}
-
-
-class Input(Layer):
-    """What enters a network.
-
-    Parameters
-    ----------
-    shape : int or tuple
-        Shape of a sample; None for an extent that is not known. None itself takes the size of
-        the features from the data of an estimator.
-    input_var : tensor, optional
-        What `get_output` takes where no input is given.
-    batch_shape : tuple, optional
-        The shape with the batch in front, in the place of `shape`.
-    """
-
-    PARAMETERS = _given(
-        Parameter("shape", _PLACE, default=None, annotation=_SHAPE),
-        Parameter("input_var", _PLACE, default=None, annotation=Any),
-        Parameter("batch_shape", _NAMED, default=None, annotation=_SHAPE),
-    )
-
-    def _accept(self, given: Mapping[str, Any]) -> None:
-        super()._accept(given)
-        self.resize(given["shape"], given["batch_shape"])
-        self.built = True
-
-    def resize(self, shape: Any, batch_shape: Any = None) -> None:
-        """Let it take samples of a shape."""
-        if batch_shape is not None:
-            if shape is not None:
-                raise InvalidType(messages.two_shapes())
-            whole = shapes.checked("Input", batch_shape)
-            self.arguments = {**self.arguments, "shape": whole[1:], "batch_shape": whole}
-            self.expected = whole
-        elif shape is not None:
-            self.expected = (None, *shapes.checked("Input", shape))
-        else:
-            self.expected = None
-
-    def _assign(self, name: str, value: Any) -> None:
-        if value is not self.arguments[name]:
-            raise InvalidValue(messages.has_parameters(self.shown, name))
-
-    def shape_rule(self, *given: Shape) -> Shape:
-        """Return what is known of the input's shape from both sides."""
-        if self.expected is None:
-            return given[0]
-        if not shapes.fits(self.expected, given[0]):
-            raise ValueError(f"it takes {shapes.shown(self.expected)}")
-        return shapes.merged(self.expected, given[0])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the input, once its shape has been compared."""
-        expected = self.expected
-        if expected is not None and not shapes.fits(expected, x.shape):
-            raise InvalidValue(
-                messages.other_input(self.shown, shapes.shown(expected), tuple(x.shape))
-            )
-        return x
+def _by_place(name: str, default: Any = Parameter.empty) -> dict[str, Parameter]:
+    return {name: Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default)}
 
 
 class Reshape(Layer):
     """Samples in another shape, in which one extent may be −1."""
 
-    PARAMETERS = _given(Parameter("shape", _PLACE))
+    PARAMETERS = _by_place("shape")
     CHECKS: ClassVar[Mapping[str, options.Check]] = {
-        "shape": options.Named(
-            "a shape, one extent −1", lambda who, n, v: _target(who, v), int | tuple[int, ...]
+        "shape": options.NamedCheck(
+            "a shape, one extent −1",
+            lambda _, value: _check_target(value),
+            int | tuple[int, ...],
         ),
     }
     keeps_time = False
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
-        return shapes.reshaped(given[0], self.arguments["shape"])
+        return shapes.reshape(given[0], self.arguments["shape"])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the samples in their new shape."""
         return x.reshape(len(x), *self.arguments["shape"])
 
 
-def _target(who: str, value: Any) -> tuple[int, ...]:
+def _check_target(value: Any) -> tuple[int, ...]:
     extents = value if isinstance(value, tuple | list) else (value,)
-    if extents.count(-1) > 1:
-        raise InvalidValue(messages.bad_shape(who, value))
-    known = shapes.checked(who, [extent for extent in extents if extent != -1])
-    if None in known:
-        raise InvalidValue(messages.bad_shape(who, value))
+    known = [extent for extent in extents if extent != -1]
+    if extents.count(-1) > 1 or None in shapes.check_shape(known):
+        raise InvalidValue(shapes.bad_shape(value))
     return tuple(int(extent) for extent in extents)
 
 
@@ -125,7 +59,7 @@ class Concatenate(Layer):
         (N, features).
     """
 
-    PARAMETERS = _given(Parameter("axis", _PLACE, default=None))
+    PARAMETERS = _by_place("axis", None)
     CHECKS: ClassVar[Mapping[str, options.Check]] = {"axis": options.or_none(options.axis)}
     merges = True
 
@@ -138,7 +72,7 @@ class Concatenate(Layer):
             )
         return rank - 1 if axis is None else axis
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         rank = len(given[0])
         axis = self._axis(rank)
@@ -150,15 +84,15 @@ class Concatenate(Layer):
             rest = [(*s[:axis], *s[axis + 1 :]) for s in (first, shape)]
             if not shapes.fits(*rest):
                 raise ValueError(f"its inputs must have equal extents but along axis {axis}")
-            first = shapes.merged((*first[:axis], None, *first[axis + 1 :]), shape)
+            first = shapes.merge((*first[:axis], None, *first[axis + 1 :]), shape)
         extents = [shape[axis] for shape in given]
         total = None if None in extents else sum(e for e in extents if e is not None)
         return (*first[:axis], total, *first[axis + 1 :])
 
-    def merged_mask(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
+    def merge_masks(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
         """Return the masks side by side along time; elsewhere what all have."""
         if self._axis(given[0].ndim) % given[0].ndim != 1 or all(mask is None for mask in masks):
-            return super().merged_mask(given, masks)
+            return super().merge_masks(given, masks)
         pairs = zip(given, masks, strict=True)
         return torch.cat([_or_all(mask, x) for x, mask in pairs], dim=1)
 
@@ -177,13 +111,13 @@ class Add(Layer):
 
     merges = True
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         shape = given[0]
         for other in given[1:]:
             if not shapes.fits(shape, other):
                 raise ValueError("its inputs must have one shape")
-            shape = shapes.merged(shape, other)
+            shape = shapes.merge(shape, other)
         return shape
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -200,120 +134,36 @@ class Masking(Layer):
     Parameters
     ----------
     mask_value : float
-        What stands in a step that is none.
+        What stands in padding.
     """
 
-    PARAMETERS = _given(Parameter("mask_value", _PLACE, default=0.0))
+    PARAMETERS = _by_place("mask_value", 0.0)
     CHECKS: ClassVar[Mapping[str, options.Check]] = {
-        "mask_value": options.Named("number", options.without_speaker(checks.number), float),
+        "mask_value": options.NamedCheck("number", checks.number, float),
     }
     makes_mask = True
 
-    def shape_rule(self, *given: Shape) -> Shape:
+    def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         if len(given[0]) < 3:
             raise ValueError("it takes (N, time, features)")
         return given[0]
 
+    def _find_steps(self, x: Tensor) -> Tensor:
+        """Return where a step has another value, (samples, time)."""
+        found: Tensor = (x != self.arguments["mask_value"]).flatten(2).any(-1)
+        return found
+
     def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
         """Return where a step has another value, and was not masked before."""
-        found: Tensor = (x != self.arguments["mask_value"]).flatten(2).any(-1)
+        found = self._find_steps(x)
         return found if mask is None else found & mask
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input, 0 where a step is none."""
-        keep = (x != self.arguments["mask_value"]).flatten(2).any(-1)
+        """Return the input, 0 where a step is padding."""
+        keep = self._find_steps(x)
         return x.where(keep.reshape(*keep.shape, *(1,) * (x.ndim - 2)), 0.0)
-
-
-class Wrapped(Layer):
-    """A module of the user's as a layer; the network has the module itself for its child."""
-
-    merges = True
-
-    def __init__(self, module: nn.Module) -> None:
-        nn.Module.__init__(self)
-        self._start(COMMON)
-        self._accept({})
-        self.module = module
-        self.built = self.nested is None or self.nested.complete_now
-
-    @property
-    def shown(self) -> str:
-        """What messages call it."""
-        return f"`{self.name}`" if self.name else self.default_name
-
-    @property
-    def default_name(self) -> str:
-        """The class of the module."""
-        return type(self.module).__name__
-
-    @property
-    def nested(self) -> Any:
-        """The module, if it is a network."""
-        return self.module if hasattr(self.module, "complete") else None
-
-    def can_build(self, *given: Shape) -> bool:
-        """Return whether the network within can make its parameters for this shape."""
-        if self.nested is None or self.nested.complete_now:
-            return True
-        ready: bool = self.nested.can_complete(*given)
-        return ready
-
-    def build(self, *given: Shape, device: Any = None, dtype: Any = None) -> None:
-        """Make the parameters of the network within."""
-        if self.nested is not None and not self.nested.complete_now:
-            like = torch.empty(0, device=device, dtype=dtype)
-            self.nested.complete(*given, like=like if device is not None else None)
-        self.built = True
-
-    def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
-        """Return the mask; the network drops it where the module's output has another time."""
-        return mask
-
-    def shape_rule(self, *given: Shape) -> Shape:
-        """Return the shape that a run of the module gives; unknown extents are tried twice."""
-        if self.nested is not None:
-            shape: Shape = self.nested.get_output_shape(*given)
-            return shape
-        pairs = ((2, 64), (3, 65))
-        runs = [_run(self.module, [_filled(shape, *pair) for shape in given]) for pair in pairs]
-        return tuple(
-            a if a == b else None for a, b in zip(*(run.shape for run in runs), strict=True)
-        )
-
-    def forward(self, *inputs: Tensor) -> Any:
-        """Return what the module gives."""
-        return self.module(*inputs)
-
-    def __repr__(self) -> str:
-        """Return the module's words."""
-        return repr(self.module)
 
 
 def _or_all(mask: Tensor | None, x: Tensor) -> Tensor:
     return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
-
-
-def _filled(shape: Shape, batch: int, other: int) -> tuple[int, ...]:
-    """Return a shape with numbers for what is not known: a small batch, and large maps."""
-    first = batch if shape[0] is None else shape[0]
-    return (first, *(other if extent is None else extent for extent in shape[1:]))
-
-
-def _run(module: nn.Module, extents: Sequence[tuple[int, ...]]) -> Tensor:
-    """Return what a module makes of zeros, where that costs nothing if it can: without data."""
-    lazy = any(isinstance(p, UninitializedParameter) for p in module.parameters())
-    for device in ("cpu",) if lazy else ("meta", "cpu"):
-        inputs = [torch.zeros(extent, device=device) for extent in extents]
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                output = copy.deepcopy(module).to(device).eval()(*inputs)
-            break
-        except Exception as error:  # whatever a module of the user's raises
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    else:
-        raise ValueError(reason.rstrip("."))
-    if not isinstance(output, Tensor):
-        raise ValueError(f"it must return a tensor, and returns {type(output).__name__}")
-    return output

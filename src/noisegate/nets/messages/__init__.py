@@ -1,6 +1,4 @@
 """Every sentence that an error of networks says; each is tested word for word."""
 
 # ruff: noqa: F403
-from .composition import *
-from .layers import *
 from .training import *

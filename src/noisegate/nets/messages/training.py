@@ -2,33 +2,7 @@
 
 from collections.abc import Sequence
 
-from ._words import _names, _near
-
-
-def pattern_needed(who: str, value: object) -> str:
-    return (
-        f"{who}: `pattern` must be text, or several; got {value!r}. Write for example 'hid1:out'."
-    )
-
-
-def nothing_to_penalize(who: str, pattern: object) -> str:
-    return f"{who}: {pattern!r} names no output of this forward. Write for example 'hid1:out'."
-
-
-def no_time(who: str, shape: object) -> str:
-    return f"{who}: outputs must be (N, time, features); got the shape {shape}."
-
-
-def no_regularizer(who: str, value: object) -> str:
-    return (
-        f"{who}: `regularizers` must be a list of regularizers, or a dict of name to weight; "
-        f"got {value!r}. Write for example {{'weight_l2': 0.01}}."
-    )
-
-
-def unknown_regularizer(who: str, name: object, known: Sequence[str]) -> str:
-    return f"{who}: unknown regularizer `{name}`.{_near(name, known)}"
-
+from ._words import _names
 
 # Estimators --------------------------------------------------------------------------------------
 

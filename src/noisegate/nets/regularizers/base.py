@@ -9,8 +9,6 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.patterns import matches
 
-from .. import messages
-
 Pattern = str | Sequence[str]
 
 
@@ -36,14 +34,16 @@ class Regularizer:
     BOUNDS: ClassVar[tuple[float, float]] = (0.0, float("inf"))
 
     def __init__(self, pattern: Pattern | None = None, weight: float = 0.0) -> None:
-        who = type(self).__name__
         if pattern is None:
             pattern = type(self).DEFAULT
         several = isinstance(pattern, Sequence) and all(isinstance(p, str) for p in pattern)
         if not several or not pattern:
-            raise InvalidType(messages.pattern_needed(who, pattern))
+            raise InvalidType(
+                f"`pattern` must be text, or several; got {pattern!r}. Write for example "
+                "'hid1:out'."
+            ).prefix(type(self).__name__)
         self.pattern: Pattern = pattern if isinstance(pattern, str) else tuple(pattern)
-        with prefix_errors(who):
+        with prefix_errors(type(self).__name__):
             self.weight = checks.bounded("weight", weight, self.BOUNDS)
         self.matched: tuple[str, ...] = ()
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.words import suggest
 
-from .. import messages
 from .base import Regularizer
 from .noise import NoiseRegularizer
 
 
-def known() -> dict[str, type[Regularizer]]:
+def list_regularizers() -> dict[str, type[Regularizer]]:
     """Return every regularizer by its names: theanets', and the class's in small letters."""
     found: dict[str, type[Regularizer]] = {}
     todo: list[type[Regularizer]] = [Regularizer]
@@ -22,26 +22,28 @@ def known() -> dict[str, type[Regularizer]]:
     return found
 
 
-def as_list(who: str, value: Any, words: Sequence[str]) -> tuple[list[Regularizer], dict[str, Any]]:
+def as_list(value: Any, words: Sequence[str]) -> tuple[list[Regularizer], dict[str, Any]]:
     """Return the regularizers that a list or a dict names, and the dict's words for noise.
 
     A number in a dict is the weight, a dict the arguments.
     """
     if value is None:
         return [], {}
-    if isinstance(value, list | tuple):
-        for part in value:
-            if not isinstance(part, Regularizer):
-                raise InvalidType(messages.no_regularizer(who, part))
-        return list(value), {}
+    several = list(value) if isinstance(value, list | tuple) else []
+    wrong = [part for part in several if not isinstance(part, Regularizer)]
+    if wrong or not isinstance(value, list | tuple | Mapping):
+        raise InvalidType(
+            f"`regularizers` must be a list of regularizers, or a dict of name to weight; "
+            f"got {(wrong or [value])[0]!r}. Write for example {{'weight_l2': 0.01}}."
+        )
     if not isinstance(value, Mapping):
-        raise InvalidType(messages.no_regularizer(who, value))
-    by_name, made, rest = known(), list[Regularizer](), dict[str, Any]()
+        return several, {}
+    by_name, made, rest = list_regularizers(), list[Regularizer](), dict[str, Any]()
     for name, given in value.items():
         if name in words:
             rest[name] = given
         elif str(name).lower() not in by_name:
-            raise InvalidValue(messages.unknown_regularizer(who, name, [*words, *by_name]))
+            raise InvalidValue(f"unknown regularizer `{name}`.{suggest(name, [*words, *by_name])}")
         else:
             kind = by_name[str(name).lower()]
             made.append(kind(**given) if isinstance(given, Mapping) else kind(weight=given))

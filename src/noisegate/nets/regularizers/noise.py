@@ -39,7 +39,8 @@ class NoiseRegularizer(Regularizer):
 
     @rng.setter
     def rng(self, value: Any) -> None:
-        self.seed = seed_of(type(self).__name__, value)
+        with prefix_errors(type(self).__name__):
+            self.seed = _draw_seed(value)
         self._rng, self._step = value, 0
         # Two of one seed are two noises, also where a user calls them.
         self._slot = next(_OF_SEED.setdefault(self.seed, count()))
@@ -105,7 +106,7 @@ class GaussianNoise(NoiseRegularizer):
     KIND, SUFFIX = Normal, "-prenoise"
 
 
-def seed_of(who: str, rng: Any) -> int:
+def _draw_seed(rng: Any) -> int:
     """Return the seed that a user's `rng` gives: a number, or one drawn of a generator."""
     if rng is None:
         return draw_seed()
@@ -116,5 +117,4 @@ def seed_of(who: str, rng: Any) -> int:
         return int(rng.integers(0, 2**64, dtype=np.uint64))
     if isinstance(rng, np.random.RandomState):
         return int(rng.randint(0, 2**64, dtype=np.uint64))
-    with prefix_errors(who):
-        return checks.whole("rng", rng, 64)
+    return checks.whole("rng", rng, 64)

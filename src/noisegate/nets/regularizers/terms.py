@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidValue
 
-from .. import messages
 from ..outputs import Places, parameters_matching
 from .base import Pattern, Regularizer, matches_any
 
@@ -61,9 +60,15 @@ class _Outputs(Regularizer):
                 if alias in self.patterns and alias not in whole:
                     names += [name for name in _role(layers, role) if name in outputs]
         if not names:
-            raise InvalidValue(messages.nothing_to_penalize(type(self).__name__, self.pattern))
+            raise _no_output(self.pattern).prefix(type(self).__name__)
         self.matched = tuple(names)
         return [outputs[name] for name in names]
+
+
+def _no_output(pattern: object) -> InvalidValue:
+    return InvalidValue(
+        f"{pattern!r} names no output of this forward. Write for example 'hid1:out'."
+    )
 
 
 class HiddenL1(_Outputs):
@@ -127,7 +132,7 @@ class Contractive(_Outputs):
             names = matches_any(several, list(outputs))
         found = [outputs[name] for name in names if outputs[name].requires_grad]
         if not found:
-            raise InvalidValue(messages.nothing_to_penalize("Contractive (wrt)", self.wrt))
+            raise _no_output(self.wrt).prefix("Contractive (wrt)")
         return found
 
 
@@ -141,7 +146,10 @@ class _Recurrent(_Outputs):
         values = self._values(layers, outputs)
         for z in values:
             if z.ndim != 3:
-                raise InvalidValue(messages.no_time(type(self).__name__, tuple(z.shape)))
+                raise InvalidValue(
+                    f"{type(self).__name__}: outputs must be (N, time, features); got the shape "
+                    f"{tuple(z.shape)}."
+                )
         return torch.stack([self._of(z) for z in values]).mean()
 
     def _of(self, z: Tensor) -> Tensor:

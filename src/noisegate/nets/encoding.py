@@ -1,0 +1,66 @@
+"""Arguments of layers as JSON can hold them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from noisegate.core.axes import AxisSlice
+from noisegate.core.errors import InvalidValue
+from noisegate.core.kind import Kind
+from noisegate.core.schedule import Schedule
+
+from .joinable import Joinable
+
+
+def encode(owner: str, name: str, value: Any) -> Any:
+    """Return an argument as JSON can hold it; an object of the user's own becomes its name."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, slice):
+        value = AxisSlice(value.start, value.stop, value.step)
+    if isinstance(value, Kind) and not is_ours(value):
+        return {"custom": type(value).__name__, "numbers": value.config()}
+    if isinstance(value, Kind | Schedule) or is_ours(value):
+        return value.config()
+    if isinstance(value, Joinable):
+        return value.encode()
+    if isinstance(value, list | tuple):
+        return [encode(owner, name, part) for part in value]
+    if isinstance(value, torch.dtype | torch.device):
+        return {"torch": str(value).removeprefix("torch.")}
+    if isinstance(value, torch.Tensor):
+        return {"tensor": value.tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    word = name_of(value)
+    if word is None:
+        raise unsaved(owner, name, value)
+    return {"custom": word}
+
+
+def is_ours(value: Any) -> bool:
+    """Return whether a value is noisegate's own and writes its config: a kind, a penalty."""
+    named = type(value).__module__.startswith("noisegate.")
+    return named and hasattr(value, "config") and not isinstance(value, nn.Module)
+
+
+def name_of(value: Any) -> str | None:
+    """Return the name of a callable, or the class of a module; None if there is none."""
+    if isinstance(value, nn.Module):
+        return type(value).__name__
+    name = getattr(value, "__name__", None)
+    if not callable(value) or name is None:
+        return None
+    return None if name.startswith("<") else str(name)
+
+
+def unsaved(owner: str, name: str, value: object) -> InvalidValue:
+    """Return the error of an argument that a file cannot hold."""
+    return InvalidValue(
+        f"save: {owner} has `{name}`={value!r}, which a file cannot hold: numbers, text, lists of "
+        "them, and functions and modules that have a name can be saved."
+    )
