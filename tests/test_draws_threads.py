@@ -63,6 +63,16 @@ def test_beside_another_thread_a_generator_s_move_may_be_that_thread_s() -> None
     assert doubted.report().notes[2:] == (expected("Python's generator"),)
 
 
+def test_a_prediction_beside_another_thread_says_which_generator_moved() -> None:
+    model = beside(lambda: random.random())
+    with another_thread(), pytest.warns(RuntimeWarning) as caught:
+        ng.predict(model, X, 3, existing=True, seed=1)
+    assert [str(each.message) for each in caught] == [
+        "predict: Python's generator moved during a forward: something in the model draws, which "
+        "the seed does not reach, or another thread does."
+    ]
+
+
 @pytest.mark.parametrize("name", [*FUNCTIONS, *DISTRIBUTIONS])
 def test_a_function_that_is_known_to_draw_is_named_beside_any_thread(name: str) -> None:
     call, words = DISTRIBUTIONS.get(name) or (FUNCTIONS[name], name)

@@ -1,5 +1,6 @@
 """Pictures of noise: their colours, their parts, their text."""
 
+import errno
 import io
 import subprocess
 import sys
@@ -296,9 +297,18 @@ def test_a_bad_command_is_answered_in_a_sentence(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--shape", "4,x"], "--shape: whole numbers with commas are needed, as 4,3,16,16; got"),
-        (["--shape", "4,4", "--sample-axis", "0,1"], "--sample-axis: one axis or none is needed"),
-        (["--shape", "4,4", "--steps", "1;2"], "--steps: whole numbers with commas are needed"),
+        (
+            ["--shape", "4,x"],
+            "--shape: whole numbers with commas are needed, as 4,3,16,16; got '4,x'",
+        ),
+        (
+            ["--shape", "4,4", "--sample-axis", "0,1"],
+            "--sample-axis: one axis or none is needed; got '0,1'",
+        ),
+        (
+            ["--shape", "4,4", "--steps", "1;2"],
+            "--steps: whole numbers with commas are needed, as 4,3,16,16; got '1;2'",
+        ),
         ([], "the following arguments are required: --shape"),
     ],
 )
@@ -324,6 +334,20 @@ def test_a_folder_that_is_not_there_ends_in_1(
     out = tmp_path / "none" / "a.png"
     assert cli.main(["show", "0.5", "--shape", "4,4", "-o", str(out)]) == 1
     assert str(out) in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_ends_in_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert cli.main(["show", "0.5", "--shape", "4,4", "-o", "a.png"]) == 1
+    assert capsys.readouterr().err == (
+        "noisegate: show: cannot write 'a.png': No space left on device. Name another file.\n"
+    )
 
 
 def test_without_matplotlib_it_is_a_sentence() -> None:
