@@ -26,7 +26,7 @@ SILENT = {"help", "description", "epilog", "metavar", "usage", "doc"}
 COMPUTED = "\0"
 
 # Names of what was called, each with its colon.
-_PREFIXES = r"(?:(?:(?!\. )[^:])+: )*"
+_PREFIXES = r"(?:(?:(?!\. )[^:])*: )*"
 
 Parts = tuple[str | None, ...]
 
