@@ -105,11 +105,27 @@ COMPUTED = {
 }
 
 
-@pytest.mark.parametrize("path", sorted((spec.SPEC / "vectors").iterdir()), ids=lambda p: p.name)
+FILES = sorted((spec.SPEC / "vectors").iterdir())
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+
+
+def check(path: Path, line: str) -> None:
+    cells = [cell.strip() for cell in line.split("|")]
+    computed = COMPUTED[path.name](*cells)
+    assert computed == cells[-len(computed) :], line
+
+
+@each_file
 def test_vectors(path: Path) -> None:
-    compute, lines = COMPUTED[path.name], spec.read_lines(path)
+    lines = spec.read_lines(path)
     assert lines
     for line in lines:
-        cells = [cell.strip() for cell in line.split("|")]
-        computed = compute(*cells)
-        assert computed == cells[-len(computed) :], line
+        check(path, line)
+
+
+@each_file
+def test_a_wrong_vector_is_red(path: Path) -> None:
+    line = spec.read_lines(path)[0]
+    wrong = line[:-1] + ("1" if line[-1] == "0" else "0")
+    with pytest.raises(AssertionError):
+        check(path, wrong)
