@@ -1,8 +1,7 @@
 """Lasagne's noise layers and their tests: what holds here, and what differs.
 
-L1 to L12, C1 to C5, C20, S1 to S9 and F11 to F20 are the numbers of a list
-of what the old code did: its own tests, values to check, and faults.
-The page is docs/from/lasagne.md.
+L1 to L12, C1 to C5, C20, S1 to S9 and F11 to F20 number what the old code did: its own tests,
+values to check, and faults. The page is docs/from/lasagne.md.
 """
 
 from collections.abc import Callable
