@@ -56,7 +56,8 @@ def test_every_room_is_within_its_budget(tree):
 
 def test_what_is_named_as_an_exception_is_one(tree):
     assert {f"{source.room}: {name}" for source, name, _ in _house.functions(tree)} >= _house.PUBLIC
-    assert {source.path for source in tree.sources} >= _house.NETWORK
+    closes, by = _house.CLOSES
+    assert by in _house.imports_within_rooms(tree)[closes]
 
 
 def _python(folder: str) -> list[Path]:
@@ -230,10 +231,11 @@ BREACHES = {
         "`study/__init__.py` imports `study/plots.py`, which imports `study/__init__.py`: a "
         "circle. Move what both need into a lower file, or have the lower one ask for a Protocol",
     ),
-    "the network's circle with one more": (
+    "beside the one circle that may be": (
         {
-            "nets/layer.py": "def f():\n    from .network import Network\n",
-            "nets/network.py": "from .layer import Layer\nfrom .saving import save\n",
+            "nets/joinable.py": "def f():\n    from .joining import join\n",
+            "nets/joining.py": "from .network import Network\n",
+            "nets/network.py": "from .joinable import Joinable\nfrom .saving import save\n",
             "nets/saving.py": "from .network import Network\n",
         },
         "`nets/network.py` imports `nets/saving.py`, which imports `nets/network.py`: a circle. "
@@ -270,8 +272,9 @@ BREACHES = {
 
 # What looks like a breach of these rules, and is none.
 SOUND_HOUSE = {
-    "nets/layer.py": "def f():\n    from .network import Network\n",
-    "nets/network.py": "from .layer import Layer\n",
+    "nets/joinable.py": "def f():\n    from .joining import join\n",
+    "nets/joining.py": "from .layer import Layer\n",
+    "nets/layer.py": "from .joinable import Joinable\n",
     "core/a.py": (
         "class A:\n    def f(self, a, b, c, d, e, f, g, h, *more, **words): ...\n"
         "    @classmethod\n    def g(cls, a, b, c, d, e, f, g, h): ...\n"
