@@ -152,7 +152,7 @@ def peak(samples: int) -> int:
 
 def test_memory_does_not_grow_with_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("noisegate.prediction.sampling.HELD", 100_000)
-    monkeypatch.setattr("noisegate.prediction.sampling.TOGETHER", 10_000)
+    monkeypatch.setattr("noisegate.prediction.summary.TOGETHER", 10_000)
     peak(2)  # what is imported and cached once
     few, many = peak(40), peak(160)
     assert many < 1.2 * few

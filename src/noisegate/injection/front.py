@@ -125,17 +125,18 @@ def inject(
     note: 'in:out' means ':in', the model's own input.
     >>> noise.remove()
     """
-    words = {
-        "input_dropout": input_dropout,
-        "hidden_dropout": hidden_dropout,
-        "output_dropout": output_dropout,
-        "input_noise": input_noise,
-        "hidden_noise": hidden_noise,
-        "output_noise": output_noise,
-    }
+    rules = join_rules(
+        rules,
+        input_dropout=input_dropout,
+        hidden_dropout=hidden_dropout,
+        output_dropout=output_dropout,
+        input_noise=input_noise,
+        hidden_noise=hidden_noise,
+        output_noise=output_noise,
+    )
     return Injection(
         model,
-        with_words(rules, words),
+        rules,
         seed,
         sample_axis=sample_axis,
         existing=existing,
@@ -144,9 +145,9 @@ def inject(
     )
 
 
-def with_words(rules: Any, words: Mapping[str, Any]) -> Mapping[str, Any]:
+def join_rules(rules: Any, **shorthands: Any) -> Mapping[str, Any]:
     """Return rules together with the shorthands that were given."""
     rules = {} if rules is None else rules
     if not isinstance(rules, Mapping):
         refuse_rules(rules)
-    return {**rules, **{word: value for word, value in words.items() if value is not None}}
+    return {**rules, **{word: noise for word, noise in shorthands.items() if noise is not None}}

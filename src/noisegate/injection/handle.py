@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from noisegate.core import messages, patterns
+from noisegate.core import patterns
 from noisegate.core.errors import InvalidValue, UnmatchedRule
 from noisegate.core.html import paragraphs
 from noisegate.core.keys import SCHEME
+from noisegate.core.words import list_names
 
 from .model_noise import ModelNoise
-from .report import Report
-from .site import mask_of
+from .report import Report, make_report
+from .site import compute_mask
 
 # What users call. The other names are for the files that put noise in and let it act.
 _PUBLIC = frozenset(
@@ -91,16 +93,13 @@ class Injection(ModelNoise):
         After a forward it has the shape that each noise last saw, how often it acted, and the
         share that its mask removed: the mask is rebuilt from its key, nothing was counted.
         """
-        columns = ["site", "noise", "slot", "rule"]
-        rows = [[p.site, repr(p.kind), str(p.slot), p.rule] for p in self.plan.placements]
-        if any(noise.last is not None for noise in self.noises):
-            columns += ["shape", "calls", "removed"]
-            by_name = {noise.placement.name: noise for noise in self.noises}
-            for row, placement in zip(rows, self.plan.placements, strict=True):
-                row += by_name[placement.name].measured()
-        notes = [messages.passed_on(*k, v) for k, v in self.passed_on.items()]
-        gone = [messages.was_removed()] if self.removed else []
-        return Report(columns, rows, [*self.plan.notes, *notes, *gone])
+        passed_on = [
+            f"'{site}' passes on the tensor of '{inner}', where '{rule}' has acted; it acts once."
+            for (rule, site), inner in self.passed_on.items()
+        ]
+        gone = ["the noise was removed from the model."] if self.removed else []
+        notes = [*self.plan.notes, *passed_on, *gone]
+        return make_report(self.plan.placements, self.noises, notes)
 
     def mask(
         self, site: str, step: int | None = None, rows: Any = None, call: int = 0
@@ -126,9 +125,9 @@ class Injection(ModelNoise):
             If the site has no noise that removes, or has seen nothing yet.
         """
         if site not in self.sites:
-            raise InvalidValue(messages.no_such_site("mask", site, self.sites))
+            raise InvalidValue(f"mask: {self._suggest_sites(site)}")
         noises = [noise for noise in self.noises if noise.placement.site == site]
-        return mask_of(noises, step, rows, call)
+        return compute_mask(noises, step, rows, call)
 
     def set_rate(self, pattern: str, rate: Any) -> None:
         """Give the noises of a rule, or of the sites that a pattern names, another rate.
@@ -146,7 +145,7 @@ class Injection(ModelNoise):
             named = patterns.matches(patterns.check_pattern(pattern), self.sites)
             noises = [n for n in self.noises if n.placement.site in named]
         if not noises:
-            raise UnmatchedRule(messages.no_such_site("set_rate", pattern, self.sites))
+            raise UnmatchedRule(f"set_rate: {self._suggest_sites(pattern)}")
         changed = [(n, n.placement.kind.at_rate(rate)) for n in noises]
         for noise, kind in changed:
             noise.placement = self.plan.replace(noise.placement, kind=kind, own=False)
@@ -201,8 +200,17 @@ class Injection(ModelNoise):
             given["noises"] = [n for n in given.get("noises", []) if n in mine["noises"]]
         for name in ("scheme", "seed", "noises"):
             if given.get(name) != mine[name]:
-                raise InvalidValue(messages.other_state(name, state.get(name), mine[name]))
+                raise InvalidValue(
+                    f"load_state: the state's `{name}` is another; got {state.get(name)!r}, and "
+                    f"this noise has {mine[name]!r}."
+                )
         self.step = given["step"]
+
+    def _suggest_sites(self, name: object) -> str:
+        """Return the sentence for a site that has no noise, with the nearest that have."""
+        near = get_close_matches(str(name), self.sites, n=3, cutoff=0.0)
+        nearest = list_names(near, "'")
+        return f"'{name}' has no noise. The nearest that have are {nearest}."
 
     # torch's names, by which Accelerate and Lightning take what they save.
     state_dict, load_state_dict = state, load_state

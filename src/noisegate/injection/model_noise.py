@@ -5,26 +5,27 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock, get_ident
 from typing import Any
 
-from noisegate.core import checks, messages
+from noisegate.core import checks
 from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue, prefix_errors
-from noisegate.core.keys import SEED_BITS
+from noisegate.core.keys import SEED_BITS, Key, Stream
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.survey import Call, Draw
 
-from .extents import Extents
 from .notices import Notices
+from .rows import RowFinder
 from .site import SiteNoise
 from .steps import Steps
 
-# Threads that run one model for the first time find the same noises.
-_finding = Lock()
+# Threads that run one model for the first time see the same noises.
+_placing = Lock()
 
 
 class ModelNoise:
-    """Noise in a model; `Injection` is what the user has of it.
+    """Noise in a model; `Injection` adds what users call.
 
-    With `always` it acts in evaluation too, and in the thread that put it in alone: a prediction.
+    With `always` it is the noise of a prediction: it acts in evaluation too, and only in the thread
+    that put it in.
     """
 
     def __init__(
@@ -37,7 +38,6 @@ class ModelNoise:
         example: Any = None,
         unreached: str = "raise",
         always: bool = False,
-        shared: bool = False,
     ) -> None:
         with prefix_errors("inject"):
             checks.flag("existing", existing)
@@ -47,31 +47,39 @@ class ModelNoise:
         with prefix_errors("inject"):
             self.seed = checks.whole("seed", drawn, SEED_BITS)
         if existing and not always and (taken := self.host.taken_over()):
-            raise InvalidValue(messages.taken_over(taken[0]))
-        self.always, self.strays, self.silent = always, 0, 0
-        self.removed = False
+            raise InvalidValue(
+                f"inject: existing=True, and the model's own '{taken[0]}' is taken over by another "
+                "handle already. Remove that one first; noisegate.handles(model) has it."
+            )
+        self.always, self.removed = always, False
+        # How many blocks or calls silence it, and how many fresh keys it has made.
+        self.silent = self.strays = 0
         self._thread = get_ident()
         self.passed_on: dict[tuple[str, str], str] = {}
-        self.steps = Steps(shared)
-        self.extents = Extents() if always else None
+        self.steps = Steps()
+        self.row_finder = RowFinder(self.steps, always)
         self.notices = Notices(self)
         self.noises: list[SiteNoise] = []
+        # The axis of the model's samples.
         self._axis = 0
+        # Whether every rule is known to match, a run on an example goes on, and one has been.
         self._checked = self._looks = self._has_looked = False
         self._detach: list[Callable[[], None]] = []
         self.host.register(self)
         with self.host.exclusive():
             known, keep = self.host.sites(), unreached == "keep"
             self._tokens = () if known.takes_tokens else known.tokens
-            self._looked: set[str] = set(known.own)
-            self.plan = Plan(rules, known, self._taken, sample_axis, existing, keep)
+            # The sites of the model's own noises that rules have been matched with.
+            self._placed: set[str] = set(known.own)
+            self.plan = Plan(rules, known, self._list_held, sample_axis, existing, keep)
             try:
-                self._put_in(example)
+                self._attach_all(example)
             except BaseException:
                 self.remove()
                 raise
 
-    def _put_in(self, example: Any) -> None:
+    def _attach_all(self, example: Any) -> None:
+        """Put all noise and hooks into the model; with an example, run the model on it."""
         for placement in self.plan.placements:
             self._attach(placement)
         if example is None:
@@ -85,7 +93,7 @@ class ModelNoise:
             self.look(example)
 
     def look(self, example: Any) -> None:
-        """Find the noises that functions make, by one run in training that leaves no trace."""
+        """Find the noises that functions make: run the model once in training, without a trace."""
         others = [handle for handle in self.host.handles() if handle is not self]
         with ExitStack() as silent:
             for handle in (self, *others):
@@ -110,8 +118,8 @@ class ModelNoise:
     def off(self) -> AbstractContextManager[None]:
         """Silence the noise until `on`, or for a block: ``with noise.off():``.
 
-        It is then as if the noise were not there; the step does not advance either, and
-        dropouts of the model's own are its own again.
+        The model then behaves as if it had no such noise: the step does not advance, and its own
+        dropouts act as they did.
         """
         self.silent += 1
 
@@ -132,8 +140,19 @@ class ModelNoise:
 
     @property
     def acts_here(self) -> bool:
-        """Whether it acts in this thread: a prediction does in its own alone."""
+        """Whether its noise acts in this thread."""
         return not self.silent and self.listens
+
+    @property
+    def listens(self) -> bool:
+        """Whether it takes part in the forwards of this thread: a prediction only in its own."""
+        return not self.always or self._thread == get_ident()
+
+    @property
+    def watches(self) -> bool:
+        """Whether it wants to know what the model's own code draws in a forward that begins."""
+        wanted = self.plan.existing or self.always
+        return wanted and self.listens and (self._looks or not self.silent)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a copied model's noise, which counts on its own."""
@@ -154,16 +173,16 @@ class ModelNoise:
         if not self.listens:
             return
         if call.stays:
-            self.notices.stays(site, call.words)
-        if site in self._looked:
+            self.notices.note_always_on(site, call.words)
+        if site in self._placed:
             return
-        with _finding:
-            new = [] if site in self._looked else self.plan.place_call(site, call)
-            self._looked.add(site)
+        with _placing:
+            new = [] if site in self._placed else self.plan.place_call(site, call)
+            self._placed.add(site)
             for placement in new:
                 self._attach(placement)
         if self.always and self._has_looked and any(placement.own for placement in new):
-            self.notices.first_in_evaluation(site, call)
+            self.notices.note_late(site, call)
 
     def note_unreached(self, site: str, words: str) -> None:
         """Refuse or note a noise of the model's own that cannot be taken over."""
@@ -171,17 +190,11 @@ class ModelNoise:
             return
         self.plan.note_unreached(site, words)
         if self.always and not self._looks:
-            self.notices.drawn_in_evaluation((site, words), f"'{site}' ({words})")
+            self.notices.note_unseeded((site, words), f"'{site}' ({words})")
 
     def note_draw(self, draw: Draw) -> None:
         """Note random numbers that the model's own code draws."""
-        self.notices.drew(draw, self._looks or not self.always)
-
-    @property
-    def watches(self) -> bool:
-        """Whether it is to know of what the model's own code draws, in a forward that begins."""
-        wanted = self.plan.existing or self.always
-        return wanted and self.listens and (self._looks or not self.silent)
+        self.notices.note_draw(draw, self._looks or not self.always)
 
     def remove(self) -> None:
         """Take the noise out of the model; nothing of it stays, and its slots are free again."""
@@ -192,21 +205,28 @@ class ModelNoise:
             self.removed = True
 
     def check_there(self, name: str) -> None:
-        """Raise if the noise was removed, so that what is asked of it would have no effect."""
+        """Raise if the noise was removed, so that a call of `name` would have no effect."""
         if self.removed:
-            raise InvalidValue(messages.removed(name))
+            raise InvalidValue(
+                f"inject: `{name}` has no effect on noise that was removed. Put it in again with "
+                "inject(model, rules, seed=...)."
+            )
 
-    @property
-    def listens(self) -> bool:
-        """Whether what a forward shows is for this: another thread's is not for a prediction."""
-        return not self.always or self._thread == get_ident()
+    def make_stray_key(self, placement: Placement) -> Key:
+        """Return a fresh key for a module that is called without the model, and warn."""
+        # The model alone knows the step.
+        self.notices.note_stray(placement)
+        self.strays += 1
+        site = Stream(self.seed).site(f"{placement.site} without its model", placement.slot)
+        return site.at(self.strays - 1)
 
-    def _taken(self) -> set[tuple[str, str, int]]:
+    def _list_held(self) -> set[tuple[str, str, int]]:
         """Return the slots that other noises of the seed hold."""
         others = [h for h in self.host.handles() if h is not self and h.seed == self.seed]
         return {placement.name for other in others for placement in other.plan.placements}
 
     def _attach(self, placement: Placement) -> None:
+        """Put a noise at its site."""
         noise = SiteNoise(self, placement)
         self.noises.append(noise)
         axes = {noise.placement.sample_axis for noise in self.noises}
@@ -214,7 +234,7 @@ class ModelNoise:
         self._detach.append(self.host.attach(placement.site, noise))
 
     def _begin(self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool) -> None:
-        """Take the next step, or the next part of a pinned one."""
+        """Begin a forward of the model, with the next step or the next part of a pinned one."""
         if not self.acts_here:
             return
         running = self.steps.running
@@ -223,19 +243,14 @@ class ModelNoise:
             return
         if only_tokens and self._tokens:
             self._move_input(self._tokens)
-        counted = training or self.always
-        forward = self.steps.begin(counted, self._batch(shape))
+        counted, axis = training or self.always, self._axis
+        known = shape is not None and -len(shape) <= axis < len(shape)
+        forward = self.steps.begin(counted, shape[axis] if shape is not None and known else None)
         if counted:
             self.notices.begin(forward)
 
-    def _batch(self, shape: tuple[int, ...] | None) -> int | None:
-        """Return how many samples the model gets: along the axis of all rules, or the first."""
-        axis = self._axis
-        if shape is None or not -len(shape) <= axis < len(shape):
-            return None
-        return shape[axis]
-
     def _end(self, succeeded: bool) -> None:
+        """End a forward of the model; check after the first that every rule has matched."""
         running = self.steps.running
         if running is None or self._looks or not self.listens:
             return
@@ -253,9 +268,8 @@ class ModelNoise:
         except InvalidValue:
             self.steps.uncount(running)
             raise
-        if not running.counted:
-            return
-        self.notices.end(running)
+        if running.counted:
+            self.notices.end(running)
 
     def _move_input(self, tokens: Sequence[str]) -> None:
         """Move the noise of the model's input to the output of its embedding."""

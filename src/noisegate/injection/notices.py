@@ -1,46 +1,55 @@
-"""What a handle tells its user of, once each: noise that does not act as one might think."""
+"""What a handle tells its user, once each: noise that does not act as one might think."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
-from noisegate.core import messages
 from noisegate.core.callers import warn_caller
-from noisegate.core.plan import Placement
+from noisegate.core.plan import Placement, Plan
 from noisegate.core.rules import EXISTING
 from noisegate.core.survey import Call, Draw
+from noisegate.core.words import list_names
 
+from .site import Owner, SiteNoise
 from .steps import Forward
 
-if TYPE_CHECKING:
-    from .model_noise import ModelNoise
+# The module and the words of a draw.
+Place = tuple[str, str]
+
+
+class Watched(Owner, Protocol):
+    """The injection whose forwards are looked at."""
+
+    plan: Plan
+    noises: list[SiteNoise]
 
 
 class Notices:
     """Looks at the forwards of a model, and warns once of each thing that is not as it seems."""
 
-    def __init__(self, injection: "ModelNoise") -> None:
+    def __init__(self, injection: Watched) -> None:
         self.injection = injection
+        # Rules that acted nowhere in a forward, and rules whose noise was fresh.
         self._nowhere: set[str] = set()
-        self._ranks = False
-        # Draws of the model's own by their place, of which a prediction has seen some in training
-        # and some in evaluation; those that may be another thread's; those that it has told of.
-        self._in_training: dict[tuple[str, str], str] = {}
-        self._in_evaluation: dict[tuple[str, str], str] = {}
-        self._perhaps: dict[tuple[str, str], str] = {}
-        self._told: set[tuple[str, str]] = set()
-        # Rules that were told to have fresh noise, and parts that were called without the model.
         self._strays: set[str] = set()
+        self._ranks = False
+        # The model's own draws: those that a prediction has seen in training, those in evaluation,
+        # those that may be another thread's; and those that the user has been told of.
+        self._in_training: dict[Place, str] = {}
+        self._in_evaluation: dict[Place, str] = {}
+        self._perhaps: dict[Place, str] = {}
+        self._told: set[Place] = set()
+        # Parts that were called without the model, and how to stop looking for them.
         self._parts: set[str] = set()
         self._unwatch: Callable[[], None] | None = None
 
     def watch_parts(self) -> Callable[[], None]:
-        """Look for parts that are called without the model, until it is; return the end."""
+        """Look for parts that are called before the model is; return how to stop."""
         if not self.injection.always:
-            self._unwatch = self.injection.host.on_parts(self._part_begins)
+            self._unwatch = self.injection.host.on_parts(self._begin_part)
         return self._stop
 
     def begin(self, forward: Forward) -> None:
-        """Take note that a forward begins whose noise acts."""
+        """Look at a forward that begins: whether all processes have the same masks."""
         self._stop()
         injection = self.injection
         if self._ranks or forward.ids is not None or injection.steps.rows is not None:
@@ -48,12 +57,24 @@ class Notices:
         world = injection.host.world_size()
         if world > 1:
             self._ranks = True
-            sentence = messages.same_on_all_ranks(world)
-            injection.plan.note(sentence)
-            warn_caller(f"noisegate: {sentence}")
+            self._note_and_warn(
+                f"all {world} ranks of the process group have the same masks, since sample i of "
+                "each is row i. Give each its own samples' ids: noise.rows = ids."
+            )
 
-    def drew(self, draw: Draw, training: bool) -> None:
-        """Take note of random numbers that the model's own code draws, in training or not."""
+    def end(self, forward: Forward) -> None:
+        """Warn of rules that were reached nowhere in a forward, and in a prediction of draws."""
+        always, noises = self.injection.always, self.injection.noises
+        if always:
+            self._warn_of_draws()
+        reached = {noise.placement.rule for noise in noises if noise in forward.reached}
+        nowhere = {noise.placement.rule for noise in noises} - reached - self._nowhere
+        if reached or not always:  # a prediction that reaches nothing raises
+            self._nowhere |= nowhere
+            _warn_of_nowhere(nowhere)
+
+    def note_draw(self, draw: Draw, training: bool) -> None:
+        """Note random numbers that the model's own code draws, in training or not."""
         injection, plan = self.injection, self.injection.plan
         if draw.known and plan.existing:
             return  # it is taken over, or the plan knows that it is not
@@ -66,86 +87,122 @@ class Notices:
         if not draw.certain:
             self._perhaps.setdefault(draw.place, draw.words)
         elif not training:
-            self.drawn_in_evaluation(draw.place, str(draw))
+            self.note_unseeded(draw.place, str(draw))
         elif not draw.drops:
             self._in_training.setdefault(draw.place, str(draw))
 
-    def drawn_in_evaluation(self, place: tuple[str, str], words: str) -> None:
-        """Take note of what a prediction's seed does not reach."""
+    def note_unseeded(self, place: Place, words: str) -> None:
+        """Note a draw in evaluation, which the seed of a prediction does not reach."""
         self._in_evaluation.setdefault(place, words)
 
-    def stays(self, site: str, words: str) -> None:
-        """Tell of a function that is on in evaluation, and off now; or of one that is left on."""
-        injection = self.injection
-        if injection.always and not injection.plan.existing:
-            self.drawn_in_evaluation((site, words), f"'{site}' ({words})")
-        elif injection.plan.existing and not injection.always:
-            injection.plan.note(messages.stays(site, words))
+    def note_always_on(self, site: str, words: str) -> None:
+        """Note a function that the model's code leaves on in evaluation."""
+        always, plan = self.injection.always, self.injection.plan
+        if always and not plan.existing:
+            self.note_unseeded((site, words), f"'{site}' ({words})")
+        elif plan.existing and not always:
+            plan.note(
+                f"'{site}' ({words}) is on in evaluation too, as the model's code calls it; it is "
+                "taken over as its module's mode says."
+            )
 
-    def first_in_evaluation(self, site: str, call: Call) -> None:
-        """Tell of a function of a rate of 0, that no run in training has reached."""
+    def note_late(self, site: str, call: Call) -> None:
+        """Warn of a function with a rate of 0 that the run in training has not reached."""
         if call.kind.is_identity(call.kind.rate_at(0, {})) and not call.live:
-            warn_caller(messages.rate_unknown(site, call.words))
+            warn_caller(
+                f"predict: '{site}' ({call.words}) was not reached in training, where its rate is "
+                "looked for; it is left at 0. Give it one with rules=."
+            )
 
-    def _tell_of_draws(self) -> None:
-        """Tell, in a prediction, of draws that the seed does not reach."""
+    def note_stray(self, placement: Placement) -> None:
+        """Warn once of each rule whose noise is fresh, since a part is called by itself."""
+        if placement.rule not in self._strays:
+            self._strays.add(placement.rule)
+            path = placement.site.partition(":")[0]
+            self._note_and_warn(
+                f"'{placement.site}' is used without a forward of its model, which alone knows the "
+                "step. It drew fresh noise, which `mask()` cannot reproduce. Put the noise into "
+                f"the part that is called, `model.{path}` or one around it, or call it in a block: "
+                "with noise.at(step)."
+            )
+
+    def _note_and_warn(self, sentence: str) -> None:
+        """Say something in the report and in a warning."""
+        self.injection.plan.note(sentence)
+        warn_caller(f"noisegate: {sentence}")
+
+    def _warn_of_draws(self) -> None:
+        """Warn of draws that the seed of a prediction does not reach."""
         trained = {k: v for k, v in self._in_training.items() if k not in self._in_evaluation}
-        for draws, sentence in (
-            (trained, messages.left_out),
-            (self._in_evaluation, messages.unrepeatable),
-            (self._perhaps, messages.perhaps_unrepeatable),
+        for draws, start, end in (
+            (
+                trained,
+                "random numbers are drawn in training alone by ",
+                ", so these samples are without them. Put noise there with rules=.",
+            ),
+            (
+                self._in_evaluation,
+                "random numbers are drawn in evaluation by ",
+                ", from generators that the seed does not reach, so another run gives other "
+                "samples.",
+            ),
+            (
+                self._perhaps,
+                "",
+                " moved during a forward: something in the model draws, which the seed does not "
+                "reach, or another thread does.",
+            ),
         ):
             new = [words for place, words in draws.items() if place not in self._told]
             self._told |= draws.keys()
             if new:
-                warn_caller(sentence(new))
+                warn_caller(f"predict: {start}{', '.join(new)}{end}")
 
-    def end(self, forward: Forward) -> None:
-        """Tell of rules that were reached nowhere in a forward, and of draws."""
-        if self.injection.always:
-            self._tell_of_draws()
-        noises = self.injection.noises
-        reached = {noise.placement.rule for noise in noises if noise in forward.reached}
-        nowhere = {noise.placement.rule for noise in noises} - reached - self._nowhere
-        if nowhere and (reached or not self.injection.always):  # a prediction raises, where none is
-            self._nowhere |= nowhere
-            warn_caller(messages.acted_nowhere(sorted(nowhere)))
+    def _begin_part(self, path: str, training: bool) -> None:
+        """Warn of what cannot act or did not, where parts are called without the model.
 
-    def _part_begins(self, path: str, training: bool) -> None:
-        """Tell, in a second step, of what cannot act or did not, as parts are called alone."""
+        The first call of a part may be a look at it. The second is a second step of training.
+        """
         injection = self.injection
         if not training or not injection.acts_here or injection.steps.running is not None:
             return
         if path not in self._parts:
-            self._parts.add(path)  # once may be a look at a part
+            self._parts.add(path)
             return
         self._stop()
-        rules = self._rules_of_the_model()
-        if rules:
-            warn_caller(messages.parts_alone(rules, path))
+        placements = injection.plan.placements
+        whole = dict.fromkeys(p.rule for p in placements if p.site.startswith(":"))
+        if whole:
+            names = list_names(whole, "'")
+            warn_caller(
+                f"noisegate: {names} acts nowhere, since its place is the model's "
+                f"own input or output, and `model.{path}` is called without a forward of the "
+                "model, as in a `training_step`. Put the noise into the part that is called: "
+                f"inject(model.{path}, ...)."
+            )
         if injection.plan.looks:
-            warn_caller(messages.functions_alone(path))
-        placed = [n.placement for n in injection.noises if not n.placement.site.startswith(":")]
-        used = {noise.placement.rule for noise in injection.noises if noise.used}
-        nowhere = {placement.rule for placement in placed} - used - {EXISTING}
-        if nowhere:
-            warn_caller(messages.acted_nowhere(sorted(nowhere)))
-
-    def stray(self, placement: Placement) -> None:
-        """Tell once of each rule whose noise is fresh, since a part is called without the model."""
-        if placement.rule not in self._strays:
-            self._strays.add(placement.rule)
-            sentence = messages.without_root(placement.site)
-            self.injection.plan.note(sentence)
-            warn_caller(f"noisegate: {sentence}")
-
-    def _rules_of_the_model(self) -> list[str]:
-        """Return the rules whose noise is at the model's own input or output."""
-        placements = self.injection.plan.placements
-        return list(dict.fromkeys(p.rule for p in placements if p.site.startswith(":")))
+            warn_caller(
+                f"noisegate: `model.{path}` is called without a forward of the model, as in a "
+                "`training_step`. Dropouts that functions make, and what else the model draws, are "
+                "seen in a forward alone, and are left to the model here. Put the noise into the "
+                f"part that is called: inject(model.{path}, ...)."
+            )
+        noises = injection.noises
+        parts = {n.placement.rule for n in noises if not n.placement.site.startswith(":")}
+        _warn_of_nowhere(parts - {n.placement.rule for n in noises if n.used} - {EXISTING})
 
     def _stop(self) -> None:
-        """Look for parts no more."""
+        """Stop looking for parts."""
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
+
+
+def _warn_of_nowhere(rules: Iterable[str]) -> None:
+    """Warn of rules, if any, whose modules were not called."""
+    names = list_names(sorted(rules), "'")
+    if names:
+        warn_caller(
+            f"noisegate: {names} acted nowhere in this forward: the modules that it names were not "
+            "called."
+        )

@@ -1,13 +1,16 @@
-"""What was put where: a table that is text, and that rich shows as a table."""
+"""The report of an injection: a table that is text, and that rich and notebooks show as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from noisegate.core.html import paragraphs, table
+from noisegate.core.plan import Placement
+
+from .site import SiteNoise
 
 
 class Report(str):
-    """A table and notes in plain text; printed by rich, a table of its own.
+    """A table and notes in plain text; rich prints it as a table of its own.
 
     Attributes
     ----------
@@ -58,3 +61,28 @@ class Report(str):
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in row))
         return Group(table, *(Text(f"note: {note}") for note in self.notes))
+
+
+def make_report(
+    placements: Iterable[Placement], noises: Iterable[SiteNoise], notes: Sequence[str]
+) -> Report:
+    """Return the report of the noises at their places; with what they did, once one has acted."""
+    by_name = {noise.placement.name: noise for noise in noises}
+    columns = ["site", "noise", "slot", "rule"]
+    acted = any(noise.last is not None for noise in by_name.values())
+    if acted:
+        columns += ["shape", "calls", "removed"]
+    rows = []
+    for placement in placements:
+        row = [placement.site, repr(placement.kind), str(placement.slot), placement.rule]
+        rows.append([*row, *_describe_last(by_name[placement.name])] if acted else row)
+    return Report(columns, rows, notes)
+
+
+def _describe_last(noise: SiteNoise) -> tuple[str, str, str]:
+    """Return the shape, the calls, and the share that the mask of the last call removes."""
+    last = noise.last
+    if last is None:
+        return "", "0", ""
+    removed = f"{1 - last.mask().mean():.4f}" if last.kind.removes else ""
+    return str(tuple(last.shape)), str(noise.calls), removed

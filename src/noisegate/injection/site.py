@@ -1,32 +1,55 @@
-"""The noise of one site: which key, which rows, and what acted last."""
+"""The noise of one site: its key and its rows in each forward, and what acted last."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 from weakref import ref
 
 import numpy as np
 
-from noisegate.core import checks, messages
+from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, RecomputationError
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.survey import Call
-from noisegate.core.window import ATTENTION, SampleAxis, Window, rows_count
+from noisegate.core.window import ATTENTION, SampleAxis, Window
 from noisegate.numpy import mask
 
-from .steps import Forward, NotTogether
+from .rows import RowFinder
+from .steps import Forward, NotTogether, Steps
 
-if TYPE_CHECKING:
-    from .model_noise import ModelNoise
+
+class Owner(Protocol):
+    """The injection that the noise of a site belongs to, as far as that asks it."""
+
+    host: Any
+    seed: int
+    always: bool
+    # How many blocks or calls silence it.
+    silent: int
+    steps: Steps
+    row_finder: RowFinder
+    # Of rule and site: the site within where the rule has acted on the same tensor.
+    passed_on: dict[tuple[str, str], str]
+
+    @property
+    def listens(self) -> bool:
+        """Whether it takes part in the forwards of this thread."""
+
+    @property
+    def acts_here(self) -> bool:
+        """Whether its noise acts in this thread."""
+
+    def make_stray_key(self, placement: Placement) -> Key:
+        """Return a fresh key for a module that is called without the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The last application of a noise, from which its mask is rebuilt."""
+    """The last application of a noise, from which its mask can be computed again."""
 
     kind: Kind
     key: Key
@@ -36,7 +59,7 @@ class Last:
     live: Mapping[str, Any]
 
     def mask(self, key: Key | None = None, rows: Any = None) -> np.ndarray:
-        """Return where an element is kept, under another key or for other rows too."""
+        """Return which elements are kept; by default under its own key and for its own rows."""
         shape, seen = tuple(self.shape), self.rows
         if self.sample_axis == ATTENTION and len(shape) == 3 and seen is not None:
             shape = (len(seen), shape[0] // len(seen), *shape[1:])
@@ -49,11 +72,11 @@ class Last:
 
 
 class Ready(NamedTuple):
-    """What of an application is the same at every step.
+    """What of an application is the same at every step, checked once.
 
-    `of` says for what: kind, shape, dtype, layout, device, sample axis, rows. `rate` is None
-    where it moves, or where x is integers; `idle` says that it changes nothing. In `works` the
-    host keeps what it worked out.
+    It holds as long as `of` is the same: kind, shape, dtype, layout, device, sample axis, rows.
+    `rate` is None where the rate moves, or where x is integers. `idle` says that the noise changes
+    nothing. `works` belong to the host, which keeps there what it has worked out.
     """
 
     of: tuple[Any, ...]
@@ -64,15 +87,17 @@ class Ready(NamedTuple):
 
 
 class SiteNoise:
-    """The function that injection puts at a site."""
+    """The function that injection puts at a site: it takes a tensor and returns it with noise."""
 
-    def __init__(self, injection: "ModelNoise", placement: Placement) -> None:
+    def __init__(self, injection: Owner, placement: Placement) -> None:
         self.injection, self.placement = injection, placement
-        # Whether its place was reached in a run in training, and at any time; and whether it has
-        # moved elsewhere.
-        self.trained = self.used = self.retired = False
+        # Whether its place was reached in the run in training, and whether at any time.
+        self.trained = self.used = False
+        # Whether it no longer acts, since other places have its noise now.
+        self.retired = False
         # How often it acted in the last forward in which it did.
         self.calls = 0
+        # The fields of `Last`, as a tuple: making a `Last` would cost more at every call.
         self._seen: tuple[Any, ...] | None = None
         self._ready: Ready | None = None
 
@@ -88,21 +113,21 @@ class SiteNoise:
 
     @property
     def silent(self) -> bool:
-        """Whether it is as if it were not there."""
+        """Whether its site behaves as if it had no noise."""
         return not self.injection.acts_here
 
     @property
     def every(self) -> bool:
-        """Whether it acts on every floating tensor that it sees, not on the first alone."""
+        """Whether it acts on all floating tensors that it is given, not on the first alone."""
         return SHORTHANDS.get(self.placement.rule, ("",))[0] == "input"
 
     def reach(self) -> None:
-        """Note that its place was reached, whether it acts there or not."""
+        """Note that its place is reached, whether it acts there or not."""
         self.used = True
         self.injection.steps.forward.reached.add(self)
 
     def acts(self, training: bool, call: Call | None = None) -> bool:
-        """Return whether it would change anything, in training or not, for a call."""
+        """Note that its place is reached; return whether it would change anything there."""
         injection = self.injection
         if injection.always and not injection.listens:
             return False
@@ -111,61 +136,65 @@ class SiteNoise:
             return False
         if call is None:
             return True
-        kind, live = self._noise(call)
-        return bool(live) or not kind.is_identity(kind.rate_at(self._step(), {}))
+        kind, live = self._read_call(call)
+        forward = injection.steps.forward
+        step = forward.step if forward.running else 0
+        return bool(live) or not kind.is_identity(kind.rate_at(step, {}))
 
     def __call__(self, x: Any, call: Call | None = None) -> Any:
         """Return x with noise on it."""
         injection, placement = self.injection, self.placement
         forward = injection.steps.forward
-        rules = _rules_on(x, forward) if call is None else {}
-        if placement.rule in rules and rules[placement.rule] != placement.site:
-            # A module within has passed its tensor on, with this rule's noise on it.
-            injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
-            return x
+        rules: dict[str, str] = {}
+        if call is None and (made := forward.made.get(id(x))) is not None and made[0]() is x:
+            rules = made[1]
+            if rules.get(placement.rule, placement.site) != placement.site:
+                # A module within has passed its tensor on, with this rule's noise on it.
+                injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
+                return x
         host = injection.host
         try:
             host.refuse_backward()
         except RecomputationError as error:
             raise error.prefix(f"inject ('{placement.site}')") from None
-        kind, live = (placement.kind, None) if call is None else self._noise(call)
+        kind, live = (placement.kind, {}) if call is None else self._read_call(call)
         axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call, forward)
         if call is not None and call.shared_axes is not None and placement.rule == EXISTING:
-            kind = _sharing(kind, call.shared_axes)
+            kind = _share(kind, call.shared_axes)
         number = forward.calls.get(self, 0)
+        rows: Any = None
         if forward.running:
             key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
-            looked_at = forward.numbered or injection.extents is not None
-            numbered = looked_at and not forward.together
-            within = host.rows_in_use()
-            if within is not None and axis is not None:
-                rows: Any = self._rows_within(within, forward)
-            else:
-                rows = self._rows(x, axis, forward, key) if numbered else None
+            finder = injection.row_finder
+            times = host.rows_in_use()
+            if times is not None and axis is not None:
+                rows = finder.find_times(times, placement.site, forward)
+            elif (forward.numbered or finder.compares) and not forward.together:
+                rows = finder.find(x, axis, placement, forward, number)
         else:
-            key, rows = self._stray(), None
+            key = injection.make_stray_key(placement)
         forward.calls[self] = self.calls = number + 1
         if forward.together:
-            y = self._together(kind, x, key, axis, live or {}, forward)
+            y = self._apply_steps(kind, x, key, axis, live, forward)
         elif live:
             y = kind(x, key, rows=rows, sample_axis=axis, **live)
         else:
             y = self._apply(kind, x, key, rows, axis)
-        self._seen = kind, key, x.shape, rows, axis, live or {}
+        self._seen = kind, key, x.shape, rows, axis, live
         forward.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
         return y
 
     def _apply(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Any:
-        """Return x with noise on it, as a call of the kind would; what repeats is kept."""
-        ready = self._prepared(kind, x, key, rows, axis)
+        """Return what a call of the kind would, without checking again what repeats."""
+        ready = self._prepare(kind, x, key, rows, axis)
         if ready.rate is None:
             return kind(x, key, rows=rows, sample_axis=axis)
         if ready.idle:
             return x
         return self.injection.host.apply_in(kind, x, key, ready.window, ready.rate, ready.works)
 
-    def _prepared(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Ready:
-        """Return what is the same for every step, all arguments checked, once."""
+    def _prepare(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Ready:
+        """Return what is the same at every step; all arguments are checked at the first."""
         ready, of = self._ready, (kind, x.shape, x.dtype, x.layout, x.device, axis, rows)
         if ready is None or ready.of != of:
             host = self.injection.host
@@ -176,22 +205,19 @@ class SiteNoise:
             self._ready = ready
         return ready
 
-    def _together(
-        self,
-        kind: Kind,
-        x: Any,
-        key: Key,
-        axis: SampleAxis,
-        live: Mapping[str, Any],
-        forward: Forward,
+    def _apply_steps(
+        self, kind: Kind, x: Any, key: Key, axis: SampleAxis, live: Any, forward: Forward
     ) -> Any:
         """Return x with the noise of several steps, each on an equal part of its first axis."""
         steps = forward.together
         if axis not in (0, ATTENTION) or not x.shape[0] or x.shape[0] % len(steps) or live:
             raise NotTogether
         part = x[: x.shape[0] // len(steps)]
-        rows = self._rows(part, axis, forward, key) if forward.numbered else None
-        ready = self._prepared(kind, part, key, rows, axis)
+        rows = None
+        if forward.numbered:
+            finder = self.injection.row_finder
+            rows = finder.find(part, axis, self.placement, forward, key.call)
+        ready = self._prepare(kind, part, key, rows, axis)
         if ready.rate is None:
             raise NotTogether
         if ready.idle:
@@ -200,15 +226,7 @@ class SiteNoise:
         y = host.apply_steps(kind, x, key, ready.window, ready.rate, steps, ready.works)
         return y if forward.muted is None else host.mute(y, forward.muted, len(steps))
 
-    def measured(self) -> list[str]:
-        """Return shape, calls, and the share that the mask of the last call removes, in words."""
-        last = self.last
-        if last is None:
-            return ["", "0", ""]
-        removed = f"{1 - last.mask().mean():.4f}" if last.kind.removes else ""
-        return [str(tuple(last.shape)), str(self.calls), removed]
-
-    def _noise(self, call: Call) -> tuple[Kind, Mapping[str, Any]]:
+    def _read_call(self, call: Call) -> tuple[Kind, Mapping[str, Any]]:
         """Return the kind that acts, and its rate where that is an array."""
         placement = self.placement
         if not placement.own:
@@ -217,6 +235,7 @@ class SiteNoise:
         return placement.kind if self.injection.always else call.kind, call.live
 
     def _axis(self, x: Any, call: Call | None, forward: Forward) -> SampleAxis:
+        """Return the axis of the samples of x; None if it is one sample."""
         axis = self.placement.sample_axis
         if not x.ndim:
             return None
@@ -229,94 +248,22 @@ class SiteNoise:
         named = axis is not None and -x.ndim <= axis < x.ndim and x.shape[axis] == count
         return axis if named else None
 
-    def _step(self) -> int:
-        forward = self.injection.steps.forward
-        return forward.step if forward.running else 0
-
-    def _stray(self) -> Key:
-        """Return a key of its own, where its module is used without the model."""
-        # The model alone knows the step.
-        injection, placement = self.injection, self.placement
-        injection.notices.stray(placement)
-        injection.strays += 1
-        name = f"{placement.site} without its model"
-        return Stream(injection.seed).site(name, placement.slot).at(injection.strays - 1)
-
-    def _rows_within(self, rows: Any, forward: Forward) -> tuple[int, ...]:
-        """Return the rows of steps of time: those of the samples, and in each its steps."""
-        if forward.together:
-            raise NotTogether
-        if not forward.numbered:
-            return tuple(rows)
-        count = rows.samples
-        ids: Any = forward.ids
-        if ids is None:
-            ids = range(forward.first, forward.first + (forward.batch or 0))
-        ids = (0,) * count if forward.shared else ids
-        if len(ids) != count:
-            raise InvalidValue(self._of_other_extent(count, len(ids), forward))
-        return tuple(rows.of(ids))
-
-    def _rows(self, x: Any, axis: SampleAxis, forward: Forward, key: Key) -> Any:
-        """Return the row of each sample, where they do not count from 0."""
-        if axis is None:
-            if forward.numbered and x.ndim and self.placement.sample_axis is not None:
-                raise InvalidValue(messages.unbatched_rows(self.placement.site, tuple(x.shape)))
-            return None
-        own = self.injection.steps.rows_of_its_own(self.placement.site, self.placement.rule)
-        if own is not None:
-            return own
-        extents = self.injection.extents
-        counted = forward.ids is None and not forward.first and not forward.shared
-        if counted and extents is None:
-            return None
-        extent = x.shape[0 if axis == ATTENTION else axis]
-        heads_merged = axis == ATTENTION and x.ndim == 3
-        if forward.shared:
-            return (0,) * ((forward.batch or 1) if heads_merged else extent)
-        if extents is not None:
-            name = (self.placement.site, self.placement.slot, key.call)
-            first, count = forward.first, forward.batch or 0
-            ids = range(first, first + count) if forward.ids is None else forward.ids
-            return extents.rows(name, ids, extent)
-        expected = (forward.batch if forward.ids is None else len(forward.ids)) or 0
-        heads = extent // expected if heads_merged and expected else 1
-        samples = forward.batch if heads_merged and forward.batch else expected
-        if extent != expected * heads or samples != expected:
-            raise InvalidValue(self._of_other_extent(extent, expected, forward))
-        if forward.ids is not None:
-            return forward.ids
-        return range(forward.first, forward.first + expected)
-
-    def _of_other_extent(self, extent: int, expected: int, forward: Forward) -> str:
-        """Return what is said where a site's samples are not those that have rows."""
-        batch = forward.batch
-        if forward.ids is not None and batch is None:  # of a part that is called without the model
-            return f"inject: {rows_count(expected, extent)}"
-        if forward.ids is not None and batch and batch != expected and extent % batch == 0:
-            return f"inject: {rows_count(expected, batch)}"
-        sentence = messages.unclear_rows if self.injection.always else messages.other_extent
-        return sentence(self.placement.site, extent, expected)
-
-
-def _rules_on(x: Any, forward: Forward) -> dict[str, str]:
-    """Return the rules whose noise this very tensor bears, and where each has acted."""
-    made = forward.made.get(id(x))
-    return made[1] if made is not None and made[0]() is x else {}
-
 
 @lru_cache(maxsize=1024)
-def _sharing(kind: Kind, shared: tuple[int, ...]) -> Kind:
-    """Return a kind of which these axes of an input share a decision."""
+def _share(kind: Kind, shared: tuple[int, ...]) -> Kind:
+    """Return a kind whose mask is shared along some axes of the input."""
     return cast(Kind, replace(cast(Any, kind), shared_axes=shared))
 
 
-def mask_of(noises: list[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:
-    """Return where all the noises of one site keep an element."""
+def compute_mask(noises: Sequence[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:
+    """Return which elements all the noises of one site keep."""
     site = noises[0].placement.site
     lasts = [(noise, noise.last) for noise in noises if noise.last is not None]
     if not lasts:
-        raise InvalidValue(messages.not_seen("mask", site))
+        raise InvalidValue(
+            f"mask: the shape at '{site}' is not known before a forward with noise there. "
+            "Run the model once in training."
+        )
     masks = []
     for noise, last in lasts:
         if last.kind.removes:

@@ -1,20 +1,20 @@
-"""Which step a forward of the model is, and which rows its samples are."""
+"""The step and the rows of each forward of a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any
 from weakref import ref
 
-from noisegate.core import checks, messages, patterns
+from noisegate.core import checks, patterns
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS
 from noisegate.core.local import Local
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
 
-# Threads that train one model share its counter, and no two of their forwards a step.
+# Threads that train one model share its counter, so no two of their forwards have one step.
 _counting = Lock()
 
 
@@ -24,54 +24,52 @@ class NotTogether(Exception):
 
 @dataclass(slots=True, eq=False)
 class Forward:
-    """One forward of the model: which part of which step it is, and what has acted in it.
-
-    `first` is the row of its first sample; `ids` are the rows of its samples where they are
-    given; with `shared` every sample is row 0. Outside of a forward `running` is False. `counted`
-    says that its noise acts, `numbered` that rows are other than 0, 1, 2 …. `together` are the
-    steps of a forward of several, each of which has an equal part of the batch; `muted` is the part
-    among them that is a probe of what samples do to each other.
-
-    `calls` counts how often each noise acted, `reached` are those whose place was reached, `made`
-    are the tensors that bear noise, by their identity, and `within` counts calls of the model by
-    itself.
-    """
+    """One forward of the model: its step, its rows, and what has happened in it."""
 
     step: int = 0
+    # The row of the first sample, the number of samples if it is known, their rows if given.
     first: int = 0
     batch: int | None = None
     ids: Sequence[int] | None = None
+    # Whether the model runs: not for modules that are called without it.
     running: bool = False
+    # Whether its noise acts, so that it uses up a step.
     counted: bool = False
+    # Whether every sample is row 0; whether any has another row than its place in the batch.
     shared: bool = False
     numbered: bool = False
+    # The steps of a forward of several, which share the batch equally; the part of it that is a
+    # probe for the influence of samples on each other.
     together: tuple[int, ...] = ()
     muted: int | None = None
+    # How often each noise has acted, and the noises whose place was reached, acting or not.
     calls: dict[Any, int] = field(default_factory=dict)
     reached: set[Any] = field(default_factory=set)
+    # The tensors with noise on them, by identity: by rule the site where it has acted.
     made: dict[int, tuple["ref[Any]", dict[str, str]]] = field(default_factory=dict)
+    # How many calls of the model by itself are going on.
     within: int = 0
 
+    @property
+    def rows(self) -> Sequence[int]:
+        """The rows of its samples."""
+        return range(self.first, self.first + (self.batch or 0)) if self.ids is None else self.ids
+
     def copy(self) -> "Forward":
-        """Return a copy that counts on its own."""
+        """Return a copy with counts of its own."""
         return replace(self, calls=dict(self.calls), reached=set(self.reached))
-
-
-def _check_ids(value: Any) -> Sequence[int]:
-    with prefix_errors("inject"):
-        return rows_of(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ids:
-    """Ids of samples as they were given: of the model's samples, or by rule for some sites."""
+    """Ids of samples as the user gave them: of all samples, or by rule of those of some sites."""
 
     samples: Sequence[int] | None = None
     by_rule: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, value: Any) -> "Ids":
-        """Return the ids that a user gives: a sequence, a mapping of rule to sequence, or None."""
+    def read(cls, value: Any) -> "Ids":
+        """Return the ids in a sequence, a mapping of rule to sequence, or None."""
         if not isinstance(value, Mapping):
             return cls(None if value is None else _check_ids(value))
         for rule in value:
@@ -79,8 +77,8 @@ class Ids:
                 patterns.check_pattern(rule)
         return cls(by_rule={rule: _check_ids(ids) for rule, ids in value.items()})
 
-    def of_site(self, site: str, rule: str) -> Sequence[int] | None:
-        """Return the ids that a site has by its rule or by a pattern that names it."""
+    def find(self, site: str, rule: str) -> Sequence[int] | None:
+        """Return the ids that a site has by its rule, or by a pattern that names it."""
         for name, ids in self.by_rule.items():
             named = name not in (*SHORTHANDS, EXISTING) and patterns.matches(name, [site])
             if name == rule or named:
@@ -90,57 +88,63 @@ class Ids:
 
 @dataclass(slots=True, eq=False)
 class Pin:
-    """A block in which every forward is part of one step.
-
-    `first` is the row of the next sample. `ids` are those that were given, for the block or by
-    the assignment `assigned`, of which `taken` are used up. `loose` is the forward that parts of
-    the model have which are called without it.
-    """
+    """A block in which every forward is part of one step."""
 
     step: int
     ids: Ids
+    # The value of `Steps.rows` that `ids` allow for: one assigned later takes their place.
     assigned: Ids
+    # What modules have that are called without the model.
     loose: Forward
+    # The row of the next sample where no ids are given, and how many of the ids are used up.
     first: int = 0
     taken: int = 0
+    # As in `Forward`.
     together: tuple[int, ...] = ()
     muted: int | None = None
 
     def copy(self) -> "Pin":
-        """Return a copy that counts on its own."""
+        """Return a copy with counts of its own."""
         return replace(self, loose=self.loose.copy())
 
     def check_used_up(self) -> None:
         """Raise if forwards have used some of the ids, and others are left over."""
         given = self.ids.samples
         if given is not None and 0 < self.taken < len(given):
-            raise InvalidValue(messages.rows_left_over(self.step, len(given), self.taken))
+            raise InvalidValue(
+                f"inject: `rows` must name each sample of the block at step {self.step} once; got "
+                f"{len(given)} rows, and its forwards have {self.taken} samples."
+            )
 
     def take(self, count: int) -> Sequence[int] | None:
         """Return the ids of the next samples, and use them up."""
         given, taken = self.ids.samples, self.taken + count
         if given is not None and taken > len(given):
-            raise InvalidValue(messages.rows_used_up(self.step, len(given), taken))
+            raise InvalidValue(
+                f"inject: `rows` must name each sample of the block at step {self.step} once; got "
+                f"{len(given)} rows, and its forwards have {taken} samples by now. Name all of "
+                "them, or set `noise.rows` before each forward."
+            )
         ids = None if given is None else given[self.taken : taken]
         self.first, self.taken = self.first + count, taken
         return ids
 
 
 class Steps:
-    """Counts forwards, or parts of one step that is pinned.
+    """Gives each forward its step and its rows: the next step, or a part of one that is pinned.
 
-    Which forward runs and which step is pinned belong to the thread, or the task, that runs it.
-    With `shared` every sample is row 0.
+    Which forward runs and which step is pinned belongs to the thread, or the task, that runs it.
     """
 
-    def __init__(self, shared: bool = False) -> None:
-        self.shared = shared
-        self.last = Forward()
-        self._outside = Forward()
+    def __init__(self) -> None:
+        # Whether every sample is row 0.
+        self.shared = False
+        # The last forward that has ended; what modules have that are called without the model.
+        self.last, self._outside = Forward(), Forward()
         self._running: Local[Forward | None] = Local(None)
         self._pin: Local[Pin | None] = Local(None)
         self._next = 0
-        # What `rows` says, and whether a forward has had it.
+        # The value of `rows`, and whether a forward has had it.
         self._ids, self._used = Ids(), False
 
     @property
@@ -150,14 +154,14 @@ class Steps:
 
     @property
     def forward(self) -> Forward:
-        """The forward that runs here: the model's, or that of its parts in a pinned step."""
+        """The forward to which a noise that is called here belongs."""
         forward = self._running.get()
         if forward is not None:
             return forward
         pin = self._pin.get()
         if pin is None:
             return self._outside
-        self._follow(pin)
+        self._take_assigned(pin)
         return pin.loose
 
     @property
@@ -167,8 +171,7 @@ class Steps:
 
     @next.setter
     def next(self, value: int) -> None:
-        with prefix_errors("inject"):
-            self._next = checks.whole("step", value, STEP_BITS)
+        self._next = _check_step(value)
         forward = self._running.get()
         if forward is not None:
             forward.step = self._next
@@ -180,17 +183,12 @@ class Steps:
 
     @rows.setter
     def rows(self, value: Any) -> None:
-        self._ids, self._used = Ids.of(value), False
+        self._ids, self._used = Ids.read(value), False
 
-    def rows_of_its_own(self, site: str, rule: str) -> Sequence[int] | None:
+    def find_ids(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids that were given for a site, by its rule or by a pattern that names it."""
-        return self._given.of_site(site, rule)
-
-    @property
-    def _given(self) -> Ids:
-        """The ids that hold here."""
         pin = self._pin.get()
-        return self._ids if pin is None else pin.ids
+        return (self._ids if pin is None else pin.ids).find(site, rule)
 
     @contextmanager
     def at(
@@ -198,23 +196,21 @@ class Steps:
     ) -> Iterator[None]:
         """Make every forward of a block part of one step.
 
-        With `together` the one forward of the block is several steps, for the same samples each.
+        With `together`, the block has one forward, of these steps for the same samples each.
 
         Raises
         ------
         InvalidValue
             At the end of the block, if forwards have used some of the ids and left others over.
         """
-        with prefix_errors("inject"):
-            step = checks.whole("step", step, STEP_BITS)
-        ids = self._ids if rows is None else Ids.of(rows)
-        pin = Pin(step, ids, self._ids, self._loose(step, ids))
-        pin.together, pin.muted = tuple(together), muted
+        step = _check_step(step)
+        ids = self._ids if rows is None else Ids.read(rows)
+        pin = Pin(step, ids, self._ids, self._make_loose(step, ids), 0, 0, tuple(together), muted)
         before = self._pin.get()
         self._pin.set(pin)
         try:
             yield
-            # Not as it was, where a segment was computed again meanwhile.
+            # A copy is in its place if a segment was computed again meanwhile.
             pin = self._pin.get() or pin
             pin.check_used_up()
         finally:
@@ -222,30 +218,24 @@ class Steps:
             if pin.loose.calls:
                 self.last = pin.loose
 
-    def _loose(self, step: int, ids: Ids) -> Forward:
-        """Return the forward that parts of the model have in a pinned step."""
+    def _make_loose(self, step: int, ids: Ids) -> Forward:
+        """Return what modules have that are called without the model in a pinned step."""
         loose = Forward(step, ids=ids.samples, running=True, counted=True, shared=self.shared)
         loose.numbered = self.shared or ids.samples is not None or bool(ids.by_rule)
         return loose
 
-    def _follow(self, pin: Pin) -> None:
-        """Let ids that were set in a block be those of its next forward, whole or of parts."""
+    def _take_assigned(self, pin: Pin) -> None:
+        """Let ids that were assigned within a block hold for the rest of it."""
         if pin.assigned is self._ids:
             return
         before = pin.copy()
         pin.ids = pin.assigned = self._ids
-        pin.taken, pin.loose = 0, self._loose(pin.step, self._ids)
+        pin.taken, pin.loose = 0, self._make_loose(pin.step, self._ids)
         before.check_used_up()
-
-    def together(
-        self, steps: Sequence[int], rows: Sequence[int] | None, muted: int | None = None
-    ) -> AbstractContextManager[None]:
-        """Make the one forward of a block several steps, for the same samples each."""
-        return self.at(steps[0], rows, steps, muted)
 
     @contextmanager
     def looking(self) -> Iterator[Forward]:
-        """Note what is reached in a block in which nothing acts."""
+        """Note which noises are reached in a block in which none acts."""
         seen = Forward()
         self._running.set(seen)
         try:
@@ -257,33 +247,27 @@ class Steps:
         """Take the next step, or the next part of a pinned one; return the forward that begins."""
         pin = self._pin.get()
         if pin is None:
-            forward, given = self._of_next(counted, batch), self._ids
+            given = self._ids
+            with _counting:
+                step = self._next
+                self._next += counted
+            forward = Forward(step, 0, batch, given.samples, True, counted, self.shared)
         else:
-            forward = self._of_pin(pin, counted, batch)
+            self._take_assigned(pin)
             given = pin.ids
+            if pin.together and batch:
+                batch //= len(pin.together)
+            forward = Forward(pin.step, pin.first, batch, None, True, counted, self.shared)
+            forward.together, forward.muted = pin.together, pin.muted
+            if counted:
+                forward.ids = pin.take(batch or 0)
+        if counted:
+            self._used = True
         with_ids = forward.ids is not None or bool(given.by_rule)
         forward.numbered = forward.first > 0 or self.shared or with_ids
         self._running.set(forward)
         if self._outside.calls:
             self._outside = Forward()
-        return forward
-
-    def _of_next(self, counted: bool, batch: int | None) -> Forward:
-        with _counting:
-            step = self._next
-            self._next += counted
-            self._used |= counted
-        return Forward(step, 0, batch, self._ids.samples, True, counted, self.shared)
-
-    def _of_pin(self, pin: Pin, counted: bool, batch: int | None) -> Forward:
-        self._follow(pin)
-        steps = pin.together
-        batch = batch // len(steps) if batch and steps else batch
-        forward = Forward(pin.step, pin.first, batch, None, True, counted, self.shared)
-        forward.together, forward.muted = steps, pin.muted
-        if counted:
-            forward.ids = pin.take(batch or 0)
-            self._used = True
         return forward
 
     def end(self, forward: Forward) -> None:
@@ -294,26 +278,36 @@ class Steps:
         self.last = forward
 
     def uncount(self, forward: Forward) -> None:
-        """Let a forward not have counted."""
+        """Give back the step that a forward has used up."""
         if self._pin.get() is None:
             self._next = forward.step
 
     def snapshot(self) -> Any:
-        """Return which forward runs, and which is next."""
-        return _copied(self._running.get()), _copied(self._pin.get()), self._next
+        """Return the forward that runs, the step that is pinned, and the next step."""
+        return _copy(self._running.get()), _copy(self._pin.get()), self._next
 
     def restore(self, state: Any) -> None:
-        """Return to what a snapshot says; it may be asked for again."""
+        """Return to what a snapshot says, which may be restored again later."""
         running, pin, self._next = state
-        self._running.set(_copied(running))
-        self._pin.set(_copied(pin))
+        self._running.set(_copy(running))
+        self._pin.set(_copy(pin))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: not the ids of forwards that have passed."""
+        """Return what a copy of the model needs, without the ids of forwards that have passed."""
         last = replace(self.last, ids=None, made={}, reached=set())
         ids = Ids() if self._used else self._ids
         return {**self.__dict__, "last": last, "_outside": Forward(), "_ids": ids}
 
 
-def _copied(value: Any) -> Any:
+def _check_ids(value: Any) -> Sequence[int]:
+    with prefix_errors("inject"):
+        return rows_of(value)
+
+
+def _check_step(value: Any) -> int:
+    with prefix_errors("inject"):
+        return checks.whole("step", value, STEP_BITS)
+
+
+def _copy(value: Any) -> Any:
     return None if value is None else value.copy()

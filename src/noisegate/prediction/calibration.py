@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisegate.core import checks, messages
+from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, prefix_errors
+
+from .canvas import BLUE, GREY, ORANGE, make_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,9 +59,33 @@ class Calibration:
         MissingExtra
             If matplotlib is not installed.
         """
-        from .plots import reliability
-
-        return reliability(self, ax)
+        ax = make_axes(ax)
+        full, width = self.counts > 0, 1 / len(self.counts)
+        middles, accuracies = ((self.edges[:-1] + self.edges[1:]) / 2)[full], self.accuracies[full]
+        ax.bar(middles, accuracies, width=0.9 * width, color=BLUE, alpha=0.85, label="accuracy")
+        ax.bar(
+            middles,
+            self.confidences[full] - accuracies,
+            bottom=accuracies,
+            width=0.9 * width,
+            facecolor="none",
+            edgecolor=ORANGE,
+            linewidth=1.2,
+            label="gap to the confidence",
+        )
+        share = self.counts / self.counts.sum()
+        steps = np.append(share, share[-1])
+        words = "share of samples"
+        ax.step(self.edges, steps, where="post", color=GREY, linewidth=1.0, label=words)
+        ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1, label="calibrated")
+        ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+        ax.set_title(f"ECE {self.ece:.3f}, {self.counts.sum()} samples", fontsize="medium")
+        # Below the axes, where no bar can be behind it.
+        place = (0.5, -0.2)
+        ax.legend(
+            frameon=False, fontsize="x-small", loc="upper center", bbox_to_anchor=place, ncols=2
+        )
+        return ax
 
     def __repr__(self) -> str:
         """Return the three numbers and the accuracy."""
@@ -75,10 +101,8 @@ def calibrate(probabilities: np.ndarray, y: Any, bins: int, axis: int) -> Calibr
         checks.positive("bins", checks.whole("bins", bins, 31))
     p = np.moveaxis(probabilities, axis, -1)
     classes = p.shape[-1]
-    true = np.asarray(y.cpu() if hasattr(y, "cpu") else y)
-    if (wrong := _find_wrong(true, p.shape[:-1], classes)) is not None:
-        raise InvalidValue(messages.bad_labels(p.shape[:-1], classes, wrong))
-    p, true = p.reshape(-1, classes), true.reshape(-1).astype(np.int64)
+    true = _read_labels(y, p.shape[:-1], classes)
+    p = p.reshape(-1, classes)
     of_true = np.take_along_axis(p, true[:, None], 1)[:, 0]
     one_hot = np.eye(classes)[true]
     confidence, right = p.max(1), p.argmax(1) == true
@@ -102,11 +126,19 @@ def calibrate(probabilities: np.ndarray, y: Any, bins: int, axis: int) -> Calibr
     )
 
 
-def _find_wrong(true: np.ndarray, shape: tuple[int, ...], classes: int) -> str | None:
-    """Return what is wrong about labels: the shape, the dtype, or the first that is no class."""
+def _read_labels(y: Any, shape: tuple[int, ...], classes: int) -> np.ndarray:
+    """Return true classes as a vector, or raise and say what is wrong with them."""
+    true = np.asarray(y.cpu() if hasattr(y, "cpu") else y)
     if true.shape != shape or not true.size:
-        return f"shape {true.shape}"
-    if not np.issubdtype(true.dtype, np.integer) and not np.issubdtype(true.dtype, np.bool_):
-        return f"dtype {true.dtype}"
-    outside = true[(true < 0) | (true >= classes)]
-    return f"{outside[0]}" if outside.size else None
+        wrong = f"shape {true.shape}"
+    elif not np.issubdtype(true.dtype, np.integer) and not np.issubdtype(true.dtype, np.bool_):
+        wrong = f"dtype {true.dtype}"
+    else:
+        outside = true[(true < 0) | (true >= classes)]
+        if not outside.size:
+            return true.reshape(-1).astype(np.int64)
+        wrong = f"{outside[0]}"
+    raise InvalidValue(
+        f"calibration: `y` must be whole numbers in [0, {classes}), of shape {tuple(shape)}; "
+        f"got {wrong}."
+    )

@@ -1,4 +1,4 @@
-"""A bar that shows how far a prediction is; rich draws it, where it is installed."""
+"""The progress bar of a prediction, drawn by rich where it is installed."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +9,12 @@ from noisegate.core.errors import missing_extra
 
 
 @contextmanager
-def shown(progress: bool | None, rows: int | None, samples: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar for a block, and yield what is called with the rows of each sample."""
+def show_progress(
+    progress: bool | None, rows: int | None, samples: int
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar for a block; yield the function that advances it by a number of rows."""
     wanted = sys.stderr.isatty() if progress is None else progress
-    # Whether it is installed takes longer to find out than a small prediction.
+    # Looking for rich takes longer than a small prediction.
     installed = wanted and find_spec("rich") is not None
     if progress and not installed:
         raise missing_extra("predict: `progress`", "rich", "study")

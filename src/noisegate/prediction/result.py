@@ -1,16 +1,18 @@
-"""What a prediction knows: means, spread, and for classifiers what kind of doubt there is."""
+"""A prediction: means, spread, and the kinds of uncertainty of a classifier."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisegate.core import checks, html, messages
-from noisegate.core.errors import InvalidValue
+from noisegate.core import checks, html
+from noisegate.core.errors import InvalidValue, prefix_errors
+from noisegate.core.words import got
 
 from .calibration import Calibration, calibrate
-from .moments import Part, entropy
+from .canvas import BLUE, GREY, ORANGE, make_axes
+from .moments import entropy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,12 +64,16 @@ class Prediction:
         InvalidValue
             If the level is not in [0, 1]; if it was not computed, and the samples were not kept.
         """
-        if not checks.is_number(level) or not 0 <= level <= 1:
-            raise InvalidValue(messages.bad_quantile("Prediction", level))
+        with prefix_errors("Prediction"):
+            check_level(level)
         if level in self._quantiles:
             return self._quantiles[level]
         if self.samples is None:
-            raise InvalidValue(messages.no_quantile(level, list(self._quantiles)))
+            raise InvalidValue(
+                f"Prediction: the quantile {level} was not computed; computed are "
+                f"{', '.join(map(str, self._quantiles)) or 'none'}. "
+                f"Pass quantiles=[{level}] to predict."
+            )
         return np.asarray(np.quantile(self.samples, level, axis=0))
 
     @property
@@ -79,9 +85,7 @@ class Prediction:
         InvalidValue
             If the outputs are values.
         """
-        if self._classes is None:
-            raise InvalidValue(messages.not_a_classifier(self.outputs))
-        return self._classes
+        return self._of_classifier(self._classes)
 
     @property
     def classes(self) -> np.ndarray:
@@ -90,19 +94,17 @@ class Prediction:
 
     @property
     def entropy(self) -> np.ndarray:
-        """The predictive entropy in nats: all the doubt, of whatever kind."""
+        """The predictive entropy in nats: the total uncertainty."""
         return entropy(self.probabilities, self._axis)
 
     @property
     def expected_entropy(self) -> np.ndarray:
-        """The mean over the samples of their entropy in nats: doubt that each sample has."""
-        if self._entropies is None:
-            raise InvalidValue(messages.not_a_classifier(self.outputs))
-        return self._entropies
+        """The mean entropy of the samples, in nats: the uncertainty that is within each."""
+        return self._of_classifier(self._entropies)
 
     @property
     def mutual_information(self) -> np.ndarray:
-        """The entropy less the expected entropy, in nats: doubt by which samples differ.
+        """The entropy less the expected entropy, in nats: by how much the samples disagree.
 
         Reference: Houlsby, Huszár, Ghahramani, Lengyel (2011), Bayesian active learning for
         classification and preference learning.
@@ -126,6 +128,15 @@ class Prediction:
             If the labels are not whole numbers, have another shape, or one is not a class.
         """
         return calibrate(self.probabilities, y, bins, self._axis)
+
+    def _of_classifier(self, values: np.ndarray | None) -> np.ndarray:
+        """Return values that classifiers alone have; raise if the outputs are values."""
+        if values is None:
+            raise InvalidValue(
+                f"Prediction: the outputs are taken as {self.outputs}, which have no "
+                "probabilities. Pass outputs='logits' or outputs='probabilities' to predict."
+            )
+        return values
 
     def plot(
         self, y: Any = None, *, x: Any = None, data: Any = None, ax: "Axes | None" = None
@@ -157,9 +168,34 @@ class Prediction:
         InvalidValue
             If there is more than one output or input.
         """
-        from .plots import bands
-
-        return bands(self, y, x, data, ax)
+        ax = make_axes(ax)
+        inputs = self.x if x is None else _flatten(x)
+        is_one = self.mean.ndim == 1 or (self.mean.ndim == 2 and self.mean.shape[1] == 1)
+        if not is_one or inputs is None or len(inputs) != self.mean.size:
+            raise InvalidValue(
+                "Prediction.plot: bands need a regression of one output on one input; the output "
+                f"has shape {self.mean.shape}. Pass x= where the input was not one number a sample."
+            )
+        order = np.argsort(inputs, kind="stable")
+        place, mean = inputs[order], self.mean.reshape(-1)[order]
+        for levels, sigmas, alpha in (((0.05, 0.95), 2, 0.18), ((0.25, 0.75), 1, 0.3)):
+            if self.samples is not None or all(level in self._quantiles for level in levels):
+                ends = [self.quantile(level) for level in levels]
+                label = f"{levels[0]:.0%} to {levels[1]:.0%}"
+            else:
+                ends = [self.mean - sigmas * self.std, self.mean + sigmas * self.std]
+                label = f"±{sigmas} std"
+            low, high = (end.reshape(-1)[order] for end in ends)
+            ax.fill_between(place, low, high, color=BLUE, alpha=alpha, linewidth=0, label=label)
+        ax.plot(place, mean, color=BLUE, linewidth=1.6, label="mean")
+        if y is not None:
+            true = _flatten(y)[order]
+            ax.plot(place, true, color=GREY, linestyle="--", linewidth=1.2, label="true")
+        if data is not None:
+            ax.plot(*map(_flatten, data), ".", color=ORANGE, markersize=4, label="data")
+        ax.set(xlabel="input", ylabel="output")
+        ax.legend(frameon=False, fontsize="small")
+        return ax
 
     def _repr_html_(self) -> str:
         """Return a short table, for notebooks."""
@@ -168,7 +204,10 @@ class Prediction:
         means = {"standard deviation": self.std}
         if self._classes is not None:
             means |= {"entropy": self.entropy, "mutual information": self.mutual_information}
-        rows += [(f"mean {name}", _mean(values)) for name, values in means.items()]
+        rows += [
+            (f"mean {name}", f"{values.mean():.4g}" if values.size else "")
+            for name, values in means.items()
+        ]
         return html.table(("prediction", "value"), rows)
 
     def __repr__(self) -> str:
@@ -178,35 +217,36 @@ class Prediction:
         return f"<prediction of shape {self.mean.shape}, {samples}, seed {self.seed}>"
 
 
-def assembled(
-    parts: Sequence[Part], seed: int, steps: Sequence[int], x: np.ndarray | None
-) -> Prediction:
-    """Return the prediction of all rows from its parts."""
-    summaries = [part.summary for part in parts]
-    first = summaries[0]
+def join_predictions(parts: Sequence[Prediction], x: np.ndarray | None) -> Prediction:
+    """Return the prediction of all rows from those of some rows each; `x` is the input."""
+    first = parts[0]
+    if len(parts) == 1:
+        return replace(first, x=x)
     samples = [part.samples for part in parts if part.samples is not None]
-    classifier = first.outputs != "values"
-    return Prediction(
-        mean=_joined([summary.values.mean for summary in summaries]),
-        std=_joined([summary.values.std for summary in summaries]),
-        steps=steps,
-        seed=seed,
-        outputs=first.outputs,
+    classes = [part._classes for part in parts if part._classes is not None]
+    entropies = [part._entropies for part in parts if part._entropies is not None]
+    return replace(
+        first,
+        mean=np.concatenate([part.mean for part in parts]),
+        std=np.concatenate([part.std for part in parts]),
         samples=np.concatenate(samples, 1) if samples else None,
         x=x,
         _quantiles={
-            level: _joined([part.quantiles[level] for part in parts])
-            for level in parts[0].quantiles
+            level: np.concatenate([part._quantiles[level] for part in parts])
+            for level in first._quantiles
         },
-        _classes=_joined([s.classes.mean for s in summaries]) if classifier else None,
-        _entropies=_joined([s.entropies.mean for s in summaries]) if classifier else None,
-        _axis=first.class_axis,
+        _classes=np.concatenate(classes) if classes else None,
+        _entropies=np.concatenate(entropies) if entropies else None,
     )
 
 
-def _mean(values: np.ndarray) -> str:
-    return f"{values.mean():.4g}" if values.size else ""
+def check_level(level: Any) -> float:
+    """Return the level of a quantile as a float; raise unless it is a number in [0, 1]."""
+    if not checks.is_number(level) or not 0 <= level <= 1:
+        raise InvalidValue(f"a quantile must be in [0, 1]; {got(level)}.")
+    return float(level)
 
 
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def _flatten(values: Any) -> np.ndarray:
+    array = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    return array.reshape(-1)

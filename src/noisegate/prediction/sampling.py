@@ -1,29 +1,27 @@
-"""Samples of a model's output, with noise at prediction time."""
+"""`predict`: samples of a model's output, with noise at prediction time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from noisegate.core import checks, messages
+from noisegate.core import checks
 from noisegate.core.backends import face_of_model
 from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS
+from noisegate.core.words import got, list_names
 from noisegate.injection import Injection
-from noisegate.injection.front import with_words
+from noisegate.injection.front import join_rules
 
 from .forwards import Forwards
-from .moments import Part, Summary, are_probabilities
-from .progress import shown
-from .result import Prediction, assembled
+from .progress import show_progress
+from .result import Prediction, check_level, join_predictions
+from .summary import Summary
 
 # How many numbers are held at once for quantiles: samples · rows · outputs.
 HELD = 1 << 24
-# How many numbers moments take at a time.
-TOGETHER = 1 << 18
 
 OUTPUTS = ("values", "logits", "probabilities")
 
@@ -137,20 +135,24 @@ def predict(
     >>> ng.predict(model, torch.ones(3, 2), 400, input_dropout=0.5, seed=13)
     <prediction of shape (3, 2), 400 samples, seed 13>
     """
-    words = {
-        "input_dropout": input_dropout,
-        "hidden_dropout": hidden_dropout,
-        "output_dropout": output_dropout,
-        "input_noise": input_noise,
-        "hidden_noise": hidden_noise,
-        "output_noise": output_noise,
-    }
-    rules = with_words(rules, words)
+    rules = join_rules(
+        rules,
+        input_dropout=input_dropout,
+        hidden_dropout=hidden_dropout,
+        output_dropout=output_dropout,
+        input_noise=input_noise,
+        hidden_noise=hidden_noise,
+        output_noise=output_noise,
+    )
     if not rules and not existing:
-        raise InvalidValue(messages.predict_what())
-    steps, levels = _steps(samples), tuple(_quantile(level) for level in quantiles)
-    wanted = _Wanted(steps, levels, outputs, output, class_axis, keep_samples, batch_size)
+        raise InvalidValue(
+            "predict: no noise is given. Write rules={'hid*:out': 0.5}, hidden_dropout=0.5, or "
+            "existing=True for the model's own dropouts."
+        )
     with prefix_errors("predict"):
+        steps = list_steps(samples)
+        levels = tuple(check_level(level) for level in quantiles)
+        request = _Request(steps, levels, outputs, output, class_axis, keep_samples, batch_size)
         shared = checks.flag("shared_batch", shared_batch)
     # One thread at a time puts noise into a model.
     with face_of_model(model).exclusive(model):
@@ -162,21 +164,36 @@ def predict(
             existing=existing,
             unreached=unreached,
             always=True,
-            shared=shared,
         )
+        noise.steps.shared = shared
         if (sampler := noise.host.shuffled(x)) is not None:
-            warn_caller(messages.shuffled(sampler))
-        bar = shown(progress, noise.host.count(x), len(steps))
+            warn_caller(
+                f"predict: the loader shuffles, by its {sampler}, so row i of the prediction is "
+                "the i-th that it yields, not sample i of its data set. Pass a loader with "
+                "shuffle=False."
+            )
+        bar = show_progress(progress, noise.host.count(x), len(steps))
         with noise, noise.host.evaluating(), bar as advance:
-            return _predict(noise, x, wanted, advance)
+            return _predict(noise, x, request, advance)
+
+
+def list_steps(samples: Any) -> Sequence[int]:
+    """Return the steps of a number of samples, or those that are listed; raise for neither."""
+    if isinstance(samples, Sequence) and not isinstance(samples, str) and len(samples):
+        return [checks.whole("samples", step, STEP_BITS) for step in samples]
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise InvalidValue(
+            f"`samples` must be a whole number > 0, or a list of steps; {got(samples)}."
+        )
+    return range(samples)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What is asked of the samples."""
+class _Request:
+    """What a call of `predict` asks for, beside the noise."""
 
     steps: Sequence[int]
-    quantiles: tuple[float, ...]
+    levels: tuple[float, ...]
     outputs: str | None
     output: str | int | None
     axis: int
@@ -184,93 +201,68 @@ class _Wanted:
     batch_size: int | None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        with prefix_errors("predict"):
-            if self.outputs is not None:
-                checks.one_of(*OUTPUTS)("outputs", self.outputs)
-            if self.batch_size is not None:
-                checks.positive("batch_size", self.batch_size)
-            checks.flag("keep_samples", self.keep)
+        if self.outputs is not None:
+            checks.one_of(*OUTPUTS)("outputs", self.outputs)
+        if self.batch_size is not None:
+            checks.positive("batch_size", self.batch_size)
+        checks.flag("keep_samples", self.keep)
 
 
 def _predict(
-    noise: Injection, x: Any, wanted: _Wanted, advance: Callable[[int], None]
+    noise: Injection, x: Any, request: _Request, advance: Callable[[int], None]
 ) -> Prediction:
-    host, start, parts = noise.host, 0, list[Part]()
-    forwards = Forwards(noise, wanted.output)
-    for batch, count in host.batches(x, wanted.batch_size):
-        if not start and count and noise.plan.looks and host.has_code_of_its_own:
+    """Return the prediction for all batches, in parts whose samples fit into memory."""
+    host, forwards, steps = noise.host, Forwards(noise, request.output), request.steps
+    start, parts, outputs = 0, list[Prediction](), request.outputs
+    for batch, count in host.batches(x, request.batch_size):
+        if not count:
+            continue
+        if not start and noise.plan.looks and host.has_code_of_its_own:
             noise.look(batch)
         rows = range(start, start + count)
-        make = forwards.one if start else forwards.begin
-        first = make(batch, rows, wanted.steps[0]) if count else np.zeros(0)
-        if not start and count:
-            _check_it_acts(noise)
-        held, dtype = _rows_held(first, count, wanted), first.dtype
-        for i in range(0, count, held):
-            some = rows[i : i + held]
-            part = batch if len(some) == count else host.part(batch, slice(i, i + held), count)
-            known = first if len(some) == count else None
-            outputs = forwards.each(part, some, wanted.steps, known)
-            parts.append(_part(outputs, wanted, advance, len(some)))
-            wanted = replace(wanted, outputs=parts[0].summary.outputs)
+        first = forwards.run(batch, rows, steps[0])
+        if not start:
+            _check_noise_acts(noise)
+        size = _count_rows(first, count, request)
+        for i in range(0, count, size):
+            some, summary = (
+                rows[i : i + size],
+                Summary(outputs, request.axis, request.levels, request.keep),
+            )
+            whole = len(some) == count
+            part = batch if whole else host.part(batch, slice(i, i + size), count)
+            for samples in forwards.run_steps(part, some, steps, first if whole else None):
+                summary.add(samples)
+                advance(len(samples) * len(some))
+            parts.append(summary.finish(steps, noise.seed))
+            outputs = summary.outputs
         start += count
     if not parts:
-        raise InvalidValue(messages.nothing_to_predict())
-    prediction = assembled(parts, noise.seed, wanted.steps, host.one_number_each(x))
-    if len(set(wanted.steps)) > 1 and _is_constant(prediction, dtype):
-        placements = (n.placement for n in noise.noises if n.calls)
-        acted = dict.fromkeys(p.site for p in placements if not p.kind.removes or p.kind.rate != 1)
-        if acted:
-            warn_caller(messages.no_spread(len(wanted.steps), list(acted)))
+        raise InvalidValue("predict: `x` has no samples.")
+    prediction = join_predictions(parts, host.one_number_each(x))
+    if len(set(steps)) > 1 and _is_constant(prediction, first.dtype):
+        _warn_of_no_spread(noise, len(steps))
     return prediction
 
 
-def _part(
-    outputs: Iterator[np.ndarray], wanted: _Wanted, advance: Callable[[int], None], rows: int
-) -> Part:
-    """Return what is kept of the samples of some rows, of which outputs are one or several each."""
-    first = next(outputs)
-    kind = _kind_of(first[0], wanted.axis) if wanted.outputs is None else wanted.outputs
-    summary, held, new = Summary(kind, wanted.axis), list[np.ndarray](), list[np.ndarray]()
-    for output in chain([first], outputs):
-        new.append(output)
-        if sum(samples.size for samples in new) > TOGETHER:
-            _add(summary, new)
-            new.clear()
-        if wanted.quantiles or wanted.keep:
-            held.append(output)
-        advance(len(output) * rows)
-    if new:
-        _add(summary, new)
-    samples = _joined(held or [first])
-    levels = wanted.quantiles
-    # Of sorted numbers NumPy finds quantiles in a third of the time, the sorting included.
-    found = np.quantile(np.sort(samples, axis=0), levels, axis=0) if levels else ()
-    return Part(summary, dict(zip(levels, found, strict=True)), samples if wanted.keep else None)
-
-
-def _add(summary: Summary, new: Sequence[np.ndarray]) -> None:
-    """Let a summary take samples, as many at a time as are TOGETHER numbers."""
-    samples = _joined(new)
-    most = max(1, TOGETHER // max(1, samples[0].size))
-    for start in range(0, len(samples), most):
-        summary.add(samples[start : start + most])
-
-
-def _joined(samples: Sequence[np.ndarray]) -> np.ndarray:
-    return samples[0] if len(samples) == 1 else np.concatenate(samples)
-
-
-def _check_it_acts(noise: Injection) -> None:
+def _check_noise_acts(noise: Injection) -> None:
     """Raise if a dropout of the model's own was not reached, or if nothing acted at all."""
     missing = [n.placement.site for n in noise.noises if n.trained and not n.reached]
     if missing and not noise.plan.keep:
-        raise InvalidValue(messages.only_in_training(missing))
+        sites = list_names(missing, "'")
+        raise InvalidValue(
+            f"predict: {sites} is called in training only, so existing=True "
+            "cannot reach it here. Pass rules=, or unreached='keep' to go without it."
+        )
     if not noise.noises:
-        raise InvalidValue(messages.all_left())
+        raise InvalidValue(
+            "predict: no noise acted, since all that the model has is left to it "
+            "(unreached='keep'). Put noise in with rules=."
+        )
     if not any(n.calls for n in noise.noises):
-        raise InvalidValue(messages.all_silent(any(n.reached for n in noise.noises)))
+        reached = any(n.reached for n in noise.noises)
+        why = "every rate is 0" if reached else "none of its sites was called"
+        raise InvalidValue(f"predict: no noise acted, since {why}; all samples would be the same.")
 
 
 def _is_constant(prediction: Prediction, dtype: np.dtype[Any]) -> bool:
@@ -279,30 +271,25 @@ def _is_constant(prediction: Prediction, dtype: np.dtype[Any]) -> bool:
     return bool(prediction.std.size and (prediction.std <= tiny).all())
 
 
-def _rows_held(output: np.ndarray, count: int, wanted: _Wanted) -> int:
-    """Return of how many rows of a batch all samples can be held at once."""
-    if not wanted.quantiles:
-        return max(1, count)
-    return max(1, HELD * count // max(1, output.size * len(wanted.steps)))
+def _warn_of_no_spread(noise: Injection, samples: int) -> None:
+    """Warn that all samples are the same, unless none of the noise could have changed one."""
+    acted = [n.placement for n in noise.noises if n.calls]
+    # Noise that removes everything is the same in every sample.
+    sites = list(dict.fromkeys(p.site for p in acted if not p.kind.removes or p.kind.rate != 1))
+    if not sites:
+        return
+    named = list_names(sites[:3], "'")
+    more = f" and at {len(sites) - 3} other sites" if len(sites) > 3 else ""
+    warn_caller(
+        f"predict: all {samples} samples are the same, though noise acted at "
+        f"{named}{more}: it does not reach the output that is taken, or is "
+        "too rare to change it. Name another output by output=, or put more noise before it with "
+        "rules=."
+    )
 
 
-def _kind_of(output: np.ndarray, axis: int) -> str:
-    """Return what outputs are, where nobody said."""
-    if output.ndim < 2 or output.shape[axis] < 2:
-        return "values"
-    return "probabilities" if are_probabilities(output, axis) else "logits"
-
-
-def _steps(samples: Any) -> Sequence[int]:
-    if isinstance(samples, Sequence) and not isinstance(samples, str) and len(samples):
-        with prefix_errors("predict"):
-            return [checks.whole("samples", step, STEP_BITS) for step in samples]
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise InvalidValue(messages.no_samples(samples))
-    return range(samples)
-
-
-def _quantile(level: Any) -> float:
-    if not checks.is_number(level) or not 0 <= level <= 1:
-        raise InvalidValue(messages.bad_quantile("predict", level))
-    return float(level)
+def _count_rows(output: np.ndarray, count: int, request: _Request) -> int:
+    """Return how many rows of a batch fit in memory with all their samples."""
+    if not request.levels:
+        return count
+    return max(1, HELD * count // max(1, output.size * len(request.steps)))

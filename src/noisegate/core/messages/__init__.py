@@ -4,5 +4,4 @@ Who, the invariant, what was received, the way out.
 """
 
 # ruff: noqa: F403
-from .draws import *
 from .injection import *

@@ -1,0 +1,140 @@
+"""Which row of the field each sample of a site has, where rows do not simply count from 0."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from noisegate.core.errors import InvalidValue
+from noisegate.core.plan import Placement
+from noisegate.core.window import ATTENTION, SampleAxis, rows_count, spread
+
+from .steps import Forward, NotTogether, Steps
+
+# A site, a slot and a call: one use of one noise in a forward.
+Use = tuple[str, int, int]
+
+
+class RowFinder:
+    """Finds the rows of the samples that a site sees.
+
+    In training a site must see the model's samples. In a prediction it may also see several for
+    each of these (windows, tokens on one axis), or some that belong to none of them (positions).
+    Forwards of two sizes of batch tell these apart. That the samples of a site lie in the order
+    of the model's is for the prediction to check.
+
+    Parameters
+    ----------
+    steps : Steps
+        The steps of the injection, which know the ids that the user gave.
+    always : bool
+        Whether the noise is a prediction's.
+    """
+
+    def __init__(self, steps: Steps, always: bool) -> None:
+        self._steps, self._always = steps, always
+        # How many samples each use of a site has seen, by the size of the batch.
+        self._seen: dict[Use, dict[int, int]] = {}
+        self.compares = always
+
+    def find(
+        self, x: Any, axis: SampleAxis, placement: Placement, forward: Forward, call: int
+    ) -> Any:
+        """Return the row of each sample of x; None where they count from 0."""
+        site = placement.site
+        if axis is None:
+            if forward.numbered and x.ndim and placement.sample_axis is not None:
+                raise InvalidValue(
+                    f"inject: the module at '{site}' takes a tensor of shape {tuple(x.shape)} for "
+                    "one sample without a batch, so the rows of samples are not known there. Give "
+                    "the model all samples at once, or leave the site out by a rule, "
+                    f"{{'{site}': 0.0}}."
+                )
+            return None
+        own = self._steps.find_ids(site, placement.rule)
+        if own is not None:
+            return own
+        if not self.compares and forward.ids is None and not forward.first and not forward.shared:
+            return None
+        extent = x.shape[0 if axis == ATTENTION else axis]
+        heads_merged = axis == ATTENTION and x.ndim == 3
+        if forward.shared:
+            return (0,) * ((forward.batch or 1) if heads_merged else extent)
+        rows = forward.rows
+        if self.compares:
+            return self._compare((site, placement.slot, call), rows, extent)
+        expected = len(rows)
+        heads = extent // expected if heads_merged and expected else 1
+        samples = forward.batch if heads_merged and forward.batch else expected
+        if extent != expected * heads or samples != expected:
+            raise self._other_extent(site, extent, forward)
+        return rows
+
+    def find_times(self, times: Any, site: str, forward: Forward) -> tuple[int, ...]:
+        """Return the rows of steps of time, each a sample, within those of the model's samples.
+
+        `times` are a loop's `TimeRows`: its rows where the samples count from 0.
+        """
+        if forward.together:
+            raise NotTogether
+        if not forward.numbered:
+            return tuple(times)
+        rows = (0,) * times.samples if forward.shared else forward.rows
+        if len(rows) != times.samples:
+            raise self._other_extent(site, times.samples, forward)
+        return tuple(times.of(rows))
+
+    def trust(self) -> None:
+        """Take the samples of every site for the model's from now on."""
+        self.compares = False
+
+    @property
+    def other(self) -> Use | None:
+        """A use that has seen other samples than the model's: site, their number, the batch."""
+        for (site, *_), seen in self._seen.items() if self.compares else ():
+            for batch, extent in seen.items():
+                if extent != batch:
+                    return site, extent, batch
+        return None
+
+    def _compare(self, use: Use, rows: Sequence[int], extent: int) -> Sequence[int] | None:
+        """Return the rows of `extent` samples, by how many other batches have had."""
+        batch = len(rows)
+        if not batch:
+            return None
+        seen = self._seen.setdefault(use, {})
+        same = seen.setdefault(batch, extent) == extent
+        if rows == range(batch):
+            return None
+        each = extent // batch
+        known = same and (len(seen) > 1 or each == 1)
+        if known and all(total == each * count for count, total in seen.items()):
+            return spread(rows, each)
+        if known and set(seen.values()) == {extent}:
+            return None  # as many in every batch: positions and the like
+        raise unclear_rows(use[0], extent, batch)
+
+    def _other_extent(self, site: str, extent: int, forward: Forward) -> InvalidValue:
+        """Return the error for a site that sees another number of samples than there are rows."""
+        batch, count = forward.batch, len(forward.rows)
+        # Without a batch, a part of the model is called by itself.
+        named = extent if batch is None else batch
+        if forward.ids is not None and (
+            batch is None or (batch and batch != count and extent % batch == 0)
+        ):
+            return InvalidValue(f"inject: {rows_count(count, named)}")
+        if self._always:
+            return unclear_rows(site, extent, count)
+        return InvalidValue(
+            f"inject: the site '{site}' sees {extent} samples, and the model's forward has "
+            f"{count}, so their rows are not known. Give them, noise.rows = {{'{site}': ids}}, or "
+            "give the rule a sample_axis, or leave the site out."
+        )
+
+
+def unclear_rows(site: str, extent: int, batch: int) -> InvalidValue:
+    """Return the error for a site whose samples may belong to any of the model's."""
+    return InvalidValue(
+        f"predict: the site '{site}' sees {extent} samples, and the model's forward has {batch}; "
+        "which belong to which is unclear, so that batches would not have the noise of the whole. "
+        "Pass all samples as one tensor, without batch_size and with quantiles=(), or leave the "
+        f"site out, with existing=True by rules={{'{site}': 0.0}}."
+    )

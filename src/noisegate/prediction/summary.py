@@ -1,0 +1,92 @@
+"""Statistics of the samples of some rows, gathered while the samples arrive."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .moments import Moments, are_probabilities, as_probabilities, entropy
+from .result import Prediction
+
+# Moments are updated with at most this many numbers at a time.
+TOGETHER = 1 << 18
+
+
+class Summary:
+    """Gathers samples of some rows and makes a prediction of them.
+
+    Parameters
+    ----------
+    outputs : {"values", "logits", "probabilities"} or None
+        What the model's outputs are; None infers it from the first sample.
+    axis : int
+        The axis of the classes.
+    levels : sequence of float
+        The levels of the quantiles.
+    keep : bool
+        Whether the prediction holds every sample.
+    """
+
+    def __init__(self, outputs: str | None, axis: int, levels: Sequence[float], keep: bool) -> None:
+        self.outputs, self.axis, self.levels, self.keep = outputs, axis, levels, keep
+        self._values, self._classes, self._entropies = Moments(), Moments(), Moments()
+        self._waiting, self._held = list[np.ndarray](), list[np.ndarray]()
+
+    def add(self, samples: np.ndarray) -> None:
+        """Take more samples, which lie along the first axis."""
+        if self.outputs is None:
+            self.outputs = _infer_outputs(samples[0], self.axis)
+        self._waiting.append(samples)
+        if sum(waiting.size for waiting in self._waiting) > TOGETHER:
+            self._update()
+        if self.levels or self.keep:
+            self._held.append(samples)
+
+    def finish(self, steps: Sequence[int], seed: int) -> Prediction:
+        """Return the prediction of the rows; its samples are steps of a seed."""
+        if self._waiting:
+            self._update()
+        samples = _join(self._held) if self._held else None
+        quantiles: np.ndarray | tuple[()] = ()
+        if samples is not None and self.levels:
+            # Sorting first takes a third of the time that NumPy's own selection takes.
+            quantiles = np.quantile(np.sort(samples, axis=0), self.levels, axis=0)
+        classifier = self.outputs != "values"
+        return Prediction(
+            mean=self._values.mean,
+            std=self._values.std,
+            steps=steps,
+            seed=seed,
+            outputs=self.outputs or "values",
+            samples=samples if self.keep else None,
+            _quantiles=dict(zip(self.levels, quantiles, strict=True)),
+            _classes=self._classes.mean if classifier else None,
+            _entropies=self._entropies.mean if classifier else None,
+            _axis=self.axis if self._values.mean.ndim > 1 else -1,
+        )
+
+    def _update(self) -> None:
+        """Include the samples that wait in the moments."""
+        samples = _join(self._waiting)
+        self._waiting.clear()
+        most = max(1, TOGETHER // max(1, samples[0].size))
+        for start in range(0, len(samples), most):
+            values = samples[start : start + most].astype(np.float64)
+            self._values.add(values)
+            if self.outputs is None or self.outputs == "values":
+                continue
+            # Counted from the front, the classes are one axis further: samples come first here.
+            axis = self.axis + 1 if self.axis >= 0 else self.axis
+            probabilities = as_probabilities(values, self.outputs, axis)
+            self._classes.add(probabilities)
+            self._entropies.add(entropy(probabilities, axis if values.ndim > 2 else -1))
+
+
+def _infer_outputs(output: np.ndarray, axis: int) -> str:
+    """Return whether the output of some rows is values, logits or probabilities."""
+    if output.ndim < 2 or output.shape[axis] < 2:
+        return "values"
+    return "probabilities" if are_probabilities(output, axis) else "logits"
+
+
+def _join(samples: Sequence[np.ndarray]) -> np.ndarray:
+    return samples[0] if len(samples) == 1 else np.concatenate(samples)
