@@ -166,12 +166,6 @@ def predict(
             always=True,
         )
         noise.steps.shared = shared
-        if (sampler := noise.host.shuffled(x)) is not None:
-            warn_caller(
-                f"predict: the loader shuffles, by its {sampler}, so row i of the prediction is "
-                "the i-th that it yields, not sample i of its data set. Pass a loader with "
-                "shuffle=False."
-            )
         bar = show_progress(progress, noise.host.count(x), len(steps))
         with noise, noise.host.evaluating(), bar as advance:
             return _predict(noise, x, request, advance)
@@ -213,6 +207,11 @@ def _predict(
 ) -> Prediction:
     """Return the prediction for all batches, in parts whose samples fit into memory."""
     host, forwards, steps = noise.host, Forwards(noise, request.output), request.steps
+    if (sampler := host.shuffled(x)) is not None:
+        warn_caller(
+            f"predict: the loader shuffles, by its {sampler}, so row i of the prediction is the "
+            "i-th that it yields, not sample i of its data set. Pass a loader with shuffle=False."
+        )
     start, parts, outputs = 0, list[Prediction](), request.outputs
     for batch, count in host.batches(x, request.batch_size):
         if not count:
