@@ -15,6 +15,7 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.nets import messages
 from noisegate.nets.old_words import OldMethods
+from noisegate.torch.generators import TORCH, keep_states, restore_cpu_state, save_cpu_state
 
 from .callbacks import Checkpoint, Stopping, read_checkpoint
 from .heads import last_layer
@@ -220,7 +221,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
                 self.network_.to(device)
             rows, validation = rows.to(device), validation and validation.to(device)
             self._run(rows, validation, noises, seeds, before, state)
-            self._state |= {"generator": torch.get_rng_state(), "words": words}
+            self._state |= {"generator": save_cpu_state(), "words": words}
         return self
 
     def _checkpoint_state(self) -> dict[str, Any] | None:
@@ -303,10 +304,10 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         if self.random_state is None:
             yield
             return
-        with torch.random.fork_rng(devices=[]):
+        with keep_states(TORCH):
             torch.manual_seed(seed)
             if before is not None:
-                torch.set_rng_state(before["generator"])
+                restore_cpu_state(before["generator"])
             yield
 
     def _last_sites(self) -> tuple[str, ...]:

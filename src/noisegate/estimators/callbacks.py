@@ -12,6 +12,7 @@ from skorch.history import History
 
 from noisegate.core.errors import InvalidValue
 from noisegate.nets import messages
+from noisegate.torch.generators import restore_cpu_state, save_cpu_state
 
 
 class Stopping(Callback):  # type: ignore[misc]
@@ -108,7 +109,7 @@ class Checkpoint(Callback):  # type: ignore[misc]
             "optimizer": net.optimizer_.state_dict(),
             "history": json.dumps(net.history.to_list(), default=float),
             "order": net.order_,
-            "generator": torch.get_rng_state(),
+            "generator": save_cpu_state(),
             "noise": json.dumps([handle.state() for handle in self.session.handles]),
             "stopping": None if self.stopping is None else self.stopping.state(),
             "seeds": self.seeds,
@@ -134,6 +135,6 @@ class Checkpoint(Callback):  # type: ignore[misc]
             raise InvalidValue(messages.bad_checkpoint(self.path, words.rstrip("."))) from None
         net.history = History(json.loads(state["history"]))
         net.order_ = state["order"]
-        torch.set_rng_state(state["generator"])
+        restore_cpu_state(state["generator"])
         if self.stopping is not None and state["stopping"] is not None:
             self.stopping.restore(state["stopping"])

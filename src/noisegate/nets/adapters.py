@@ -11,6 +11,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.torch.model.discover import is_activation
+from noisegate.torch.generators import TORCH, keep_states
 
 from . import shapes
 from .encoding import name_of
@@ -184,7 +185,7 @@ def _run_on_zeros(module: nn.Module, extents: Sequence[tuple[int, ...]]) -> Tens
     for device in ("cpu",) if lazy else ("meta", "cpu"):
         inputs = [torch.zeros(extent, device=device) for extent in extents]
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with torch.no_grad(), keep_states(TORCH):
                 output = copy.deepcopy(module).to(device).eval()(*inputs)
             break
         except Exception as error:  # whatever a module of the user's raises

@@ -11,6 +11,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from noisegate.core.errors import InvalidValue
+from noisegate.torch.generators import TORCH, keep_states
 
 from .config import Reader, list_customs
 from .encoding import unsaved
@@ -36,7 +37,7 @@ def save(network: Any, path: Any, network_class: Callable[..., Wiring]) -> None:
         # Tensors that share memory are written twice, since loading shares them again.
         weights[name] = value.detach().cpu().contiguous().clone()
     text = json.dumps(network.get_config())
-    with torch.random.fork_rng(devices=[]):
+    with keep_states(TORCH):
         again: Any = Reader(network_class, list_customs(network)).read(json.loads(text))
     unbuilt = next((n for n, layer in again.layers.items() if not layer.built), None)
     if unbuilt is not None:

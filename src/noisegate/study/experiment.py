@@ -1,6 +1,5 @@
 """One run is (model, recipe, seed): trained on its training rows, judged on its validation rows."""
 
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 import noisegate as ng
 from noisegate.estimators import Epoch, History, fit
+from noisegate.torch.generators import keep_states, seed_all
 
 from .data import Dataset, derived_seed, drawn
 from .data.encoding import Encoder, input_shape
@@ -176,18 +176,10 @@ def _executed(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None) 
 
 @contextmanager
 def drawing(seed: int, purpose: str) -> Iterator[None]:
-    """Have whatever draws from a generator of the process draw by a seed, and put them back."""
-    number = derived_seed(seed, purpose)
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - a model may use them
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(number)
-            random.seed(number)
-            np.random.seed(number % 2**32)  # noqa: NPY002 - as above
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002 - as above
+    """Seed Python's, NumPy's and torch's generators for a block, then restore them."""
+    with keep_states():
+        seed_all(derived_seed(seed, purpose))
+        yield
 
 
 def started(job: Job, setup: Setup) -> tuple[str, str]:

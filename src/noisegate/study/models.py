@@ -25,6 +25,7 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 
 from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.torch.generators import TORCH, keep_states
 
 from . import messages
 from .checks import MODELS, check_model_name, check_module, missing_module
@@ -206,7 +207,7 @@ def check(model: Model, example: Tensor, n_outputs: int) -> None:
         model refuses the data; if two calls under one seed give different weights.
     """
     rows = torch.cat([example, example])[:2]
-    with torch.random.fork_rng(devices=[]):
+    with keep_states(TORCH):
         first, second = (_seeded(model, tuple(rows.shape[1:]), n_outputs) for _ in range(2))
         _check_parameters(model.name, first)
         _check_state(model.name, first)
@@ -291,7 +292,7 @@ def _imported(module: str) -> ModuleType:
     check_module(module)
     try:
         # A module may draw at import, and would do so under the seed of its first model only.
-        with torch.random.fork_rng(devices=[]):
+        with keep_states(TORCH):
             return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = error.name or ""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import noisegate as ng
 from noisegate.core.errors import InvalidValue
+from noisegate.torch.generators import TORCH, keep_states
 
 from . import messages
 from .checks import Given, model_names, recipes_of
@@ -128,7 +129,7 @@ def _recipes_of(
     A built-in recipe for another model of the study is left out.
     """
     shape = tuple(example.shape[1:])
-    with torch.random.fork_rng(devices=[]):
+    with keep_states(TORCH):
         fitting = fitting_recipes(model.make(shape, outputs), shape)
     if wanted is None:
         found = list(fitting)
@@ -149,7 +150,7 @@ def _placed(model: Model, recipe: Recipe, example: Tensor, outputs: int) -> tupl
     """Return where a recipe acts, by one forward with noise; a rule that matches nothing raises."""
     if not recipe.rules:
         return ()
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), warnings.catch_warnings():
+    with keep_states(TORCH), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come again where it is trained, or in the report
         network = model.make(tuple(example.shape[1:]), outputs).train()
         noise = ng.inject(network, dict(recipe.rules), seed=0)

@@ -13,6 +13,7 @@ from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue
 from noisegate.core.patterns import parse_port, split
 from noisegate.injection import Report
+from noisegate.torch.generators import TORCH, keep_states
 from noisegate.torch.model.discover import pre_activation
 from noisegate.torch.model.forward import as_it_was
 from noisegate.torch.model.hooks import is_floating, tensors
@@ -112,7 +113,7 @@ def listing(
     hid2:out  Dropout(p=0.5)  0     hid*:out  (2, 256)  1      0.5176
     """
     shape = tuple(input_shape)
-    with torch.random.fork_rng(devices=[]):
+    with keep_states(TORCH):
         made = model.make(shape, n_outputs)
     example: Tensor | None = torch.zeros(2, *shape)
     shapes, notes = {}, []

@@ -21,7 +21,7 @@ from noisegate.engines.torch import TorchEngine, Works
 
 from .application import CPU, Noise, apply_noise, device_of_noise, refuse_gradient
 from .compiling import eager_only
-from .generators import own_draw
+from .generators import draw_unseen
 
 
 @eager_only
@@ -155,7 +155,7 @@ def draw_seed() -> int:
     place = _SCRATCH.__dict__.get("place")
     if place is None:
         place = _SCRATCH.place = torch.empty((), dtype=torch.int64)
-    return int(own_draw(lambda: place.random_(-(2**63), None).item())) % 2**64
+    return int(draw_unseen(lambda: place.random_(-(2**63), None).item())) % 2**64
 
 
 _SCRATCH = threading.local()  # where each thread draws

@@ -2,7 +2,7 @@
 
 import ctypes
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import RLock, get_ident
 from typing import Any, NamedTuple
@@ -21,16 +21,91 @@ NAMES = (TORCH, NUMPY, PYTHON)
 _TWISTER_BYTES = 4 * 624 + 4
 
 
-@contextmanager
-def kept() -> Iterator[None]:
-    """Restore, after a block, the state of every generator of the process.
+State = dict[str, Any]
 
-    What the block does to them is nobody's draw: it is not told to whoever watches. Another
-    thread's block waits, or each would restore what the other has made.
+
+def save_state(names: Iterable[str] = NAMES) -> State:
+    """Return the states of the process's generators, torch's on every GPU that has begun."""
+    return {name: _SAVE[name]() for name in names}
+
+
+def restore_state(state: State) -> None:
+    """Put the generators back into a saved state."""
+    for name, value in state.items():
+        _RESTORE[name](value)
+
+
+@contextmanager
+def keep_states(*names: str) -> Iterator[None]:
+    """Restore, after a block, the states of the generators that are named; of all if none is."""
+    state = save_state(names or NAMES)
+    try:
+        yield
+    finally:
+        restore_state(state)
+
+
+@contextmanager
+def hide_draws() -> Iterator[None]:
+    """Restore, after a block, every generator, and tell no ledger of what the block draws.
+
+    Another thread's block waits, or each would restore what the other has made.
     """
-    with _keeping, _excused(), _restored():
+    with _keeping, _excuse_draws(), keep_states():
         yield
 
+
+def seed_all(number: int, later: bool = True) -> None:
+    """Seed every generator of the process; `later`, devices that have not begun too."""
+    if later:
+        torch.manual_seed(number)
+    else:
+        with _reading:
+            torch.default_generator.manual_seed(number)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(number)
+    if isinstance(get_bit_generator(), np.random.MT19937):
+        np.random.seed(number % 2**32)  # noqa: NPY002  it is the one that models use
+    random.seed(number)
+
+
+def save_cpu_state() -> torch.Tensor:
+    """Return the state of torch's CPU generator, which a file can hold."""
+    with _reading:
+        return torch.get_rng_state()
+
+
+def restore_cpu_state(state: torch.Tensor) -> None:
+    """Put torch's CPU generator back into a saved state."""
+    with _reading:
+        torch.set_rng_state(state)
+
+
+def _save_torch() -> Any:
+    generators = [torch.default_generator]
+    if torch.cuda.is_initialized():
+        generators += torch.cuda.default_generators
+    with _reading:
+        return [(generator, generator.get_state()) for generator in generators]
+
+
+def _restore_torch(states: Any) -> None:
+    with _reading:
+        for generator, state in states:
+            generator.set_state(state)
+
+
+# NumPy's and Python's are the ones that models use.
+_SAVE: dict[str, Callable[[], Any]] = {
+    TORCH: _save_torch,
+    NUMPY: np.random.get_state,
+    PYTHON: random.getstate,
+}
+_RESTORE: dict[str, Callable[[Any], None]] = {
+    TORCH: _restore_torch,
+    NUMPY: np.random.set_state,
+    PYTHON: random.setstate,
+}
 
 _keeping = RLock()
 # torch holds a generator's mutex while it wraps a state, which may run Python's garbage collector
@@ -46,36 +121,6 @@ def _forget() -> None:
     _excuses.clear()
 
 
-@contextmanager
-def _restored() -> Iterator[None]:
-    generators = [torch.default_generator]
-    if torch.cuda.is_initialized():
-        generators += torch.cuda.default_generators
-    with _reading:
-        states = [(generator, generator.get_state()) for generator in generators]
-    python, array = random.getstate(), np.random.get_state()  # noqa: NPY002  it is put back
-    try:
-        yield
-    finally:
-        with _reading:
-            for generator, state in states:
-                generator.set_state(state)
-        random.setstate(python)
-        np.random.set_state(array)  # noqa: NPY002  as it was
-
-
-def seed(number: int) -> None:
-    """Seed every generator of the process."""
-    # Not `torch.manual_seed`, which would leave a seed for devices that begin later.
-    with _reading:
-        torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(number)
-    if isinstance(get_bit_generator(), np.random.MT19937):
-        np.random.seed(number)  # noqa: NPY002  it is the one that models use
-    random.seed(number)
-
-
 # States, to be compared only -----------------------------------------------------------------
 
 
@@ -84,11 +129,11 @@ def _torch_state() -> Any:
     with _reading:
         state = torch.default_generator.get_state()
     # Not by `numpy()`, which modes that trace would see.
-    own = ctypes.string_at(state.data_ptr(), state.numel())
+    on_cpu = ctypes.string_at(state.data_ptr(), state.numel())
     if not torch.cuda.is_initialized() or torch.cuda.is_current_stream_capturing():
-        return own
+        return on_cpu
     on_devices = (generator.get_state() for generator in torch.cuda.default_generators)
-    return own, *(bytes(state.tolist()) for state in on_devices)
+    return on_cpu, *(bytes(state.tolist()) for state in on_devices)
 
 
 def _numpy_state(closely: bool) -> Any:
@@ -116,8 +161,8 @@ def _python_reader() -> Callable[[], Any]:
 
     try:
         *words, position = random.getstate()[1]
-        found = np.frombuffer(read()[0], np.uint32).tolist()
-        return read if found == [position, *words] else random.getstate
+        memory = np.frombuffer(read()[0], np.uint32).tolist()
+        return read if memory == [position, *words] else random.getstate
     except (AttributeError, ValueError):
         return random.getstate
 
@@ -140,7 +185,7 @@ class Ledger:
         if self in _ledgers:
             _ledgers.remove(self)
 
-    def moved(self) -> list[str]:
+    def find_moved(self) -> list[str]:
         """Return whose generators are not where they were expected, and expect them there.
 
         One that is where it was in the beginning has been put back, and counts as unmoved. While
@@ -156,7 +201,7 @@ class Ledger:
             return []
         return [name for name in self.names if now[name] not in (before[name], began[name])]
 
-    def torch_moved(
+    def watch_torch(
         self, function: Callable[[], Any], is_its: Callable[[], bool]
     ) -> tuple[Any, bool]:
         """Return what a function gives, and whether it moved torch's generator.
@@ -166,10 +211,10 @@ class Ledger:
         before = _torch_state()
         result = function()
         after = _torch_state()
-        moved = after != before and is_its()
-        if moved and self.states.get(TORCH) == before:
+        has_moved = after != before and is_its()
+        if has_moved and self.states.get(TORCH) == before:
             self.states = {**self.states, TORCH: after}
-        return result, moved
+        return result, has_moved
 
     def _read(self) -> tuple[dict[str, Any], bool]:
         """Return the states, and whether no other thread's block was excused meanwhile."""
@@ -187,7 +232,7 @@ class Ledger:
 # Generators that a model keeps -----------------------------------------------------------------
 
 
-class Kept(NamedTuple):
+class ModelGenerator(NamedTuple):
     """A generator that a module has as an attribute, or in a list, tuple or dict that it has."""
 
     module: str
@@ -195,20 +240,20 @@ class Kept(NamedTuple):
     generator: Any
 
 
-def kept_by(model: nn.Module) -> Iterator[Kept]:
+def find_generators(model: nn.Module) -> Iterator[ModelGenerator]:
     """Yield each generator that a model's modules keep, once."""
     seen: set[int] = set()
     for path, module in model.named_modules():
-        for name, value in _values(vars(module)):
+        for name, value in _list_values(vars(module)):
             if isinstance(value, _KINDS) and id(value) not in seen:
                 seen.add(id(value))
-                yield Kept(path, f"{path}.{name}" if path else name, value)
+                yield ModelGenerator(path, f"{path}.{name}" if path else name, value)
 
 
 _KINDS = (np.random.Generator, np.random.RandomState, random.Random, torch.Generator)
 
 
-def _values(attributes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _list_values(attributes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in list(attributes.items()):
         yield name, value
         items = dict(enumerate(value)) if isinstance(value, list | tuple) else value
@@ -216,7 +261,7 @@ def _values(attributes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from ((f"{name}[{key!r}]", item) for key, item in list(items.items()))
 
 
-def state_of(generator: Any) -> Any:
+def read_state(generator: Any) -> Any:
     """Return what a generator's next numbers depend on, to be compared only."""
     if isinstance(generator, np.random.Generator):
         return repr(generator.bit_generator.state)
@@ -237,7 +282,7 @@ _epoch = 0
 
 
 @contextmanager
-def _excused() -> Iterator[None]:
+def _excuse_draws() -> Iterator[None]:
     global _epoch
     _excuses.append(get_ident())
     _epoch += 1
@@ -248,7 +293,7 @@ def _excused() -> Iterator[None]:
         _excuses.remove(get_ident())
 
 
-def own_draw(draw: Callable[[], Any]) -> Any:
+def draw_unseen(draw: Callable[[], Any]) -> Any:
     """Return a number that noisegate draws from torch's generator: no draw of a model's."""
     if not _ledgers:
         return draw()

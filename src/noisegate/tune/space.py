@@ -149,9 +149,10 @@ def fitting_space(
     InvalidValue
         If none fits.
     """
-    import torch  # here, since `parse_space` must not wait for it
+    # Here, since `parse_space` must not wait for torch.
+    from noisegate.torch.generators import TORCH, keep_states
 
-    with torch.random.fork_rng(devices=[]):
+    with keep_states(TORCH):
         network = model.make(tuple(example.shape[1:]), outputs)
     shape = tuple(example.shape[1:])
     texts = [

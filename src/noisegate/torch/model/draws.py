@@ -17,7 +17,7 @@ from torch.overrides import resolve_name
 
 from noisegate.core.survey import Draw
 
-from ..generators import Ledger, kept_by, state_of
+from ..generators import Ledger, find_generators, read_state
 from .coins import held_coins, hold, is_coin, mark
 from .sharing import is_alone
 
@@ -85,7 +85,9 @@ class Watch:
         self.close = self.ledger.close
         self.alone = is_alone()
         # Generators that the model keeps, with their states; and those that functions were given.
-        self.kept = [(k, state_of(k.generator)) for k in kept_by(model)] if self.closely else []
+        self.kept = (
+            [(k, read_state(k.generator)) for k in find_generators(model)] if self.closely else []
+        )
         self.given: set[int] = set()
         # Single numbers that were drawn, and the rates of those that something was decided by.
         self.single: dict[Draw, None] = {}
@@ -99,7 +101,7 @@ class Watch:
 
     def draw(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
         """Return what a function of torch's gives that may draw, and tell if it does."""
-        result, moved = self.ledger.torch_moved(
+        result, moved = self.ledger.watch_torch(
             lambda: function(*args, **kwargs), lambda: may_draw(function) or self._is_alone()
         )
         given = {id(x) for x in (*args, *kwargs.values()) if isinstance(x, torch.Generator)}
@@ -118,7 +120,7 @@ class Watch:
 
     def known(self, function: Callable[[], Any]) -> Any:
         """Return what a call gives that may draw, and has been told of already."""
-        return self.ledger.torch_moved(function, lambda: True)[0]
+        return self.ledger.watch_torch(function, lambda: True)[0]
 
     def _is_alone(self) -> bool:
         """Return whether no other thread can have moved a generator in this forward."""
@@ -132,7 +134,7 @@ class Watch:
 
     def look(self, place: Place) -> None:
         """Tell of what has moved since the last look, while a call of a module ran."""
-        moved = self.ledger.moved()
+        moved = self.ledger.find_moved()
         certain = not moved or self._is_alone()
         for name in moved:
             words = f"{name} generator"
@@ -145,7 +147,7 @@ class Watch:
     def _look_at_kept(self) -> None:
         """Tell of generators that the model keeps and has drawn from."""
         for kept, state in self.kept:
-            if id(kept.generator) not in self.given and state_of(kept.generator) != state:
+            if id(kept.generator) not in self.given and read_state(kept.generator) != state:
                 module = self.model.get_submodule(kept.module)
                 words = f"generator {kept.name} in {_class_of(module)}"
                 self.tell(Draw(kept.module, words))

@@ -13,8 +13,8 @@ from torch.utils.data.distributed import DistributedSampler
 
 from noisegate.core.errors import InvalidType
 
-from .. import generators
 from ..compiling import compiler_looks_on
+from ..generators import hide_draws, seed_all
 from .coins import HIGH, LOW, coins_held
 from .hooks import batch_of, is_floating, parts_of, tensors
 from .scripted import is_scripted, trains
@@ -42,7 +42,7 @@ def dry_run(model: nn.Module, example: Any) -> None:
         for module in model.modules():
             if isinstance(module, _NormBase):  # it would refuse one sample, and count the batch
                 module.eval()
-        generators.seed(0)
+        seed_all(0, later=False)
         with coins_held(HIGH) as coins:
             run(model, example)
         if coins.tossed:
@@ -70,7 +70,7 @@ def as_it_was(model: nn.Module) -> Iterator[None]:
     owners = [(module, dict(module._buffers)) for module in modules]
     values = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with _modes_kept(model), generators.kept():
+        with _modes_kept(model), hide_draws():
             yield
     finally:
         for module, own in owners:
