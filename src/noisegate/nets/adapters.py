@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
-from noisegate.torch.model.discover import is_activation
 from noisegate.torch.generators import TORCH, keep_states
+from noisegate.torch.model.discover import is_activation
 
 from . import shapes
 from .encoding import name_of
