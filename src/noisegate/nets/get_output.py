@@ -23,7 +23,7 @@ def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **
     inputs : tensor, array, dict of layer to tensor, or None
         What enters; None takes each Input's `input_var`.
     mask : tensor of bool, optional
-        Of shape (samples, time): which time steps are.
+        Of shape (samples, time): False where a time step is padding.
     deterministic : bool
         Whether noise is off; False, unless it is said.
     """

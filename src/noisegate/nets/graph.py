@@ -133,8 +133,8 @@ def attach(layer: Layer, incoming: Any) -> None:
 def copy_part(part: Any) -> Any:
     """Return a copy of what can be joined, which reads the very same live rates."""
     modules = (m for layer in graph_of(part).sources for m in layer.modules())
-    rates = [rate for m in modules if isinstance(m, Layer) for rate in m.live_rates()]
-    return copy.deepcopy(part, {id(rate): rate for rate in rates})
+    rates = [m.live_rate for m in modules if isinstance(m, Layer)]
+    return copy.deepcopy(part, {id(rate): rate for rate in rates if rate is not None})
 
 
 # Shapes ------------------------------------------------------------------------------------------

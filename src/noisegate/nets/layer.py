@@ -225,9 +225,10 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
     def constrain(self) -> None:
         """Let its weights be what their constraints allow."""
 
-    def live_rates(self) -> list[Tensor]:
-        """Return its rates that are tensors of the user's."""
-        return []
+    @property
+    def live_rate(self) -> Tensor | None:
+        """Its rate where it is a tensor of the user's, which copies share."""
+        return None
 
     # Shapes and parameters ---------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from .adapters import Wrapped
 from .config import find_shared_tensors
 from .graph import Graph, chain
 from .joinable import Joinable
-from .layer import Layer, constrain_weights, sum_penalties
+from .layer import constrain_weights, sum_penalties
 from .noise_mode import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
 from .saving import save
 from .tensors import as_tensor, check_mask
@@ -101,7 +101,11 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
 
     def end(self, layer: Any) -> "Network":
         """Return the network up to a layer, by its name; the layers are the same."""
-        return self._part(self._behind([self._name_of(layer)]), [self._name_of(layer)])
+        name = self._name_of(layer)
+        behind = {name}
+        for other in reversed(self.sources):
+            behind |= set(self.sources[other]) if other in behind else set()
+        return self._part(behind, [name])
 
     def start(self, layer: Any) -> "Network":
         """Return the network from a layer on, by its name; the layers are the same."""
@@ -110,15 +114,6 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         for other, behind in self.sources.items():
             ahead |= {other} if ahead.intersection(behind) else set()
         return self._part(ahead, [n for n in self.exits if n in ahead])
-
-    def _behind(self, wanted: Sequence[str]) -> set[str]:
-        found, todo = set[str](), list(wanted)
-        while todo:
-            name = todo.pop()
-            if name not in found:
-                found.add(name)
-                todo += self.sources[name]
-        return found
 
     def _part(self, chosen: set[str], exits: Sequence[str]) -> "Network":
         own = self.layers
@@ -147,61 +142,46 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         *inputs : tensor
             One for each `Input`, in their order.
         mask : tensor of bool, optional
-            Of shape (samples, time): which time steps are.
+            Of shape (samples, time): False where a time step is padding.
         """
         self._refuse_empty("forward")
-        self._check_count(inputs)
-        entries = self.entries
+        values = self._pair_inputs(inputs)
         if not self.complete_now:
             known = [(None, *x.shape[1:]) for x in inputs]
             self.complete(*known, like=next((x for x in inputs if x.is_floating_point()), None))
-        values: dict[str, Any] = dict(zip(entries, inputs, strict=True))
         if mask is not None and not inputs[0].shape[0]:
             mask = None  # of no samples
-        if mask is None and self._wanted is None and not self._makes_masks():
-            return self._run_unmasked(values)
+        makes_masks = any(layer.makes_mask for layer in self.layers.values())
+        if makes_masks or mask is not None or self._wanted is not None:
+            self._run_masked(values, mask)
+        else:
+            # Most calls come here, so that there is as little as can be between the layers.
+            for name, behind in self.sources.items():
+                given = [values[source] for source in behind] if behind else [values[name]]
+                values[name] = self._modules[name](*given)  # type: ignore[misc]
+        found = [values[name] for name in self.exits]
+        return found[0] if len(found) == 1 else tuple(found)
+
+    def _run_masked(self, values: dict[str, Any], mask: Tensor | None) -> None:
+        """Fill in the output of each layer, and hand masks of time steps on."""
         masks: dict[str, Tensor | None] = {}
         if mask is not None:
             extents = getattr(mask, "shape", None)
             fitting = {n: x for n, x in values.items() if x.shape[:2] == extents}
             masks = {n: check_mask(mask, x) for n, x in (fitting or values).items()}
         for name, layer in self.layers.items():
-            given = [values[s] for s in self.sources[name]] or [values[name]]
-            masked = [masks.get(s) for s in self.sources[name]] or [masks.get(name)]
-            values[name] = self._call(layer, self._modules[name], given, masked, name, masks)
+            behind, module = self.sources[name] or (name,), self._modules[name]
+            given = [values[source] for source in behind]
+            merged = layer.merge_masks(given, [masks.get(source) for source in behind])
+            words = {"mask": merged} if layer.takes_mask and merged is not None else {}
+            y = values[name] = module(*given, **words)  # type: ignore[misc]
+            left = layer.compute_mask(given[0], merged)
+            if isinstance(layer, Wrapped) and left is not None:
+                # Whether a module of the user's keeps the time, its output tells.
+                left = left if y.ndim > 2 and y.shape[:2] == left.shape else None
+            masks[name] = left
         if self._wanted is not None:
             self._wanted.update(values=values, masks=masks)
-        found = [values[n] for n in self.exits]
-        return found[0] if len(found) == 1 else tuple(found)
-
-    def _makes_masks(self) -> bool:
-        return any(layer.makes_mask for layer in self.layers.values())
-
-    def _run_unmasked(self, values: dict[str, Any]) -> Any:
-        """Return the output where there are no masks: what is called most, with least between."""
-        for name, behind in self.sources.items():
-            given = [values[source] for source in behind] if behind else [values[name]]
-            values[name] = self._modules[name](*given)  # type: ignore[misc]
-        found = [values[name] for name in self.exits]
-        return found[0] if len(found) == 1 else tuple(found)
-
-    def _call(
-        self,
-        layer: Layer,
-        module: Any,
-        given: list[Any],
-        masked: list[Tensor | None],
-        name: str,
-        masks: dict[str, Tensor | None],
-    ) -> Any:
-        mask = layer.merge_masks(given, masked)
-        y = module(*given, mask=mask) if layer.takes_mask and mask is not None else module(*given)
-        mask = layer.compute_mask(given[0], mask)
-        if mask is not None and isinstance(layer, Wrapped):
-            # Whether a module of the user's keeps the time, its output tells.
-            mask = mask if y.ndim > 2 and y.shape[:2] == mask.shape else None
-        masks[name] = mask
-        return y
 
     @shows_mode
     def output(self, *inputs: Any, mask: Any = None, **mode: Any) -> Any:
@@ -212,7 +192,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         *inputs : tensor or array
             One for each `Input`, in their order; or one dict of layers, or of their names.
         mask : tensor of bool, optional
-            Of shape (samples, time): which time steps are.
+            Of shape (samples, time): False where a time step is padding.
         training, deterministic : bool
             Whether noise acts; a truth value behind the inputs is `training`.
         """
@@ -316,9 +296,8 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
             count = sum(p.numel() for p in layer.parameters()) if layer.built else None
             shape = shapes.write(found[layer])
             behind = ", ".join(self.sources[name])
-            rows.append(
-                [name, layer.class_name, behind, shape, "?" if count is None else str(count)]
-            )
+            size = "?" if count is None else str(count)
+            rows.append([name, layer.class_name, behind, shape, size])
         total = sum(p.numel() for layer in self.layers.values() for p in layer.parameters())
         note = f"{total} parameters, {len(self.layers)} layers."
         return Report(["name", "layer", "takes", "output", "parameters"], rows, [note])
@@ -337,10 +316,9 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
             if self.layers.get(word) is value:
                 continue  # as `get_params` gives it
             if name not in self.layers or not argument:
-                known = list(self.get_params())
                 raise InvalidType(
                     f"set_params: `{word}` is no argument of a layer, written layer__argument."
-                    f"{suggest(word, known)}"
+                    f"{suggest(word, list(self.get_params()))}"
                 )
             self.layers[name].set_params(**{argument: value})
         return self

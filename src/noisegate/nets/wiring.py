@@ -130,7 +130,7 @@ class Wiring(Composed):
 
     def can_complete(self, *inputs: Shape) -> bool:
         """Return whether parameters can be made for shapes of the inputs."""
-        given = {self.layers[n]: shape for n, shape in zip(self.entries, inputs, strict=True)}
+        given = {self.layers[name]: shape for name, shape in self._pair_inputs(inputs).items()}
         graph = self.graph
         found = infer_shapes(graph, given)
         for layer, behind in graph.sources.items():
@@ -148,8 +148,7 @@ class Wiring(Composed):
         InvalidValue
             If their number is another, or a layer cannot take what it gets.
         """
-        self._check_count(inputs)
-        self._entry_shapes = dict(zip(self.entries, inputs, strict=True))
+        self._entry_shapes = self._pair_inputs(inputs)
         graph = self.graph
         shown = {layer: f"`{name}`" for name, layer in self.layers.items()}
         try:
@@ -159,7 +158,8 @@ class Wiring(Composed):
             raise
         self._settle(graph, found, like=like)
 
-    def _check_count(self, inputs: Sequence[Any]) -> None:
+    def _pair_inputs(self, inputs: Sequence[Any]) -> dict[str, Any]:
+        """Return the inputs by the names of the layers that take them; there is one for each."""
         entries = self.entries
         if len(inputs) != len(entries):
             plural = "s" * (len(entries) != 1)
@@ -167,6 +167,7 @@ class Wiring(Composed):
                 f"the network takes {len(entries)} input{plural} ({list_names(entries)}); "
                 f"got {len(inputs)}."
             )
+        return dict(zip(entries, inputs, strict=True))
 
     def _sort_inputs(self, inputs: Sequence[Any]) -> Sequence[Any]:
         """Return the inputs in the order of the entries; they may be one dict of layers."""
@@ -231,8 +232,7 @@ class Wiring(Composed):
         """Return the shape of the output for other shapes of the inputs."""
         with prefix_errors("get_output_shape"):
             given = [shapes.check_shape(shape) for shape in input_shape]
-        self._check_count(given)
-        entering = {self.layers[n]: s for n, s in zip(self.entries, given, strict=True)}
+        entering = {self.layers[name]: s for name, s in self._pair_inputs(given).items()}
         found = infer_shapes(self.graph, entering)
         return _one_or_all([found[self.layers[n]] for n in self.exits])
 

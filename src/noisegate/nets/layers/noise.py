@@ -96,15 +96,12 @@ class NoiseInNetwork(Layer):
             super(Layer, self).__setattr__(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an argument of the kind, or a live rate in its place; else as in any layer."""
-        if name in self.__dict__.get("_buffers", ()) and name in self.__dict__.get("arguments", ()):
-            self._assign(name, value)
-        elif name in _SEEDING and "given_name" in self.__dict__:
-            super().__setattr__(name, self._seeding(name, value))
-        else:
-            super().__setattr__(name, value)
+        """Set what says which noise, checked; anything else as in any layer."""
+        if name in _SEEDING and "given_name" in self.__dict__:
+            value = self._check_seeding(name, value)
+        super().__setattr__(name, value)
 
-    def _seeding(self, name: str, value: Any) -> Any:
+    def _check_seeding(self, name: str, value: Any) -> Any:
         """Return what says which noise, checked."""
         layer = type(self).__name__
         if value is not None and name == "seed" and self.site is None:
@@ -131,53 +128,51 @@ class NoiseInNetwork(Layer):
             answer(type(self).__name__, name, old_words.OF_LAYERS)
             raise
 
-    def live_rates(self) -> list[Tensor]:
-        """Return the rate where it is a tensor."""
-        rate = self._buffers.get(self.kind.RATE)
-        return [] if rate is None else [rate]
+    @property
+    def live_rate(self) -> Tensor | None:
+        """The rate where it is a tensor of the user's."""
+        return self._buffers.get(self.kind.RATE)
 
     def live(self) -> dict[str, Any]:
-        """Return the rate where it is a tensor."""
-        rate = self._buffers.get(self.kind.RATE)
+        """Return the rate where it is a tensor, for a call of the kind."""
+        rate = self.live_rate
         return {self.kind.RATE: rate} if rate is not None else super().live()  # type: ignore[misc]
 
     def _apply(self, function: Any, recurse: bool = True) -> Any:
         """Move and cast all but a live rate, which stays the user's own tensor."""
-        rate = self._buffers.get(self.kind.RATE)
+        rate = self.live_rate
         super()._apply(function, recurse)  # type: ignore[no-untyped-call]
         if rate is not None:
             self._buffers[self.kind.RATE] = rate
         return self
 
     def _is_identity(self) -> bool:
-        return self.kind.RATE not in self._buffers and super()._is_identity()  # type: ignore[misc]
+        return self.live_rate is None and super()._is_identity()  # type: ignore[misc]
 
     def own_arguments(self) -> dict[str, Any]:
         """Return the arguments of the noise, by name."""
         if self.definition is None:
             return {"kind": self.kind}
-        given = dict(self.arguments)
-        given.update(
-            {name: getattr(self.kind, name) for name in given if name in self._kind_arguments()}
-        )
-        seeded = {} if self.seed is None else {"seed": self.seed, "site": self.site}
-        axis = (
-            {} if isinstance(self.sample_axis, DefaultAxis) else {"sample_axis": self.sample_axis}
-        )
-        place = {"inplace": True} if self.inplace else {}
-        rate = self._buffers.get(self.kind.RATE)
-        now = {} if rate is None else {self.kind.RATE: float(f"{float(rate):.7g}")}
-        return {**given, **now, **seeded, **axis, **place}
-
-    def _kind_arguments(self) -> list[str]:
-        return [name for name in self.kind.names() if name in self.arguments]
+        kind, names = self.kind, self.kind.names()
+        given = {n: getattr(kind, n) if n in names else v for n, v in self.arguments.items()}
+        if self.live_rate is not None:
+            given[kind.RATE] = float(f"{float(self.live_rate):.7g}")
+        if self.seed is not None:
+            given |= {"seed": self.seed, "site": self.site}
+        if not isinstance(self.sample_axis, DefaultAxis):
+            given["sample_axis"] = self.sample_axis
+        if self.inplace:
+            given["inplace"] = True
+        return given
 
     @property
     def options(self) -> dict[str, Option]:
         """Every argument with the class that owns it and its check."""
-        known = _SEEDING if self.definition and self.definition.inplace else _SEEDING[1:]
-        words = {n: Option("NoiseLayer", anything) for n in known}
+        words = {n: Option("NoiseLayer", anything) for n in self._seeding_words()}
         return dict(sorted({**super().options, **words}.items()))
+
+    def _seeding_words(self) -> tuple[str, ...]:
+        return _SEEDING if self.definition and self.definition.inplace else _SEEDING[1:]
 
     @classmethod
     def check_of(cls, name: str) -> Check:
@@ -191,17 +186,11 @@ class NoiseInNetwork(Layer):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return every argument by name."""
-        words = {n: getattr(self, n) for n in self.options if n in _SEEDING}
-        return {
-            **self.own_arguments(),
-            **words,
-            "name": self.given_name,
-            "trainable": self.trainable,
-        }
+        return {**super().get_params(), **{n: getattr(self, n) for n in self._seeding_words()}}
 
     def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the input; raise ValueError if the noise does not take its rank."""
-        shape = tuple(2 if extent is None else extent for extent in given[0])
+        shape = _fill_unknown(given[0])
         if self.definition is not None and self.definition.inputs is not None:
             forms = self.definition.inputs(**self.arguments)
             if all(len(shape) not in form.ranks for form in forms):
@@ -210,7 +199,9 @@ class NoiseInNetwork(Layer):
         for axis in () if isinstance(shared, slice | str) else shared:
             if not -len(shape) <= axis < len(shape):
                 raise ValueError(f"it has no axis {axis} to share")
-        axis = self._axis_of(shape)
+        axis = self.sample_axis
+        if self.definition is not None:
+            axis = self.definition.sample_axis(self.arguments, shape, axis)
         try:
             window, _ = prepare(self.kind, _ANY_KEY, shape, None, axis, {})
             with prefix_errors(type(self.kind).__name__):
@@ -219,31 +210,31 @@ class NoiseInNetwork(Layer):
             raise ValueError(str(error)) from None
         return given[0]
 
-    def _axis_of(self, shape: tuple[int, ...]) -> Any:
-        if self.definition is None:
-            return self.sample_axis
-        return self.definition.sample_axis(self.arguments, shape, self.sample_axis)
-
     def connect(self, inputs: tuple[Layer, ...], given: Shape | None, output: Shape | None) -> None:
         """Take note of the layers behind it; shared axes become numbers of the input's rank."""
         super().connect(inputs, given, output)
         shared = self.kind.shared
         if given is not None and "shared_axes" in self.arguments and not isinstance(shared, str):
-            shape = tuple(2 if extent is None else extent for extent in given)
             with prefix_errors(type(self.kind).__name__):
-                found = axes.resolve_all("shared_axes", shared, shape)
+                found = axes.resolve_all("shared_axes", shared, _fill_unknown(given))
             self._assign("shared_axes", tuple(sorted(found)))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as a dict that JSON can hold; a live rate stays one."""
         unnamed = [n for n, v in self.arguments.items() if isinstance(v, DefaultFormat)]
         config = {n: v for n, v in super().get_config().items() if n not in unnamed}
-        rate = self._buffers.get(self.kind.RATE)
-        return config if rate is None else {**config, self.kind.RATE: {"live": float(rate)}}
+        if self.live_rate is not None:
+            config[self.kind.RATE] = {"live": float(self.live_rate)}
+        return config
 
     def __repr__(self) -> str:
         """Return the layer as it is written."""
         return Layer.__repr__(self)
+
+
+def _fill_unknown(shape: Shape) -> tuple[int, ...]:
+    # Any extent will do where only ranks and axes are compared.
+    return tuple(2 if extent is None else extent for extent in shape)
 
 
 def _name_arguments(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
