@@ -42,7 +42,8 @@ class Places:
         self.last = {f"{exits[0]}:out": ":out"} if len(exits) == 1 else {}
         if known.takes_tokens:
             # Whole numbers are no place for noise, nor are they recorded.
-            self.sites = {n: s for n, s in self.sites.items() if n not in _inputs_of(entries)}
+            for name in entries:
+                self.sites.pop(f"{name}:out", None)
             self.sites.setdefault("in:out", inputs)
 
     def matching(self, pattern: str | Sequence[str]) -> list[str]:
@@ -55,6 +56,11 @@ class Places:
             found += named
         return list(dict.fromkeys(found))
 
+    def of_role(self, role: str) -> list[str]:
+        """Return the names of the outputs that are `input`, `hidden` or `output`."""
+        sites = self.host.sites().roles.get(role, ())
+        return [self.names.get(site, site) for site in sites]
+
     def _alias(self, pattern: str) -> list[str]:
         """Return the model's own input or output, by theanets' names for them."""
         name = self.names.get(ALIASES.get(pattern, ""))
@@ -66,10 +72,6 @@ class Places:
         """Put a function at an output, in every mode or in training; return how to undo it."""
         site = self.sites.get(name, name)
         return self.host.attach(site, Tap(function, always))
-
-
-def _inputs_of(entries: Sequence[str]) -> list[str]:
-    return [f"{name}:out" for name in entries]
 
 
 class Tap:

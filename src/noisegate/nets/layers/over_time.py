@@ -85,12 +85,7 @@ class TimeDistributed(PreActivation, Layer):
 
     @property
     def has_pre(self) -> bool:  # type: ignore[override]
-        """Whether the layer within has a pre-activation that noise can be put at."""
-        return self._at_once
-
-    @property
-    def _at_once(self) -> bool:
-        """Whether the layer within takes all steps as they are."""
+        """Whether the layer within takes all steps at once, and has a pre-activation for noise."""
         inner = self.steps
         of_rows = isinstance(inner, DenseLayer) and inner.units_word == "out_features"
         return of_rows and inner.arguments.get("dim", -1) == -1
@@ -125,7 +120,7 @@ class TimeDistributed(PreActivation, Layer):
             self.refuse_input(str(tuple(x.shape)), "it takes (N, time, ...)")
         module = self._modules["layer"]
         assert module is not None
-        if self._at_once:
+        if self.has_pre:
             y: Tensor = module(x)
             return y
         watch = self.arguments["shared_mask"] and self.has_foreign_code and self.training
@@ -147,9 +142,7 @@ class TimeDistributed(PreActivation, Layer):
             )
         outer = rows_in_use()
         samples = range(count) if outer is None else outer
-        if self.arguments["shared_mask"]:
-            return TimeRows(samples, time)
-        return TimeRows(samples, time, numbered=True)
+        return TimeRows(samples, time, numbered=not self.arguments["shared_mask"])
 
 
 def _draws_its_own(name: str) -> InvalidValue:

@@ -22,9 +22,9 @@ class _Weights(Regularizer):
         # A pattern that names vectors alone means them.
         chosen = {n: p for n, p in found.items() if p.ndim > 1} or found
         self.matched = tuple(chosen)
-        return torch.stack([self._of(p) for p in chosen.values()]).mean()
+        return torch.stack([self._measure(p) for p in chosen.values()]).mean()
 
-    def _of(self, parameter: Tensor) -> Tensor:
+    def _measure(self, parameter: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -33,7 +33,7 @@ class WeightL1(_Weights):
 
     NAMES = ("weight_l1", "weight_sparsity")
 
-    def _of(self, parameter: Tensor) -> Tensor:
+    def _measure(self, parameter: Tensor) -> Tensor:
         return parameter.abs().sum()
 
 
@@ -42,7 +42,7 @@ class WeightL2(_Weights):
 
     NAMES = ("weight_l2", "weight_decay")
 
-    def _of(self, parameter: Tensor) -> Tensor:
+    def _measure(self, parameter: Tensor) -> Tensor:
         return parameter.square().sum()
 
 
@@ -53,12 +53,12 @@ class _Outputs(Regularizer):
         whole = [name for name in outputs if re.search(r":(out|pre)$", name)]
         if self.pattern == "*":
             # theanets' meaning of the default: the hidden outputs.
-            names = [name for name in _hidden(layers) if name in outputs]
+            names = _of_role(layers, "hidden", outputs)
         else:
             names = matches_any(self.patterns, whole)
             for alias, role in (("in:out", "input"), ("out:out", "output")):
                 if alias in self.patterns and alias not in whole:
-                    names += [name for name in _role(layers, role) if name in outputs]
+                    names += _of_role(layers, role, outputs)
         if not names:
             raise _no_output(self.pattern).prefix(type(self).__name__)
         self.matched = tuple(names)
@@ -126,7 +126,7 @@ class Contractive(_Outputs):
 
     def _inputs(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> list[Tensor]:
         if self.wrt == "*":
-            names = [name for name in _inputs(layers) if name in outputs]
+            names = _of_role(layers, "input", outputs)
         else:
             several = (self.wrt,) if isinstance(self.wrt, str) else tuple(self.wrt)
             names = matches_any(several, list(outputs))
@@ -150,9 +150,9 @@ class _Recurrent(_Outputs):
                     f"{type(self).__name__}: outputs must be (N, time, features); got the shape "
                     f"{tuple(z.shape)}."
                 )
-        return torch.stack([self._of(z) for z in values]).mean()
+        return torch.stack([self._measure(z) for z in values]).mean()
 
-    def _of(self, z: Tensor) -> Tensor:
+    def _measure(self, z: Tensor) -> Tensor:
         raise NotImplementedError
 
 
@@ -166,7 +166,7 @@ class RecurrentNorm(_Recurrent):
 
     NAMES = ("recurrent_norm",)
 
-    def _of(self, z: Tensor) -> Tensor:
+    def _measure(self, z: Tensor) -> Tensor:
         return z.square().sum(-1).diff(dim=1).square().mean()
 
 
@@ -175,7 +175,7 @@ class RecurrentState(_Recurrent):
 
     NAMES = ("recurrent_state",)
 
-    def _of(self, z: Tensor) -> Tensor:
+    def _measure(self, z: Tensor) -> Tensor:
         return z.diff(dim=1).square().mean()
 
 
@@ -192,15 +192,6 @@ def _model(layers: Sequence[nn.Module]) -> nn.Module:
     return layers.model if isinstance(layers, Layers) else nn.ModuleList(layers)
 
 
-def _role(layers: Sequence[nn.Module], role: str) -> list[str]:
-    places = Places(_model(layers))
-    sites = places.host.sites().roles.get(role, ())
-    return [places.names.get(site, site) for site in sites]
-
-
-def _hidden(layers: Sequence[nn.Module]) -> list[str]:
-    return _role(layers, "hidden")
-
-
-def _inputs(layers: Sequence[nn.Module]) -> list[str]:
-    return _role(layers, "input")
+def _of_role(layers: Sequence[nn.Module], role: str, outputs: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the outputs that are the input, the hidden ones or the output."""
+    return [name for name in Places(_model(layers)).of_role(role) if name in outputs]
