@@ -37,7 +37,13 @@ Y = np.arange(12) % 3
 TWO = Y > 0
 KNOWN = (
     "`input_dropout`, `hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`, "
-    "`output_noise`, `dropout`, `noise`, `regularizers`"
+    "`output_noise`, `rules`, `regularizers`"
+)
+PARAMETERS = (
+    "`network`, `activation`, `loss`, `optimizer`, `lr`, `batch_size`, `max_epochs`, "
+    "`input_dropout`, `hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`, "
+    "`output_noise`, `rules`, `regularizers`, `validation_split`, `early_stopping`, `checkpoint`, "
+    "`resume`, `callbacks`, `random_state`, `device`, `verbose`"
 )
 SIZES = (
     "`network` must be a module, or at least two sizes: whole numbers of at least 1, the first and "
@@ -141,16 +147,39 @@ CASES: list[Case] = [
     ),
     # Noise
     (
-        lambda: fit(dropout=0.5),
+        lambda: fit(rules=0.5),
         Type,
-        "Regressor.fit: `dropout` must be a dict of pattern to number; got 0.5. For one number at "
-        "all hidden outputs write hidden_dropout=0.5.",
+        "Regressor.fit: `rules` must be a dict of pattern to noise; got 0.5. For one number at all "
+        "hidden outputs write hidden_dropout=0.5.",
     ),
     (
-        lambda: regressor().fit(X, X).predict(X, noise=[0.1]),
+        lambda: regressor().fit(X, X).predict(X, rules=[0.1]),
         Type,
-        "Regressor.predict: `noise` must be a dict of pattern to number; got [0.1]. For one number "
-        "at all hidden outputs write hidden_noise=[0.1].",
+        "Regressor.predict: `rules` must be a dict of pattern to noise; got [0.1]. For one number "
+        "at all hidden outputs write hidden_dropout=[0.1].",
+    ),
+    (
+        lambda: fit(dropout={"hid1:out": 0.5}),
+        Type,
+        f"Regressor.fit: unknown keyword `dropout`; known are {KNOWN}. `dropout` is `rules` here.",
+    ),
+    (
+        lambda: regressor().fit(X, X).predict(X, noise={"hid1:out": 0.1}),
+        Type,
+        f"Regressor.predict: unknown keyword `noise`; known are {KNOWN}. `noise` is `rules` here: "
+        "{'hid1:out': noisegate.GaussianNoise(0.1)}.",
+    ),
+    (
+        lambda: classifier(dropout={"hid1:out": 0.5}),
+        Type,
+        f"Classifier: unknown keyword `dropout`; known are {PARAMETERS}, `output`, "
+        "`class_weight`. `dropout` is `rules` here.",
+    ),
+    (
+        lambda: Autoencoder(epochs=5),  # type: ignore[call-arg]
+        Type,
+        f"Autoencoder: unknown keyword `epochs`; known are {PARAMETERS}, `code`. "
+        "Did you mean `max_epochs`?",
     ),
     (
         lambda: fit(hidden_dropouts=0.5),
@@ -170,13 +199,13 @@ CASES: list[Case] = [
         "Dropout: `p` must be in [0, 1]; got 1.5. Did you mean 0.15?",
     ),
     (
-        lambda: fit(dropout={"hid2:out": 0.5}),
+        lambda: fit(rules={"hid2:out": 0.5}),
         ng.UnmatchedRule,
         "inject: the rule 'hid2:out' matches no site. "
         "The nearest sites are 'hid1:out', 'in:out', ':out'.",
     ),
     (
-        lambda: fit(dropout={"hid1": 0.5}),
+        lambda: fit(rules={"hid1": 0.5}),
         Type,
         "inject: a pattern must be text of the form `path:port`; got 'hid1'. "
         "Write for example 'hid1:out'.",

@@ -66,7 +66,7 @@ class Still(torch.optim.SGD):
 def still(network: Any, y: Any = Y, **words: Any) -> Any:
     """Return a classifier that keeps the weights it was given, and has one batch."""
     options = {"max_epochs": 1, "batch_size": 50, "optimizer": Still, "random_state": 13}
-    noise = {n: words.pop(n) for n in list(words) if n in ("hidden_dropout", "dropout")}
+    noise = {n: words.pop(n) for n in list(words) if n in ("hidden_dropout", "rules")}
     return Classifier(network, **options | words).fit(X, y, **noise)
 
 
@@ -146,14 +146,14 @@ def test_the_activation_of_hidden_layers(activation: Any) -> None:
 
 @each
 def test_arguments_are_stored_untouched(name: str) -> None:
-    words = {"network": [None, 8, None], "dropout": {"*:out": 0.1}, "regularizers": {}}
+    words = {"network": [None, 8, None], "rules": {"*:out": 0.1}, "regularizers": {}}
     words |= {"hidden_dropout": ng.Dropout(0.2), "lr": np.float64(0.1), "callbacks": ()}
     kind, y = KINDS[name]
     model = kind(**QUICK | words)
     for _ in range(2):
         assert all(getattr(model, word) is value for word, value in words.items())
-        model.fit(X, y, hidden_dropout=0, dropout={})
-    assert words["dropout"] == {"*:out": 0.1}
+        model.fit(X, y, hidden_dropout=0, rules={})
+    assert words["rules"] == {"*:out": 0.1}
     assert words["network"] == [None, 8, None]
 
 
@@ -368,7 +368,7 @@ def test_a_wildcard_port_means_pre_and_out(pattern: str, names: list[str]) -> No
 def test_a_search_tunes_noise(number: int | None) -> None:
     """Also in a pipeline, and of a network that was given."""
     network = (None, 8, None) if number is None else given_nets()[number]
-    grid: Mapping[str, Any] = {"hidden_dropout": [0.0, 0.3], "dropout": [None, {"in:out": 0.1}]}
+    grid: Mapping[str, Any] = {"hidden_dropout": [0.0, 0.3], "rules": [None, {"in:out": 0.1}]}
     model = Classifier(network, **QUICK)
     search = GridSearchCV(model, grid, cv=2).fit(X, Y)
     assert len(search.cv_results_["params"]) == 4

@@ -1,6 +1,8 @@
 """Estimators: the noise of the last training in predictions; devices, copies, pages; codes."""
 
+import inspect
 import pickle
+import pydoc
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch.nn import functional
 
 import noisegate as ng
 from _asserts import assert_same_bits
-from noisegate.estimators import Autoencoder, Classifier, Regressor
+from noisegate.estimators import Autoencoder, Classifier, Estimator, Regressor
 from noisegate.nets import BatchNorm, Dropout, Input, Linear, Relu, join
 from noisegate.nets.regularizers import BernoulliDropout
 
@@ -43,9 +45,9 @@ def last(model: Any, loss: str = "train_loss") -> float:
 
 
 def test_samples_have_the_noise_of_the_last_training() -> None:
-    noise: dict[str, Any] = {"hidden_dropout": 0.5, "noise": {"in:out": 0.1}}
+    noise: dict[str, Any] = {"hidden_dropout": 0.5, "rules": {"in:out": ng.GaussianNoise(0.1)}}
     asked: dict[str, Any] = {"samples": 20, "return_std": True, "seed": 3}
-    model = Regressor(**QUICK, hidden_dropout=0.5).fit(X, NUMBERS, noise=noise["noise"])
+    model = Regressor(**QUICK, hidden_dropout=0.5).fit(X, NUMBERS, rules=noise["rules"])
     for method in (model.predict, Classifier(**QUICK).fit(X, Y, **noise).predict_proba):
         for one, other in zip(method(X, **asked), method(X, **asked, **noise), strict=True):
             assert_same_bits(one, other)
@@ -210,9 +212,9 @@ def test_a_code_decides_the_output() -> None:
     assert_same_bits(CODED.decode(code * 2), expected.double())
     assert CODED.decode(code[:7]).shape == (7, 4)
     assert_same_bits(CODED.decode(code.tolist()), CODED.predict(X))
-    noisy = CODED.decode(code, dropout={"hid3:out": 0.5}, seed=3)
+    noisy = CODED.decode(code, rules={"hid3:out": 0.5}, seed=3)
     assert (noisy != CODED.predict(X)).any()
-    assert_same_bits(noisy, CODED.decode(code, dropout={"hid3:out": 0.5}, seed=3))
+    assert_same_bits(noisy, CODED.decode(code, rules={"hid3:out": 0.5}, seed=3))
     assert not ng.handles(CODED.network_)
 
 
@@ -227,3 +229,106 @@ def test_names_of_features_are_checked() -> None:
     with pytest.raises(ValueError, match=r"^input_features should have length equal"):
         CODED.get_feature_names_out([*"abc"])
     assert model.set_output(transform="pandas").transform(frame).columns.tolist() == names
+
+
+# Rules -----------------------------------------------------------------------------------------
+
+NOISE = ng.GaussianNoise(0.1)
+HALF = ng.Dropout(0.5)
+
+
+def at_hidden(seed: int = 3, **words: Any) -> np.ndarray:
+    """Return what a pass gives at the hidden layer."""
+    return np.asarray(CODED.feed_forward(X, seed=seed, **words)["hid1:out"])
+
+
+def by_hand(*kinds: ng.Kind, slots: tuple[int, ...] = (0, 0, 0, 0)) -> np.ndarray:
+    """Return the clean output of the hidden layer with kinds on it, one after the other."""
+    y = np.asarray(CODED.feed_forward(X)["hid1:out"])
+    for kind, slot in zip(kinds, slots, strict=False):
+        y = kind(y, ng.Stream(3).site("hid1:out", slot).at(0))
+    return y
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds", "slots"),
+    [
+        ({"rules": {"hid1:out": 0.5}}, (HALF,), (0,)),
+        ({"rules": {"hid1:out": NOISE}}, (NOISE,), (0,)),
+        # Dropout acts first, in whatever order the rules stand.
+        ({"rules": {"hid1:out": NOISE, "hid?:out": 0.5}}, (HALF, NOISE), (0, 0)),
+        ({"rules": {"hid1:out": [0.5, NOISE]}}, (HALF, NOISE), (0, 0)),
+        ({"rules": {"hid1:out": NOISE}, "hidden_dropout": 0.5}, (HALF, NOISE), (0, 0)),
+        ({"rules": {"hid1:out": 0.5}, "hidden_noise": 0.1}, (HALF, NOISE), (0, 0)),
+        ({"hidden_noise": 0.1, "rules": {"hid1:out": NOISE}}, (NOISE, NOISE), (0, 1)),
+        # A list in which dropout comes last keeps its order.
+        ({"rules": {"hid1:out": [NOISE, 0.5]}}, (NOISE, HALF), (0, 0)),
+        ({"rules": {"hid1:out": [NOISE, 0.5, NOISE]}}, (NOISE, HALF, NOISE), (0, 0, 1)),
+    ],
+    ids=str,
+)
+def test_rules_and_shorthands_act_in_one_order(words: Any, kinds: Any, slots: Any) -> None:
+    """By keys of the site, in every method alike."""
+    assert_same_bits(at_hidden(**words), by_hand(*kinds, slots=slots))
+    assert_same_bits(CODED.encode(X, "hid1", seed=3, **words), at_hidden(**words))
+    assert_same_bits(
+        CODED.predict(X, seed=3, **words),
+        CODED.feed_forward(X, seed=3, **words)["out:out"].astype(np.float64),
+    )
+
+
+def test_rules_are_those_of_inject() -> None:
+    """Kinds, schedules, lists and globs; zeros and empty values put nothing in."""
+    rules = {"*:pre": ng.schedule.linear(0.1, 0.5, steps=9), "in:out": [0.2, NOISE]}
+    model = clone(CODED).fit(X)
+    found = model.feed_forward(X, seed=3, rules=rules)["out:out"]
+    with ng.inject(model.network_.train(), rules, seed=3), torch.no_grad():
+        assert_same_bits(found, model.network_(torch.from_numpy(X)))
+    for nothing in ({}, {"hid1:out": 0}, {"hid1:out": None}, {"hid1:out": []}):
+        assert_same_bits(model.predict(X, rules=nothing), model.predict(X))
+
+
+def test_recording_puts_every_noise_in_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Counted(ng.injection.Injection):
+        def __init__(self, *args: Any, **words: Any) -> None:
+            made.append(args[1])
+            super().__init__(*args, **words)
+
+    monkeypatch.setattr("noisegate.estimators.session.Injection", Counted)
+    found = CODED.feed_forward(X, hidden_dropout=0.5, rules={"in:out": NOISE}, seed=3)
+    assert made == [{"hidden_dropout": 0.5}, {"in:out": [NOISE]}]
+    clean = CODED.feed_forward(X)
+    assert_same_bits(found["in:out-prenoise"], clean["in:out"])
+    assert (found["hid1:out-predrop"] != found["hid1:out"]).any()
+
+
+# Arguments -------------------------------------------------------------------------------------
+
+SHARED = list(inspect.signature(Estimator).parameters)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [(Classifier, ["output", "class_weight"]), (Regressor, []), (Autoencoder, ["code"])],
+)
+def test_a_class_shows_every_argument(kind: Any, own: list[str]) -> None:
+    """To `help`, to editors by the signature, and to scikit-learn; copied and pickled."""
+    shown = inspect.signature(kind)
+    assert list(shown.parameters) == [*SHARED, *own]
+    assert len(SHARED) == 23
+    positional = [n for n, p in shown.parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    assert positional == ["network"]
+    assert sorted(kind().get_params()) == sorted(shown.parameters)
+    assert all(p.default is kind().get_params()[n] for n, p in shown.parameters.items())
+    for word in shown.parameters:
+        assert word in pydoc.render_doc(kind)
+    value = {"rules": {"in:out": 0.5}, "verbose": 1, **dict.fromkeys(own)}
+    model = kind((None, 3, None), **value)
+    for twin in (clone(model), pickle.loads(pickle.dumps(model)), kind().set_params(**value)):
+        assert {n: twin.get_params()[n] for n in value} == value
+    assert type("Mine", (kind,), {})(**value).get_params() == {
+        **model.get_params(),
+        "network": (None, 100, None),
+    }

@@ -59,7 +59,7 @@ def test_predictions_are_clean_unless_they_say_otherwise(name: str) -> None:
     assert (first != clean).any()
     assert_same_bits(ask(hidden_dropout=0.5, seed=3), ask(hidden_dropout=0.5, seed=3))
     assert (ask(hidden_dropout=0.5, seed=3) != ask(hidden_dropout=0.5, seed=4)).any()
-    for nothing in ({"hidden_dropout": 0}, {"dropout": {}}, {"regularizers": []}):
+    for nothing in ({"hidden_dropout": 0}, {"rules": {}}, {"regularizers": []}):
         assert_same_bits(ask(**nothing), clean)
 
 
@@ -121,7 +121,7 @@ def test_dropouts_of_the_network_itself() -> None:
 
 def test_noise_at_a_pre_activation_acts_downstream() -> None:
     """In theanets it changed what was reported, and nothing else."""
-    found = TRAINED.feed_forward(X, dropout={"hid1:pre": 0.5}, seed=3)
+    found = TRAINED.feed_forward(X, rules={"hid1:pre": 0.5}, seed=3)
     clean = TRAINED.feed_forward(X)
     assert_same_bits(found["hid1:pre-predrop"], clean["hid1:pre"])
     dropped = ng.Dropout(0.5)(clean["hid1:pre"], ng.Stream(3).site("hid1:pre").at(0))
@@ -136,11 +136,11 @@ def test_noise_at_the_end_is_in_the_loss(last: Any, y: np.ndarray) -> None:
     net = join(Input(4, name="in"), Relu(8, name="hid1"), copy.deepcopy(last))
     end = net.exits[0]
     model = Classifier(**QUICK | {"network": net, "batch_size": 50, "max_epochs": 1})
-    loss = model.fit(X, y, dropout={f"{end}:pre": 1}).history_[-1, "train_loss"]
+    loss = model.fit(X, y, rules={f"{end}:pre": 1}).history_[-1, "train_loss"]
     assert loss == pytest.approx(np.log(len(model.classes_)))
     loss = model.fit(X, y, output_dropout=1).history_[-1, "train_loss"]
     assert 20 < loss < 100  # a probability of 0 for the class that is right, and finite
-    loss = model.fit(X, y, noise={f"{end}:out": 0.1}).history_[-1, "train_loss"]
+    loss = model.fit(X, y, rules={f"{end}:out": ng.GaussianNoise(0.1)}).history_[-1, "train_loss"]
     assert np.isfinite(loss)
 
 

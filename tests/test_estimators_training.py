@@ -51,22 +51,22 @@ CLEAN = train_loss(regressor())
 
 # Noise while training --------------------------------------------------------------------------
 
-WORDS: dict[str, Any] = {
-    "input_dropout": 0.5,
-    "hidden_dropout": 0.5,
-    "output_dropout": 0.5,
-    "input_noise": 0.5,
-    "hidden_noise": 0.5,
-    "output_noise": 0.5,
-    "dropout": {"hid1:out": 0.5, "in:out": 0.1},
-    "noise": {"hid1:pre": 0.5},
-    "regularizers": {"weight_l2": 0.5},
-}
+WORDS: list[tuple[str, Any]] = [
+    ("input_dropout", 0.5),
+    ("hidden_dropout", 0.5),
+    ("output_dropout", 0.5),
+    ("input_noise", 0.5),
+    ("hidden_noise", 0.5),
+    ("output_noise", 0.5),
+    ("rules", {"hid1:out": 0.5, "in:out": 0.1}),
+    ("rules", {"hid1:pre": ng.GaussianNoise(0.5)}),
+    ("regularizers", {"weight_l2": 0.5}),
+]
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_noise_by_the_constructor_is_noise_by_fit(word: str) -> None:
-    given = {word: WORDS[word]}
+@pytest.mark.parametrize(("word", "value"), WORDS)
+def test_noise_by_the_constructor_is_noise_by_fit(word: str, value: Any) -> None:
+    given = {word: value}
     found = train_loss(regressor(**given))
     assert found == train_loss(regressor(), **given) != CLEAN
     assert train_loss(regressor(**given), **{word: {} if isinstance(given[word], dict) else 0}) == (
@@ -78,7 +78,7 @@ def test_fit_replaces_by_name_for_that_call() -> None:
     model = regressor(hidden_dropout=0.5, input_noise=0.1)
     both = train_loss(regressor(hidden_dropout=0.2, input_noise=0.1))
     assert train_loss(model, hidden_dropout=0.2) == both
-    assert train_loss(model, dropout={"hid1:out": 0.2}) not in (both, CLEAN)
+    assert train_loss(model, rules={"hid1:out": 0.2}) not in (both, CLEAN)
     assert model.hidden_dropout == 0.5
     model.fit(X, NUMBERS, hidden_dropout=0)
     assert len(model.noise_) == 1
@@ -118,7 +118,7 @@ def test_the_noise_is_that_of_inject(tmp_path: Path) -> None:
 
 def test_what_was_trained_is_clean() -> None:
     model = regressor(hidden_dropout=0.5, input_noise=0.1).fit(
-        X, NUMBERS, regularizers={"hidden_l1": 0.1, "contractive": 0.1}, dropout={"*:pre": 0.1}
+        X, NUMBERS, regularizers={"hidden_l1": 0.1, "contractive": 0.1}, rules={"*:pre": 0.1}
     )
     net = model.network_
     model.predict(X, samples=3, hidden_dropout=0.5)

@@ -83,8 +83,8 @@ def test_regularizers_by_a_dict_and_by_a_list(given: Any) -> None:
         {"input_dropout": 0.2},
         {"hidden_noise": 0.1},
         {"hidden_dropout": 0.2},
-        {"noise": {"*:out": 0.1}},
-        {"dropout": {"hid?:out": 0.2}},
+        {"rules": {"*:out": ng.GaussianNoise(0.1)}},
+        {"rules": {"hid?:out": 0.2}},
         {"regularizers": {"hidden_l1": 0.1}},
         {"regularizers": {"weight_l1": 0.1}},
         {"regularizers": {"weight_l2": 0.01}},
@@ -227,9 +227,9 @@ def test_selectors() -> None:
     assert {"in:out", "out:out"} < set(everything)
     with pytest.raises(ng.UnmatchedRule, match=r"the rule '{hid1,hid2}:out' matches no site"):
         outputs_matching(net, "{hid1,hid2}:out")
-    model.fit(X, Y, dropout={"hid[23]:out": 0.1})
+    model.fit(X, Y, rules={"hid[23]:out": 0.1})
     assert [site for site, _ in noises(model)] == ["hid2:out", "hid3:out"]
-    model.fit(X, Y, dropout={"*:out": 0.1})
+    model.fit(X, Y, rules={"*:out": 0.1})
     assert len(noises(model)) == 12
 
 
@@ -243,11 +243,11 @@ def test_selectors() -> None:
             [("hid1:out", "Dropout(p=0.2)"), ("hid2:out", "Dropout(p=0.2)")],
         ),
         (
-            {"dropout": {"hid1:out": 0.1, "hid2:out": 0.2}},
+            {"rules": {"hid1:out": 0.1, "hid2:out": 0.2}},
             [("hid1:out", "Dropout(p=0.1)"), ("hid2:out", "Dropout(p=0.2)")],
         ),
         ({"output_noise": 0.3}, [(":out", "GaussianNoise(sigma=0.3)")]),
-        ({"input_dropout": 0, "hidden_noise": 0.0, "dropout": {"hid1:out": 0}}, []),
+        ({"input_dropout": 0, "hidden_noise": 0.0, "rules": {"hid1:out": 0}}, []),
     ],
 )
 def test_what_keywords_make(words: dict[str, Any], expected: list[tuple[str, str]]) -> None:
@@ -320,14 +320,14 @@ def test_steps_of_time_are_independent() -> None:
     """S6. Of an LSTM's outputs, as there: outside of the recurrence, another mask at each step."""
     x, y = np.ones((40, 20, 7), np.float32), np.zeros((40, 20, 5), np.float32)
     model = regressor(recurrent(), max_epochs=1).fit(x, y)
-    mask = kept(model.feed_forward(x, dropout={"hid1:out": 0.5}, seed=3), "hid1:out")
+    mask = kept(model.feed_forward(x, rules={"hid1:out": 0.5}, seed=3), "hid1:out")
     assert_rate(int((mask[:, 1:] == mask[:, :-1]).sum()), mask[:, 1:].size, 0.5)
 
 
 def test_two_rules_at_one_place_are_two_masks() -> None:
     """S9. Zeros are 1 - (1 - p)², the mean is 1; there p and 2."""
     x = np.ones((1000, 7), np.float32)
-    found = trained().feed_forward(x, dropout={"in:out": 0.5, "*:out": 0.5}, seed=3)["in:out"]
+    found = trained().feed_forward(x, rules={"in:out": 0.5, "*:out": 0.5}, seed=3)["in:out"]
     assert set(np.unique(found)) == {0, 4}
     assert_rate(int((found == 0).sum()), found.size, 0.75)
     assert_within(found.mean(), 1, math.sqrt(3 / found.size))

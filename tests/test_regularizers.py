@@ -358,13 +358,12 @@ def test_a_list_or_a_dict_acts_instead_of_the_keywords(method: str) -> None:
 def test_one_number_for_dropout_is_an_error_that_says_what_to_write(method: str) -> None:
     kind, arguments = METHODS[method]
     who = f"{kind.__name__}.{method}"
-    for word in ("dropout", "noise"):
-        sentence = (
-            f"{who}: `{word}` must be a dict of pattern to number; got 0.5. "
-            f"For one number at all hidden outputs write hidden_{word}=0.5."
-        )
-        with assert_sentence(ng.InvalidType, sentence):
-            getattr(fitted(kind), method)(*arguments, **{word: 0.5})
+    sentence = (
+        f"{who}: `rules` must be a dict of pattern to noise; got 0.5. "
+        "For one number at all hidden outputs write hidden_dropout=0.5."
+    )
+    with assert_sentence(ng.InvalidType, sentence):
+        getattr(fitted(kind), method)(*arguments, rules=0.5)
 
 
 def test_those_of_the_constructor_act_in_training_only() -> None:

@@ -245,7 +245,7 @@ def unnamed() -> list[nn.Module]:
 def test_in_and_out_are_names_in_every_network(number: int, name: str) -> None:
     """As they are in the keywords."""
     model = Regressor(unnamed()[number], optimizer=Still, max_epochs=1).fit(X, Y)
-    expected = model.feed_forward(X, dropout={name: 1})
+    expected = model.feed_forward(X, rules={name: 1})
     found = model.feed_forward(X, regularizers=[BernoulliDropout(name, 1)])
     assert set(found) == set(expected)
     assert all((found[n] == expected[n]).all() for n in found)
@@ -257,7 +257,7 @@ def test_in_and_out_are_names_in_every_network(number: int, name: str) -> None:
 def test_what_is_kept_has_the_name_of_what_it_was(number: int, name: str) -> None:
     model = Regressor(unnamed()[number], optimizer=Still, max_epochs=1).fit(X, Y)
     clean = model.feed_forward(X)
-    found = model.feed_forward(X, dropout={name: 0.5})
+    found = model.feed_forward(X, rules={name: 0.5})
     (kept,) = set(found) - set(clean)
     changed = next(iter(clean)) if name == "in:out" else list(clean)[-1]
     assert kept == f"{changed}-predrop"

@@ -28,6 +28,7 @@ OLD_WORDS: OldWords = {
     "seed": {"rng": "`seed` is `rng` here."},
     "input": {"x": "The input is `x` here."},
     "dropout": {"rules": "`dropout` is `rules` here."},
+    "noise": {"rules": "`noise` is `rules` here: {'hid1:out': noisegate.GaussianNoise(0.1)}."},
 }
 
 # Classes and functions, by the place in `noisegate` where each is, whichever room is asked for it.

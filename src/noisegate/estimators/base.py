@@ -1,7 +1,8 @@
-"""What the estimators share: fit, noise by keyword, predictions, history."""
+"""The base of the estimators: their arguments, `fit` and `partial_fit`, checks of the data."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -12,73 +13,73 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue, prefix_errors
-from noisegate.nets import messages
 from noisegate.nets.old_words import OldMethods
 from noisegate.torch.generators import TORCH, keep_states, restore_cpu_state, save_cpu_state
 
 from .callbacks import Checkpoint, Stopping, read_checkpoint
-from .heads import last_layer
-from .options import check_options, found_device
+from .examples import Examples, Inputs, SparseInputs
+from .heads import find_last_layer
+from .parameters import check_keywords, check_parameters, find_device, parameter_error
 from .predicting import Predicting
-from .rows import Rows, SparseRows, Values
-from .session import WORDS, Noises, Session
+from .session import WORDS, NoiseSettings, Session
 from .sizing import build, is_sizes, takes_tokens
-from .terms import Terms
 from .training import Loss, Trainer
 
 
+@check_keywords
+@dataclass(eq=False, repr=False)
 class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
-    """A network trained in scikit-learn's manner; the arguments of all estimators.
+    """Base of the estimators: a network that is trained as scikit-learn's estimators are.
 
     Parameters
     ----------
     network : sequence of int or None, Network or Module
-        Sizes of the layers, of which the first and the last may be None: they are taken from X
-        and y. Or any network, of which a copy is trained.
+        Sizes of the layers; None at either end takes the size from X or y. Or any network, of
+        which a copy is trained.
     activation : str or callable
-        Of the hidden layers where sizes are given: one of Keras' names, or a function.
+        Activation of the hidden layers where sizes are given: one of Keras' names, or a function.
     loss : callable, optional
-        ``loss(outputs, targets)`` in the place of the estimator's own: the mean over the batch,
-        or one number for each row, which weights of rows need.
+        ``loss(outputs, targets)``, which replaces the estimator's own: the mean over the batch, or
+        one number a row. Weights of rows need the second.
     optimizer : type
-        An optimizer's class.
+        Class of the optimizer.
     lr : float
-        Its learning rate.
+        Learning rate, > 0.
     batch_size : int
-        Rows of a step of training.
+        Rows in a training step, at least 1.
     max_epochs : int
-        How often all rows are gone through.
+        Number of passes over all rows, at least 1.
     input_dropout, hidden_dropout, output_dropout : float, Schedule, Kind or list
-        Noise while training; 0 is none.
-    input_noise, hidden_noise, output_noise
-        The same with a standard deviation for a number.
-    dropout, noise : dict of pattern to number, optional
-        Probability of removal, or standard deviation, at named outputs: ``{'hid1:out': .5}``.
+        Noise in training. A number is the probability of removal; 0 means no noise.
+    input_noise, hidden_noise, output_noise : float, Schedule, Kind or list
+        The same, where a number is the standard deviation of normal noise.
+    rules : dict of pattern to noise, optional
+        Noise at named outputs, as `inject` takes it: ``{'hid1:out': 0.5}``. A number is the p of
+        Dropout; any other noise is named, ``{'in:out': noisegate.GaussianNoise(0.1)}``.
     regularizers : list or dict, optional
-        Of `noisegate.nets.regularizers`, or ``{name: weight}``.
+        Regularizers of `noisegate.nets.regularizers`, or ``{name: weight}``.
     validation_split : float, optional
-        Share of the rows, drawn at random, that are kept for validation. None keeps none.
+        Share of the rows, drawn at random, that is held out for validation; None holds out none.
     early_stopping : int, optional
-        After how many epochs without progress on the validation training ends, and returns to
-        its best.
+        Training ends after this many epochs without a lower validation loss, and returns to the
+        best weights.
     checkpoint : path-like, optional
         A file that is written after each epoch.
     resume : bool
-        Whether training goes on from that file.
+        Whether training continues from that file.
     callbacks : list, optional
         skorch's callbacks; in them `net.predict` gives labels, `net.predict_proba` probabilities.
     random_state : int, RandomState or None
-        Decides weights, order, noise and split.
+        Seed of the weights, the order of rows, the noise and the validation split.
     device : str or torch.device
-        Where training runs; "auto" is the accelerator that is there, or else the CPU.
+        Where training runs; "auto" is this machine's accelerator, or the CPU where there is none.
     verbose : int
-        Whether a table of progress is printed.
+        1 prints a table of progress.
 
     Attributes
     ----------
     network_ : Module
-        What was trained: a clean module, without noise.
+        The trained network: a clean module, without noise.
     net_ : skorch.NeuralNet
         skorch's net around it.
     history_ : skorch.history.History
@@ -87,63 +88,30 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         The report of each injection of the last training.
     """
 
-    def __init__(
-        self,
-        network: Any = (None, 100, None),
-        *,
-        activation: Any = "relu",
-        loss: Any = None,
-        optimizer: Any = torch.optim.Adam,
-        lr: float = 1e-3,
-        batch_size: int = 32,
-        max_epochs: int = 100,
-        input_dropout: Any = 0,
-        hidden_dropout: Any = 0,
-        output_dropout: Any = 0,
-        input_noise: Any = 0,
-        hidden_noise: Any = 0,
-        output_noise: Any = 0,
-        dropout: Mapping[str, Any] | None = None,
-        noise: Mapping[str, Any] | None = None,
-        regularizers: Any = None,
-        validation_split: float | None = None,
-        early_stopping: int | None = None,
-        checkpoint: Any = None,
-        resume: bool = False,
-        callbacks: Any = None,
-        random_state: Any = None,
-        device: str = "cpu",
-        verbose: int = 0,
-    ) -> None:
-        self.network = network
-        self.activation = activation
-        self.loss = loss
-        self.optimizer = optimizer
-        self.lr = lr
-        self.batch_size = batch_size
-        self.max_epochs = max_epochs
-        self.input_dropout = input_dropout
-        self.hidden_dropout = hidden_dropout
-        self.output_dropout = output_dropout
-        self.input_noise = input_noise
-        self.hidden_noise = hidden_noise
-        self.output_noise = output_noise
-        self.dropout = dropout
-        self.noise = noise
-        self.regularizers = regularizers
-        self.validation_split = validation_split
-        self.early_stopping = early_stopping
-        self.checkpoint = checkpoint
-        self.resume = resume
-        self.callbacks = callbacks
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
-
-    net_: Trainer
-    _state: dict[str, Any]
-    network_: nn.Module
-    history_: Any
+    network: Any = (None, 100, None)
+    _: KW_ONLY
+    activation: Any = "relu"
+    loss: Any = None
+    optimizer: Any = torch.optim.Adam
+    lr: float = 1e-3
+    batch_size: int = 32
+    max_epochs: int = 100
+    input_dropout: Any = 0
+    hidden_dropout: Any = 0
+    output_dropout: Any = 0
+    input_noise: Any = 0
+    hidden_noise: Any = 0
+    output_noise: Any = 0
+    rules: Mapping[str, Any] | None = None
+    regularizers: Any = None
+    validation_split: float | None = None
+    early_stopping: int | None = None
+    checkpoint: Any = None
+    resume: bool = False
+    callbacks: Any = None
+    random_state: Any = None
+    device: str | torch.device = "cpu"
+    verbose: int = 0
 
     # Training ----------------------------------------------------------------------------------
 
@@ -156,7 +124,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         validation_data: Any = None,
         **noise: Any,
     ) -> Self:
-        """Train a network anew.
+        """Train a new network.
 
         Parameters
         ----------
@@ -165,15 +133,17 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         y : array of shape (rows, ...)
             Targets.
         sample_weight : array of shape (rows,), optional
-            What each row counts for in the loss, at least 0: 2 is the row twice in its batch.
+            Weight of each row in the loss, at least 0: 2 counts the row twice in its batch.
         validation_data : tuple of X and y, optional
-            Rows for validation, without noise; a third entry is their weights.
+            Rows for validation, without noise; a third entry holds their weights.
         **noise
-            `input_dropout`, `hidden_dropout`, `dropout`, `input_noise`, `hidden_noise`, `noise`,
-            `output_dropout`, `output_noise` or `regularizers`, in the place of the estimator's
-            own argument of that name, for this training; 0 or {} switches it off.
+            `input_dropout`, `hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`,
+            `output_noise`, `rules` or `regularizers`: each replaces the estimator's argument of
+            that name for this training. 0 or {} switches it off.
         """
-        return self._train((X, y, sample_weight), validation_data, noise, "fit")
+        with self._prefix("fit"):
+            settings = self._read_noise(noise)
+        return self._train((X, y, sample_weight), validation_data, settings, anew=True)
 
     def partial_fit(
         self,
@@ -184,63 +154,67 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         validation_data: Any = None,
         **noise: Any,
     ) -> Self:
-        """Train on for `max_epochs` epochs, with the weights and the optimizer of before."""
-        return self._train((X, y, sample_weight), validation_data, noise, "partial_fit")
+        """Train for `max_epochs` more epochs, from the last weights and optimizer state."""
+        with self._prefix("partial_fit"):
+            settings = self._read_noise(noise)
+        anew = not hasattr(self, "net_")
+        return self._train((X, y, sample_weight), validation_data, settings, anew)
 
-    def _train(self, data: Sequence[Any], validation_data: Any, words: Any, who: str) -> Self:
-        known = dict(self.__dict__)
-        try:
-            return self._trained(data, validation_data, words, who)
-        except BaseException:
-            # What was trained before is what there is.
-            self.__dict__.clear()
-            self.__dict__.update(known)
-            raise
+    def _read_noise(self, words: Mapping[str, Any]) -> NoiseSettings:
+        """Return the noise of a training, by a call's words and else the estimator's arguments."""
+        checks.keywords(words, WORDS)
+        return NoiseSettings.read({word: words.get(word, getattr(self, word)) for word in WORDS})
 
-    def _trained(self, data: Sequence[Any], validation_data: Any, words: Any, who: str) -> Self:
-        who = f"{type(self).__name__}.{who}"
-        check_options(self)
-        anew = who.endswith(".fit") or not hasattr(self, "net_")
-        device = found_device(type(self).__name__, self.device) if anew else self._device
-        with prefix_errors(who):
-            checks.keywords(words, WORDS)
-        words = {word: words.get(word, getattr(self, word)) for word in WORDS}
-        noises = Noises.of(who, words)
-        rows = self._weighted_rows(data, anew)
-        before = None if anew else self._state
-        state = self._checkpoint_state() if self.resume else None
-        seeds = _seeds_of(self.random_state, before, state)
-        validation = None
-        if validation_data is not None:
-            validation = self._weighted_rows(validation_data, False)
-        elif self.validation_split is not None:
-            rows, validation = self._split(rows, np.random.RandomState(seeds[3] % 2**32))
-        with self._seeded(seeds[0], before):
-            if anew:
-                self.network_ = self._build(rows)
-                self.network_.to(device)
-            rows, validation = rows.to(device), validation and validation.to(device)
-            self._run(rows, validation, noises, seeds, before, state)
-            self._state |= {"generator": save_cpu_state(), "words": words}
+    def _train(
+        self, data: Sequence[Any], validation_data: Any, settings: NoiseSettings, anew: bool
+    ) -> Self:
+        """Train a new network, or the one that is there; after an error all is as before."""
+        check_parameters(self, validation_data is not None or self.validation_split is not None)
+        device = find_device(self) if anew else self._device
+        with self._restore_on_error():
+            examples = self._weigh_examples(data, anew)
+            before = None if anew else self._state
+            state = read_checkpoint(self.checkpoint) if self.resume else None
+            seeds = _choose_seeds(self.random_state, before, state)
+            validation = None
+            if validation_data is not None:
+                validation = self._weigh_examples(validation_data, False)
+            elif self.validation_split is not None:
+                random = np.random.RandomState(seeds[3] % 2**32)
+                examples, validation = self._split(examples, random)
+            with self._seed_torch(seeds[0], before):
+                if anew:
+                    self.network_ = self._build(examples)
+                    self.network_.to(device)
+                examples, validation = examples.to(device), validation and validation.to(device)
+                self._fit_network(examples, validation, settings, seeds, before, state)
+                self._state |= {"generator": save_cpu_state(), "words": settings.words}
         return self
 
-    def _checkpoint_state(self) -> dict[str, Any] | None:
-        return read_checkpoint(self.checkpoint) if self.checkpoint is not None else None
+    @contextmanager
+    def _restore_on_error(self) -> Iterator[None]:
+        """Return to the attributes of before where a block fails: a trained network stays."""
+        attributes = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(attributes)
+            raise
 
-    def _run(
+    def _fit_network(
         self,
-        rows: Rows,
-        validation: Rows | None,
-        noises: Noises,
+        examples: Examples,
+        validation: Examples | None,
+        settings: NoiseSettings,
         seeds: list[int],
         before: dict[str, Any] | None,
         state: dict[str, Any] | None,
     ) -> None:
-        head, model = self._head(), self.network_
-        with Session(model, noises, seeds[1]) as session:
-            head.watch(session.noisy(self._last_sites()))
-            stopping = self._stopping(validation)
-            terms = Terms(model, session)
+        head, model = self._make_head(), self.network_
+        with Session(model, settings, seeds[1]) as session:
+            head.watch(session.changes(self._find_last_sites()))
+            stopping = None if self.early_stopping is None else Stopping(self.early_stopping)
             trainer = Trainer(
                 model,
                 Loss(head.loss),
@@ -249,8 +223,8 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
                 lr=self.lr,
                 batch_size=self.batch_size,
                 order_seed=seeds[2],
-                terms=terms if terms.any else None,
-                after_step=terms.constrain if terms.constrained else None,
+                terms=session.total_terms if session.losses or session.penalized else None,
+                after_step=session.constrain if session.constrained else None,
                 max_epochs=self.max_epochs,
                 callbacks=list(self.callbacks or []),
                 device=str(self._device),
@@ -266,41 +240,30 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
                 trainer.callbacks_.append(("checkpoint", keeper))
             try:
                 resume = None if state is None else keeper.resume
-                trainer.train(rows, validation, self.max_epochs, resume)
+                trainer.train(examples, validation, self.max_epochs, resume)
             finally:
                 head.close()
             self.noise_ = session.log()
             self._state = {"seeds": seeds, "steps": session.steps}
-        for regularizer in noises.active if self.verbose else ():
+        for regularizer in settings.active if self.verbose else ():
             regularizer.log()
         trainer.forget()
         self.net_, self.history_ = trainer, trainer.history
 
-    def _stopping(self, validation: Rows | None) -> Stopping | None:
-        if self.early_stopping is None:
-            return None
-        if validation is None:
-            # The loss of training has the noise on.
-            words = "None without validation: give `validation_data` or `validation_split`"
-            who, value = type(self).__name__, self.early_stopping
-            raise InvalidValue(messages.bad_option(who, "early_stopping", value, words))
-        return Stopping(self.early_stopping)
-
-    def _split(self, rows: Rows, random: Any) -> tuple[Rows, Rows]:
-        count = len(rows)
-        kept = round(count * float(self.validation_split or 0))
-        if not 0 < kept < count:
+    def _split(self, examples: Examples, random: Any) -> tuple[Examples, Examples]:
+        """Return the examples to train on, and those of `validation_split`, drawn at random."""
+        count = len(examples)
+        held_out = round(count * float(self.validation_split or 0))
+        if not 0 < held_out < count:
             words = f"such that some of {count} rows are on each side"
-            who, share = type(self).__name__, self.validation_split
-            raise InvalidValue(messages.bad_option(who, "validation_split", share, words))
+            raise parameter_error(self, "validation_split", words)
         order = torch.as_tensor(random.permutation(count))
-        parts = (order[kept:].sort().values, order[:kept].sort().values)
-        train, validation = (rows[part] for part in parts)
-        return train, validation
+        train, validation = (order[held_out:].sort().values, order[:held_out].sort().values)
+        return examples[train], examples[validation]
 
     @contextmanager
-    def _seeded(self, seed: int, before: dict[str, Any] | None) -> Iterator[None]:
-        """Let torch draw by the random state for a block, and afterwards as before."""
+    def _seed_torch(self, seed: int, before: dict[str, Any] | None) -> Iterator[None]:
+        """Seed torch's generator for a block, if there is a random state, and restore it."""
         if self.random_state is None:
             yield
             return
@@ -310,15 +273,16 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
                 restore_cpu_state(before["generator"])
             yield
 
-    def _last_sites(self) -> tuple[str, ...]:
-        name, _ = last_layer(self.network_)
+    def _find_last_sites(self) -> tuple[str, ...]:
+        """Return the sites behind the last layer, where noise would act on its activation."""
+        name, _ = find_last_layer(self.network_)
         exits = getattr(self.network_, "exits", ())
         return (":out", *(f"{n}:out" for n in {name, *exits} if n is not None))
 
     # Data --------------------------------------------------------------------------------------
 
-    def _inputs(self, X: Any, reset: bool, **y: Any) -> Values:
-        """Return checked inputs; with y, rows are counted against it."""
+    def _check_inputs(self, X: Any, reset: bool, **y: Any) -> Inputs:
+        """Return inputs as scikit-learn checks them; with y, as many rows as y has."""
         words: dict[str, Any] = {
             "accept_sparse": "csr",
             "dtype": np.int64 if takes_tokens(self.network) else np.float32,
@@ -330,48 +294,48 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         X = validate_data(self, X, reset=reset, **words)
         if "y" in y:
             check_consistent_length(X, as_array(y["y"]))
-        return SparseRows(X) if hasattr(X, "tocsr") else torch.from_numpy(np.array(X, order="C"))
+        return SparseInputs(X) if hasattr(X, "tocsr") else torch.from_numpy(np.array(X, order="C"))
 
-    def _weighted_rows(self, data: Sequence[Any], anew: bool) -> Rows:
-        """Return checked inputs and targets of (X, y) or (X, y, weights), with their weights."""
+    def _weigh_examples(self, data: Sequence[Any], anew: bool) -> Examples:
+        """Return the checked examples of (X, y) or (X, y, weights), with their weights."""
         X, y, weights = (*data, None, None)[:3]
-        rows = self._rows(X, y, anew)
+        examples = self._check_examples(X, y, anew)
         if weights is None:
-            return rows
+            return examples
         words = {"dtype": np.float32, "ensure_non_negative": True}
-        weights = _check_sample_weight(as_array(weights), np.empty((len(rows), 1)), **words)
-        return Rows(rows.inputs, rows.targets, torch.from_numpy(np.array(weights)))
+        weights = _check_sample_weight(as_array(weights), np.empty((len(examples), 1)), **words)
+        return replace(examples, weights=torch.from_numpy(np.array(weights)))
 
-    def _rows(self, X: Any, y: Any, anew: bool) -> Rows:
-        """Return checked inputs and targets."""
+    def _check_examples(self, X: Any, y: Any, anew: bool) -> Examples:
+        """Return inputs and targets that can be trained on."""
         raise NotImplementedError
 
-    def _build(self, rows: Rows) -> nn.Module:
-        """Return the network to be trained."""
+    def _build(self, examples: Examples) -> nn.Module:
+        """Return a network of the right sizes for the examples."""
         raise NotImplementedError
 
-    def _head(self) -> Any:
-        """Return how the network's outputs are read."""
+    def _make_head(self) -> Any:
+        """Return the head that reads the network's outputs."""
         raise NotImplementedError
 
-    def _network_of(self, rows: Rows, outputs: int, targets: str = "y") -> nn.Module:
-        return build(self.network, self.activation, rows.inputs, outputs, targets)
+    def _make_network(self, inputs: Inputs, outputs: int, targets: str = "y") -> nn.Module:
+        return build(self.network, self.activation, inputs, outputs, targets)
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn is to know."""
+        """Return what scikit-learn asks about an estimator."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = not is_sizes(self.network)
         tags.input_tags.sparse = True
         return tags
 
 
-def _seeds_of(
+def _choose_seeds(
     random_state: Any, before: dict[str, Any] | None, state: dict[str, Any] | None
 ) -> list[int]:
-    """Return the seeds of weights, noise, order and split: new ones, or those of before."""
-    for known in (state, before):
-        if known is not None:
-            return list(known["seeds"])
+    """Return the seeds of weights, noise, order and split: those of before, else new ones."""
+    for earlier in (state, before):
+        if earlier is not None:
+            return list(earlier["seeds"])
     random = check_random_state(random_state)
     return [int(n) for n in random.randint(0, 2**63 - 1, 4, dtype=np.int64)]
 

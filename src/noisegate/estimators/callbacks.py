@@ -11,7 +11,6 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from noisegate.core.errors import InvalidValue
-from noisegate.nets import messages
 from noisegate.torch.generators import restore_cpu_state, save_cpu_state
 
 
@@ -29,7 +28,7 @@ class Stopping(Callback):  # type: ignore[misc]
         self.lowest, self.waited = float("inf"), 0
         self.weights: Any = None
 
-    def on_epoch_end(self, net: Any, **told: Any) -> None:
+    def on_epoch_end(self, net: Any, **data: Any) -> None:
         """Keep better weights; end the training when it has not become better for long."""
         loss = net.history[-1, "valid_loss"]
         if loss < self.lowest:
@@ -40,7 +39,7 @@ class Stopping(Callback):  # type: ignore[misc]
         if self.waited >= self.patience:
             raise KeyboardInterrupt  # how skorch's callbacks stop a training
 
-    def on_train_end(self, net: Any, **told: Any) -> None:
+    def on_train_end(self, net: Any, **data: Any) -> None:
         """Return to the best weights."""
         if self.weights is not None:
             net.module_.load_state_dict(self.weights)
@@ -66,9 +65,13 @@ def read_checkpoint(path: Any) -> dict[str, Any] | None:
         if not set(state) >= _ENTRIES:
             raise InvalidValue("it is no checkpoint of an estimator")
     except Exception as error:
-        words = " ".join(str(error).split())[:200]
-        raise InvalidValue(messages.bad_checkpoint(path, words.rstrip("."))) from None
+        raise _checkpoint_error(path, error) from None
     return state
+
+
+def _checkpoint_error(path: Path, error: Exception) -> InvalidValue:
+    reason = " ".join(str(error).split())[:200].rstrip(".")
+    return InvalidValue(f"resume: {path} does not belong to this training: {reason}.")
 
 
 _ENTRIES = {"module", "optimizer", "history", "order", "generator", "noise", "stopping", "seeds"}
@@ -102,7 +105,7 @@ class Checkpoint(Callback):  # type: ignore[misc]
         self.path, self.session, self.stopping = Path(path), session, stopping
         self.seeds, self.state = seeds, state
 
-    def on_epoch_end(self, net: Any, **told: Any) -> None:
+    def on_epoch_end(self, net: Any, **data: Any) -> None:
         """Write the file."""
         state = {
             "module": net.module_.state_dict(),
@@ -131,8 +134,7 @@ class Checkpoint(Callback):  # type: ignore[misc]
                 handle.load_state(given)
             net.optimizer_.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
-            words = " ".join(str(error).split())[:200]
-            raise InvalidValue(messages.bad_checkpoint(self.path, words.rstrip("."))) from None
+            raise _checkpoint_error(self.path, error) from None
         net.history = History(json.loads(state["history"]))
         net.order_ = state["order"]
         restore_cpu_state(state["generator"])

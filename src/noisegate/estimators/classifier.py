@@ -1,6 +1,7 @@
 """Classification by a network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -14,15 +15,17 @@ from torch import nn
 
 from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, prefix_errors
-from noisegate.nets import messages
 
 from .base import Estimator, as_array
+from .examples import Examples, to_dense
 from .heads import OUTPUTS, Head
-from .predicting import parted
-from .rows import Rows, dense
+from .parameters import check_keywords
+from .predicting import Request, split_words
 from .sizing import check_outputs, is_sizes
 
 
+@check_keywords
+@dataclass(eq=False, repr=False)
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     """A network that tells classes, with noise by name; arguments as of `Estimator`.
 
@@ -57,42 +60,11 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     True
     """
 
-    def __init__(
-        self,
-        network: Any = (None, 100, None),
-        *,
-        output: str | None = None,
-        class_weight: Any = None,
-        activation: Any = "relu",
-        loss: Any = None,
-        optimizer: Any = torch.optim.Adam,
-        lr: float = 1e-3,
-        batch_size: int = 32,
-        max_epochs: int = 100,
-        input_dropout: Any = 0,
-        hidden_dropout: Any = 0,
-        output_dropout: Any = 0,
-        input_noise: Any = 0,
-        hidden_noise: Any = 0,
-        output_noise: Any = 0,
-        dropout: Mapping[str, Any] | None = None,
-        noise: Mapping[str, Any] | None = None,
-        regularizers: Any = None,
-        validation_split: float | None = None,
-        early_stopping: int | None = None,
-        checkpoint: Any = None,
-        resume: bool = False,
-        callbacks: Any = None,
-        random_state: Any = None,
-        device: str = "cpu",
-        verbose: int = 0,
-    ) -> None:
-        given = dict(locals())
-        for name in ("self", "output", "class_weight", "__class__"):
-            del given[name]
-        super().__init__(**given)
-        self.output = output
-        self.class_weight = class_weight
+    _: KW_ONLY
+    output: str | None = None
+    class_weight: Any = None
+
+    _announced = None  # the classes that the first `partial_fit` was told
 
     def partial_fit(
         self,
@@ -113,33 +85,25 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         classes : array, optional
             All classes, where y of the first call does not have each of them.
         """
-        if not hasattr(self, "net_"):
-            self._announced = None if classes is None else np.unique(classes)
-        words = {"sample_weight": sample_weight, "validation_data": validation_data}
-        return super().partial_fit(X, y, **words, **noise)
+        words = {"sample_weight": sample_weight, "validation_data": validation_data, **noise}
+        self._announced = None if classes is None else np.unique(classes)
+        try:
+            return super().partial_fit(X, y, **words)
+        finally:
+            self._announced = None
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        *,
-        validation_data: Any = None,
-        **noise: Any,
-    ) -> Self:
-        """Train a network anew; as of `Estimator.fit`, with y of shape (rows,)."""
-        self._announced = None
-        return super().fit(X, y, sample_weight, validation_data=validation_data, **noise)
-
-    def _rows(self, X: Any, y: Any, anew: bool) -> Rows:
+    def _check_examples(self, X: Any, y: Any, anew: bool) -> Examples:
         if self.output is not None:
             with prefix_errors("Classifier"):
                 checks.one_of(*OUTPUTS)("output", self.output)
-        x = self._inputs(X, reset=anew, y=y)
+        x = self._check_inputs(X, reset=anew, y=y)
         y = np.asarray(as_array(y))
         if y.ndim > 1 and y.shape[1:] != (1,):
             if is_sizes(self.network):
-                raise InvalidValue(messages.one_label(y.shape))
+                raise InvalidValue(
+                    "Classifier: y must be of shape (rows,), one label for each row; got "
+                    f"{y.shape}. A y of one column for each class is y.argmax(axis=1)."
+                )
             y = check_array(y, ensure_2d=False, allow_nd=True, dtype=None)
         else:
             y = column_or_1d(y, warn=True)
@@ -148,34 +112,40 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         if anew:
             known = np.unique(y) if self._announced is None else self._announced
             if len(known) < 2:
-                raise InvalidValue(messages.one_class(known.tolist()[0]))
+                raise InvalidValue(
+                    "Classifier: y must have at least two classes; got one class, "
+                    f"{known.tolist()[0]!r}."
+                )
             self.classes_ = known
         places = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         strange = np.unique(y[self.classes_[places] != y]).tolist()
         if strange:
-            raise InvalidValue(messages.new_classes(strange, self.classes_.tolist()))
-        return Rows(x, torch.as_tensor(places))
+            raise InvalidValue(
+                f"Classifier: y has {strange}, which are none of the classes of before, "
+                f"{self.classes_.tolist()}."
+            )
+        return Examples(x, torch.as_tensor(places))
 
-    def _weighted_rows(self, data: Sequence[Any], anew: bool) -> Rows:
-        rows = super()._weighted_rows(data, anew)
+    def _weigh_examples(self, data: Sequence[Any], anew: bool) -> Examples:
+        rows = super()._weigh_examples(data, anew)
         if self.class_weight is None:
             return rows
-        places = dense(rows.targets)
+        places = to_dense(rows.targets)
         if anew:
             words = {"classes": self.classes_, "y": self.classes_[places].ravel()}
             self._of_classes = compute_class_weight(self.class_weight, **words)
         found = torch.from_numpy(self._of_classes.astype(np.float32))[places]
         if rows.weights is not None:
             found = found * rows.weights.reshape(-1, *[1] * (found.ndim - 1))
-        return Rows(rows.inputs, places, found)
+        return Examples(rows.inputs, places, found)
 
-    def _build(self, rows: Rows) -> nn.Module:
+    def _build(self, examples: Examples) -> nn.Module:
         count = len(self.classes_)
-        model = self._network_of(rows, count)
+        model = self._make_network(examples.inputs, count)
         check_outputs(model, (count, 1) if count == 2 else (count,), f"{count} classes")
         return model
 
-    def _head(self) -> Head:
+    def _make_head(self) -> Head:
         return Head(self.network_, self.classes_, self.output, self.loss)
 
     def predict_proba(
@@ -208,27 +178,13 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         **noise
             As of `fit`: what acts in this prediction.
         """
-        asked = (samples, return_std, seed, existing)
-        return self._probabilities(X, "predict_proba", noise, *asked)
+        request = self._ask(X, noise, samples, return_std, seed, existing)
+        with self._prefix("predict_proba"):
+            request.check()
+        return self._compute_probabilities(request)
 
-    def _probabilities(
-        self,
-        X: Any,
-        who: str,
-        noise: Mapping[str, Any],
-        samples: int | None = None,
-        return_std: bool = False,
-        seed: int | None = None,
-        existing: bool | None = None,
-    ) -> Any:
-        if return_std and samples is None:
-            raise InvalidValue(messages.need_samples(f"Classifier.{who}"))
-        outputs = self._outputs(X, who, noise, samples, seed, existing)
-        found = self._head().probabilities(outputs)
-        if samples is None:
-            return found
-        mean = found.mean(axis=0)
-        return (mean, found.std(axis=0)) if return_std else mean
+    def _compute_probabilities(self, request: Request) -> Any:
+        return request.summarize(self._make_head().probabilities(self._run_network(request)))
 
     def predict(
         self,
@@ -245,8 +201,10 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         Arguments are those of `predict_proba`; the standard deviation is that of the probability
         of the class that is returned.
         """
-        asked = (samples, return_std, seed, existing)
-        found = self._probabilities(X, "predict", noise, *asked)
+        request = self._ask(X, noise, samples, return_std, seed, existing)
+        with self._prefix("predict"):
+            request.check()
+        found = self._compute_probabilities(request)
         mean = found[0] if return_std else found
         best = mean.argmax(axis=-1)
         labels = self.classes_[best]
@@ -256,7 +214,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
         """Return the share of rows whose class is right; `asked` as of `predict_proba`."""
-        noise, sampling = parted(asked)
-        found = self._probabilities(X, "score", noise, **sampling)
-        labels = self.classes_[found.argmax(axis=-1)]
+        noise, sampling = split_words(asked)
+        request = self._ask(X, noise, **sampling)
+        with self._prefix("score"):
+            request.check()
+        labels = self.classes_[self._compute_probabilities(request).argmax(axis=-1)]
         return float(accuracy_score(y, labels, sample_weight=sample_weight))

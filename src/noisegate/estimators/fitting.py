@@ -1,6 +1,5 @@
 """A model trained to its best validation loss, for experiments that compare."""
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidValue
 
-from .rows import Rows
+from .callbacks import Stopping
+from .examples import Examples
 from .training import Loss, Trainer
 
 __all__ = ["Epoch", "History", "fit", "misclassified"]
@@ -113,7 +113,9 @@ def fit(
         validation loss was finite in no epoch.
     """
     _check(epochs, batch_size, train, validation)
-    keeper = _Best(on_epoch)
+    reader = _EpochReader(on_epoch)
+    # Without an end of its patience, it keeps the best weights and returns to them.
+    best = Stopping(patience=epochs + 1)
     trainer = Trainer(
         model,
         Loss(loss),
@@ -125,30 +127,28 @@ def fit(
         verbose=0,
     )
     trainer.initialize()
-    trainer.callbacks_.append(("best", keeper))
-    trainer.train(Rows(*train), Rows(*validation), epochs)
-    if keeper.weights is None:
-        raise InvalidValue(_never_finite(epochs, keeper.epochs[-1].validation_loss))
-    model.load_state_dict(keeper.weights)
-    return History(tuple(keeper.epochs))
+    trainer.callbacks_ += [("best", best), ("epochs", reader)]
+    trainer.train(Examples(*train), Examples(*validation), epochs)
+    if math.isinf(best.lowest):
+        raise InvalidValue(
+            "fit: the validation loss must be finite in some epoch; in all "
+            f"{epochs} it was not, and ended at {reader.epochs[-1].validation_loss}. "
+            "Lower the learning rate, or look for NaN in the data."
+        )
+    return History(tuple(reader.epochs))
 
 
-class _Best(Callback):  # type: ignore[misc]
-    """Keeps every epoch's numbers, and the weights of the lowest validation loss."""
+class _EpochReader(Callback):  # type: ignore[misc]
+    """Reads the numbers of every epoch, and hands them on."""
 
     def __init__(self, on_epoch: Callable[[Epoch], None] | None) -> None:
-        self.on_epoch = on_epoch
-        self.epochs: list[Epoch] = []
-        self.lowest, self.weights = math.inf, None
+        self.on_epoch, self.epochs = on_epoch, list[Epoch]()
 
-    def on_epoch_end(self, net: Trainer, **told: Any) -> None:
-        """Take note of an epoch."""
-        last = net.history[-1]
-        number, loss = len(self.epochs) + 1, last["valid_loss"]
-        error = last["valid_error"] if net.error is not None else None
-        self.epochs.append(Epoch(number, last["train_loss"], loss, error))
-        if loss < self.lowest:
-            self.lowest, self.weights = loss, copy.deepcopy(net.module_.state_dict())
+    def on_epoch_end(self, net: Trainer, **data: Any) -> None:
+        """Read the last epoch."""
+        last, number = net.history[-1], len(self.epochs) + 1
+        error = None if net.error is None else last["valid_error"]
+        self.epochs.append(Epoch(number, last["train_loss"], last["valid_loss"], error))
         if self.on_epoch is not None:
             self.on_epoch(self.epochs[-1])
 
@@ -169,10 +169,3 @@ def _check(epochs: int, batch_size: int, train: Any, validation: Any) -> None:
             )
         if len(inputs) == 0:
             raise InvalidValue(f"fit: `{name}` must have at least one row; got none.")
-
-
-def _never_finite(epochs: int, last: float) -> str:
-    return (
-        f"fit: the validation loss must be finite in some epoch; in all {epochs} it was not, "
-        f"and ended at {last}. Lower the learning rate, or look for NaN in the data."
-    )

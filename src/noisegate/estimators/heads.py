@@ -1,6 +1,6 @@
 """How a network's output is read: as values, logits, probabilities, or one of two classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from noisegate.core.errors import InvalidValue
-from noisegate.nets import messages
 from noisegate.nets.adapters import Wrapped
 from noisegate.nets.layer import Layer
 from noisegate.nets.layers.dense import DenseLayer
@@ -20,7 +19,7 @@ from noisegate.nets.network import Network
 OUTPUTS = ("logits", "probabilities")
 
 
-def last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
+def find_last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
     """Return a network's last layer that is no noise, and its name; None for other modules."""
     if not isinstance(model, Network) or len(model.exits) != 1:
         return None, None
@@ -34,12 +33,12 @@ def last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
     return name, model.layers[name]
 
 
-def _activation(layer: Layer | None) -> str | None:
+def _find_activation(layer: Layer | None) -> str | None:
     """Return the activation of a layer in Keras' words, where it decides how outputs are read."""
     if isinstance(layer, TimeDistributed):
-        return _activation(layer.steps)
+        return _find_activation(layer.steps)
     if isinstance(layer, Wrapped) and isinstance(layer.module, Network):
-        return _activation(last_layer(layer.module)[1])
+        return _find_activation(find_last_layer(layer.module)[1])
     if not isinstance(layer, DenseLayer):
         return None
     named = getattr(type(layer), "activation_class", None)
@@ -70,9 +69,9 @@ class Head:
         self, model: nn.Module, classes: Any, output: str | None = None, function: Any = None
     ) -> None:
         self.classes, self.count, self.function = classes, len(classes), function
-        self.name, self.layer = last_layer(model)
+        self.name, self.layer = find_last_layer(model)
         self.followed = self.name is not None and (self.name,) != getattr(model, "exits", ())
-        activation = _activation(self.layer)
+        activation = _find_activation(self.layer)
         by_layer = "probabilities" if activation in ("softmax", "sigmoid") else "logits"
         self.output = output or by_layer
         self.sigmoid = activation == "sigmoid"
@@ -86,7 +85,7 @@ class Head:
         has_pre = isinstance(layer, DenseLayer | TimeDistributed) and layer.has_pre
         known = has_pre and self.output == "probabilities"
         noisy = noisy or self.followed
-        if known and not noisy and _activation(self.layer) in ("softmax", "sigmoid"):
+        if known and not noisy and _find_activation(self.layer) in ("softmax", "sigmoid"):
             self._remove = self.layer.register_pre_activation_hook(self._keep).remove  # type: ignore[union-attr]
             self.exact = True
 
@@ -104,13 +103,17 @@ class Head:
     def check(self, outputs: Any) -> bool:
         """Return whether there is one output for two classes; refuse any other number."""
         if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 2:
-            raise InvalidValue(messages.no_class_axis(tuple(getattr(outputs, "shape", ()))))
+            shape = tuple(getattr(outputs, "shape", ()))
+            raise InvalidValue(f"a classifier's network must give (N, classes); got {shape}.")
         count = int(outputs.shape[-1])
         if count == 1 and self.count == 2:
             return True
         if count != self.count or self.sigmoid:
-            what = "of a Sigmoid " if self.sigmoid else ""
-            raise InvalidValue(messages.output_size(what, count, self.count))
+            sigmoid = "of a Sigmoid " if self.sigmoid else ""
+            raise InvalidValue(
+                f"the network gives {count} outputs {sigmoid}for {self.count} classes. A "
+                "classifier ends in as many as there are classes, or for two classes in one."
+            )
         return False
 
     def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
@@ -119,7 +122,11 @@ class Head:
         if self.function is not None:
             return self.function(outputs, targets)  # type: ignore[no-any-return]
         if outputs.shape[:-1] != targets.shape:
-            raise InvalidValue(messages.class_targets(_of(outputs), _of(targets)))
+            raise InvalidValue(
+                f"the network gives outputs of shape {tuple(outputs.shape)}, classes along the "
+                f"last axis, for a y of shape {tuple(targets.shape)}. A y of one column for each "
+                "class is y.argmax(axis=-1)."
+            )
         z = self._z if self.exact and self._z is not None else None
         if one:
             y = targets.to(outputs.dtype)
@@ -179,7 +186,10 @@ class ValuesHead:
     def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
         """Return the squared error: its mean over the batch, or by "none" that of each number."""
         if outputs.shape != targets.shape:
-            raise InvalidValue(messages.target_shape(_of(outputs), _of(targets)))
+            raise InvalidValue(
+                f"the network gives outputs of shape {tuple(outputs.shape)} for targets of shape "
+                f"{tuple(targets.shape)}."
+            )
         if self.function is not None:
             return self.function(outputs, targets)  # type: ignore[no-any-return]
         return functional.mse_loss(outputs, targets, reduction=reduction)
@@ -195,7 +205,3 @@ class ValuesHead:
     def decide(self, values: np.ndarray) -> np.ndarray:
         """Return values as they are."""
         return values
-
-
-def _of(x: Tensor) -> Sequence[int]:
-    return tuple(x.shape)

@@ -1,7 +1,8 @@
-"""What a trained network tells: outputs, clean or with noise, every named one, and its history."""
+"""Predictions of a trained network, clean or with noise; every named output; and its history."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,88 +14,160 @@ from torch import Tensor, nn
 import noisegate.prediction as prediction
 from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, missing_extra, prefix_errors
-from noisegate.core.messages import no_samples
+from noisegate.core.words import got
 from noisegate.injection import Injection
-from noisegate.nets import messages
 from noisegate.torch import Host
 from noisegate.torch.functional import draw_seed
 
-from .rows import Values, dense
-from .session import Noises, Session
-from .training import EVALUATION_ROWS
+from .examples import Inputs, to_dense
+from .session import NoiseSettings, Session
+from .training import EVALUATION_ROWS, Trainer
 
 # By how many rows a network's own dropouts are found: batch normalization needs two.
 FEW = 2
+
+
+@dataclass
+class Request:
+    """A prediction that is asked for: of which inputs, and by which noise.
+
+    Parameters
+    ----------
+    inputs : tensor or SparseInputs
+        On the network's device.
+    words : mapping of str to Any
+        Keywords for noise: those of the call, or those of the last training.
+    at_step : int, optional
+        The step whose rates schedules have; None leaves them as they are.
+    existing : bool
+        Whether the network's own dropouts act.
+    samples, return_std, seed
+        As of `predict`.
+    """
+
+    inputs: Inputs
+    words: Mapping[str, Any]
+    at_step: int | None = None
+    existing: bool = False
+    samples: Any = None
+    return_std: bool = False
+    seed: Any = None
+    noise: NoiseSettings = field(init=False)
+
+    def check(self) -> None:
+        """Read the words for noise; or say what is wrong with the request."""
+        if self.return_std and self.samples is None:
+            raise InvalidValue("`return_std` is over samples; say how many, as samples=20.")
+        self.noise = NoiseSettings.read(self.words)
+        if self.at_step is not None:
+            self.noise = self.noise.at_step(self.at_step)
+        if self.samples is not None and not self.acts:
+            raise InvalidValue(
+                "`samples` and `return_std` are of noise; give some, as hidden_dropout=0.5, or a "
+                "network with noise layers and existing=True."
+            )
+        if self.seed is not None:
+            self.seed = checks.whole("seed", self.seed, 64)
+
+    @property
+    def acts(self) -> bool:
+        """Whether there is any noise."""
+        return self.noise.acts or self.existing
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """The steps of the seed: one for each sample; step 0 for a single pass."""
+        samples = self.samples
+        if samples is None:
+            return (0,)
+        if isinstance(samples, Sequence) and not isinstance(samples, str) and samples:
+            return samples
+        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+            raise InvalidValue(
+                "predict: `samples` must be a whole number > 0, or a list of steps; "
+                f"{got(samples)}."
+            )
+        return range(samples)
+
+    def choose_seed(self) -> int:
+        """Return the seed that was given, or draw one."""
+        return draw_seed() if self.seed is None else int(self.seed)
+
+    @property
+    def example(self) -> Tensor | None:
+        """A few rows, by which the network's own dropouts are found; None where they rest."""
+        return to_dense(self.inputs[:FEW]) if self.existing else None
+
+    def summarize(self, outputs: np.ndarray) -> Any:
+        """Return outputs, (samples, rows, ...), as asked: one pass, the mean, or mean and std."""
+        if self.samples is None:
+            return outputs[0]
+        mean = outputs.mean(axis=0)
+        return (mean, outputs.std(axis=0)) if self.return_std else mean
 
 
 class Predicting:
     """The part of an estimator that asks a trained network."""
 
     network_: nn.Module
+    net_: Trainer
     history_: Any
     _state: dict[str, Any]
 
-    def _inputs(self, X: Any, reset: bool) -> Values:
+    def _check_inputs(self, X: Any, reset: bool) -> Inputs:
         raise NotImplementedError
 
-    def _outputs(
+    def _prefix(self, method: str) -> prefix_errors:
+        """Return the block whose errors begin with the class and a method."""
+        return prefix_errors(f"{type(self).__name__}.{method}")
+
+    def _ask(
         self,
         X: Any,
-        who: str,
         noise: Mapping[str, Any],
         samples: Any = None,
+        return_std: bool = False,
         seed: int | None = None,
         existing: bool | None = None,
-    ) -> np.ndarray:
-        """Return outputs (rows, ...), or (samples, rows, ...) where samples are asked for."""
+    ) -> Request:
+        """Return a request; with samples and no word about noise, for that of the last training."""
         check_is_fitted(self)
-        who = f"{type(self).__name__}.{who}"
-        x = self._inputs(X, reset=False).to(self._device)
-        noises, existing = self._noises_of(who, noise, samples, existing, x)
-        if not noises.acts and not existing:
-            if samples is not None:
-                raise InvalidValue(messages.need_noise(who))
-            return self._clean(x)
-        drawn = drawn_seed(who, seed)
-        if noises.changing:
-            return self._sampled(x, noises, drawn, samples, existing)
+        inputs = self._check_inputs(X, reset=False).to(self._device)
+        words, step = noise, None
+        if samples is not None and not noise and existing is None:
+            words, step = self._state["words"], max(self._state["steps"], default=0)
+            existing = _has_dropouts(self.network_, to_dense(inputs[:FEW]))
+        return Request(inputs, words, step, bool(existing), samples, return_std, seed)
+
+    def _run_network(self, request: Request) -> np.ndarray:
+        """Return the network's outputs, (samples, rows, ...); of one pass, one sample."""
+        if not request.acts:
+            return self._run_clean(request.inputs)[None]
+        if request.noise.changing:
+            return self._run_sampled(request)
         found = prediction.predict(
             self.network_,
-            dense(x),
-            1 if samples is None else samples,
-            rules=noises.rules(),
-            existing=existing,
-            seed=drawn,
+            to_dense(request.inputs),
+            1 if request.samples is None else request.samples,
+            rules=request.noise.merge_rules(),
+            existing=request.existing,
+            seed=request.choose_seed(),
             outputs="values",
             quantiles=(),
             keep_samples=True,
             progress=False,
         )
-        assert found.samples is not None
-        return found.samples if samples is not None else np.asarray(found.samples[0])
+        return np.asarray(found.samples)
 
-    def _noises_of(
-        self, who: str, noise: Mapping[str, Any], samples: Any, existing: bool | None, x: Values
-    ) -> tuple[Noises, bool]:
-        """Return the noise of a call: what it says, or for samples that of the last training."""
-        if samples is None or noise or existing is not None:
-            return Noises.of(who, noise), False if existing is None else existing
-        trained = Noises.of(who, self._state["words"]).at(max(self._state["steps"], default=0))
-        return trained, _has_dropouts(self.network_, dense(x[:FEW]))
+    def _run_sampled(self, request: Request) -> np.ndarray:
+        """Return outputs by regularizers too, whose noise is by their own seeds."""
+        seed, example = request.choose_seed(), request.example
+        with Session(self.network_, request.noise, seed, True, existing=example) as session:
+            return np.stack(
+                [self._run_clean(request.inputs, partial(session.at, k)) for k in request.steps]
+            )
 
-    def _sampled(
-        self, x: Values, noises: Noises, seed: int, samples: Any, existing: bool
-    ) -> np.ndarray:
-        """Return outputs by regularizers too, whose noise is by their own seeds; as `_outputs`."""
-        steps = [0] if samples is None else steps_of(samples)
-        found = []
-        own = dense(x[:FEW]) if existing else None
-        with Session(self.network_, noises, seed, always=True, existing=own) as session:
-            for step in steps:
-                found.append(self._clean(x, partial(session.at, step)))
-        return np.stack(found) if samples is not None else found[0]
-
-    def _clean(self, x: Values, within: Callable[..., Any] = nullcontext) -> np.ndarray:
+    def _run_clean(self, x: Inputs, within: Callable[..., Any] = nullcontext) -> np.ndarray:
         """Return the outputs of the network as it is, a part of the rows at a time.
 
         Each part is run within a block of its own, ``within(rows)``.
@@ -103,7 +176,7 @@ class Predicting:
         parts = list[Tensor]()
         with torch.no_grad():
             for start in range(0, len(x), EVALUATION_ROWS):
-                part = dense(x[start : start + EVALUATION_ROWS])
+                part = to_dense(x[start : start + EVALUATION_ROWS])
                 with within(range(start, start + len(part)) if start else None):
                     parts.append(self.network_(part))
         return torch.cat(parts).cpu().numpy()
@@ -123,19 +196,17 @@ class Predicting:
             As of `fit`. What an output was before is then there too, as ``name-predrop`` and
             ``name-prenoise``.
         """
-        check_is_fitted(self)
-        who = f"{type(self).__name__}.feed_forward"
-        x = dense(self._inputs(X, reset=False).to(self._device))
-        return next(self._passes(x, Noises.of(who, noise), drawn_seed(who, seed)))
+        request = self._ask(X, noise, seed=seed)
+        with self._prefix("feed_forward"):
+            request.check()
+        return next(self._record_passes(request))
 
-    def _passes(
-        self, x: Tensor, noises: Noises, seed: int, steps: Any = (0,), existing: bool = False
-    ) -> Iterator[dict[str, np.ndarray]]:
-        """Yield every named output of a forward pass for each of some steps of the seeds."""
+    def _record_passes(self, request: Request) -> Iterator[dict[str, np.ndarray]]:
+        """Yield every named output of a forward pass for each step of a request."""
         self.network_.eval()
-        own = x[:FEW] if existing else None
-        with Session(self.network_, noises, seed, True, True, own) as session:
-            for step in steps:
+        x, seed = to_dense(request.inputs), request.choose_seed()
+        with Session(self.network_, request.noise, seed, True, True, request.example) as session:
+            for step in request.steps:
                 with torch.no_grad(), session.at(step):
                     self.network_(x)
                 assert session.recording is not None
@@ -159,8 +230,8 @@ class Predicting:
             try:
                 from matplotlib.figure import Figure
             except ModuleNotFoundError:
-                who = f"{type(self).__name__}.plot_history"
-                raise missing_extra(who, "matplotlib", "study") from None
+                speaker = f"{type(self).__name__}.plot_history"
+                raise missing_extra(speaker, "matplotlib", "study") from None
             ax = Figure(figsize=(6, 4), layout="constrained").subplots()
         for name, words in (("train_loss", "training, noise on"), ("valid_loss", "validation")):
             rows = [row for row in self.history_ if name in row]
@@ -172,25 +243,10 @@ class Predicting:
         return ax
 
 
-def parted(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_words(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the words of a call for noise, and those for samples."""
     sampling = {w: v for w, v in asked.items() if w in ("samples", "seed", "existing")}
     return {w: v for w, v in asked.items() if w not in sampling}, sampling
-
-
-def drawn_seed(who: str, seed: Any) -> int:
-    """Return the seed of a call, or one that is drawn for it."""
-    with prefix_errors(who):
-        return draw_seed() if seed is None else checks.whole("seed", seed, 64)
-
-
-def steps_of(samples: Any) -> Sequence[int]:
-    """Return the steps that a number of samples means; or those that are listed."""
-    if isinstance(samples, Sequence) and not isinstance(samples, str) and samples:
-        return samples
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise InvalidValue(no_samples(samples))
-    return range(samples)
 
 
 def _has_dropouts(network: nn.Module, x: Tensor) -> bool:

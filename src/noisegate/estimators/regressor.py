@@ -9,84 +9,18 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 from torch import nn
 
-from noisegate.core.errors import InvalidValue
-from noisegate.nets import messages
-
 from .base import Estimator, as_array
+from .examples import Examples
 from .heads import ValuesHead
-from .predicting import parted
-from .rows import Rows
+from .predicting import Request, split_words
 from .sizing import check_outputs
 
 
-class Values(Estimator):
+class NumericEstimator(Estimator):
     """What estimators of numbers share."""
 
-    def _head(self) -> ValuesHead:
+    def _make_head(self) -> ValuesHead:
         return ValuesHead(self.loss, self._one)
-
-    def _predicted(
-        self,
-        X: Any,
-        who: str,
-        noise: Any,
-        samples: int | None = None,
-        return_std: bool = False,
-        seed: int | None = None,
-        existing: bool | None = None,
-    ) -> Any:
-        if return_std and samples is None:
-            raise InvalidValue(messages.need_samples(f"{type(self).__name__}.{who}"))
-        outputs = self._outputs(X, who, noise, samples, seed, existing).astype(np.float64)
-        if self._one and outputs.shape[-1] == 1:
-            outputs = outputs[..., 0]
-        if samples is None:
-            return outputs
-        mean = outputs.mean(axis=0)
-        return (mean, outputs.std(axis=0)) if return_std else mean
-
-    def _score(self, X: Any, y: Any, sample_weight: Any, asked: Any, average: str) -> float:
-        noise, sampling = parted(asked)
-        found = self._predicted(X, "score", noise, **sampling)
-        flat = [np.asarray(values).reshape(len(found), -1) for values in (y, found)]
-        return float(r2_score(*flat, sample_weight=sample_weight, multioutput=average))
-
-
-class Regressor(RegressorMixin, Values):  # type: ignore[misc]
-    """A network that tells numbers, with noise by name; arguments as of `Estimator`.
-
-    The loss is the mean squared error.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from noisegate.estimators import Regressor
-    >>> X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]
-    >>> model = Regressor((None, 50, None), lr=0.01, random_state=13).fit(X, X[:, 0] ** 2)
-    >>> mean, std = model.predict(X, samples=50, return_std=True, hidden_dropout=0.1, seed=1)
-    >>> mean.shape, bool((std > 0).all())
-    ((200,), True)
-    """
-
-    def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn is to know."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    def _rows(self, X: Any, y: Any, anew: bool) -> Rows:
-        x = self._inputs(X, reset=anew, y=y)
-        y = as_array(y)
-        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float32, input_name="y")
-        if anew:
-            self._one = y.ndim == 1
-        return Rows(x, torch.as_tensor(y[:, None] if y.ndim == 1 else y))
-
-    def _build(self, rows: Rows) -> nn.Module:
-        count = rows.targets.shape[-1]
-        model = self._network_of(rows, count)
-        check_outputs(model, (count,), count)
-        return model
 
     def predict(
         self,
@@ -98,7 +32,7 @@ class Regressor(RegressorMixin, Values):  # type: ignore[misc]
         existing: bool | None = None,
         **noise: Any,
     ) -> Any:
-        """Return the outputs, of the shape of y.
+        """Return the network's outputs: numbers of the shape of y, or of an autoencoder's X.
 
         Parameters
         ----------
@@ -118,7 +52,62 @@ class Regressor(RegressorMixin, Values):  # type: ignore[misc]
         **noise
             As of `fit`: what acts in this prediction.
         """
-        return self._predicted(X, "predict", noise, samples, return_std, seed, existing)
+        request = self._ask(X, noise, samples, return_std, seed, existing)
+        with self._prefix("predict"):
+            request.check()
+        return self._compute_values(request)
+
+    def _compute_values(self, request: Request) -> Any:
+        outputs = self._run_network(request).astype(np.float64)
+        if self._one and outputs.shape[-1] == 1:
+            outputs = outputs[..., 0]
+        return request.summarize(outputs)
+
+    def _score(self, X: Any, y: Any, sample_weight: Any, asked: Any, average: str) -> float:
+        noise, sampling = split_words(asked)
+        request = self._ask(X, noise, **sampling)
+        with self._prefix("score"):
+            request.check()
+        values = self._compute_values(request)
+        flat = [np.asarray(numbers).reshape(len(values), -1) for numbers in (y, values)]
+        return float(r2_score(*flat, sample_weight=sample_weight, multioutput=average))
+
+
+class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
+    """A network that tells numbers, with noise by name; arguments as of `Estimator`.
+
+    The loss is the mean squared error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from noisegate.estimators import Regressor
+    >>> X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]
+    >>> model = Regressor((None, 50, None), lr=0.01, random_state=13).fit(X, X[:, 0] ** 2)
+    >>> mean, std = model.predict(X, samples=50, return_std=True, hidden_dropout=0.1, seed=1)
+    >>> mean.shape, bool((std > 0).all())
+    ((200,), True)
+    """
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn asks about an estimator."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _check_examples(self, X: Any, y: Any, anew: bool) -> Examples:
+        x = self._check_inputs(X, reset=anew, y=y)
+        y = as_array(y)
+        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float32, input_name="y")
+        if anew:
+            self._one = y.ndim == 1
+        return Examples(x, torch.as_tensor(y[:, None] if y.ndim == 1 else y))
+
+    def _build(self, examples: Examples) -> nn.Module:
+        count = examples.targets.shape[-1]
+        model = self._make_network(examples.inputs, count)
+        check_outputs(model, (count,), count)
+        return model
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
         """Return R², the share of the variance that is told; `asked` as of `predict`."""

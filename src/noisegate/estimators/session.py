@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType, prefix_errors
+from noisegate.core.errors import InvalidType
 from noisegate.core.kind import Kind
-from noisegate.core.kinds import GaussianNoise
+from noisegate.core.kinds import GaussianNoise, ImpulseNoise, UniformNoise
+from noisegate.core.plan import Plan
 from noisegate.core.rules import SHORTHANDS
 from noisegate.core.schedule import Schedule
+from noisegate.core.words import got
 from noisegate.injection import Injection
-from noisegate.nets import messages
+from noisegate.nets.layer import constrain_weights, sum_penalties
+from noisegate.nets.layers.dense import DenseLayer
 from noisegate.nets.outputs import Places, Recording
 from noisegate.nets.regularizers import Regularizer
 from noisegate.nets.regularizers.given import as_list
@@ -23,53 +26,57 @@ from noisegate.nets.regularizers.noise import NoiseRegularizer
 from noisegate.nets.regularizers.terms import Layers
 
 # Keywords of `fit`, `predict` and the others.
-WORDS = (*SHORTHANDS, "dropout", "noise", "regularizers")
+WORDS = (*SHORTHANDS, "rules", "regularizers")
 
+# The kinds that act after dropout at the same place, as `input_noise` does after `input_dropout`.
+NOISE_KINDS = (GaussianNoise, ImpulseNoise, UniformNoise)
 
-# Names of the clean outputs end so; rules; and a seed of their own: of a regularizer, its `rng`.
+# Suffix of the names of clean outputs; rules; and a seed of their own: a regularizer's `rng`.
 Stage = tuple[str, dict[str, Any], int | None]
 
 
 @dataclass
-class Noises:
-    """What is put into a network: rules for dropout and for noise, and regularizers."""
+class NoiseSettings:
+    """What is put into a network: rules for dropout, rules for noise after it, and regularizers."""
 
     dropout: dict[str, Any] = field(default_factory=dict)
     noise: dict[str, Any] = field(default_factory=dict)
     regularizers: list[Regularizer] = field(default_factory=list)
+    words: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, who: str, given: Mapping[str, Any]) -> "Noises":
-        """Return what keywords say; 0, None and {} say nothing."""
-        with prefix_errors(who):
-            checks.keywords(given, WORDS)
-            regularizers, more = as_list(given.get("regularizers"), WORDS[:-1])
-        found = cls(regularizers=regularizers)
-        for words in (given, more):
-            for word, value in words.items():
-                if word != "regularizers":
-                    found._take(who, word, value)
-        return found
-
-    def _take(self, who: str, word: str, value: Any) -> None:
-        if word in SHORTHANDS:
-            if not _is_nothing(value):
-                rules = self.dropout if word.endswith("dropout") else self.noise
-                rules[word] = value
-            return
-        if _is_nothing(value):
-            return
-        if not isinstance(value, Mapping):
-            raise InvalidType(messages.rules_needed(who, word, value))
-        for pattern, rate in value.items():
-            if _is_nothing(rate):
+    def read(cls, words: Mapping[str, Any]) -> "NoiseSettings":
+        """Return the settings that keywords give; 0, None and {} give nothing."""
+        checks.keywords(words, WORDS)
+        regularizers, more = as_list(words.get("regularizers"), WORDS[:-1])
+        settings = cls(regularizers=regularizers, words=words)
+        for word, value in (*words.items(), *more.items()):
+            if word == "regularizers" or _is_nothing(value):
                 continue
-            if word == "noise":
-                # A pattern may have dropout too, and a number means sigma here.
-                number = checks.is_number(rate) or isinstance(rate, Schedule)
-                self.noise[pattern] = GaussianNoise(rate) if number else rate
+            if word == "rules":
+                settings._add_rules(value)
             else:
-                self.dropout[pattern] = rate
+                stage = settings.dropout if word.endswith("dropout") else settings.noise
+                stage[word] = value
+        return settings
+
+    def _add_rules(self, rules: Any) -> None:
+        if not isinstance(rules, Mapping):
+            raise InvalidType(
+                f"`rules` must be a dict of pattern to noise; {got(rules)}. For one number at all "
+                f"hidden outputs write hidden_dropout={rules!r}."
+            )
+        for pattern, value in rules.items():
+            if _is_nothing(value):
+                continue
+            kinds = _list_kinds(value)
+            # What ends a list can wait for other rules' dropout; what has dropout behind it cannot.
+            count = len(kinds)
+            while count and isinstance(kinds[count - 1], NOISE_KINDS):
+                count -= 1
+            for stage, part in ((self.dropout, kinds[:count]), (self.noise, kinds[count:])):
+                if part:
+                    stage[pattern] = part
 
     @property
     def empty(self) -> bool:
@@ -91,51 +98,53 @@ class Noises:
         """The regularizers that change an output."""
         return [r for r in self.active if isinstance(r, NoiseRegularizer) or r.modifies]
 
-    def at(self, step: int) -> "Noises":
-        """Return the same noises with every schedule's rate at a step for its rate."""
-        dropout, noise = (_without_nothing(part, step) for part in (self.dropout, self.noise))
-        return Noises(dropout, noise, self.regularizers)
+    def at_step(self, step: int) -> "NoiseSettings":
+        """Return the same settings, with the rate of every schedule at a step in its place."""
+        dropout, noise = (_take_rates(rules, step) for rules in (self.dropout, self.noise))
+        return NoiseSettings(dropout, noise, self.regularizers, self.words)
 
-    def stages(self, places: Places) -> list[Stage | Regularizer]:
-        """Return what acts one after the other: rules, and regularizers that modify the graph."""
-        found: list[Stage | Regularizer] = []
+    def list_stages(self, places: Places) -> list[Stage | Regularizer]:
+        """Return what acts, in its order: rules, and regularizers that modify the graph."""
+        stages: list[Stage | Regularizer] = []
         if self.dropout:
-            found.append(("-predrop", self.dropout, None))
+            stages.append(("-predrop", self.dropout, None))
         if self.noise:
-            found.append(("-prenoise", self.noise, None))
+            stages.append(("-prenoise", self.noise, None))
         for regularizer in self.active:
             if isinstance(regularizer, NoiseRegularizer) and not regularizer.modifies:
                 names = places.matching(regularizer.pattern)
                 regularizer.matched = tuple(names)
                 rules = {places.sites[name]: regularizer.kind for name in names}
-                found.append((regularizer.SUFFIX, rules, regularizer.seed))
+                stages.append((regularizer.SUFFIX, rules, regularizer.seed))
             elif regularizer.modifies:
-                found.append(regularizer)
-        return found
+                stages.append(regularizer)
+        return stages
 
-    def rules(self) -> dict[str, Any]:
-        """Return what keywords put in, as rules of one injection, in the same order."""
+    def merge_rules(self) -> dict[str, Any]:
+        """Return all rules for one injection, in the same order at each pattern."""
         merged: dict[str, list[Any]] = {}
-        for part in (self.dropout, self.noise):
-            for pattern, value in part.items():
-                merged.setdefault(pattern, []).extend(_several(value))
+        for rules in (self.dropout, self.noise):
+            for pattern, value in rules.items():
+                merged.setdefault(pattern, []).extend(_list_kinds(value))
         return dict(merged)
 
 
-def _several(value: Any) -> list[Any]:
+def _list_kinds(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _without_nothing(rules: Mapping[str, Any], step: int) -> dict[str, Any]:
+def _take_rates(rules: Mapping[str, Any], step: int) -> dict[str, Any]:
     """Return rules at the rates of a step, without those whose rate is 0 then."""
-    found = {
-        pattern: [rate for rate in (_rate_at(v, step) for v in _several(value)) if rate is not None]
+    at_step = {
+        pattern: [
+            kind for kind in (_take_rate(v, step) for v in _list_kinds(value)) if kind is not None
+        ]
         for pattern, value in rules.items()
     }
-    return {pattern: rates for pattern, rates in found.items() if rates}
+    return {pattern: kinds for pattern, kinds in at_step.items() if kinds}
 
 
-def _rate_at(value: Any, step: int) -> Any:
+def _take_rate(value: Any, step: int) -> Any:
     """Return a number or kind with the rate that it has at a step; None for a rate of 0."""
     schedule = value.rate if isinstance(value, Kind) else value
     if not isinstance(schedule, Schedule):
@@ -159,7 +168,7 @@ class Session:
     ----------
     model : Module
         The network.
-    noises : Noises
+    settings : NoiseSettings
         What is put in.
     seed : int
         Of the noise that the keywords name.
@@ -175,21 +184,24 @@ class Session:
     def __init__(
         self,
         model: nn.Module,
-        noises: Noises,
+        settings: NoiseSettings,
         seed: int,
         always: bool = False,
         record: bool = False,
         existing: Tensor | None = None,
     ) -> None:
-        self.model, self.noises = model, noises
-        self.losses = [r for r in noises.active if r.has_loss]
-        self.modifying = [r for r in noises.active if r.modifies]
+        self.model, self.settings = model, settings
+        self.losses = [r for r in settings.active if r.has_loss]
+        self.modifying = [r for r in settings.active if r.modifies]
+        dense = [module for module in model.modules() if isinstance(module, DenseLayer)]
+        self.penalized = any(layer.penalties for layer in dense)
+        self.constrained = any(layer.constraints for layer in dense)
         self.handles: list[Injection] = []
         self._undo = ExitStack()
         self.recording: Recording | None = None
         self.layers = Layers(model)
         self.places: Places | None = None
-        if noises.empty and not record and existing is None:
+        if settings.empty and not record and existing is None:
             return
         try:
             self._put_in(seed, always, record)
@@ -205,42 +217,37 @@ class Session:
             self.recording = Recording(places)
             self._undo.callback(self.recording.stop)
         if any(r.needs_slopes for r in self.losses):
-            for name in self._inputs(places):
-                self._undo.callback(places.attach(name, _leaf))
-        for stage in self.noises.stages(places):
+            for site in places.host.sites().roles.get("input", ()):
+                self._undo.callback(places.attach(places.names.get(site, site), _as_leaf))
+        for stage in self.settings.list_stages(places):
             if isinstance(stage, Regularizer):
                 stage.matched = tuple(places.matching(stage.pattern))
                 for name in stage.matched:
-                    modify = self._modifier(stage, name)
+                    modify = self._make_modifier(stage, name)
                     self._undo.callback(places.attach(name, modify, always))
-            else:
-                suffix, rules, own = stage
-                self._inject(suffix, rules, seed if own is None else own, always, record)
+                continue
+            suffix, rules, own_seed = stage
+            if record:
+                self._record_clean(places, suffix, rules)
+            stage_seed = seed if own_seed is None else own_seed
+            self._hold(Injection(self.model, rules, stage_seed, always=always))
         if self.recording is not None:
             self.recording.record(places.sites)
             self.recording.record(places.last)
 
-    def _inject(
-        self, suffix: str, rules: Mapping[str, Any], seed: int, always: bool, record: bool
-    ) -> None:
-        assert self.places is not None
-        if record and self.recording is not None:
-            # The clean values first: hooks run in the order in which they were put in.
-            with Injection(self.model, rules, seed) as planned:
-                names = self.places.names
-                clean = {f"{names.get(site, site)}{suffix}": site for site in planned.sites}
-            self.recording.record(clean)
-        self._hold(Injection(self.model, rules, seed, always=always))
+    def _record_clean(self, places: Places, suffix: str, rules: Mapping[str, Any]) -> None:
+        """Record what rules are going to change: hooks run in the order in which they are put."""
+        assert self.recording is not None
+        sites = Plan(rules, places.host.sites(), set).sites
+        self.recording.record({f"{places.names.get(site, site)}{suffix}": site for site in sites})
 
     def _hold(self, handle: Injection) -> None:
         self.handles.append(handle)
         self._undo.callback(handle.remove)
 
-    def _inputs(self, places: Places) -> list[str]:
-        sites = places.host.sites().roles.get("input", ())
-        return [places.names.get(site, site) for site in sites]
-
-    def _modifier(self, regularizer: Regularizer, name: str) -> Callable[[Tensor], Tensor | None]:
+    def _make_modifier(
+        self, regularizer: Regularizer, name: str
+    ) -> Callable[[Tensor], Tensor | None]:
         def modify(x: Tensor) -> Tensor:
             outputs = {name: x}
             regularizer.modify_graph(outputs)
@@ -251,21 +258,25 @@ class Session:
 
         return modify
 
-    def noisy(self, sites: Sequence[str]) -> bool:
+    def changes(self, sites: Sequence[str]) -> bool:
         """Return whether one of some sites is changed."""
-        placed = {site for handle in self.handles for site in handle.sites}
-        assert self.places is not None or not placed
-        for regularizer in self.modifying:
-            placed |= {self.places.sites[name] for name in regularizer.matched}  # type: ignore[union-attr]
-        return bool(placed.intersection(sites))
+        changed = {site for handle in self.handles for site in handle.sites}
+        if self.places is not None:
+            names = (name for regularizer in self.modifying for name in regularizer.matched)
+            changed |= {self.places.sites[name] for name in names}
+        return bool(changed.intersection(sites))
 
-    def terms(self) -> Any:
-        """Return what the regularizers add to the loss of the last forward."""
+    def total_terms(self) -> Any:
+        """Return what regularizers and penalties of layers add to the loss of the last forward."""
         total: Any = 0.0
         outputs = {} if self.recording is None else self.recording.values
         for regularizer in self.losses:
             total = total + regularizer.weight * regularizer.loss(self.layers, outputs)
-        return total
+        return total + sum_penalties(self.model) if self.penalized else total
+
+    def constrain(self) -> None:
+        """Let the weights be what the constraints of their layers allow."""
+        constrain_weights(self.model)
 
     @property
     def steps(self) -> list[int]:
@@ -304,6 +315,6 @@ class Session:
         self.close()
 
 
-def _leaf(x: Tensor) -> Tensor:
+def _as_leaf(x: Tensor) -> Tensor:
     """Return the tensor as one that slopes are taken by."""
     return x.detach().requires_grad_(torch.is_grad_enabled())

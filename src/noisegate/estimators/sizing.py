@@ -7,14 +7,14 @@ from typing import Any
 from torch import nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
-from noisegate.nets import messages
+from noisegate.core.words import got, list_names
 from noisegate.nets.adapters import Input
 from noisegate.nets.graph import copy_part
 from noisegate.nets.joining import join
 from noisegate.nets.layer import LAYERS, Layer
 from noisegate.nets.network import Network
 
-from .rows import Values, dense
+from .examples import Inputs, to_dense
 
 Sizes = Sequence[int | None]
 
@@ -24,7 +24,7 @@ def is_sizes(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def build(network: Any, activation: Any, x: Values, outputs: int, targets: str = "y") -> nn.Module:
+def build(network: Any, activation: Any, x: Inputs, outputs: int, targets: str = "y") -> nn.Module:
     """Return a network of its own for data.
 
     Parameters
@@ -34,7 +34,7 @@ def build(network: Any, activation: Any, x: Values, outputs: int, targets: str =
         for rates that are tensors.
     activation : str or callable
         Of the hidden layers, where sizes are given.
-    x : tensor or SparseRows
+    x : tensor or SparseInputs
         The inputs.
     outputs : int
         How many the data ask for.
@@ -42,30 +42,32 @@ def build(network: Any, activation: Any, x: Values, outputs: int, targets: str =
         What the data are called that ask for them.
     """
     if is_sizes(network):
-        return _of_sizes(network, activation, x, outputs, targets)
+        return _build_from_sizes(network, activation, x, outputs, targets)
     if isinstance(network, Layer):
         network = join(network)
     if not isinstance(network, nn.Module):
-        raise InvalidType(messages.bad_sizes(network))
+        raise InvalidType(_describe_wrong_network(network))
     model: nn.Module = copy_part(network)
     if isinstance(model, Network):
-        _fit_to(model, x)
+        _fit_shape(model, x)
     return model
 
 
-def _of_sizes(sizes: Sizes, activation: Any, x: Values, outputs: int, targets: str) -> Network:
+def _build_from_sizes(
+    sizes: Sizes, activation: Any, x: Inputs, outputs: int, targets: str
+) -> Network:
     known: list[Any] = [index(n) if n is not None and _is_size(n) else n for n in sizes]
     inner = all(_is_size(size) for size in known[1:-1])
     ends = len(known) > 1 and all(size is None or _is_size(size) for size in (known[0], known[-1]))
     if not inner or not ends:
-        raise InvalidValue(messages.bad_sizes(sizes))
+        raise InvalidValue(_describe_wrong_network(sizes))
     features = x.shape[-1]
     for where, given, data, found in (
         ("input", known[0], "X", features),
         ("output", known[-1], targets, outputs),
     ):
         if given is not None and given != found:
-            raise InvalidValue(messages.other_size(where, given, data, found))
+            raise _size_error(where, given, data, found)
     hidden = LAYERS.get(str(activation).capitalize())
     layers = [
         LAYERS["Dense"](size, activation, name=f"hid{i}")
@@ -77,26 +79,39 @@ def _of_sizes(sizes: Sizes, activation: Any, x: Values, outputs: int, targets: s
     return join(Input(shape, name="in"), *layers, LAYERS["Linear"](outputs, name="out"))
 
 
+def _describe_wrong_network(value: object) -> str:
+    return (
+        "`network` must be a module, or at least two sizes: whole numbers of at least 1, the first "
+        f"and the last None to be taken from the data; {got(value)}."
+    )
+
+
+def _size_error(where: str, size: object, data: str, data_size: object) -> InvalidValue:
+    return InvalidValue(f"the network's {where} has size {size}, and {data} has {data_size}.")
+
+
 def _is_size(value: Any) -> bool:
     return hasattr(value, "__index__") and not isinstance(value, bool) and index(value) >= 1
 
 
-def _fit_to(model: Network, x: Values) -> None:
+def _fit_shape(model: Network, x: Inputs) -> None:
     """Let a network take the shape of the data, or say that it does not."""
     shape = (None, *x.shape[1:])
     entries = model.entries
     if len(entries) != 1:
-        raise InvalidValue(messages.one_input(entries))
+        raise InvalidValue(
+            f"an estimator's network must take one input; this one takes {list_names(entries)}."
+        )
     entry = model.layers[entries[0]]
     if isinstance(entry, Input) and entry.expected is not None:
         expected = entry.expected
         if len(expected) != x.ndim:
-            raise InvalidValue(messages.other_size("input", expected, "X", tuple(x.shape)))
+            raise _size_error("input", expected, "X", tuple(x.shape))
         for given, found in zip(expected[1:], x.shape[1:], strict=True):
             if given is not None and given != found:
-                raise InvalidValue(messages.other_size("input", given, "X", found))
+                raise _size_error("input", given, "X", found)
     if model.open_layer is not None:
-        first = dense(x[:1])
+        first = to_dense(x[:1])
         model.complete(shape, like=first if first.is_floating_point() else None)
 
 
@@ -108,7 +123,7 @@ def check_outputs(
         return
     size = model.output_shape[-1]
     if size is not None and size not in allowed:
-        raise InvalidValue(messages.other_size("output", size, targets, found))
+        raise _size_error("output", size, targets, found)
 
 
 def takes_tokens(network: Any) -> bool:

@@ -16,9 +16,8 @@ from skorch.utils import to_device, to_numpy
 from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidValue
-from noisegate.nets import messages
 
-from .rows import Rows, SparseRows, dense, plain
+from .examples import Examples, SparseInputs, to_dense, to_plain
 
 # Validation runs without gradients, so its batches can be larger than training's.
 EVALUATION_ROWS = 1024
@@ -43,7 +42,10 @@ class Loss(nn.Module):
             return loss.mean() if loss.ndim else loss
         losses = self.function(outputs, targets, reduction="none")
         if not losses.ndim:
-            raise InvalidValue(messages.loss_of_rows())
+            raise InvalidValue(
+                "`loss` must return one number for each row where rows have weights; got their "
+                "mean. Write it with reduction='none'."
+            )
         weights = weights.reshape(weights.shape + (1,) * (losses.ndim - weights.ndim))
         weights = weights.expand_as(losses)
         # A batch in which nothing counts has a loss of 0, and no gradient.
@@ -119,7 +121,10 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         super().initialize_callbacks()
         for _, callback in self.callbacks_:
             if isinstance(callback, InputShapeSetter):
-                raise InvalidValue(messages.no_shape_setter())
+                raise InvalidValue(
+                    "`callbacks` must not hold InputShapeSetter: a network takes its size from X "
+                    "by itself. Leave it out; sizes may be None, as in (None, 100, None)."
+                )
         return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> "Trainer":
@@ -152,8 +157,8 @@ class Trainer(NeuralNet):  # type: ignore[misc]
 
     def train(
         self,
-        rows: Rows,
-        validation: Rows | None,
+        rows: Examples,
+        validation: Examples | None,
         epochs: int,
         resume: Callable[["Trainer"], None] | None = None,
     ) -> None:
@@ -162,10 +167,10 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         `resume` may bring back the state of a training of the same kind, whose epochs count.
         Training runs in `train()` mode, validation in `eval()` mode, in which the module is left.
         """
-        X, y = self._as_told(rows)
+        X, y = self._as_given(rows)
         sets = {
             "dataset_train": Dataset(X, y),
-            "dataset_valid": None if validation is None else Dataset(*self._as_told(validation)),
+            "dataset_valid": None if validation is None else Dataset(*self._as_given(validation)),
         }
         done = 0
         if resume is not None:
@@ -176,9 +181,9 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         with suppress(_Stopped):
             for _ in range(done, epochs):
                 self.notify("on_epoch_begin", **sets)
-                self.run_single_epoch(self._batches(rows), True, "train", self._step)
+                self.run_single_epoch(self._draw_batches(rows), True, "train", self._step)
                 if validation is not None:
-                    self.run_single_epoch(_parts(validation), False, "valid", self._evaluate)
+                    self.run_single_epoch(_split_parts(validation), False, "valid", self._evaluate)
                 self.notify("on_epoch_end", **sets)
         self.notify("on_train_end", X=X, y=y)
         self.module_.eval()
@@ -195,13 +200,13 @@ class Trainer(NeuralNet):  # type: ignore[misc]
     ) -> None:
         """Run all batches in one mode, and record the mean loss over the rows."""
         self._set_training(training)
-        watched = self._watched("on_batch_begin", "on_batch_end")
-        self.sees_gradients = self._watched("on_grad_computed")
+        watched = self._has_listener("on_batch_begin", "on_batch_end")
+        self.sees_gradients = self._has_listener("on_grad_computed")
         # Kept where they are: reading a number at every step would make a device wait.
         losses, weights, errors = list[Tensor](), list[Any](), list[Tensor]()
         counts = list[int]()
         for batch in iterator:
-            told = {"batch": self._as_told(batch), "training": training} if watched else {}
+            told = {"batch": self._as_given(batch), "training": training} if watched else {}
             if watched:
                 self.notify("on_batch_begin", **told)
                 self._set_training(training)  # a callback may have predicted
@@ -233,7 +238,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         self.history.record_batch(f"{prefix}_loss", loss)
         self.history.record_batch(f"{prefix}_batch_size", count)
 
-    def _watched(self, *names: str) -> bool:
+    def _has_listener(self, *names: str) -> bool:
         """Return whether a callback is to be told of something."""
         return any(
             getattr(type(callback), name) is not getattr(Callback, name)
@@ -241,7 +246,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             for name in names
         )
 
-    def _batches(self, rows: Rows) -> Iterator[Rows]:
+    def _draw_batches(self, rows: Examples) -> Iterator[Examples]:
         # The permutation is drawn on the host, so that the order is the same on every device.
         generator = torch.Generator()
         generator.set_state(self.order_)
@@ -254,7 +259,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         for part in parts:
             yield rows[part].dense()
 
-    def _step(self, batch: Rows) -> tuple[Tensor, Any]:
+    def _step(self, batch: Examples) -> tuple[Tensor, Any]:
         found: list[Any] = []
 
         def closure() -> Any:
@@ -265,7 +270,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             total.backward()
             if self.sees_gradients:
                 named = list(self.module_.named_parameters())
-                told = self._as_told(batch)
+                told = self._as_given(batch)
                 self.notify("on_grad_computed", named_parameters=named, batch=told, training=True)
             found[:] = [total, outputs]
             return total
@@ -275,36 +280,39 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             self.after_step()
         return found[0], found[1]
 
-    def _forward(self, batch: Rows) -> Any:
+    def _forward(self, batch: Examples) -> Any:
         try:
             return self.module_(batch.inputs)
         except ValueError as error:
             if len(batch) == 1 and "more than 1 value per channel" in str(error):
-                raise InvalidValue(messages.one_row()) from None
+                raise InvalidValue(
+                    "batch normalization needs at least two rows in a batch of training; got one. "
+                    "Raise `batch_size`, or give more rows."
+                ) from None
             raise
 
     @torch.no_grad()
-    def _evaluate(self, batch: Rows) -> tuple[Tensor, Any]:
+    def _evaluate(self, batch: Examples) -> tuple[Tensor, Any]:
         outputs = self.module_(batch.inputs)
         return self.criterion_(outputs, batch.targets, batch.weights), outputs
 
     # What callbacks see ------------------------------------------------------------------------
 
-    def _as_told(self, rows: Rows) -> tuple[Any, Any]:
+    def _as_given(self, rows: Examples) -> tuple[Any, Any]:
         """Return inputs and targets as the user gave them."""
-        targets = plain(rows.targets)
-        return plain(rows.inputs), targets if self.head is None else self.head.labels(targets)
+        targets = to_plain(rows.targets)
+        return to_plain(rows.inputs), targets if self.head is None else self.head.labels(targets)
 
     def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
         """Yield the module's outputs for parts of X: an array, tensor, sparse matrix or dataset."""
         X = X.X if isinstance(X, Dataset) else X
         if hasattr(X, "tocsr"):
-            X = SparseRows(X.tocsr())
+            X = SparseInputs(X.tocsr())
         elif not isinstance(X, Tensor):
             X = torch.as_tensor(X)
         where = next((p.device for p in self.module_.parameters()), None)
         for part in X.split(EVALUATION_ROWS):
-            outputs = self.evaluation_step((dense(part).to(where), None), training)
+            outputs = self.evaluation_step((to_dense(part).to(where), None), training)
             yield to_device(outputs, device)
 
     def predict_proba(self, X: Any) -> Any:
@@ -343,6 +351,6 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         return hasattr(self.head, "classes")
 
 
-def _parts(rows: Rows) -> Iterator[Rows]:
+def _split_parts(rows: Examples) -> Iterator[Examples]:
     for start in range(0, len(rows), EVALUATION_ROWS):
         yield rows[start : start + EVALUATION_ROWS].dense()

@@ -1,4 +1,4 @@
-"""Rows of a training: inputs, targets and weights; sparse inputs are made dense by the batch."""
+"""Examples to train on: inputs, targets and weights; sparse inputs become dense by the batch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-class SparseRows:
+class SparseInputs:
     """A sparse matrix that is sliced, counted and moved as a tensor is, and stays sparse.
 
     Parameters
@@ -37,46 +37,46 @@ class SparseRows:
         """Return the number of rows."""
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> "SparseRows":
+    def __getitem__(self, rows: Any) -> "SparseInputs":
         """Return some rows, sparse."""
         rows = rows.cpu().numpy() if isinstance(rows, Tensor) else rows
-        return SparseRows(self.matrix[rows], self.device)
+        return SparseInputs(self.matrix[rows], self.device)
 
-    def split(self, count: int) -> list["SparseRows"]:
+    def split(self, count: int) -> list["SparseInputs"]:
         """Return the rows in parts of `count`, the last of which may be smaller."""
         return [self[i : i + count] for i in range(0, len(self), count)]
 
-    def to(self, device: Any) -> "SparseRows":
+    def to(self, device: Any) -> "SparseInputs":
         """Return the same rows, which become dense on a device."""
-        return SparseRows(self.matrix, device)
+        return SparseInputs(self.matrix, device)
 
     def dense(self) -> Tensor:
         """Return the rows as a tensor of shape (rows, features)."""
         return torch.from_numpy(self.matrix.toarray()).to(self.device)
 
 
-Values = Tensor | SparseRows
+Inputs = Tensor | SparseInputs
 
 
-def dense(values: Values) -> Tensor:
+def to_dense(values: Inputs) -> Tensor:
     """Return values as a tensor."""
-    return values.dense() if isinstance(values, SparseRows) else values
+    return values.dense() if isinstance(values, SparseInputs) else values
 
 
-def plain(values: Any) -> Any:
+def to_plain(values: Any) -> Any:
     """Return values as a user knows them: sparse ones as SciPy's matrix."""
-    return values.matrix if isinstance(values, SparseRows) else values
+    return values.matrix if isinstance(values, SparseInputs) else values
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class Examples:
     """Inputs and targets, rows along axis 0, and what each counts for in the loss.
 
     Weights are of shape (rows,), or of the targets' shape; without them all count the same.
     """
 
-    inputs: Values
-    targets: Values
+    inputs: Inputs
+    targets: Inputs
     weights: Tensor | None = None
 
     def __len__(self) -> int:
@@ -88,18 +88,18 @@ class Rows:
         """What the rows count for together."""
         return len(self) if self.weights is None else self.weights.sum()
 
-    def __getitem__(self, rows: Any) -> "Rows":
+    def __getitem__(self, rows: Any) -> "Examples":
         """Return some rows, by a slice or by their numbers."""
         return self._each(lambda part: part[rows])
 
-    def to(self, device: Any) -> "Rows":
+    def to(self, device: Any) -> "Examples":
         """Return the rows on a device."""
         return self._each(lambda part: part.to(device))
 
-    def dense(self) -> "Rows":
+    def dense(self) -> "Examples":
         """Return the rows with every field a tensor."""
-        return self._each(dense)
+        return self._each(to_dense)
 
-    def _each(self, change: Callable[[Any], Any]) -> "Rows":
+    def _each(self, change: Callable[[Any], Any]) -> "Examples":
         weights = None if self.weights is None else change(self.weights)
-        return Rows(change(self.inputs), change(self.targets), weights)
+        return Examples(change(self.inputs), change(self.targets), weights)
