@@ -73,7 +73,8 @@ class Sentence:
         if self.raised and self.ends:
             found = re.fullmatch(rf"{_PREFIXES}(?P<own>{inner})\n?", text)
         else:
-            found = re.search(rf"(?<!\w)(?P<own>{inner})(?!\w)", text)
+            before = r"(?<!\w)" if re.match(r"\w", self.text) else ""
+            found = re.search(rf"{before}(?P<own>{inner})(?!\w)", text)
         return found is not None and self.letters >= min(ENOUGH, SHARE * len(found["own"]))
 
 
