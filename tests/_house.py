@@ -24,9 +24,6 @@ SHARED = {
 
 # Signatures that users read: each argument is a choice of theirs.
 PUBLIC = {
-    "estimators: Autoencoder.__init__",
-    "estimators: Classifier.__init__",
-    "estimators: Estimator.__init__",
     "estimators: fit",
     "injection: inject",
     "prediction: predict",
