@@ -17,7 +17,7 @@ from statistics import median
 from subprocess import PIPE, Popen
 from typing import Any
 
-from timing import Call, interleaved, quartiles
+from timing import Call, quartiles, time_in_turns
 
 HERE = Path(__file__).resolve()
 # Seconds and bounds of rounds of one turn; a turn's time is the median of its rounds.
@@ -85,7 +85,7 @@ def serve() -> None:
     calls = make_calls()
     for line in sys.stdin:
         task = line.strip()
-        print(median(interleaved({task: calls[task]}, *TURN)[task]), flush=True)
+        print(median(time_in_turns({task: calls[task]}, *TURN)[task]), flush=True)
 
 
 def make_calls() -> dict[str, Call]:

@@ -106,7 +106,7 @@ def backward(size: Size, p: float) -> Contenders:
     }
 
 
-def saved(size: Size, p: float) -> Contenders:
+def saved_bytes(size: Size, p: float) -> Contenders:
     """Return how many bytes of tensors a forward stores for its backward."""
     t = inputs(size)[0].requires_grad_()
 

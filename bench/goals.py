@@ -8,7 +8,7 @@ import contenders as c
 import steps
 import torch
 from contenders import Contenders, Size
-from timing import Samples, counted, interleaved
+from timing import Samples, collect_numbers, time_in_turns
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Task:
     quick: tuple[Size, ...] = (2**10, 2**13)
     threads: tuple[int, ...] = (1,)
     unit: Unit = ELEMENT
-    measure: Callable[..., Samples] = interleaved
+    measure: Callable[..., Samples] = time_in_turns
     seconds: float = 2.0
     rounds: tuple[int, int] = (5, 200)
 
@@ -91,7 +91,7 @@ def tasks() -> tuple[Task, ...]:
         *(Task(t, partial(c.dropout, p=p), ALL, threads=BOTH) for t, p in DROPOUT.items()),
         *(Task(t, partial(c.dropout_of, dtype=d), MIDDLE) for t, (d, _) in DTYPES.items()),
         *(Task(t, partial(c.backward, p=p), MIDDLE, threads=BOTH) for t, p in BACKWARD.items()),
-        Task(SAVED, partial(c.saved, p=0.5), (2**20,), unit=BYTES, measure=counted),
+        Task(SAVED, partial(c.saved_bytes, p=0.5), (2**20,), unit=BYTES, measure=collect_numbers),
         Task(GAUSSIAN, c.gaussian, MIDDLE),
         *(Task(t, partial(c.channels, p=p), maps, few, BOTH) for t, p in CHANNELS.items()),
         Task(ROWS, c.rows, (2**20,)),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from machine import facts, load
 from report import parser, write
-from timing import interleaved, quartiles
+from timing import quartiles, time_in_turns
 from torch import Tensor, nn
 
 import noisegate as ng
@@ -64,7 +64,7 @@ def overhead(grad: bool, seconds: float, rounds: tuple[int, int]) -> dict[str, A
     ng.inject(silent, {":in": 0.0}, seed=1)
     dropout = nn.Dropout(0.5)
     with torch.set_grad_enabled(grad), _without_noise():
-        samples = interleaved(
+        samples = time_in_turns(
             {
                 "noisy": lambda: noisy(x),
                 "silent": lambda: silent(x),
@@ -120,7 +120,7 @@ def prediction(rows: int, width: int, seconds: float, rounds: tuple[int, int]) -
         model.eval()
         return samples.mean(0), samples.std(0)
 
-    samples = interleaved(
+    samples = time_in_turns(
         {
             "predict": lambda: ng.predict(model, x, SAMPLES, existing=True, seed=1),
             "loop": loop,

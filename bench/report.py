@@ -181,14 +181,14 @@ def table(measured: Sequence[Row], found: Sequence[Figure]) -> str:
         if figure.goal.peer:
             ratios.setdefault(_name(figure), {})[figure.size] = _ratio(figure)
     lines += [[name, *(cells.get(size, "") for size in sizes)] for name, cells in ratios.items()]
-    return f"{first.task}, {_threads(first.threads)}\n{_aligned(lines)}"
+    return f"{first.task}, {_threads(first.threads)}\n{_align(lines)}"
 
 
 def summary(made: Sequence[Verdict]) -> str:
     """Return the table of all verdicts: goals with bounds first, then comparisons."""
     order = sorted(made, key=lambda verdict: verdict.verdict == "compare")
     head = ["", "figure", "task", "of", "goal", "worst (each)"]
-    return _aligned([head, *(verdict.line() for verdict in order)], left=True)
+    return _align([head, *(verdict.line() for verdict in order)], left=True)
 
 
 def parser(description: str | None, quick: str) -> ArgumentParser:
@@ -262,7 +262,7 @@ def _spread(row: Row) -> str:
     return f"{50 * (row.high - row.low) / row.median:.0f}" if row.median else "0"
 
 
-def _aligned(lines: list[list[str]], left: bool = False) -> str:
+def _align(lines: list[list[str]], left: bool = False) -> str:
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     sides = [str.ljust, *([str.ljust if left else str.rjust] * (len(widths) - 1))]
     return "\n".join(

@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import torch
 from contenders import Call, Contenders, Size, inputs, shape_of
-from timing import Samples, in_loop
+from timing import Samples, time_in_loop
 from torch import Tensor, nn
 
 import noisegate as ng
@@ -60,7 +60,7 @@ def beside_steps(
     contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]
 ) -> Samples:
     """Return the seconds of single calls after each step of a training."""
-    return in_loop(contenders, training_step(BESIDE)["no noise"], seconds, rounds)
+    return time_in_loop(contenders, training_step(BESIDE)["no noise"], seconds, rounds)
 
 
 def _mlp(rows: int, width: int) -> Plan:

@@ -17,7 +17,9 @@ SHORTEST_SAMPLE = 1e-3
 LONGEST_WARMED = 2e-2
 
 
-def interleaved(contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]) -> Samples:
+def time_in_turns(
+    contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]
+) -> Samples:
     """Return the seconds per call of every contender, one number per round.
 
     A round times each contender once, and the next round starts with another one, so that none
@@ -26,7 +28,7 @@ def interleaved(contenders: Mapping[str, Call], seconds: float, rounds: tuple[in
     bound.
     """
     with _no_collection():
-        known = {name: _known(call) for name, call in contenders.items()}
+        known = {name: _calibrate(call) for name, call in contenders.items()}
         start = perf_counter()
         for name, call in contenders.items():
             _sample(call, *known[name])
@@ -36,12 +38,12 @@ def interleaved(contenders: Mapping[str, Call], seconds: float, rounds: tuple[in
         for turn in range(count):
             if turn >= rounds[0] and perf_counter() > end:
                 break
-            for name in _turned(list(contenders), turn):
+            for name in _rotate(list(contenders), turn):
                 samples[name].append(_sample(contenders[name], *known[name]))
     return samples
 
 
-def in_loop(
+def time_in_loop(
     contenders: Mapping[str, Call], step: Call, seconds: float, rounds: tuple[int, int]
 ) -> Samples:
     """Return the seconds of single calls, one of each contender after every step of a loop."""
@@ -54,12 +56,14 @@ def in_loop(
             if turn >= rounds[0] and perf_counter() > end:
                 break
             step()
-            for name in _turned(list(contenders), turn):
+            for name in _rotate(list(contenders), turn):
                 samples[name].append(_sample(contenders[name], 1, False))
     return samples
 
 
-def counted(contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]) -> Samples:
+def collect_numbers(
+    contenders: Mapping[str, Call], seconds: float, rounds: tuple[int, int]
+) -> Samples:
     """Return the numbers that the contenders return: not times, but for the same tables."""
     # A contender may return anything; those of a counted task return numbers.
     return {name: [float(call())] for name, call in contenders.items()}  # type: ignore[arg-type]
@@ -80,12 +84,12 @@ def tail(values: list[float]) -> float:
     return last / middle if middle else 1.0
 
 
-def _turned(names: list[str], turn: int) -> list[str]:
+def _rotate(names: list[str], turn: int) -> list[str]:
     first = turn % len(names)
     return names[first:] + names[:first]
 
 
-def _known(call: Call) -> tuple[int, bool]:
+def _calibrate(call: Call) -> tuple[int, bool]:
     """Return how often a call is repeated in a sample, and whether it runs once before."""
     call()  # the first call pays for allocations and caches
     once = max(_sample(call, 1, False), 1e-9)

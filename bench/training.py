@@ -14,7 +14,7 @@ import torch
 from machine import facts, load
 from report import parser, write
 from sklearn.datasets import load_digits
-from timing import interleaved, quartiles
+from timing import quartiles, time_in_turns
 from torch import nn
 
 from noisegate.estimators import Classifier
@@ -49,7 +49,7 @@ def training(p: float, size: int, epochs: int, rounds: tuple[int, int]) -> dict[
     model = Classifier((None, HIDDEN, None), batch_size=size, max_epochs=epochs, random_state=0)
     fit = partial(model.fit, *parts[0], validation_data=parts[1], hidden_dropout=p)
     tensors = [tuple(torch.as_tensor(array) for array in part) for part in parts]
-    samples = interleaved(
+    samples = time_in_turns(
         {"fit": fit, "loop": partial(by_hand, *tensors, p, size, epochs)}, 20.0, rounds
     )
     median = {name: 1e3 * quartiles(times)[1] / epochs for name, times in samples.items()}

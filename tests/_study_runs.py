@@ -32,6 +32,16 @@ PLACES = os.pathsep.join(
     for place in os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if place
 )
+# A module of a small model.
+NET = """\
+from torch import nn
+
+def make(input_shape, n_outputs):
+    model = nn.Sequential()
+    model.add_module("hid1", nn.Linear(input_shape[0], 8))
+    model.add_module("out", nn.Linear(8, n_outputs))
+    return model
+"""
 # The same study as `small`, from within its folder.
 SMALL = ["study", "--data", "d.csv", "--target", "y", "--ignore", "who", "--model", "mlp"]
 SMALL += ["--recipe", "hidden", "gaussian", "--seeds", "2", "--epochs", "2", "--jobs", "1"]

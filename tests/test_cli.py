@@ -14,7 +14,7 @@ import pytest
 
 import noisegate as ng
 from _backends import pure_engines
-from _study_runs import ended, environment, numbers, on_the_terminal, started, without_pictures
+from _study_runs import NET, ended, environment, numbers, on_the_terminal, started, without_pictures
 from noisegate import cli
 from noisegate.engines import native
 from noisegate.study import RECIPES, extra, main, run
@@ -61,15 +61,6 @@ def test_every_command_is_listed_and_has_a_help(capsys):
 
 # What makes the long ones short: of two values of an option the last one counts.
 FEW = ["--epochs", "1", "--seeds", "2", "--jobs", "1"]
-NETS = """\
-from torch import nn
-
-def make(input_shape, n_outputs):
-    model = nn.Sequential()
-    model.add_module("hid1", nn.Linear(input_shape[0], 8))
-    model.add_module("out", nn.Linear(8, n_outputs))
-    return model
-"""
 
 
 def write_what_examples_name() -> None:
@@ -79,7 +70,7 @@ def write_what_examples_name() -> None:
     rows = (f"{a},{b},c{i // 4},{t}" for i, ((a, b, _), t) in enumerate(zip(x, y, strict=True)))
     Path("patients.csv").write_text("\n".join(["age,dose,clinic,outcome", *rows]) + "\n")
     np.savez("x.npz", x=x, y=y)
-    Path("nets.py").write_text(NETS)
+    Path("nets.py").write_text(NET)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

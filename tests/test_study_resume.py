@@ -14,6 +14,7 @@ import pytest
 import noisegate as ng
 from _asserts import assert_sentence
 from _study_runs import (
+    NET,
     SMALL,
     numbers,
     on_the_terminal,
@@ -28,15 +29,6 @@ from noisegate import cli
 from noisegate.study import Source, files, pool
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
-NET = """\
-from torch import nn
-
-def make(input_shape, n_outputs):
-    model = nn.Sequential()
-    model.add_module("hid1", nn.Linear(input_shape[0], 8))
-    model.add_module("out", nn.Linear(8, n_outputs))
-    return model
-"""
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def main() -> int:
         installed = time.perf_counter()
         if absent:
             run(f"from importlib.util import find_spec; assert not find_spec({absent!r})", work)
-        run(prepared(extra) + jobs[extra], work)
+        run(make_files(extra) + jobs[extra], work)
         ended = time.perf_counter()
         times = f"{installed - began:.0f} s to install, {ended - installed:.0f} s to try"
         print(f"{extra}: {times}", flush=True)
@@ -116,10 +116,10 @@ def readme_jobs(page: str) -> Iterator[tuple[str, str]]:
             continue
         for command in re.findall(r"^\$ (noisegate .*?) *(?:#.*)?$", text, re.M):
             needed = next(extra for form, extra in COMMANDS.items() if re.match(form, command))
-            yield needed, commanded(command)
+            yield needed, make_job(command)
 
 
-def commanded(command: str) -> str:
+def make_job(command: str) -> str:
     """Return Python that runs a command on a small budget, and checks that its report is there."""
     name = command.split()[1]
     if name not in BUDGETS:
@@ -131,7 +131,7 @@ def commanded(command: str) -> str:
     )
 
 
-def prepared(extra: str) -> str:
+def make_files(extra: str) -> str:
     """Return Python that writes the files for the commands of an extra."""
     return {"study": FILES, "parquet": PARQUET}.get(extra, "")
 

@@ -115,7 +115,7 @@ def draw(
         raise InvalidValue(f"draw: `steps` must be 1 to {STEPS} steps; got {len(keys)}.")
     parts = list(_parts(kind, whole, keys, sample_axis, data_format))
     title = _title(kind, whole, place, data_format)
-    return _picture(title, kind, _put_channels_first(whole, data_format), keys, parts, format)
+    return _picture(title, kind, _move_channels_first(whole, data_format), keys, parts, format)
 
 
 def _parts(
@@ -153,7 +153,7 @@ def _draw_tiles(
     rows, part = None, shape
     if sample_axis == 0 and len(shape) > 2:
         # Noise is made for whole samples, and only for those that have a visible tile.
-        below = prod(_put_channels_first(shape, data_format)[1:-3])
+        below = prod(_move_channels_first(shape, data_format)[1:-3])
         part = (min(shape[0], ceil(TILES / below)), *shape[1:])
         rows = slice(0, part[0])
     if prod(part) > MOST:
@@ -266,7 +266,7 @@ def _title(
     kind: Kind, shape: tuple[int, ...], place: Site, data_format: str = "channels_first"
 ) -> str:
     """Return the title of a picture: the noise, and which part of it is shown."""
-    rows, columns = _counts(_put_channels_first(shape, data_format))
+    rows, columns = _counts(_move_channels_first(shape, data_format))
     text = f"{kind!r}\non {shape}, seed {place.seed}"
     if place.name:
         text += f", site {place.name!r}"
@@ -292,7 +292,7 @@ def _counts(shape: tuple[int, ...]) -> tuple[int, int]:
     return int(np.prod(shape[: -3 if len(shape) > 3 else -2], dtype=int)), columns
 
 
-def _put_channels_first(shape: tuple[int, ...], data_format: str) -> tuple[int, ...]:
+def _move_channels_first(shape: tuple[int, ...], data_format: str) -> tuple[int, ...]:
     """Return a shape in the order in which it is drawn, with the channels at axis 1."""
     return tuple(shape[axis] for axis in _order(len(shape), data_format))
 
