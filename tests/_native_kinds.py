@@ -9,7 +9,7 @@ from _own_kinds import NoisyGate
 
 @dataclass(frozen=True)
 class Gated(ng.Kind):
-    """Kept, multiplied, moved and filled, all by numbers: a recipe."""
+    """Kept, multiplied, moved and filled, all by numbers: it has a trace."""
 
     p: float = 0.25
     gain: Any = 1.3
@@ -26,7 +26,7 @@ class Gated(ng.Kind):
 
 @dataclass(frozen=True)
 class Constant(ng.Kind):
-    """A gain, and no random number: a recipe."""
+    """A gain, and no random number: it has a trace."""
 
     gain: float = 0.1
     shared_axes: Any = ()
@@ -39,7 +39,7 @@ class Constant(ng.Kind):
 
 @dataclass(frozen=True)
 class Jitter(ng.Kind):
-    """A random gain or shift, scaled and moved, of any random number: a recipe."""
+    """A random gain or shift, scaled and moved, of any random number: it has a trace."""
 
     a: float = 0.3
     b: Any = 0.9
@@ -59,7 +59,7 @@ class Jitter(ng.Kind):
 
 @dataclass(frozen=True)
 class Either(ng.Kind):
-    """Removed where one of two decisions removes: no recipe, but a mask and numbers."""
+    """Removed where one of two decisions removes: no trace, but a mask and numbers."""
 
     p: float = 0.25
     gain: Any = None
@@ -76,14 +76,14 @@ class Either(ng.Kind):
 
 @dataclass(frozen=True)
 class Gate(NoisyGate):
-    """All four, with a drawn gain and shift: no recipe."""
+    """All four, with a drawn gain and shift: it has no trace."""
 
     shared_axes: Any = ()
 
 
 @dataclass(frozen=True)
 class Words(ng.Kind):
-    """A shift made of the random bits themselves: no recipe."""
+    """A shift made of the random bits themselves: it has no trace."""
 
     a: float = 0.5
     shared_axes: Any = ()

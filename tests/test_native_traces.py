@@ -45,7 +45,7 @@ WITHOUT = [
 
 @pytest.mark.parametrize("kind", WITH, ids=repr)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_kinds_that_have_a_recipe(kind: Any, dtype: str) -> None:
+def test_kinds_that_have_a_trace(kind: Any, dtype: str) -> None:
     assert trace_kind(kind, kind.rate, dtype) is not None
 
 
@@ -247,7 +247,7 @@ SHAPED = {
 IN_A_PROCESS = """
     import sys
     sys.path[:0] = {path!r}
-    import test_native_recipes as t
+    import test_native_traces as t
     import noisegate as ng
     t.assert_same_outcome(t.own(lambda d, p: ng.Field({keep}, gain=1.5)))
     print("ended")
