@@ -1,8 +1,8 @@
 """The study from its call to its result."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,7 @@ from .store import Store
 from .testing import Tested, doubted, tested
 from .uncertainty import Uncertainty
 
-__all__ = ["kept", "run", "save", "studied"]
+__all__ = ["open_work", "run", "save", "studied"]
 
 
 def run(
@@ -110,23 +110,37 @@ def run(
     several = [recipes] if isinstance(recipes, str | Recipe) else recipes
     several = None if several is None else list(several)
     check_call(given, several, jobs=jobs, out=out, resume=resume)
-    # Made before the work, not after it.
-    with nullcontext() if out is None else open_folder(Path(out)):
+    with open_work(out, resume=resume, progress=progress) as open_store:
         plan = planned(given, several)
-        told(plan.settings.notes, enabled=progress)
-        with kept(plan, out, resume=resume) as store:
-            study = studied(plan, store, jobs=jobs, progress=progress)
+        study = studied(plan, open_store(plan), jobs=jobs, progress=progress)
     if out is not None:
         save(study, out)
     return study
 
 
 @contextmanager
-def kept(plan: Planned, out: str | Path | None, *, resume: bool) -> Iterator[Store]:
-    """Yield where the runs of a plan are kept: in a folder, or for as long as this lasts.
+def open_work(
+    out: str | Path | None, *, resume: bool, progress: bool
+) -> Iterator[Callable[[Planned], Store]]:
+    """Yield the function that prints a plan's notes and opens the store of its runs.
 
-    Where the block fails before anything is kept, nothing is left of what was begun here.
+    The folder of the results is made first, so that no work is lost for want of one. Where the
+    block fails before a run is stored, nothing is left of what was begun here.
     """
+    with ExitStack() as stack:
+        if out is not None:
+            stack.enter_context(open_folder(Path(out)))
+
+        def open_store(plan: Planned) -> Store:
+            told(plan.settings.notes, enabled=progress)
+            return stack.enter_context(_store_of(plan, out, resume=resume))
+
+        yield open_store
+
+
+@contextmanager
+def _store_of(plan: Planned, out: str | Path | None, *, resume: bool) -> Iterator[Store]:
+    """Yield the store of a plan's runs: in the folder `out`, or a temporary one."""
     with TemporaryDirectory(prefix="noisegate-") as folder:
         store = Store(Path(folder if out is None else out) / RUNS, plan.settings.identity())
         new = store.begin(resume=resume)

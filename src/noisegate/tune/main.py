@@ -1,16 +1,15 @@
 """`tune`: a search from its call to its result."""
 
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 from noisegate.core.errors import NoisegateError
 from noisegate.study.checks import Given, check_call
-from noisegate.study.files import open_folder
-from noisegate.study.main import kept, save, studied
+from noisegate.study.main import open_work, save, studied
 from noisegate.study.planning import Planned, planned, with_recipes
 from noisegate.study.pool import Board, Runs, performed
-from noisegate.study.progress import counted, told
+from noisegate.study.progress import counted
 from noisegate.study.recipes import Recipe
 from noisegate.study.results import Study
 from noisegate.study.sources import DIGITS, Source
@@ -106,19 +105,17 @@ def tune(
     given = Given((model,), source, seeds, epochs, batch_size, learning_rate, uncertainty, ood)
     goes_on = resume or storage is not None
     check_call(given, None, jobs=jobs, out=out, resume=goes_on)
-    # The folder is made before the work, so that no work is lost for want of one.
-    with nullcontext() if out is None else open_folder(Path(out)):
+    with open_work(out, resume=goes_on, progress=progress) as open_store:
         searched, plan = _plan_search(given, space, always)
-        told(plan.settings.notes, enabled=progress)
-        with kept(plan, out, resume=goes_on) as store:
-            url = file_url(store.folder / FILE) if storage is None else storage
-            with closing(Trials(url, name, tune_seed, trials)) as several:
-                _run_search(plan, searched, several, store, jobs=jobs, progress=progress)
-                recipe, tuning = _pick_best(plan, searched, several)
-            if storage is None:
-                tuning = replace(tuning, storage=f"{store.folder.name}/{FILE}")
-            study = studied(with_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
-            study = replace(study, tuning=tuning)
+        store = open_store(plan)
+        url = file_url(store.folder / FILE) if storage is None else storage
+        with closing(Trials(url, name, tune_seed, trials)) as several:
+            _run_search(plan, searched, several, store, jobs=jobs, progress=progress)
+            recipe, tuning = _pick_best(plan, searched, several)
+        if storage is None:
+            tuning = replace(tuning, storage=f"{store.folder.name}/{FILE}")
+        study = studied(with_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
+        study = replace(study, tuning=tuning)
     if out is not None:
         save(study, out)
     return study
