@@ -32,11 +32,11 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
     rows.add_argument(
         "--task",
         choices=("classification", "regression"),
-        help="default: told from the target, and said",
+        help="default: inferred from the target, and printed",
     )
     for flag, what in (
         ("--inputs", "a column or array that is an input; default: all others"),
-        ("--ignore", "a column that is no input"),
+        ("--ignore", "a column that is not an input"),
     ):
         rows.add_argument(
             flag,
@@ -44,12 +44,12 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
             action="extend",
             default=[],
             metavar="COLUMN",
-            help=what + "; may be repeated",
+            help=f"{what}; may be repeated",
         )
     rows.add_argument(
         "--split",
         metavar="COLUMN",
-        help="rows with the same value here stay together in every split",
+        help="keep rows with the same value of this together in every split",
     )
     rows.add_argument(
         "--drop-missing", action="store_true", help="leave out rows with missing values"
@@ -93,10 +93,12 @@ def add_uncertainty(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--uncertainty",
         action="store_true",
-        help="measure whether predictions with noise know their doubt",
+        help="measure how far the uncertainty of predictions with noise can be trusted",
     )
     group.add_argument(
-        "--ood", metavar="FILE", help="inputs not of the data; default: test rows, columns shuffled"
+        "--ood",
+        metavar="FILE",
+        help="out-of-distribution inputs; default: test rows, columns shuffled",
     )
 
 
@@ -114,7 +116,7 @@ def add_jobs(parser: argparse.ArgumentParser, *, jobs: int, out: str) -> None:
         help="folder for the report, the pictures and the numbers; default: %(default)s",
     )
     work.add_argument(
-        "--resume", action="store_true", help="go on with what the folder has; repeat none of it"
+        "--resume", action="store_true", help="continue from the runs that the folder has"
     )
     work.add_argument("--json", action="store_true", help="print the numbers, not the tables")
 

@@ -10,8 +10,8 @@ DESCRIPTION = """\
 Compare two studies of the same data and the same splits by the study.json
 that each left in its folder: for every recipe that both have, b - a of the
 loss and the error at each run's best epoch, paired by the seeds that both
-have. Models, rules, epochs and learning rates may differ, and what differs is
-told; other data are refused.
+have. Models, rules, epochs and learning rates may differ, and the
+differences are listed; other data are refused.
 """
 
 EPILOG = """\
@@ -32,7 +32,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         epilog=EPILOG,
     )
     parser.add_argument("a", type=Path, metavar="A", help="a study.json")
-    parser.add_argument("b", type=Path, metavar="B", help="another; below 0, it is the better")
+    parser.add_argument(
+        "b", type=Path, metavar="B", help="another; it is the better one where b - a is below 0"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, not the tables")
     parser.set_defaults(execute=execute)
 

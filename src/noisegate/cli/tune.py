@@ -59,23 +59,25 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "the hidden layers",
     )
     search.add_argument(
-        "--always", action="store_true", help="have every rule on, and search for rates only"
+        "--always", action="store_true", help="keep every rule on, and search for rates only"
     )
     search.add_argument(
         "--trials",
         type=int,
         default=30,
         metavar="COUNT",
-        help="in all, of every process, and what is resumed; default: %(default)s",
+        help="in all, resumed ones and those of other processes included; default: %(default)s",
     )
     search.add_argument(
-        "--tune-seed", type=int, default=0, metavar="N", help="of the suggestions; default: 0"
+        "--tune-seed", type=int, default=0, metavar="N", help="seed of the suggestions; default: 0"
     )
     search.add_argument(
-        "--storage", metavar="URL", help="any of Optuna's; default: an SQLite file in --out"
+        "--storage", metavar="URL", help="any storage of Optuna's; default: an SQLite file in --out"
     )
     search.add_argument(
-        "--name", default="noisegate", help="of the search in the storage; default: %(default)s"
+        "--name",
+        default="noisegate",
+        help="name of the search in the storage; default: %(default)s",
     )
     add_rows(parser)
     add_training(parser, seeds=5)
