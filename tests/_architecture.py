@@ -100,22 +100,15 @@ NOT_YET: dict[str, set[str]] = {
     "crowded": {
         "study: evaluate",
     },
-    "banished": {
-        "core/messages/__init__.py",
-        "core/messages/_words.py",
-        "core/messages/injection.py",
-    },
     "namesakes": {
         "core/draws.py",
         "estimators/base.py",
         "injection/report.py",
-        "injection/rows.py",
         "nets/layers/noise.py",
         "nets/regularizers/base.py",
         "nets/regularizers/noise.py",
         "torch/model/draws.py",
         "torch/processes.py",
-        "torch/rows.py",
         "tune/processes.py",
         "tune/report.py",
     },

@@ -15,7 +15,7 @@ from noisegate.torch import PreActivation
 from noisegate.torch.layers import NoiseLayer
 from noisegate.torch.model.discover import own_call
 from noisegate.torch.model.handlers import DROPOUTS
-from noisegate.torch.rows import TimeRows, rows_in_use, use_rows
+from noisegate.torch.time_rows import TimeRows, rows_in_use, use_rows
 
 from .. import options
 from ..graph import as_layer

@@ -14,7 +14,7 @@ from noisegate.engines.torch import works_of
 from ..checkpointing import refuse_backward, register
 from ..functional import apply_in, apply_steps, draw_seed, window_for
 from ..processes import world_size
-from ..rows import rows_in_use
+from ..time_rows import rows_in_use
 from . import forward as run
 from . import hooks
 from .compiled import refuse_compiled
