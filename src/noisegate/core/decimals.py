@@ -5,6 +5,9 @@ Each is computed to 50 decimal digits and rounded once, so in effect correctly r
 
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
+from math import isinf
+
+from .philox import round_ratio
 
 _CONTEXT = Context(prec=50)
 _PI = Decimal("3.14159265358979323846264338327950288419716939937510582097")
@@ -39,7 +42,12 @@ def any_of(p: float, count: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def inverse_power(t: int, count: int) -> float:
-    """Return (1 − t/2³²) to the power −count, for t < 2³²; inf where no float64 holds it."""
+def inverse_power(t: int, count: int, digits: int) -> float:
+    """Return (1 − t/2³²) to the power −count, for t < 2³², rounded once to binary digits.
+
+    24 digits are a float32, 53 a float64; inf where no float64 holds the number.
+    """
     with localcontext(_CONTEXT):
-        return float((1 - Decimal(t) / 2**32) ** -count)
+        power = (1 - Decimal(t) / 2**32) ** -count
+    # Not by way of a float64, which would round a float32 twice.
+    return float("inf") if isinf(float(power)) else round_ratio(*power.as_integer_ratio(), digits)

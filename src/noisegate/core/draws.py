@@ -72,7 +72,7 @@ class Draws:
         """Return 2³² / (2³² − T), rounded once; None where T is 0 or 2³² and it has no use."""
         if checks.is_host(p):
             t = philox.threshold(p)
-            return None if t in (0, ALL) else philox.survivor_scale(t, self._digits)
+            return None if t in (0, ALL) else philox.survivor_scale(t, self.digits)
         # Where all is removed the scale has no use, and must not divide by 0.
         left = self.engine.clip(ALL - self._live_threshold(p), 1.0, float(ALL))
         return self.engine.cast(ALL / left, self.dtype)
@@ -147,11 +147,12 @@ class Draws:
     def round(self, value: float | Array) -> float | Array:
         """Return a host number or a live array, rounded once to the precision in use."""
         if checks.is_host(value):
-            return philox.round_float(value, self._digits)
+            return philox.round_float(value, self.digits)
         return self.engine.cast(value, self.dtype)
 
     @property
-    def _digits(self) -> int:
+    def digits(self) -> int:
+        """The binary digits of a number in the precision in use: 24 or 53."""
         return 24 if self.dtype == "float32" else 53
 
     def _live_threshold(self, p: Array) -> Array:

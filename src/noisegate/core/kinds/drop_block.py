@@ -110,8 +110,10 @@ class DropBlock(Kind):
         t = decimals.any_of(rate, prod(sizes.values()))
         if self.normalize == "expected":
             keep = self._keep(draws, t, sizes)
-            gain = decimals.inverse_power(t, prod(sizes.values())) if 0 < t < ALL else None
-            return Field(keep=keep, gain=None if gain is None else draws.round(gain))
+            positions = prod(sizes.values())
+            scales = 0 < t < ALL
+            gain = decimals.inverse_power(t, positions, draws.digits) if scales else None
+            return Field(keep=keep, gain=gain)
         whole = self._keep(draws.over(draws.window.whole()), t, sizes)
         counted = tuple(axis for axis in range(whole.ndim) if axis != draws.window.sample_axis)
         kept = draws.engine.count(whole, counted)
