@@ -5,7 +5,7 @@ from typing import Any
 
 from noisegate.core import checks
 from noisegate.core.backends import face_of_model
-from noisegate.core.rules import refuse_rules
+from noisegate.core.rules import SHORTHANDS, refuse_rules
 
 from .handle import Injection
 
@@ -125,18 +125,9 @@ def inject(
     note: 'in:out' means ':in', the model's own input.
     >>> noise.remove()
     """
-    rules = join_rules(
-        rules,
-        input_dropout=input_dropout,
-        hidden_dropout=hidden_dropout,
-        output_dropout=output_dropout,
-        input_noise=input_noise,
-        hidden_noise=hidden_noise,
-        output_noise=output_noise,
-    )
     return Injection(
         model,
-        rules,
+        join_rules(rules, locals()),
         seed,
         sample_axis=sample_axis,
         existing=existing,
@@ -145,9 +136,10 @@ def inject(
     )
 
 
-def join_rules(rules: Any, **shorthands: Any) -> Mapping[str, Any]:
-    """Return rules together with the shorthands that were given."""
+def join_rules(rules: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return rules together with the shorthands among the arguments of a call."""
     rules = {} if rules is None else rules
     if not isinstance(rules, Mapping):
         refuse_rules(rules)
-    return {**rules, **{word: noise for word, noise in shorthands.items() if noise is not None}}
+    words = {word: arguments[word] for word in SHORTHANDS}
+    return {**rules, **{word: noise for word, noise in words.items() if noise is not None}}

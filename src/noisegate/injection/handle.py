@@ -17,14 +17,6 @@ from .model_noise import ModelNoise
 from .report import Report, make_report
 from .site import compute_mask
 
-# What users call. The other names are for the files that put noise in and let it act.
-_PUBLIC = frozenset(
-    {
-        *("at", "load_state", "load_state_dict", "mask", "off", "on", "remove", "report", "rows"),
-        *("seed", "set_rate", "sites", "state", "state_dict", "step", "suggest"),
-    }
-)
-
 
 class Injection(ModelNoise):
     """Noise in a model, as `inject` returns it; also a context manager that removes it.
@@ -35,27 +27,29 @@ class Injection(ModelNoise):
         The seed of the noise, in [0, 2⁶⁴).
     sites : tuple of str
         The sites that have noise, in the order of the rules.
-    step : int
-        The step that the next training forward uses: 0 at first. It advances when that forward
-        has begun, even if it fails; a resume sets it. Evaluation does not advance it.
-    rows : sequence of int, mapping of rule to sequence of int, or None
-        Ids of the samples of the next forwards, in [0, 2⁶⁴); None counts from 0. By rule, or by a
-        pattern of sites, they are for sites that see other samples: windows, experts, beams.
     """
 
     @property
     def step(self) -> int:
-        """The step that the next training forward uses."""
+        """The step that the next training forward uses: 0 at first.
+
+        It advances when that forward begins, even if it fails. Evaluation does not advance it.
+        Set it to resume.
+        """
         return self.steps.next
 
     @step.setter
     def step(self, value: int) -> None:
         self.check_there("step")
-        self.steps.next = value
+        self.steps.set_next(value)
 
     @property
     def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
-        """The ids of the samples of the next forwards, of all sites or of those of some rules."""
+        """The ids of the samples of the next forwards, in [0, 2⁶⁴); None counts from 0.
+
+        A mapping gives ids by rule, or by a pattern of sites, to sites that see other samples than
+        the model: windows, experts, beams.
+        """
         return self.steps.rows
 
     @rows.setter
@@ -225,7 +219,10 @@ class Injection(ModelNoise):
 
     def __dir__(self) -> Iterable[str]:
         """Return what users call, and Python's own names."""
-        return [name for name in super().__dir__() if name in _PUBLIC or name.startswith("__")]
+        # What else the base class has is for the files that put noise in and let it act.
+        public = {*vars(Injection), "off", "on", "remove", "seed", "sites"}
+        names = super().__dir__()
+        return [n for n in names if n.startswith("__") or (n in public and n[0] != "_")]
 
     def _repr_html_(self) -> str:
         """Return the report under the handle's text, which a notebook shows."""

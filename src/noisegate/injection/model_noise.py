@@ -13,7 +13,7 @@ from noisegate.core.plan import Placement, Plan
 from noisegate.core.survey import Call, Draw
 
 from .notices import Notices
-from .rows import RowFinder
+from .row_finder import RowFinder
 from .site import SiteNoise
 from .steps import Steps
 

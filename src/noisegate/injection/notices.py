@@ -1,32 +1,24 @@
 """What a handle tells its user, once each: noise that does not act as one might think."""
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from noisegate.core.callers import warn_caller
-from noisegate.core.plan import Placement, Plan
+from noisegate.core.plan import Placement
 from noisegate.core.rules import EXISTING
 from noisegate.core.survey import Call, Draw
 from noisegate.core.words import list_names
 
-from .site import Owner, SiteNoise
+from .site import Owner
 from .steps import Forward
 
 # The module and the words of a draw.
 Place = tuple[str, str]
 
 
-class Watched(Owner, Protocol):
-    """The injection whose forwards are looked at."""
-
-    plan: Plan
-    noises: list[SiteNoise]
-
-
 class Notices:
     """Looks at the forwards of a model, and warns once of each thing that is not as it seems."""
 
-    def __init__(self, injection: Watched) -> None:
+    def __init__(self, injection: Owner) -> None:
         self.injection = injection
         # Rules that acted nowhere in a forward, and rules whose noise was fresh.
         self._nowhere: set[str] = set()
@@ -69,7 +61,7 @@ class Notices:
             self._warn_of_draws()
         reached = {noise.placement.rule for noise in noises if noise in forward.reached}
         nowhere = {noise.placement.rule for noise in noises} - reached - self._nowhere
-        if reached or not always:  # a prediction that reaches nothing raises
+        if nowhere and (reached or not always):  # a prediction that reaches nothing raises
             self._nowhere |= nowhere
             _warn_of_nowhere(nowhere)
 
@@ -134,29 +126,27 @@ class Notices:
     def _warn_of_draws(self) -> None:
         """Warn of draws that the seed of a prediction does not reach."""
         trained = {k: v for k, v in self._in_training.items() if k not in self._in_evaluation}
-        for draws, start, end in (
+        for draws, sentence in (
             (
                 trained,
-                "random numbers are drawn in training alone by ",
-                ", so these samples are without them. Put noise there with rules=.",
+                "random numbers are drawn in training alone by {}, so these samples are without "
+                "them. Put noise there with rules=.",
             ),
             (
                 self._in_evaluation,
-                "random numbers are drawn in evaluation by ",
-                ", from generators that the seed does not reach, so another run gives other "
-                "samples.",
+                "random numbers are drawn in evaluation by {}, from generators that the seed does "
+                "not reach, so another run gives other samples.",
             ),
             (
                 self._perhaps,
-                "",
-                " moved during a forward: something in the model draws, which the seed does not "
+                "{} moved during a forward: something in the model draws, which the seed does not "
                 "reach, or another thread does.",
             ),
         ):
             new = [words for place, words in draws.items() if place not in self._told]
             self._told |= draws.keys()
             if new:
-                warn_caller(f"predict: {start}{', '.join(new)}{end}")
+                warn_caller("predict: " + sentence.format(", ".join(new)))
 
     def _begin_part(self, path: str, training: bool) -> None:
         """Warn of what cannot act or did not, where parts are called without the model.

@@ -12,20 +12,22 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, RecomputationError
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
-from noisegate.core.plan import Placement
+from noisegate.core.plan import Placement, Plan
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.survey import Call
 from noisegate.core.window import ATTENTION, SampleAxis, Window
 from noisegate.numpy import mask
 
-from .rows import RowFinder
+from .row_finder import RowFinder
 from .steps import Forward, NotTogether, Steps
 
 
 class Owner(Protocol):
-    """The injection that the noise of a site belongs to, as far as that asks it."""
+    """The injection, as the noises of its sites and its notices see it."""
 
     host: Any
+    plan: Plan
+    noises: "list[SiteNoise]"
     seed: int
     always: bool
     # How many blocks or calls silence it.

@@ -143,7 +143,8 @@ class Steps:
         self.last, self._outside = Forward(), Forward()
         self._running: Local[Forward | None] = Local(None)
         self._pin: Local[Pin | None] = Local(None)
-        self._next = 0
+        # The step of the next training forward.
+        self.next = 0
         # The value of `rows`, and whether a forward has had it.
         self._ids, self._used = Ids(), False
 
@@ -164,17 +165,12 @@ class Steps:
         self._take_assigned(pin)
         return pin.loose
 
-    @property
-    def next(self) -> int:
-        """The step that the next training forward uses."""
-        return self._next
-
-    @next.setter
-    def next(self, value: int) -> None:
-        self._next = _check_step(value)
+    def set_next(self, value: int) -> None:
+        """Set the step of the next training forward, and of one that runs here."""
+        self.next = _check_step(value)
         forward = self._running.get()
         if forward is not None:
-            forward.step = self._next
+            forward.step = self.next
 
     @property
     def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
@@ -249,8 +245,8 @@ class Steps:
         if pin is None:
             given = self._ids
             with _counting:
-                step = self._next
-                self._next += counted
+                step = self.next
+                self.next += counted
             forward = Forward(step, 0, batch, given.samples, True, counted, self.shared)
         else:
             self._take_assigned(pin)
@@ -280,15 +276,15 @@ class Steps:
     def uncount(self, forward: Forward) -> None:
         """Give back the step that a forward has used up."""
         if self._pin.get() is None:
-            self._next = forward.step
+            self.next = forward.step
 
     def snapshot(self) -> Any:
         """Return the forward that runs, the step that is pinned, and the next step."""
-        return _copy(self._running.get()), _copy(self._pin.get()), self._next
+        return _copy(self._running.get()), _copy(self._pin.get()), self.next
 
     def restore(self, state: Any) -> None:
         """Return to what a snapshot says, which may be restored again later."""
-        running, pin, self._next = state
+        running, pin, self.next = state
         self._running.set(_copy(running))
         self._pin.set(_copy(pin))
 

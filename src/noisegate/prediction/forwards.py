@@ -10,7 +10,7 @@ import numpy as np
 from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 from noisegate.injection import Injection
-from noisegate.injection.rows import unclear_rows
+from noisegate.injection.row_finder import unclear_rows
 
 # The largest tensor of a forward of several steps has at most this many elements.
 AT_ONCE = 1 << 20
@@ -37,14 +37,7 @@ class Forwards:
       that any influence of its neighbours shows, whatever the data.
 
     If either differs from the same sample made alone, every sample has a forward of its own from
-    then on.
-
-    Parameters
-    ----------
-    noise : Injection
-        The noise, in the model.
-    output : str or int, optional
-        Which of the model's outputs.
+    then on. `output` says which of the model's outputs is meant, by name or number.
     """
 
     def __init__(self, noise: Injection, output: str | int | None) -> None:

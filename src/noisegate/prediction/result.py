@@ -222,22 +222,18 @@ def join_predictions(parts: Sequence[Prediction], x: np.ndarray | None) -> Predi
     first = parts[0]
     if len(parts) == 1:
         return replace(first, x=x)
-    samples = [part.samples for part in parts if part.samples is not None]
-    classes = [part._classes for part in parts if part._classes is not None]
-    entropies = [part._entropies for part in parts if part._entropies is not None]
-    return replace(
-        first,
-        mean=np.concatenate([part.mean for part in parts]),
-        std=np.concatenate([part.std for part in parts]),
-        samples=np.concatenate(samples, 1) if samples else None,
-        x=x,
-        _quantiles={
-            level: np.concatenate([part._quantiles[level] for part in parts])
-            for level in first._quantiles
-        },
-        _classes=np.concatenate(classes) if classes else None,
-        _entropies=np.concatenate(entropies) if entropies else None,
-    )
+
+    def join(name: str, axis: int = 0) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if values[0] is None else np.concatenate(values, axis)
+
+    quantiles = {
+        level: np.concatenate([part._quantiles[level] for part in parts])
+        for level in first._quantiles
+    }
+    names = ("mean", "std", "_classes", "_entropies")
+    joined = {name: join(name) for name in names}
+    return replace(first, **joined, samples=join("samples", 1), x=x, _quantiles=quantiles)
 
 
 def check_level(level: Any) -> float:

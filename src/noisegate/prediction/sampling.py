@@ -135,15 +135,7 @@ def predict(
     >>> ng.predict(model, torch.ones(3, 2), 400, input_dropout=0.5, seed=13)
     <prediction of shape (3, 2), 400 samples, seed 13>
     """
-    rules = join_rules(
-        rules,
-        input_dropout=input_dropout,
-        hidden_dropout=hidden_dropout,
-        output_dropout=output_dropout,
-        input_noise=input_noise,
-        hidden_noise=hidden_noise,
-        output_noise=output_noise,
-    )
+    rules = join_rules(rules, locals())
     if not rules and not existing:
         raise InvalidValue(
             "predict: no noise is given. Write rules={'hid*:out': 0.5}, hidden_dropout=0.5, or "
@@ -224,12 +216,10 @@ def _predict(
             _check_noise_acts(noise)
         size = _count_rows(first, count, request)
         for i in range(0, count, size):
-            some, summary = (
-                rows[i : i + size],
-                Summary(outputs, request.axis, request.levels, request.keep),
-            )
+            some = rows[i : i + size]
             whole = len(some) == count
             part = batch if whole else host.part(batch, slice(i, i + size), count)
+            summary = Summary(outputs, request.axis, request.levels, request.keep)
             for samples in forwards.run_steps(part, some, steps, first if whole else None):
                 summary.add(samples)
                 advance(len(samples) * len(some))
@@ -250,8 +240,8 @@ def _check_noise_acts(noise: Injection) -> None:
     if missing and not noise.plan.keep:
         sites = list_names(missing, "'")
         raise InvalidValue(
-            f"predict: {sites} is called in training only, so existing=True "
-            "cannot reach it here. Pass rules=, or unreached='keep' to go without it."
+            f"predict: {sites} is called in training only, so existing=True cannot reach it here. "
+            "Pass rules=, or unreached='keep' to go without it."
         )
     if not noise.noises:
         raise InvalidValue(
@@ -280,10 +270,9 @@ def _warn_of_no_spread(noise: Injection, samples: int) -> None:
     named = list_names(sites[:3], "'")
     more = f" and at {len(sites) - 3} other sites" if len(sites) > 3 else ""
     warn_caller(
-        f"predict: all {samples} samples are the same, though noise acted at "
-        f"{named}{more}: it does not reach the output that is taken, or is "
-        "too rare to change it. Name another output by output=, or put more noise before it with "
-        "rules=."
+        f"predict: all {samples} samples are the same, though noise acted at {named}{more}: it "
+        "does not reach the output that is taken, or is too rare to change it. Name another output "
+        "by output=, or put more noise before it with rules=."
     )
 
 

@@ -14,16 +14,9 @@ TOGETHER = 1 << 18
 class Summary:
     """Gathers samples of some rows and makes a prediction of them.
 
-    Parameters
-    ----------
-    outputs : {"values", "logits", "probabilities"} or None
-        What the model's outputs are; None infers it from the first sample.
-    axis : int
-        The axis of the classes.
-    levels : sequence of float
-        The levels of the quantiles.
-    keep : bool
-        Whether the prediction holds every sample.
+    `outputs` are values, logits or probabilities; None infers it from the first sample. `axis` is
+    that of the classes, `levels` are those of the quantiles. With `keep` the prediction holds
+    every sample.
     """
 
     def __init__(self, outputs: str | None, axis: int, levels: Sequence[float], keep: bool) -> None:

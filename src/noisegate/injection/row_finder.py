@@ -20,13 +20,6 @@ class RowFinder:
     each of these (windows, tokens on one axis), or some that belong to none of them (positions).
     Forwards of two sizes of batch tell these apart. That the samples of a site lie in the order
     of the model's is for the prediction to check.
-
-    Parameters
-    ----------
-    steps : Steps
-        The steps of the injection, which know the ids that the user gave.
-    always : bool
-        Whether the noise is a prediction's.
     """
 
     def __init__(self, steps: Steps, always: bool) -> None:
