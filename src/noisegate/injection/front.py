@@ -1,4 +1,4 @@
-"""The functions by which noise is put into a model and found there again."""
+"""`inject` puts noise into a model; `handles` finds it there again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from .handle import Injection
 
 
 def handles(model: Any) -> tuple[Injection, ...]:
-    """Return the handles of the noise in a model, also of one that was copied, loaded or wrapped.
+    """Return the handles of the noise in a model, even if it was copied, loaded or wrapped since.
 
-    Noise that was put into a module inside it is found too: the model within `DataParallel`,
-    `AveragedModel`, ``torch.compile`` or a parent. Of a part of a model with noise, the handle is
-    that of the whole, if noise is put at a module of the part.
+    Noise in a module inside the model is found too: within `DataParallel`, `AveragedModel`,
+    ``torch.compile`` or a parent. For a part of a model with noise, the handle is that of the
+    whole, if a module of the part has noise.
 
     Examples
     --------
@@ -53,33 +53,33 @@ def inject(
     model : torch.nn.Module
         Any model. Its ``state_dict()`` stays key for key what it was.
     rules : mapping of str to float, Schedule, Kind, or a list of them
-        Pattern ``path:port`` to noise; a number p, or a schedule of it, means ``Dropout(p)``.
-        Patterns are shell globs in which ``*`` crosses dots. Every rule that matches acts, with
-        its own mask. A list acts one after the other. Where nested modules pass on the same
-        tensor, a rule acts once, innermost, and the report says so.
+        A rule is a pattern ``path:port`` and a noise. A number p, or a schedule of numbers,
+        means ``Dropout(p)``. Patterns are shell globs in which ``*`` crosses dots. Every rule that
+        matches acts, with its own mask; the noises of a list act one after the other. Where nested
+        modules pass on the same tensor, a rule acts once, innermost, and the report says so.
 
         The path is a module's, without the names that wrappers add. The port is
 
-        - `in` or `out`: what enters the module or leaves it. Of several tensors, the first
-          floating one, or the one that is named: ``lstm:out.0``, ``:out.logits``. ``:in`` and
+        - `in` or `out`: what enters or leaves the module. Of several tensors, that is the first
+          floating-point one, or the one that is named: ``lstm:out.0``, ``:out.logits``. ``:in`` and
           ``:out`` are the model's own, and so are ``in:out`` and ``out:out`` unless a module is
-          called `in` or `out`; where the input is whole numbers, ``in:out`` is the output of
-          their embedding;
-        - `pre`: what the activation gets, in a ``Sequential`` that ends with one, and in
-          torch's transformer layers;
-        - `dropout`, `noise`: a noise that the module itself is, or makes by functions, and that
-          the rule takes the place of; ``dropout.0``, ``dropout.1`` one of several;
+          called `in` or `out`. If the input is whole numbers, ``in:out`` is the output of their
+          embedding;
+        - `pre`: the input of the activation, in a ``Sequential`` that ends with one and in torch's
+          transformer layers;
+        - `dropout`, `noise`: a noise that the module is, or makes by calling functions. The rule
+          takes its place; ``dropout.0``, ``dropout.1`` name one of several;
         - `probs`: the probabilities of the attention that the module computes.
     seed : int, optional
         In [0, 2⁶⁴). None draws one from torch's CPU generator.
     existing : bool
-        Whether every dropout of the model's own is taken over, at the rate that the model gives
-        it, unless a rule names it: modules, noisegate's layers, drop paths, and functions.
+        Whether the model's own dropouts are taken over, at the rates that the model gives them,
+        unless a rule names them: modules, noisegate's layers, drop paths, and functions.
     example : batch, dict or tuple, optional
-        What the model takes. It is run once on it, in training, to find the noises that functions
-        make; nothing of that stays. Without it they are found in the first forward.
+        What the model takes. The model is run on it once, in training, to find the noises that
+        functions make; the run leaves no trace. Without it they are found in the first forward.
     unreached : {"raise", "keep"}
-        What is done about dropouts of the model's own that cannot be taken over.
+        What to do about dropouts of the model's own that cannot be taken over.
     sample_axis : int, None, or mapping of rule to int or None
         The axis of the samples, for all rules or for some: 1 for time-major tensors. The rule of
         the model's own dropouts is called ``existing``.
@@ -101,17 +101,17 @@ def inject(
     Raises
     ------
     UnmatchedRule
-        If a rule matches nothing; the message names the nearest sites. Of what functions do, this
-        is known at the end of the first training forward, which then does not count.
+        If a rule matches nothing; the message names the nearest sites. For noises that functions
+        make, this is known at the end of the first training forward, which then does not count.
     InvalidType, InvalidValue
         If the model, a pattern, a noise or the seed is unusable; if a dropout of the model's own
         cannot be reached; if compiled code of the model has run. The model is then untouched.
 
     Notes
     -----
-    A site is active while its own module trains. At step n the noise of a site is that of the
-    key ``Stream(seed).site(site).at(n)``, for the whole batch along the sample axis. A module that
-    is used without the model has fresh noise, and warns.
+    A site is active while its own module trains. At step n it has the noise of the key
+    ``Stream(seed).site(site).at(n)``, for the whole batch along the sample axis. A module that is
+    called without the model has fresh noise, and warns.
 
     Examples
     --------

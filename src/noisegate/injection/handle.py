@@ -1,4 +1,4 @@
-"""The handle of noise in a model."""
+"""`Injection`: the handle of the noise in a model, with what users call."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -60,9 +60,9 @@ class Injection(ModelNoise):
     def at(self, step: int, rows: Any = None) -> AbstractContextManager[None]:
         """Make every training forward of a block part of one step; `step` stays where it is.
 
-        The samples go on from one forward to the next, along the sample axis of the model's
+        Samples are counted on from one forward to the next, along the sample axis of the model's
         input: two micro-batches of 16 have the noise of one batch of 32. Parts of the model that
-        are called without it have the noise of the step too. A block is one thread's.
+        are called without it have the noise of the step too. A block belongs to one thread.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Injection(ModelNoise):
         """Return a table of what was put where, by which rule, as text that rich shows too.
 
         After a forward it has the shape that each noise last saw, how often it acted, and the
-        share that its mask removed: the mask is rebuilt from its key, nothing was counted.
+        share that its mask removed. The mask is computed from its key; nothing was counted.
         """
         passed_on = [
             f"'{site}' passes on the tensor of '{inner}', where '{rule}' has acted; it acts once."
@@ -98,14 +98,14 @@ class Injection(ModelNoise):
     def mask(
         self, site: str, step: int | None = None, rows: Any = None, call: int = 0
     ) -> np.ndarray:
-        """Return where the noise of a site keeps an element, at any step: True is kept.
+        """Return which elements the noise of a site keeps, at any step: True is kept.
 
-        Nothing is run: the mask is rebuilt from its key, in the shape that the site last saw.
+        The model is not run: the mask is computed from its key, in the shape the site last saw.
 
         Parameters
         ----------
         site : str
-            One of `sites`. Where several noises remove there, an element is kept that all keep.
+            One of `sites`. If it has several noises, an element is kept if all of them keep it.
         step : int, optional
             In [0, 2³²); by default that of the last forward.
         rows : slice or sequence of int, optional
@@ -124,7 +124,7 @@ class Injection(ModelNoise):
         return compute_mask(noises, step, rows, call)
 
     def set_rate(self, pattern: str, rate: Any) -> None:
-        """Give the noises of a rule, or of the sites that a pattern names, another rate.
+        """Set the rate of the noises of a rule, or of the sites that a pattern names.
 
         Parameters
         ----------
@@ -181,7 +181,7 @@ class Injection(ModelNoise):
         return {"scheme": SCHEME, "seed": self.seed, "step": self.step, "noises": noises}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state; the noise must be the one that it was taken of.
+        """Resume from a state, which must be one of the same noise.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Injection(ModelNoise):
         """
         mine, given = self.state(), dict(state)
         if self.plan.looks and not self._checked:
-            # What functions do has not shown yet.
+            # Noises that functions make are not known before the first forward.
             given["noises"] = [n for n in given.get("noises", []) if n in mine["noises"]]
         for name in ("scheme", "seed", "noises"):
             if given.get(name) != mine[name]:

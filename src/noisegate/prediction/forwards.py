@@ -51,11 +51,11 @@ class Forwards:
 
     def run(self, batch: Any, rows: range, step: int) -> np.ndarray:
         """Return the model's output for some rows, at one step."""
-        # With the first rows alone nothing has to be joined, so sites may see any samples.
+        # The first rows by themselves need no check: their samples are counted from 0 anyway.
         later = rows.start > 0
         if later:
             self._check_parts()
-        output = self._run(batch, rows, step)
+        output = self._compute(batch, rows, step)
         if self._checked < ENOUGH:
             self._last = batch, rows, step, output
         if later and output.shape[:1] != (len(rows),):
@@ -82,8 +82,8 @@ class Forwards:
             yield outputs
             first, steps = None, steps[len(outputs) :]
 
-    def _run(self, batch: Any, rows: range, step: int) -> np.ndarray:
-        """Return the model's output; note at the first how large the largest tensor was."""
+    def _compute(self, batch: Any, rows: range, step: int) -> np.ndarray:
+        """Return the model's output at one step, and the first time measure its largest tensor."""
         host = self.noise.host
         with self.noise.at(step, rows=rows if rows.start else None):
             if self._elements_a_row:
@@ -112,10 +112,10 @@ class Forwards:
         probe = [] if self._probed else [step]
         muted = len(between) if probe else None
         outputs = self._run_in_one(batch, rows, [*between, *probe, step, last], muted)
-        same = outputs is not None and close(outputs[-2], alone)
+        same = outputs is not None and are_close(outputs[-2], alone)
         if same and outputs is not None and probe:
             by_itself = self._run_in_one(batch, rows, probe, 0)
-            same = by_itself is not None and close(outputs[muted], by_itself[0])
+            same = by_itself is not None and are_close(outputs[muted], by_itself[0])
             self._probed = True
         if not same or outputs is None:
             self._apart = True
@@ -159,7 +159,7 @@ class Forwards:
         if len(rows) == 1:
             batch, rows = self._pair(batch, rows)
             try:
-                whole = self._run(batch, rows, step)
+                whole = self._compute(batch, rows, step)
             except Exception:
                 return  # a model of single samples, which have no order
         count, half = len(rows), len(rows) // 2
@@ -168,7 +168,7 @@ class Forwards:
         host, other = self.noise.host, self.noise.row_finder.other
         part, ends = host.part(batch, slice(half, count), count), rows[half:]
         try:
-            output = self._run(part, ends, step)
+            output = self._compute(part, ends, step)
         except Exception:
             if other is not None:
                 raise unclear_rows(*other) from None
@@ -176,7 +176,7 @@ class Forwards:
             again = [half + i % (count - half) for i in range(count)]
             part = host.part(batch, again, count)
             ends = range(rows[half], rows[half] + count)
-            output = self._run(part, ends, step)
+            output = self._compute(part, ends, step)
         if self._is_end(output, whole):
             return
         if other is not None:
@@ -201,13 +201,13 @@ class Forwards:
         warning of that already.
         """
         host = self.noise.host
-        if not close(self._run(*batch, step), whole, host.rounding()):
+        if not are_close(self._compute(*batch, step), whole, host.rounding()):
             return
         with self.noise.off():
             silent, again, end = (
                 np.asarray(host.output(x, self.output)) for x, _ in (batch, batch, part)
             )
-        if self._is_end(end, silent) or not close(again, silent, host.rounding()):
+        if self._is_end(end, silent) or not are_close(again, silent, host.rounding()):
             count = len(batch[1])
             raise unclear_rows(self._find_moved(batch, part, step), count, count)
         warn_caller(
@@ -224,7 +224,7 @@ class Forwards:
             for tried in acting:
                 for noise in acting:
                     noise.retired = noise is not tried
-                if not self._is_end(self._run(*part, step), self._run(*batch, step)):
+                if not self._is_end(self._compute(*part, step), self._compute(*batch, step)):
                     return tried.placement.site
         finally:
             for noise in acting:
@@ -234,10 +234,10 @@ class Forwards:
     def _is_end(self, output: np.ndarray, whole: np.ndarray) -> bool:
         """Return whether an output begins with the second half of the whole."""
         end = whole[len(whole) // 2 :]
-        return close(output[: len(end)], end, self.noise.host.rounding())
+        return are_close(output[: len(end)], end, self.noise.host.rounding())
 
 
-def close(one: np.ndarray, other: np.ndarray, rounding: float = 1e-5) -> bool:
+def are_close(one: np.ndarray, other: np.ndarray, rounding: float = 1e-5) -> bool:
     """Return whether two outputs are the same but for the order of sums."""
     scale = np.abs(other).max(initial=0.0)
     same = one.shape == other.shape

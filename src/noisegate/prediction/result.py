@@ -25,18 +25,18 @@ class Prediction:
     Attributes
     ----------
     mean, std : ndarray
-        Of the model's output over the samples, of its shape, in float64; the divisor of `std` is
-        the number of samples.
+        Mean and standard deviation of the model's output over the samples, of its shape, in
+        float64. The divisor of `std` is the number of samples.
     steps : sequence of int
-        Which steps of the seed the samples are; sample k is ``predict(..., samples=[k])``.
+        The steps of the seed, one a sample; ``predict(..., samples=[k])`` gives that of step k.
     seed : int
         The seed of the noise.
     outputs : str
         What the model returns: `values`, `logits` or `probabilities`.
     samples : ndarray or None
-        Every sample, along a first axis, if they were kept.
+        Every sample, along a new first axis, if they were kept.
     x : ndarray or None
-        The input, where it is one number a sample.
+        The input, if it is one number for each row.
     """
 
     mean: np.ndarray

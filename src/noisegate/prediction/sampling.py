@@ -54,52 +54,52 @@ def predict(
 ) -> Prediction:
     """Return predictions of a model with noise in it, and how much they vary.
 
-    Only the noise is switched on: the model is in evaluation, without gradients, and its modes
-    are afterwards what they were. Sample k is step k of the seed, whatever the batch size, alone
-    and among others. Where tensors are small, one forward makes several samples, side by side in
-    one batch, as long as the model gives the same then as for one.
+    Only the noise is on: the model runs in evaluation, without gradients, and its modes are
+    restored afterwards. Sample k is step k of the seed, for any batch size, alone or among others.
+    On small tensors one forward makes several samples, side by side in one batch, if the model
+    then gives the same as for one.
 
     Parameters
     ----------
     model : torch.nn.Module
         Any model.
     x : tensor, array, tuple, dict, or DataLoader
-        What the model takes: a tuple by place, a dict by name. Of a loader's lists and tuples
-        the first is the input.
+        What the model takes: a tuple is passed by position, a dict by name. If a loader yields
+        lists or tuples, their first entry is the input.
     samples : int or sequence of int
         How many samples, or which steps of the seed, each in [0, 2³²).
     rules : mapping of pattern to noise, optional
-        As those of `inject`: a rule is a pattern and a noise.
+        As in `inject`: a rule is a pattern and a noise.
     existing : bool
         Whether the model's own dropouts are used, at their own rates.
     unreached : {"raise", "keep"}
-        What is done about dropouts of the model's own that cannot be used.
+        What to do about dropouts of the model's own that cannot be used.
     input_dropout, hidden_dropout, output_dropout, input_noise, hidden_noise, output_noise
-        Shorthands as those of `inject`.
+        As in `inject`.
     batch_size : int, optional
-        How many rows at a time, along the first axis; by default all, or those of the loader.
+        How many rows to run at a time, along the first axis; by default all, or as the loader
+        yields them.
     shared_batch : bool
-        Whether all rows have the same noise: each sample is then one function, smooth in x, and
-        predictions of different rows can be joined.
+        Whether all rows have the same noise. Each sample is then one function, smooth in x, and
+        comparable across rows.
     seed : int, optional
         In [0, 2⁶⁴). None draws one from torch's CPU generator.
     sample_axis : int, None, or mapping of rule to int or None
         As in `inject`.
     quantiles : sequence of float
-        Which quantiles are computed, each in [0, 1]; exact. Rows are then taken in parts, so that
-        memory does not grow with the number of samples.
+        The levels of the quantiles to compute, each in [0, 1]. They are exact: rows are taken in
+        parts, so that memory does not grow with the number of samples.
     outputs : {"values", "logits", "probabilities"}, optional
-        What the model returns. By default logits where the axis of the classes has at least two,
-        or probabilities where these sum to 1, and values where there is one; log-probabilities
-        are logits.
+        What the model returns. By default values if the axis of the classes has one entry, else
+        probabilities if these sum to 1, else logits. Log-probabilities are logits.
     output : str or int, optional
         Which of the model's outputs, by name or number; by default `logits`, or the first.
     class_axis : int
         The axis of the classes.
     keep_samples : bool
-        Whether `Prediction.samples` holds every sample; their memory is the caller's affair.
+        Whether `Prediction.samples` holds every sample, in as much memory as that takes.
     progress : bool, optional
-        Whether a bar is shown, which needs rich; by default where there is a terminal.
+        Whether to show a progress bar, which needs rich; by default if there is a terminal.
 
     Returns
     -------
@@ -110,8 +110,8 @@ def predict(
     Raises
     ------
     InvalidValue
-        If no noise is given, none acts, or a dropout of the model's own cannot be reached; if there
-        are several batches, and which of their rows a site sees is unclear.
+        If no noise is given, or none acts; if a dropout of the model's own cannot be reached; if
+        there are several batches, and it is unclear which of their rows a site sees.
     InvalidType
         If `x` is a list or tuple of numbers.
 
@@ -119,8 +119,7 @@ def predict(
     -----
     RuntimeWarning
         If noise acts and all samples are the same, since it does not reach the output; if a loader
-        shuffles; if the model's output for a row depends on the others of its batch, and there are
-        several batches.
+        shuffles; if there are several batches, and the output for a row depends on the other rows.
 
     References
     ----------
