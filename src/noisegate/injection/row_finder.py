@@ -26,6 +26,7 @@ class RowFinder:
         self._steps, self._always = steps, always
         # How many samples each use of a site has seen, by the size of the batch.
         self._seen: dict[Use, dict[int, int]] = {}
+        # Whether these are compared; else the samples of every site are taken for the model's.
         self.compares = always
 
     def find(
@@ -48,6 +49,7 @@ class RowFinder:
         if not self.compares and forward.ids is None and not forward.first and not forward.shared:
             return None
         extent = x.shape[0 if axis == ATTENTION else axis]
+        # The heads of each sample, one after the other, on the first axis of three.
         heads_merged = axis == ATTENTION and x.ndim == 3
         if forward.shared:
             return (0,) * ((forward.batch or 1) if heads_merged else extent)
@@ -75,12 +77,8 @@ class RowFinder:
             raise self._other_extent(site, times.samples, forward)
         return tuple(times.of(rows))
 
-    def trust(self) -> None:
-        """Take the samples of every site for the model's from now on."""
-        self.compares = False
-
     @property
-    def other(self) -> Use | None:
+    def other(self) -> tuple[str, int, int] | None:
         """A use that has seen other samples than the model's: site, their number, the batch."""
         for (site, *_), seen in self._seen.items() if self.compares else ():
             for batch, extent in seen.items():

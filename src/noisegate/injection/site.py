@@ -140,7 +140,7 @@ class SiteNoise:
             return True
         kind, live = self._read_call(call)
         forward = injection.steps.forward
-        step = forward.step if forward.running else 0
+        step = forward.step if forward.has_step else 0
         return bool(live) or not kind.is_identity(kind.rate_at(step, {}))
 
     def __call__(self, x: Any, call: Call | None = None) -> Any:
@@ -165,7 +165,7 @@ class SiteNoise:
             kind = _share(kind, call.shared_axes)
         number = forward.calls.get(self, 0)
         rows: Any = None
-        if forward.running:
+        if forward.has_step:
             key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
             finder = injection.row_finder
             times = host.rows_in_use()
@@ -183,6 +183,7 @@ class SiteNoise:
         else:
             y = self._apply(kind, x, key, rows, axis)
         self._seen = kind, key, x.shape, rows, axis, live
+        # With a reference, since the id is free for another tensor once y is gone.
         forward.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
         return y
 

@@ -14,6 +14,9 @@ from noisegate.core.local import Local
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
 
+# Rules that are words, not patterns of sites.
+WORDS = {*SHORTHANDS, EXISTING}
+
 # Threads that train one model share its counter, so no two of their forwards have one step.
 _counting = Lock()
 
@@ -31,8 +34,8 @@ class Forward:
     first: int = 0
     batch: int | None = None
     ids: Sequence[int] | None = None
-    # Whether the model runs: not for modules that are called without it.
-    running: bool = False
+    # Whether its step is known: not for modules that are called without the model and `at`.
+    has_step: bool = False
     # Whether its noise acts, so that it uses up a step.
     counted: bool = False
     # Whether every sample is row 0; whether any has another row than its place in the batch.
@@ -73,15 +76,14 @@ class Ids:
         if not isinstance(value, Mapping):
             return cls(None if value is None else _check_ids(value))
         for rule in value:
-            if rule not in (*SHORTHANDS, EXISTING):
+            if rule not in WORDS:
                 patterns.check_pattern(rule)
         return cls(by_rule={rule: _check_ids(ids) for rule, ids in value.items()})
 
     def find(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids that a site has by its rule, or by a pattern that names it."""
         for name, ids in self.by_rule.items():
-            named = name not in (*SHORTHANDS, EXISTING) and patterns.matches(name, [site])
-            if name == rule or named:
+            if name == rule or (name not in WORDS and patterns.matches(name, [site])):
                 return ids
         return None
 
@@ -92,9 +94,9 @@ class Pin:
 
     step: int
     ids: Ids
-    # The value of `Steps.rows` that `ids` allow for: one assigned later takes their place.
+    # What `Steps.rows` was when `ids` were taken: a later assignment replaces them.
     assigned: Ids
-    # What modules have that are called without the model.
+    # The forward of modules that are called without the model.
     loose: Forward
     # The row of the next sample where no ids are given, and how many of the ids are used up.
     first: int = 0
@@ -139,7 +141,7 @@ class Steps:
     def __init__(self) -> None:
         # Whether every sample is row 0.
         self.shared = False
-        # The last forward that has ended; what modules have that are called without the model.
+        # The last forward that has ended; that of modules which are called without the model.
         self.last, self._outside = Forward(), Forward()
         self._running: Local[Forward | None] = Local(None)
         self._pin: Local[Pin | None] = Local(None)
@@ -215,8 +217,8 @@ class Steps:
                 self.last = pin.loose
 
     def _make_loose(self, step: int, ids: Ids) -> Forward:
-        """Return what modules have that are called without the model in a pinned step."""
-        loose = Forward(step, ids=ids.samples, running=True, counted=True, shared=self.shared)
+        """Return the forward of modules that are called without the model in a pinned step."""
+        loose = Forward(step, ids=ids.samples, has_step=True, counted=True, shared=self.shared)
         loose.numbered = self.shared or ids.samples is not None or bool(ids.by_rule)
         return loose
 
@@ -269,7 +271,7 @@ class Steps:
     def end(self, forward: Forward) -> None:
         """End the forward that runs here."""
         self._running.set(None)
-        forward.running = False
+        forward.has_step = False
         forward.made.clear()
         self.last = forward
 

@@ -215,7 +215,7 @@ class Forwards:
             "noise too, so its predictions depend on the batch size. For those of the whole, pass "
             "all samples as one tensor, without batch_size and with quantiles=()."
         )
-        self.noise.row_finder.trust()
+        self.noise.row_finder.compares = False
 
     def _find_moved(self, batch: tuple[Any, range], part: tuple[Any, range], step: int) -> str:
         """Return the first site whose noise, on by itself, does not follow the rows."""

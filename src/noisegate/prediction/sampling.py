@@ -23,8 +23,6 @@ from .summary import Summary
 # How many numbers are held at once for quantiles: samples · rows · outputs.
 HELD = 1 << 24
 
-OUTPUTS = ("values", "logits", "probabilities")
-
 
 @checks.known_keywords("predict")
 def predict(
@@ -187,7 +185,7 @@ class _Request:
 
     def __post_init__(self) -> None:
         if self.outputs is not None:
-            checks.one_of(*OUTPUTS)("outputs", self.outputs)
+            checks.one_of("values", "logits", "probabilities")("outputs", self.outputs)
         if self.batch_size is not None:
             checks.positive("batch_size", self.batch_size)
         checks.flag("keep_samples", self.keep)
