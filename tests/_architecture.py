@@ -103,14 +103,10 @@ NOT_YET: dict[str, set[str]] = {
     "namesakes": {
         "core/draws.py",
         "estimators/base.py",
-        "injection/report.py",
         "nets/layers/noise.py",
         "nets/regularizers/base.py",
         "nets/regularizers/noise.py",
         "torch/model/draws.py",
-        "torch/processes.py",
-        "tune/processes.py",
-        "tune/report.py",
     },
 }
 

@@ -16,6 +16,7 @@ from noisegate.study.results import Study
 from noisegate.study.sources import Source
 from noisegate.study.testing import Tested
 from noisegate.tune import Trial, Tuning
+from noisegate.tune.part import TuningPart
 
 # A name that would be markup, were it not escaped.
 NASTY = '<b>&"x"'
@@ -136,9 +137,8 @@ def tuned(study: Study) -> Study:
     trials += [trial(14, "pruned", 2.0), trial(15, "failed", None)]
     space = f"hid*:out=0..0.8, in:out={NASTY}"
     importance = {"hid*:out": 0.75, "in:out": 0.25}
-    return replace(
-        study, tuning=Tuning(space, "sqlite:///a.db", tuple(trials), importance, "mlp", 5)
-    )
+    tuning = Tuning(space, "sqlite:///a.db", tuple(trials), importance, "mlp", 5)
+    return replace(study, search=TuningPart(tuning))
 
 
 def shown(study: Study, report: str = "report.html") -> list[str]:

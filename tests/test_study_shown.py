@@ -20,6 +20,7 @@ from noisegate.study.report import html
 from noisegate.study.results import Study
 from noisegate.study.stats import Estimate, Row
 from noisegate.tune import plots as plots_of_a_search
+from noisegate.tune.part import TuningPart
 
 
 @pytest.fixture(scope="module")
@@ -228,4 +229,4 @@ def test_pictures_of_a_search_are_the_same_twice(small):
     assert drawn[0] == drawn[1]
     none = replace(found, importance={}, trials=found.trials[:1], best=0)
     assert plots_of_a_search.draw_history(none.trials, task).startswith(b"<?xml")
-    assert "Importance" not in html(replace(small, tuning=none))
+    assert "Importance" not in html(replace(small, search=TuningPart(none)))

@@ -15,7 +15,7 @@ import pytest
 import noisegate.tune.main
 from _bad_tune import SPACE, search
 from noisegate.study import pool
-from noisegate.tune import processes, trials
+from noisegate.tune import trials, workers
 from noisegate.tune.space import parse_space
 from noisegate.tune.trials import Trials
 
@@ -85,21 +85,21 @@ def test_no_noise_is_tried_even_if_its_process_ends():
 
 
 def test_which_processes_have_ended():
-    me = processes.name_process()
-    assert not processes.has_ended(me)
+    me = workers.name_process()
+    assert not workers.has_ended(me)
     machine, pid, began = me.rsplit(" ", 2)
-    assert processes.has_ended(f"{machine} {pid} {began}1")
-    assert not processes.has_ended(f"{machine}1 {pid} {began}1")
+    assert workers.has_ended(f"{machine} {pid} {began}1")
+    assert not workers.has_ended(f"{machine}1 {pid} {began}1")
     parent = os.getppid()
-    assert not processes.has_ended(f"{machine} {parent} {processes._start_time(parent)}")
+    assert not workers.has_ended(f"{machine} {parent} {workers._start_time(parent)}")
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    name = f"{machine} {other.pid} {processes._start_time(other.pid)}"
-    assert not processes.has_ended(name)
+    name = f"{machine} {other.pid} {workers._start_time(other.pid)}"
+    assert not workers.has_ended(name)
     other.kill()
-    while not processes.has_ended(name):  # a zombie, whose end nobody has asked for
+    while not workers.has_ended(name):  # a zombie, whose end nobody has asked for
         time.sleep(0.01)
     other.communicate()
-    assert processes.has_ended(name)
+    assert workers.has_ended(name)
 
 
 def test_a_search_whose_folder_was_removed_begins_anew():

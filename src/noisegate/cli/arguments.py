@@ -36,7 +36,7 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
     )
     for flag, what in (
         ("--inputs", "a column or array that is an input; default: all others"),
-        ("--ignore", "a column that is not an input"),
+        ("--ignore", "a column to leave out of the inputs"),
     ):
         rows.add_argument(
             flag,

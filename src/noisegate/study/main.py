@@ -164,8 +164,8 @@ def save(study: Study, folder: str | Path) -> Path:
     write(folder / "study.json", study.to_json())
     for format in ("png", "svg"):
         write(folder / f"study.{format}", plots.overview(study, format))
-        if study.tuning is not None:
-            picture = study.tuning.picture(study.settings.task, format)
+        if study.search is not None:
+            picture = study.search.picture(study.settings.task, format)
             write(folder / f"tuning.{format}", picture)
     path = folder / "report.html"
     write(path, report.html(study))

@@ -112,19 +112,20 @@ class Execution:
 
 
 class SearchPart(Protocol):
-    """What a study shows of the search that found its recipe; supplied by the room above."""
+    """How a study shows the search that found its recipe; supplied by the room above."""
 
-    def facts(self) -> dict[str, Any]:
-        """Return it for JSON."""
+    @property
+    def tuning(self) -> Any:
+        """The record of the search, a dataclass."""
 
     def conclude(self, sentence: str) -> str:
-        """Return the study's opening sentence with what the search has to say to it."""
+        """Return the study's opening sentence, completed by what the search adds to it."""
 
     def section(self, task: Task) -> str:
-        """Return its section of the report, in HTML; nothing if empty."""
+        """Return the section on the search for the report, in HTML."""
 
     def picture(self, task: Task, format: str) -> bytes:
-        """Return its picture, as `png` or `svg`."""
+        """Return the picture of the search, as `png` or `svg`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,12 @@ class Study:
     tests: tuple[Tested, ...]
     uncertainty: Mapping[str, Uncertainty]
     execution: Execution
-    tuning: SearchPart | None = None
+    search: SearchPart | None = None
+
+    @property
+    def tuning(self) -> Any:
+        """The record of the search that found the recipe; None if there was none."""
+        return None if self.search is None else self.search.tuning
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -156,7 +162,7 @@ class Study:
     def sentence(self) -> str:
         """Which recipe helped, by how much, how sure."""
         found = sentences.overall(self.table, self.settings.task, self.labels)
-        return found if self.tuning is None else self.tuning.conclude(found)
+        return found if self.search is None else self.search.conclude(found)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -204,7 +210,7 @@ class Study:
             "test": [tested.facts() for tested in self.tests],
             "uncertainty": {name: asdict(value) for name, value in self.uncertainty.items()}
             or None,
-            "tuning": None if self.tuning is None else self.tuning.facts(),
+            "tuning": None if self.search is None else asdict(self.search.tuning),
             "runs": [_run_facts(run) for run in self.runs],
             "execution": {
                 **asdict(self.execution),

@@ -15,13 +15,12 @@ if find_spec("optuna") is None:
 
 if TYPE_CHECKING:
     from .main import tune
-    from .results import Trial
-    from .tuning import Tuning
+    from .results import Trial, Tuning
 
 __all__ = ["Trial", "Tuning", "tune"]
 
 # Name: its file. Each is imported when it is first used, since Optuna takes a second.
-_LAZY = {"Trial": "results", "Tuning": "tuning", "tune": "main"}
+_LAZY = {"Trial": "results", "Tuning": "results", "tune": "main"}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,11 +16,12 @@ from noisegate.study.sources import DIGITS, Source
 from noisegate.study.store import Store
 
 from .checks import check_search
+from .part import TuningPart
+from .results import Tuning
 from .search import Search
 from .space import Space, fitting_space, parse_space
 from .storages import file_url
 from .trials import Trials
-from .tuning import Tuning
 
 __all__ = ["tune"]
 
@@ -115,7 +116,7 @@ def tune(
         if storage is None:
             tuning = replace(tuning, storage=f"{store.folder.name}/{FILE}")
         study = studied(with_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
-        study = replace(study, tuning=tuning)
+        study = replace(study, search=TuningPart(tuning))
     if out is not None:
         save(study, out)
     return study

@@ -15,10 +15,10 @@ from noisegate.core.errors import InvalidValue
 from noisegate.study.data import derived_seed
 
 from .importances import compute_importance
-from .processes import has_ended, name_process
 from .results import Trial
 from .space import Space
 from .storages import close_storage, explain_errors, hide_passwords, open_storage
+from .workers import has_ended, name_process
 
 __all__ = ["Trials"]
 

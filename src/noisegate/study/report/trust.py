@@ -38,5 +38,5 @@ def _doubt(model: str, result: Uncertainty) -> str:
 
 
 def search(study: Study) -> str:
-    """Return what is told of the search that found the recipe; nothing if there was none."""
-    return "" if study.tuning is None else study.tuning.section(study.settings.task)
+    """Return the section on the search that found the recipe; "" if there was none."""
+    return "" if study.search is None else study.search.section(study.settings.task)

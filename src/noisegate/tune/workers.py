@@ -1,4 +1,4 @@
-"""Names of processes, and whether a process is still running."""
+"""The processes that do trials: their names, and whether they are still running."""
 
 import os
 import socket
