@@ -34,18 +34,19 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
         choices=("classification", "regression"),
         help="default: inferred from the target, and printed",
     )
-    for flag, what in (
-        ("--inputs", "a column or array that is an input; default: all others"),
-        ("--ignore", "a column to leave out of the inputs"),
-    ):
-        rows.add_argument(
-            flag,
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="COLUMN",
-            help=f"{what}; may be repeated",
-        )
+    several: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    rows.add_argument(
+        "--inputs",
+        metavar="COLUMN",
+        help="a column or array that is an input; default: all others; may be repeated",
+        **several,
+    )
+    rows.add_argument(
+        "--ignore",
+        metavar="COLUMN",
+        help="a column that is not an input; may be repeated",
+        **several,
+    )
     rows.add_argument(
         "--split",
         metavar="COLUMN",
