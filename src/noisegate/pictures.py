@@ -161,6 +161,7 @@ def _draw_tiles(
             f"draw: the samples that are shown must have at most {MOST:,} elements; got {shape}, "
             f"of which they have {prod(part):,}. {_shrink(part)} would do."
         )
+    # Noise is made in the order of the axes as given, and transposed to be drawn.
     order = _order(len(shape), data_format)
     for key in keys:
         field = noise(kind, shape, key, rows, sample_axis)

@@ -149,6 +149,7 @@ def print_study(study: "Study", parsed: argparse.Namespace) -> None:
     """Print the results of a study, as tables or as JSON."""
     from noisegate.study import tables
 
+    # Written, not printed: the text ends with its newline.
     if parsed.json:
         sys.stdout.write(study.to_json())
     else:

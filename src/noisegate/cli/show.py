@@ -71,6 +71,7 @@ def execute(arguments: argparse.Namespace) -> None:
     from noisegate.core.expression import parse
     from noisegate.core.window import DEFAULT_AXIS
 
+    # The noise and the place of the file are checked before matplotlib is imported.
     kind = parse(arguments.noise)
     out: Path = arguments.out
     _check_out(out)

@@ -72,6 +72,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def execute(parsed: argparse.Namespace) -> None:
     """Run the study and print its results."""
+    # `run` makes the same checks, after a second of imports.
     check_arguments(parsed, parsed.model, parsed.recipe, resume=parsed.resume)
     # Imported here, so that neither help nor an error has to wait for torch.
     from noisegate.study import run

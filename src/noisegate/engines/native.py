@@ -243,6 +243,7 @@ def _plan(
         else (addresses[i][0], n, x[i], y[i], addresses[i][1], given[i])
         for i, n in enumerate(shape[: len(local)])
     ]
+    # To the extension a complex number is an axis of 2 that shares its noise.
     if pairs:
         axes = [(role, n, 2 * a, 2 * b, step, g) for role, n, a, b, step, g in axes]
         axes.append((SHARED, 2, 1, 1, 0, 0))

@@ -92,6 +92,7 @@ class NumpyEngine:
     def pack(self, words: tuple[Array, Array, Array, Array]) -> Array:
         """Return biased int16 lanes of shape (..., 8) from four int64 words of shape (...)."""
         shape = np.broadcast_shapes(*(word.shape for word in words))
+        # Little-endian, so that lane 0 is the low half of word 0 on every machine.
         packed = np.empty((*shape, 4), "<u4")
         for i, word in enumerate(words):
             packed[..., i] = word
@@ -193,6 +194,7 @@ class NumpyEngine:
         if not isinstance(fill, float) or fill != 0:
             return np.where(keep, values, np.asarray(fill).astype(values.dtype))
         # `where` branches on each element; with a random mask every second prediction fails.
+        # A mask of 0 and -1 instead keeps all bits or none.
         bits = values.view(f"i{values.itemsize}")
         flat = keep.shape == bits.shape and keep.flags.c_contiguous and bits.flags.c_contiguous
         if not own or not flat or bits.size <= _CHUNK:

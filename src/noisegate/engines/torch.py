@@ -90,6 +90,7 @@ class TorchEngine:
                 works[layout] = work
         if work is native.IDLE:
             return x
+        # Lazy views: their memory holds the numbers before conjugation or negation.
         if x.is_conj() or x.is_neg():
             x = x.resolve_conj().resolve_neg()
             return self.fuse(kind, rate, x, key, window, linear)
@@ -325,6 +326,7 @@ def _work(
     dtype: torch.dtype,
 ) -> native.Work | None:
     """Return the native engine's work from a tensor of a layout to one that is like it."""
+    # On the device "meta", which lays tensors out and allocates nothing.
     like = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
     geometry = tuple(shape), stride, torch.empty_like(like).stride()
     return native.work_of(kind, rate, linear, window, geometry, _NAMES[dtype], dtype.itemsize)

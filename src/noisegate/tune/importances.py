@@ -41,6 +41,7 @@ def compute_importance(space: Space, trials: Sequence[FrozenTrial], seed: int) -
     if len(ended) < LEAST or len(values) < 2:
         return {}
     domains = {name: domain for rule in space.rules for name, domain in _domains(rule).items()}
+    # A study in memory: the one in the storage has what was suggested, not what acted.
     study = optuna.create_study()
     for trial in ended:
         acting = {

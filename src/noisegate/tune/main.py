@@ -104,6 +104,7 @@ def tune(
     """
     check_search(space, always=always, trials=trials, tune_seed=tune_seed)
     given = Given((model,), source, seeds, epochs, batch_size, learning_rate, uncertainty, ood)
+    # A search in a storage may go on, so a folder that has its runs is no mistake.
     goes_on = resume or storage is not None
     check_call(given, None, jobs=jobs, out=out, resume=goes_on)
     with open_work(out, resume=goes_on, progress=progress) as open_store:
@@ -127,6 +128,7 @@ def _plan_search(given: Given, text: str | None, always: bool) -> tuple[Space, P
     if text is not None:
         space = parse_space(text, always=always)
         return space, planned(given, [space.ends()])
+    # Which default rules fit is known once the model is made, and planning makes it.
     plan = planned(given, ["none"])
     (model,) = plan.settings.models
     space = fitting_space(model, plan.example, plan.settings.task.outputs, always=always)
@@ -173,6 +175,7 @@ def _pick_best(plan: Planned, space: Space, trials: Trials) -> tuple[Recipe, Tun
             f"tune: at least one trial must finish with all its seeds; of {len(ended)} none did. "
             "Go on with --resume and more --trials."
         )
+    # The lower number wins a tie, so that no noise, which is tried first, does.
     best = min(finished, key=lambda trial: (trial.value, trial.number))
     (model,) = plan.settings.models
     tuning = Tuning(

@@ -71,6 +71,7 @@ def _plot_history(ax: Axes, trials: Sequence[Trial], task: Task) -> None:
             )
     if finished:
         best = np.minimum.accumulate(_values(finished))
+        # The line of the best goes on to the last trial, whatever became of that.
         steps = [*(t.number for t in finished), max(t.number for t in trials)]
         words: Any = {"color": ORANGE, "linewidth": 1.5, "label": "best so far"}
         ax.step(steps, [*best, best[-1]], where="post", **words)

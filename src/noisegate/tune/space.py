@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Range", "RangedRule", "Space", "fitting_space", "parse_space"]
 
 NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
+# Not within a word or a longer number: `a1..2` and `1..2.5.3` are no ranges.
 RANGE = re.compile(
     rf"(?<![\w.])(?P<low>{NUMBER})\s*\.\.\s*(?P<high>{NUMBER})(?:\s+(?P<how>log|int))?(?![\w.])"
 )
@@ -218,10 +219,12 @@ def _parse_rule(name: str, pattern: str, value: str) -> RangedRule:
                     f"tune: a range that ends in int must have whole ends; got {found[0]!r}."
                 )
             low, high = int(low), int(high)
+        # The first range of a rule has the rule's own name, as it is the only one in most rules.
         number = f", {len(ranges) + 1}" if ranges else ""
         ranges.append(Range(f"{name}{number}", low, high, how))
         return "{}"
 
+    # Braces that the user wrote are doubled, so that `format` fills the holes alone.
     template = RANGE.sub(hole, value.replace("{", "{{").replace("}", "}}"))
     if ".." in template or re.search(r"\{\}\s+\w", template):
         raise InvalidValue(

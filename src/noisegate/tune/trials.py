@@ -104,9 +104,10 @@ class Trials:
                     trial.set_user_attr("ordinal", sampler.ordinal)
                 except UpdateFinishedTrialError:
                     continue  # another process found its owner dead, and made it void
+                # Counted again, since other processes ask at the same time.
                 if len(self.list_valid(trial.number)) < self.total:
                     return trial
-                _void(study, trial.number)  # another process was faster
+                _void(study, trial.number)
             return None
 
     def should_prune(self, value: float, seed: int) -> bool:
@@ -117,6 +118,7 @@ class Trials:
         with explain_errors(self.storage):
             finished = self._study().get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         values = [trial.intermediate_values[seed] for trial in finished]
+        # The median is of finished trials: those that were pruned have no value at later seeds.
         return seed >= WARMUP and len(values) >= STARTUP and value > median(values)
 
     def tell(self, trial: optuna.Trial, state: str, value: float | None = None) -> None:
