@@ -10,8 +10,8 @@ from noisegate.core.old_words import missing_name
 
 try:
     from .autoencoder import Autoencoder
-    from .base import Estimator
     from .classifier import Classifier
+    from .estimator import Estimator
     from .fitting import Epoch, History, fit, misclassified
     from .regressor import Regressor
 except ModuleNotFoundError as error:

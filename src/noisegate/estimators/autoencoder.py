@@ -17,7 +17,7 @@ from noisegate.nets.layer import Layer
 from noisegate.nets.network import Network
 from noisegate.nets.outputs import Places
 
-from .base import as_array
+from .estimator import as_array
 from .examples import Examples, to_dense
 from .parameters import check_keywords
 from .predicting import Request

@@ -16,7 +16,7 @@ from torch import nn
 from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, prefix_errors
 
-from .base import Estimator, as_array
+from .estimator import Estimator, as_array
 from .examples import Examples, to_dense
 from .heads import OUTPUTS, Head
 from .parameters import check_keywords

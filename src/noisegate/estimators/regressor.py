@@ -9,7 +9,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils.validation import check_array
 from torch import nn
 
-from .base import Estimator, as_array
+from .estimator import Estimator, as_array
 from .examples import Examples
 from .heads import ValuesHead
 from .predicting import Request, split_words
