@@ -1,4 +1,4 @@
-"""Codes of inputs, by a network that gives them back."""
+"""Codes of inputs, by a network that reproduces them."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
@@ -29,18 +29,18 @@ from .sizing import check_outputs
 @check_keywords
 @dataclass(eq=False, repr=False)
 class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
-    """A network that learns to give its input back, through a code; arguments as of `Estimator`.
+    """A network that learns to reproduce its input from a code; arguments as of `Estimator`.
 
-    The code is the output of the narrowest hidden layer, the first of several: of sizes
-    (None, 100, None) of the one with 100 units. With `input_noise` or `input_dropout` the network
-    learns to take noise away: the target is the clean input.
+    The code is the output of the narrowest hidden layer, the first if there are several: for sizes
+    (None, 100, None), that of 100 units. With `input_noise` or `input_dropout` the network learns
+    to remove noise, since its target is the clean input.
 
     Parameters
     ----------
     network, and all others
         As of `Estimator`.
     code : str, optional
-        Which output is the code, as ``hid1:out``; it must be given for a module of the user's.
+        The output that is the code, such as ``hid1:out``. A module of the user's needs it.
 
     Examples
     --------
@@ -109,8 +109,8 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         X : array of shape (rows, ...)
             Inputs.
         layer : str or int, optional
-            A layer's name, as ``hid1``; its number, from 0 for the input, or from -1 for the
-            last; or an output, as ``hid1:pre``. None is the code, as of `transform`.
+            A layer's name, such as ``hid1``; its number, 0 for the input and -1 for the last; or
+            an output, such as ``hid1:pre``. None is the code, as in `transform`.
         samples, return_std, seed, existing, **noise
             As of `Regressor.predict`.
 
@@ -142,17 +142,17 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         code : array of shape (rows, ...)
             What `encode` returns for this layer.
         layer : str or int, optional
-            As of `encode`; the input does not matter.
+            As in `encode`.
         seed : int, optional
-            Of the noise, in [0, 2⁶⁴); None draws one.
+            Seed of the noise, in [0, 2⁶⁴); None draws one.
         **noise
-            As of `fit`: what acts in this call, behind the layer.
+            The noise of this call behind the layer, by the keywords of `fit`.
 
         Raises
         ------
         InvalidValue
-            If the layer is not known, its output is of another shape, or the network's output
-            depends on X by other ways too.
+            If the layer is unknown, its output has another shape, or the network's output depends
+            on X by other ways too.
         """
         check_is_fitted(self)
         z = torch.as_tensor(np.array(as_array(code), dtype=np.float32)).to(self._device)
@@ -160,7 +160,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         with self._prefix("decode"):
             place = self._find_place(layer, places.sites)
             request.check()
-        # An input that spoils whatever it reaches: the output must not depend on it.
+        # NaN spoils whatever it reaches, and so shows whether the output depends on X as well.
         x = torch.full((len(z), *self._row_shape), torch.nan, device=self._device)
 
         def replace(known: Tensor) -> Tensor:
@@ -192,12 +192,12 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         )
 
     def score(self, X: Any, y: Any = None, **asked: Any) -> float:
-        """Return the share of the inputs' variance that is given back; `asked` as of `predict`."""
+        """Return the share of X's variance that is reproduced; `asked` as of `predict`."""
         x = self._check_inputs(X, reset=False)
         return self._score(X, to_dense(x).numpy(), None, asked, "variance_weighted")
 
     def _find_place(self, layer: str | int | None, known: Mapping[str, str]) -> str:
-        """Return the name of the output, one of the known, that a layer's name or number means."""
+        """Return which of the known outputs a layer's name or number means."""
         if layer is None:
             return self._find_code(known)
         network = self.network_
@@ -217,7 +217,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         )
 
     def _find_code(self, known: Mapping[str, str]) -> str:
-        """Return the name of the output, one of the known, that is the code."""
+        """Return which of the known outputs is the code."""
         model = self.network_
         if self.code in known:
             return str(self.code)
@@ -239,7 +239,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         return _count_units(layers[name])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return names of the code's numbers; `input_features`, if given, must be those of X."""
+        """Return names of the code's numbers; `input_features` must be None or those of X."""
         check_is_fitted(self)
         _check_feature_names_in(self, input_features)
         return np.asarray([f"code{i}" for i in range(self._n_features_out)], dtype=object)

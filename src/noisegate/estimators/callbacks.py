@@ -1,4 +1,4 @@
-"""What happens at the end of an epoch: checkpoints, and the best weights kept."""
+"""Callbacks at the end of an epoch: early stopping with the best weights, and checkpoints."""
 
 import copy
 import json
@@ -15,12 +15,9 @@ from noisegate.torch.generators import restore_cpu_state, save_cpu_state
 
 
 class Stopping(Callback):  # type: ignore[misc]
-    """Stops a training whose validation is no better for some epochs, and returns to the best.
+    """Ends a training after `patience` epochs without a lower validation loss.
 
-    Parameters
-    ----------
-    patience : int
-        For how many epochs.
+    At the end it returns to the weights of the lowest.
     """
 
     def __init__(self, patience: int) -> None:
@@ -29,7 +26,7 @@ class Stopping(Callback):  # type: ignore[misc]
         self.weights: Any = None
 
     def on_epoch_end(self, net: Any, **data: Any) -> None:
-        """Keep better weights; end the training when it has not become better for long."""
+        """Store weights of a lower loss; end the training when patience has run out."""
         loss = net.history[-1, "valid_loss"]
         if loss < self.lowest:
             self.lowest, self.waited = loss, 0
@@ -37,7 +34,7 @@ class Stopping(Callback):  # type: ignore[misc]
         else:
             self.waited += 1
         if self.waited >= self.patience:
-            raise KeyboardInterrupt  # how skorch's callbacks stop a training
+            raise KeyboardInterrupt  # as skorch's callbacks end a training
 
     def on_train_end(self, net: Any, **data: Any) -> None:
         """Return to the best weights."""
@@ -46,17 +43,17 @@ class Stopping(Callback):  # type: ignore[misc]
         self.weights = None
 
     def state(self) -> dict[str, Any]:
-        """Return what a resume needs."""
+        """Return the state that a checkpoint stores."""
         return {"lowest": self.lowest, "waited": self.waited, "weights": self.weights}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore a state."""
         self.lowest, self.waited = state["lowest"], state["waited"]
         self.weights = state["weights"]
 
 
 def read_checkpoint(path: Any) -> dict[str, Any] | None:
-    """Return what a checkpoint holds; None if there is no such file."""
+    """Return the state in a checkpoint; None if there is no such file."""
     path = Path(path)
     if not path.exists():
         return None
@@ -78,20 +75,9 @@ _ENTRIES = {"module", "optimizer", "history", "order", "generator", "noise", "st
 
 
 class Checkpoint(Callback):  # type: ignore[misc]
-    """Writes, after each epoch, one file from which training goes on as if never interrupted.
+    """Writes one file after each epoch, from which training continues as if never interrupted.
 
-    Parameters
-    ----------
-    path : path-like
-        The file; it is replaced as a whole.
-    session : Session
-        The noise, whose steps are part of the state.
-    stopping : Stopping, optional
-        What counts the epochs without progress.
-    seeds : list of int
-        The seeds of the training.
-    state : dict, optional
-        What to go on from.
+    `state` is an earlier file's, which `resume` restores.
     """
 
     def __init__(
@@ -106,7 +92,7 @@ class Checkpoint(Callback):  # type: ignore[misc]
         self.seeds, self.state = seeds, state
 
     def on_epoch_end(self, net: Any, **data: Any) -> None:
-        """Write the file."""
+        """Write the file beside the last one, then replace that, so that it is never half."""
         state = {
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
@@ -122,7 +108,7 @@ class Checkpoint(Callback):  # type: ignore[misc]
         os.replace(beside, self.path)
 
     def resume(self, net: Any) -> None:
-        """Go on from the state."""
+        """Restore the earlier state in a net and in the noise of its network."""
         state = self.state
         assert state is not None
         noise = json.loads(state["noise"])

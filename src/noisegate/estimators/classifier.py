@@ -27,11 +27,12 @@ from .sizing import check_outputs, is_sizes
 @check_keywords
 @dataclass(eq=False, repr=False)
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
-    """A network that tells classes, with noise by name; arguments as of `Estimator`.
+    """A network that predicts classes, with noise by name; arguments as of `Estimator`.
 
-    A network that ends in `Linear` is trained as logits, in `Softmax` as probabilities, and in
-    one `Sigmoid` unit as one of two classes, the last two from their pre-activation. Networks of
-    sizes end in logits, so that ``*:out`` never puts noise on probabilities.
+    The last layer decides how the network is trained: `Linear` gives logits, `Softmax`
+    probabilities, one `Sigmoid` unit the probability of the second of two classes. The last two
+    are trained from their pre-activation. Networks of sizes end in logits, so that ``*:out`` never
+    puts noise on probabilities.
 
     Parameters
     ----------
@@ -41,9 +42,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         What the network returns; by default what its last layer says, and logits for a module of
         the user's.
     class_weight : dict of label to weight, "balanced", or None
-        What rows of each class count for in the loss, in training and validation; "balanced" is
-        by the inverse of how often the classes are in the first y. Times `sample_weight`, where
-        both are given.
+        Weight of the rows of each class in the loss, in training and validation; "balanced" is
+        the inverse of each class's frequency in the first y. It multiplies `sample_weight`.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     output: str | None = None
     class_weight: Any = None
 
-    _announced = None  # the classes that the first `partial_fit` was told
+    _announced = None  # the `classes` of a `partial_fit` while it runs
 
     def partial_fit(
         self,
@@ -76,14 +76,14 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         validation_data: Any = None,
         **noise: Any,
     ) -> Self:
-        """Train on for `max_epochs` epochs, with the weights and the optimizer of before.
+        """Train for `max_epochs` more epochs, from the last weights and optimizer state.
 
         Parameters
         ----------
         X, y, sample_weight, validation_data, **noise
             As of `fit`.
         classes : array, optional
-            All classes, where y of the first call does not have each of them.
+            All classes, where the y of the first call lacks some.
         """
         words = {"sample_weight": sample_weight, "validation_data": validation_data, **noise}
         self._announced = None if classes is None else np.unique(classes)
@@ -127,17 +127,17 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return Examples(x, torch.as_tensor(places))
 
     def _weigh_examples(self, data: Sequence[Any], anew: bool) -> Examples:
-        rows = super()._weigh_examples(data, anew)
+        examples = super()._weigh_examples(data, anew)
         if self.class_weight is None:
-            return rows
-        places = to_dense(rows.targets)
+            return examples
+        places = to_dense(examples.targets)
         if anew:
             words = {"classes": self.classes_, "y": self.classes_[places].ravel()}
-            self._of_classes = compute_class_weight(self.class_weight, **words)
-        found = torch.from_numpy(self._of_classes.astype(np.float32))[places]
-        if rows.weights is not None:
-            found = found * rows.weights.reshape(-1, *[1] * (found.ndim - 1))
-        return Examples(rows.inputs, places, found)
+            self._class_weights = compute_class_weight(self.class_weight, **words)
+        weights = torch.from_numpy(self._class_weights.astype(np.float32))[places]
+        if examples.weights is not None:
+            weights = weights * examples.weights.reshape(-1, *[1] * (weights.ndim - 1))
+        return Examples(examples.inputs, places, weights)
 
     def _build(self, examples: Examples) -> nn.Module:
         count = len(self.classes_)
@@ -165,18 +165,17 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         X : array of shape (rows, ...)
             Inputs.
         samples : int, optional
-            How many samples of the noise the mean is of; None is one noisy pass, or a clean one
-            where no noise is given. With samples the noise is that of the last training, unless
-            the call names some.
+            Number of samples whose mean is returned. None means one pass: noisy if the call names
+            noise, else clean. With samples and no noise named, that of the last training acts.
         return_std : bool
-            Whether the standard deviation over the samples is returned too.
+            Whether to return the standard deviation over the samples too.
         seed : int, optional
-            Of the noise, in [0, 2⁶⁴); None draws one at each call.
+            Seed of the noise, in [0, 2⁶⁴); None draws one at each call.
         existing : bool, optional
-            Whether the network's own dropouts act; None is as in training where the noise is,
-            and else False.
+            Whether the network's own dropouts act. None means True where the noise is that of the
+            last training and the network has some, else False.
         **noise
-            As of `fit`: what acts in this prediction.
+            The noise of this prediction, by the keywords of `fit`.
         """
         request = self._ask(X, noise, samples, return_std, seed, existing)
         with self._prefix("predict_proba"):
@@ -198,8 +197,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     ) -> Any:
         """Return the class of the highest probability, shape (rows,).
 
-        Arguments are those of `predict_proba`; the standard deviation is that of the probability
-        of the class that is returned.
+        Arguments are those of `predict_proba`. The standard deviation is that of the returned
+        class's probability.
         """
         request = self._ask(X, noise, samples, return_std, seed, existing)
         with self._prefix("predict"):
@@ -213,7 +212,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         return labels, np.take_along_axis(found[1], best[..., None], axis=-1)[..., 0]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
-        """Return the share of rows whose class is right; `asked` as of `predict_proba`."""
+        """Return the share of rows with the right class; `asked` as of `predict_proba`."""
         noise, sampling = split_words(asked)
         request = self._ask(X, noise, **sampling)
         with self._prefix("score"):

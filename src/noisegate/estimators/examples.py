@@ -9,14 +9,10 @@ from torch import Tensor
 
 
 class SparseInputs:
-    """A sparse matrix that is sliced, counted and moved as a tensor is, and stays sparse.
+    """A sparse matrix with a tensor's methods for its rows; it stays sparse until `dense`.
 
-    Parameters
-    ----------
-    matrix : scipy.sparse CSR matrix or array of shape (rows, features)
-        float32.
-    device : torch.device or str
-        Where `dense` puts its tensor.
+    `matrix` is a CSR matrix or array of SciPy's, float32, (rows, features); `device` is where
+    `dense` puts its tensor.
     """
 
     def __init__(self, matrix: Any, device: Any = "cpu") -> None:
@@ -47,7 +43,7 @@ class SparseInputs:
         return [self[i : i + count] for i in range(0, len(self), count)]
 
     def to(self, device: Any) -> "SparseInputs":
-        """Return the same rows, which become dense on a device."""
+        """Return the same rows, whose `dense` is on a device."""
         return SparseInputs(self.matrix, device)
 
     def dense(self) -> Tensor:
@@ -64,15 +60,15 @@ def to_dense(values: Inputs) -> Tensor:
 
 
 def to_plain(values: Any) -> Any:
-    """Return values as a user knows them: sparse ones as SciPy's matrix."""
+    """Return values in the user's form: sparse inputs as SciPy's matrix."""
     return values.matrix if isinstance(values, SparseInputs) else values
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Inputs and targets, rows along axis 0, and what each counts for in the loss.
+    """Inputs and targets, rows along axis 0, and the weight of each row in the loss.
 
-    Weights are of shape (rows,), or of the targets' shape; without them all count the same.
+    Weights have the shape (rows,) or that of the targets; None means that all are 1.
     """
 
     inputs: Inputs
@@ -85,7 +81,7 @@ class Examples:
 
     @property
     def weight(self) -> Any:
-        """What the rows count for together."""
+        """The sum of the weights."""
         return len(self) if self.weights is None else self.weights.sum()
 
     def __getitem__(self, rows: Any) -> "Examples":
@@ -97,7 +93,7 @@ class Examples:
         return self._each(lambda part: part.to(device))
 
     def dense(self) -> "Examples":
-        """Return the rows with every field a tensor."""
+        """Return the rows with sparse inputs made dense."""
         return self._each(to_dense)
 
     def _each(self, change: Callable[[Any], Any]) -> "Examples":

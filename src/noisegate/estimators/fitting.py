@@ -1,4 +1,4 @@
-"""A model trained to its best validation loss, for experiments that compare."""
+"""`fit`: train a model to its best validation loss, for experiments that compare."""
 
 import math
 from collections.abc import Callable
@@ -20,15 +20,15 @@ __all__ = ["Epoch", "History", "fit", "misclassified"]
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one epoch measured.
+    """The numbers of one epoch.
 
     Parameters
     ----------
     number : int
         From 1.
     train_loss : float
-        Mean loss of the epoch's training steps, weighted by batch size. It is what the steps saw:
-        in training mode, **with the noise on**, while the weights were still changing.
+        Mean loss of the epoch's training steps, weighted by batch size, as the steps saw it: in
+        training mode, **with the noise on**, while the weights were still changing.
     validation_loss : float
         Mean loss over the validation rows after the epoch, in evaluation mode: without noise.
     validation_error : float or None
@@ -73,10 +73,10 @@ def fit(
 ) -> History:
     """Train `model` and leave in it the weights of its best validation loss.
 
-    The order of the rows depends on `order_seed` and the number of rows only: it has a generator
-    of its own, so whatever noise draws cannot change it. torch's global generator is touched by
-    nothing here but the model itself. Training steps run in `train()` mode, validation in
-    `eval()` mode, in which the model is left.
+    The order of the rows depends on `order_seed` and their number only: it has a generator of its
+    own, so noise cannot change it whatever it draws. Only the model itself draws from torch's
+    global generator. Training steps run in `train()` mode, validation in `eval()` mode, in which
+    the model is left.
 
     Parameters
     ----------
@@ -87,19 +87,19 @@ def fit(
     train, validation : tuple of two tensors
         Inputs and targets, rows along axis 0, at least one row.
     epochs : int
-        The budget, at least 1. All of it is used; the best epoch is chosen afterwards.
+        How many, at least 1. All are trained; the best is chosen afterwards.
     batch_size : int
         Rows of a training step, at least 1. The last batch of an epoch may be smaller; a single
         row that is left over joins the batch before it.
     optimizer : torch.optim.Optimizer
-        Made by the caller over the model's parameters.
+        An optimizer of the model's parameters.
     order_seed : int
         Seed of the order of rows.
     error : callable, optional
-        ``error(outputs, targets)``, one number a row, as `misclassified`. It is recorded, never
-        trained on, and has no say in which epoch is best.
+        ``error(outputs, targets)``, one number a row, such as `misclassified`. It is recorded;
+        it decides neither the gradient nor the best epoch.
     on_epoch : callable, optional
-        Called with each `Epoch` when it has ended.
+        Called with each `Epoch` at its end.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How a network's output is read: as values, logits, probabilities, or one of two classes."""
+"""Heads: read outputs as values, logits, probabilities, or one of two classes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ OUTPUTS = ("logits", "probabilities")
 
 
 def find_last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
-    """Return a network's last layer that is no noise, and its name; None for other modules."""
+    """Return the name and the layer of a network's last one but noise; None for other modules."""
     if not isinstance(model, Network) or len(model.exits) != 1:
         return None, None
     name = model.exits[0]
@@ -34,7 +34,7 @@ def find_last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
 
 
 def _find_activation(layer: Layer | None) -> str | None:
-    """Return the activation of a layer in Keras' words, where it decides how outputs are read."""
+    """Return Keras' name of a layer's activation; None where it does not change the reading."""
     if isinstance(layer, TimeDistributed):
         return _find_activation(layer.steps)
     if isinstance(layer, Wrapped) and isinstance(layer.module, Network):
@@ -47,10 +47,10 @@ def _find_activation(layer: Layer | None) -> str | None:
 
 
 class Head:
-    """The end of a classifier: its loss, and its probabilities.
+    """The head of a classifier: its loss, and its probabilities.
 
-    A last layer with softmax or sigmoid is trained from its pre-activation, where nothing is put
-    between the two: a probability that is rounded to 0 has no slope.
+    A last layer with softmax or sigmoid is trained from its pre-activation, unless noise stands
+    between the two: a probability that is rounded to 0 has no gradient.
 
     Parameters
     ----------
@@ -58,11 +58,11 @@ class Head:
         The network.
     classes : array
         The labels, sorted.
-    function : callable, optional
-        A loss of the user's, ``function(outputs, targets)``.
     output : {"logits", "probabilities"}, optional
         What the network returns; by default what its last layer says, and logits for a module of
         the user's.
+    function : callable, optional
+        A loss of the user's, ``function(outputs, targets)``.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Head:
         self._remove: Callable[[], None] | None = None
 
     def watch(self, noisy: bool) -> None:
-        """Begin to take the loss from the pre-activation, if nothing is put behind that."""
+        """Take the loss from the pre-activation from now on, unless noise is put behind it."""
         layer = self.layer
         has_pre = isinstance(layer, DenseLayer | TimeDistributed) and layer.has_pre
         known = has_pre and self.output == "probabilities"
@@ -93,15 +93,15 @@ class Head:
         self._z = z
 
     def close(self) -> None:
-        """End that."""
+        """Take the loss from the outputs again, and forget the network."""
         if self._remove is not None:
             self._remove()
-        # What reads outputs afterwards is copied and stored without the network.
+        # A trained net is copied and pickled with its head, but without the network.
         self._remove = self._z = self.layer = None
         self.exact = False
 
     def check(self, outputs: Any) -> bool:
-        """Return whether there is one output for two classes; refuse any other number."""
+        """Return whether one output means two classes; raise if outputs do not fit the classes."""
         if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 2:
             shape = tuple(getattr(outputs, "shape", ()))
             raise InvalidValue(f"a classifier's network must give (N, classes); got {shape}.")
@@ -117,7 +117,7 @@ class Head:
         return False
 
     def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-        """Return the cross-entropy: its mean over the batch, or by "none" that of each target."""
+        """Return the cross-entropy: the mean over the batch, or with "none" one number a target."""
         one = self.check(outputs)
         if self.function is not None:
             return self.function(outputs, targets)  # type: ignore[no-any-return]
@@ -140,7 +140,7 @@ class Head:
             logits = (outputs if z is None else z).flatten(0, -2)
             losses = functional.cross_entropy(logits, flat, reduction=reduction)
         else:
-            # Noise on probabilities may remove one, or make it larger than 1.
+            # Noise on probabilities may make one 0, or larger than 1.
             tiny = torch.finfo(outputs.dtype).tiny
             logs = outputs.clamp_min(tiny).log().flatten(0, -2)
             losses = functional.nll_loss(logs, flat, reduction=reduction)
@@ -170,7 +170,7 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
 
 
 class ValuesHead:
-    """The end of a network that gives values: mean squared error, or the user's loss."""
+    """The head of a network that gives values: mean squared error, or the user's loss."""
 
     output = "values"
 
@@ -184,7 +184,7 @@ class ValuesHead:
         """Do nothing."""
 
     def loss(self, outputs: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-        """Return the squared error: its mean over the batch, or by "none" that of each number."""
+        """Return the squared error: the mean over the batch, or with "none" one of each number."""
         if outputs.shape != targets.shape:
             raise InvalidValue(
                 f"the network gives outputs of shape {tuple(outputs.shape)} for targets of shape "
@@ -199,7 +199,7 @@ class ValuesHead:
         return targets[..., 0] if self.one else targets
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """Return values in the shape of y, for a classifier's method of this name."""
+        """Return values in the shape of y, where a classifier's head has probabilities."""
         return outputs[..., 0] if self.one and outputs.shape[-1] == 1 else outputs
 
     def decide(self, values: np.ndarray) -> np.ndarray:

@@ -29,20 +29,10 @@ FEW = 2
 
 @dataclass
 class Request:
-    """A prediction that is asked for: of which inputs, and by which noise.
+    """One call of a prediction: its inputs, the words for its noise, and how it is sampled.
 
-    Parameters
-    ----------
-    inputs : tensor or SparseInputs
-        On the network's device.
-    words : mapping of str to Any
-        Keywords for noise: those of the call, or those of the last training.
-    at_step : int, optional
-        The step whose rates schedules have; None leaves them as they are.
-    existing : bool
-        Whether the network's own dropouts act.
-    samples, return_std, seed
-        As of `predict`.
+    `words` are those of the call, or of the last training; then `at_step` is the step at which it
+    ended, whose rates schedules have. `check` reads them into `noise`.
     """
 
     inputs: Inputs
@@ -55,7 +45,7 @@ class Request:
     noise: NoiseSettings = field(init=False)
 
     def check(self) -> None:
-        """Read the words for noise; or say what is wrong with the request."""
+        """Read the words for noise, and raise unless they fit the rest of the call."""
         if self.return_std and self.samples is None:
             raise InvalidValue("`return_std` is over samples; say how many, as samples=20.")
         self.noise = NoiseSettings.read(self.words)
@@ -107,7 +97,7 @@ class Request:
 
 
 class Predicting:
-    """The part of an estimator that asks a trained network."""
+    """The part of an estimator that predicts by its trained network."""
 
     network_: nn.Module
     net_: Trainer
@@ -130,7 +120,7 @@ class Predicting:
         seed: int | None = None,
         existing: bool | None = None,
     ) -> Request:
-        """Return a request; with samples and no word about noise, for that of the last training."""
+        """Return a request; samples without a word about noise have that of the last training."""
         check_is_fitted(self)
         inputs = self._check_inputs(X, reset=False).to(self._device)
         words, step = noise, None
@@ -160,7 +150,7 @@ class Predicting:
         return np.asarray(found.samples)
 
     def _run_sampled(self, request: Request) -> np.ndarray:
-        """Return outputs by regularizers too, whose noise is by their own seeds."""
+        """Return outputs as `_run_network`, with noise that regularizers make by their seeds."""
         seed, example = request.choose_seed(), request.example
         with Session(self.network_, request.noise, seed, True, existing=example) as session:
             return np.stack(
@@ -191,10 +181,10 @@ class Predicting:
         X : array of shape (rows, ...)
             Inputs.
         seed : int, optional
-            Of the noise, in [0, 2⁶⁴); None draws one. Regularizers have their own.
+            Seed of the noise, in [0, 2⁶⁴); None draws one. Regularizers have their own.
         **noise
-            As of `fit`. What an output was before is then there too, as ``name-predrop`` and
-            ``name-prenoise``.
+            As of `fit`. Outputs before their noise are then returned too, by the names
+            ``name-predrop`` and ``name-prenoise``.
         """
         request = self._ask(X, noise, seed=seed)
         with self._prefix("feed_forward"):
@@ -244,7 +234,7 @@ class Predicting:
 
 
 def split_words(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the words of a call for noise, and those for samples."""
+    """Split the keywords of `score` into those for noise and those for sampling."""
     sampling = {w: v for w, v in asked.items() if w in ("samples", "seed", "existing")}
     return {w: v for w, v in asked.items() if w not in sampling}, sampling
 

@@ -1,4 +1,4 @@
-"""Regression, and the learning of codes, by a network."""
+"""Regression by a network, and what an autoencoder shares with it."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from .sizing import check_outputs
 
 
 class NumericEstimator(Estimator):
-    """What estimators of numbers share."""
+    """Base of the estimators whose outputs are numbers."""
 
     def _make_head(self) -> ValuesHead:
         return ValuesHead(self.loss, self._one)
@@ -32,25 +32,24 @@ class NumericEstimator(Estimator):
         existing: bool | None = None,
         **noise: Any,
     ) -> Any:
-        """Return the network's outputs: numbers of the shape of y, or of an autoencoder's X.
+        """Return the network's outputs, in the shape of y; of an autoencoder, in that of X.
 
         Parameters
         ----------
         X : array of shape (rows, ...)
             Inputs.
         samples : int, optional
-            How many samples of the noise the mean is of; None is one noisy pass, or a clean one
-            where no noise is given. With samples the noise is that of the last training, unless
-            the call names some.
+            Number of samples whose mean is returned. None means one pass: noisy if the call names
+            noise, else clean. With samples and no noise named, that of the last training acts.
         return_std : bool
-            Whether the standard deviation over the samples is returned too.
+            Whether to return the standard deviation over the samples too.
         seed : int, optional
-            Of the noise, in [0, 2⁶⁴); None draws one at each call.
+            Seed of the noise, in [0, 2⁶⁴); None draws one at each call.
         existing : bool, optional
-            Whether the network's own dropouts act; None is as in training where the noise is,
-            and else False.
+            Whether the network's own dropouts act. None means True where the noise is that of the
+            last training and the network has some, else False.
         **noise
-            As of `fit`: what acts in this prediction.
+            The noise of this prediction, by the keywords of `fit`.
         """
         request = self._ask(X, noise, samples, return_std, seed, existing)
         with self._prefix("predict"):
@@ -74,7 +73,7 @@ class NumericEstimator(Estimator):
 
 
 class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
-    """A network that tells numbers, with noise by name; arguments as of `Estimator`.
+    """A network that predicts numbers, with noise by name; arguments as of `Estimator`.
 
     The loss is the mean squared error.
 
@@ -110,5 +109,5 @@ class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
         return model
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
-        """Return R², the share of the variance that is told; `asked` as of `predict`."""
+        """Return R², the share of y's variance that is explained; `asked` as of `predict`."""
         return self._score(X, y, sample_weight, asked, "uniform_average")

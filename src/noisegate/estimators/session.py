@@ -1,4 +1,4 @@
-"""The words for noise that estimators take, and their way into a network by `inject`."""
+"""Noise words of estimators: read into settings, and put into a network for a session."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +25,7 @@ from noisegate.nets.regularizers.given import as_list
 from noisegate.nets.regularizers.noise import NoiseRegularizer
 from noisegate.nets.regularizers.terms import Layers
 
-# Keywords of `fit`, `predict` and the others.
+# The keywords for noise of `fit`, `predict` and the others.
 WORDS = (*SHORTHANDS, "rules", "regularizers")
 
 # The kinds that act after dropout at the same place, as `input_noise` does after `input_dropout`.
@@ -37,7 +37,7 @@ Stage = tuple[str, dict[str, Any], int | None]
 
 @dataclass
 class NoiseSettings:
-    """What is put into a network: rules for dropout, rules for noise after it, and regularizers."""
+    """What is put into a network: rules of dropout, rules of noise after it, and regularizers."""
 
     dropout: dict[str, Any] = field(default_factory=dict)
     noise: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class NoiseSettings:
             if _is_nothing(value):
                 continue
             kinds = _list_kinds(value)
-            # What ends a list can wait for other rules' dropout; what has dropout behind it cannot.
+            # Noise at a list's end acts after all dropout; within a list the user's order holds.
             count = len(kinds)
             while count and isinstance(kinds[count - 1], NOISE_KINDS):
                 count -= 1
@@ -99,12 +99,12 @@ class NoiseSettings:
         return [r for r in self.active if isinstance(r, NoiseRegularizer) or r.modifies]
 
     def at_step(self, step: int) -> "NoiseSettings":
-        """Return the same settings, with the rate of every schedule at a step in its place."""
+        """Return the same settings with every schedule replaced by its rate at a step."""
         dropout, noise = (_take_rates(rules, step) for rules in (self.dropout, self.noise))
         return NoiseSettings(dropout, noise, self.regularizers, self.words)
 
     def list_stages(self, places: Places) -> list[Stage | Regularizer]:
-        """Return what acts, in its order: rules, and regularizers that modify the graph."""
+        """Return what acts, in order: rules, and regularizers that modify the graph."""
         stages: list[Stage | Regularizer] = []
         if self.dropout:
             stages.append(("-predrop", self.dropout, None))
@@ -121,7 +121,7 @@ class NoiseSettings:
         return stages
 
     def merge_rules(self) -> dict[str, Any]:
-        """Return all rules for one injection, in the same order at each pattern."""
+        """Return all rules for one injection; at each pattern dropout comes first."""
         merged: dict[str, list[Any]] = {}
         for rules in (self.dropout, self.noise):
             for pattern, value in rules.items():
@@ -134,7 +134,7 @@ def _list_kinds(value: Any) -> list[Any]:
 
 
 def _take_rates(rules: Mapping[str, Any], step: int) -> dict[str, Any]:
-    """Return rules at the rates of a step, without those whose rate is 0 then."""
+    """Return rules with the rates of a step, without those whose rate is then 0."""
     at_step = {
         pattern: [
             kind for kind in (_take_rate(v, step) for v in _list_kinds(value)) if kind is not None
@@ -145,7 +145,7 @@ def _take_rates(rules: Mapping[str, Any], step: int) -> dict[str, Any]:
 
 
 def _take_rate(value: Any, step: int) -> Any:
-    """Return a number or kind with the rate that it has at a step; None for a rate of 0."""
+    """Return a number or kind with its rate at a step; None where that is 0."""
     schedule = value.rate if isinstance(value, Kind) else value
     if not isinstance(schedule, Schedule):
         return value
@@ -162,7 +162,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 class Session:
-    """Noise and regularizers in a network, from a training's start to its end.
+    """Noise and regularizers in a network, for a training or a prediction.
 
     Parameters
     ----------
@@ -171,13 +171,13 @@ class Session:
     settings : NoiseSettings
         What is put in.
     seed : int
-        Of the noise that the keywords name.
+        Seed of the noise, except that of regularizers.
     always : bool
         Whether noise acts in evaluation too.
     record : bool
-        Whether all named outputs are recorded, with the clean ones.
+        Whether to record all named outputs, and what they were before their noise.
     existing : tensor, optional
-        Inputs of a few rows, by which the network's own dropouts are found: they act then, in
+        A few rows of inputs, by which the network's own dropouts are found. They then act in
         evaluation too.
     """
 
@@ -236,7 +236,7 @@ class Session:
             self.recording.record(places.last)
 
     def _record_clean(self, places: Places, suffix: str, rules: Mapping[str, Any]) -> None:
-        """Record what rules are going to change: hooks run in the order in which they are put."""
+        """Record what rules will change. Hooks run in order, so this comes before the noise."""
         assert self.recording is not None
         sites = Plan(rules, places.host.sites(), set).sites
         self.recording.record({f"{places.names.get(site, site)}{suffix}": site for site in sites})
@@ -275,23 +275,23 @@ class Session:
         return total + sum_penalties(self.model) if self.penalized else total
 
     def constrain(self) -> None:
-        """Let the weights be what the constraints of their layers allow."""
+        """Apply the constraints of layers to their weights."""
         constrain_weights(self.model)
 
     @property
     def steps(self) -> list[int]:
-        """The step that each injection is at."""
+        """The next step of each injection."""
         return [handle.step for handle in self.handles]
 
     def go_on(self, steps: Sequence[int]) -> None:
-        """Go on from the steps of a session before, of other noises from its last."""
+        """Continue at the steps of an earlier session; if its noise was another, at its last."""
         same = len(steps) == len(self.handles)
         for i, handle in enumerate(self.handles):
             handle.step = steps[i] if same else max(steps, default=0)
 
     @contextmanager
     def at(self, step: int, rows: range | None = None) -> Iterator[None]:
-        """Make the forward of a block one step, of some rows; by default those from 0."""
+        """Make the forward of a block part of one step; its rows are `rows`, or count from 0."""
         with ExitStack() as block:
             for handle in self.handles:
                 block.enter_context(handle.at(step, rows))
@@ -302,7 +302,7 @@ class Session:
         return [str(handle.report()) for handle in self.handles]
 
     def close(self) -> None:
-        """Take everything out: nothing of it stays in the network."""
+        """Take everything out of the network."""
         self._undo.close()
         self.handles.clear()
 
@@ -316,5 +316,5 @@ class Session:
 
 
 def _as_leaf(x: Tensor) -> Tensor:
-    """Return the tensor as one that slopes are taken by."""
+    """Return a tensor by which gradients can be taken."""
     return x.detach().requires_grad_(torch.is_grad_enabled())

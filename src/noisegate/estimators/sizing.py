@@ -1,4 +1,4 @@
-"""Networks for estimators: built from sizes, or a copy of the user's, sized by the data."""
+"""Networks for estimators: built from sizes, or a copy of the user's, in the sizes of the data."""
 
 from collections.abc import Sequence
 from operator import index
@@ -25,21 +25,21 @@ def is_sizes(value: Any) -> bool:
 
 
 def build(network: Any, activation: Any, x: Inputs, outputs: int, targets: str = "y") -> nn.Module:
-    """Return a network of its own for data.
+    """Return a network for data that nobody else holds.
 
     Parameters
     ----------
     network : sequence of int or None, Network, Layer or Module
-        Sizes, of which the first and the last may be None; or a network, which is copied, but
+        Sizes, of which the first and the last may be None; or a network, which is copied except
         for rates that are tensors.
     activation : str or callable
-        Of the hidden layers, where sizes are given.
+        Activation of the hidden layers where sizes are given.
     x : tensor or SparseInputs
         The inputs.
     outputs : int
-        How many the data ask for.
+        The number of outputs that the data need.
     targets : str
-        What the data are called that ask for them.
+        The user's name for the data that need them: "y" or "X".
     """
     if is_sizes(network):
         return _build_from_sizes(network, activation, x, outputs, targets)
@@ -95,7 +95,7 @@ def _is_size(value: Any) -> bool:
 
 
 def _fit_shape(model: Network, x: Inputs) -> None:
-    """Let a network take the shape of the data, or say that it does not."""
+    """Give an open network the shape of the data; raise if a known shape differs."""
     shape = (None, *x.shape[1:])
     entries = model.entries
     if len(entries) != 1:
@@ -118,7 +118,7 @@ def _fit_shape(model: Network, x: Inputs) -> None:
 def check_outputs(
     model: nn.Module, allowed: Sequence[int], found: object, targets: str = "y"
 ) -> None:
-    """Refuse a network whose outputs are not as many as the data ask for."""
+    """Raise unless a network has as many outputs as the data need."""
     if not isinstance(model, Network) or len(model.exits) != 1:
         return
     size = model.output_shape[-1]
@@ -127,7 +127,7 @@ def check_outputs(
 
 
 def takes_tokens(network: Any) -> bool:
-    """Return whether whole numbers enter a network: what it begins with is an embedding."""
+    """Return whether a network takes whole numbers, since it begins with an embedding."""
     if is_sizes(network) or not isinstance(network, nn.Module):
         return False
     if isinstance(network, Network):

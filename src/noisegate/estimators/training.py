@@ -26,8 +26,8 @@ EVALUATION_ROWS = 1024
 class Loss(nn.Module):
     """A function ``loss(outputs, targets)`` as the criterion that skorch asks for.
 
-    It returns the mean over the batch, or one number for each row or element, which are then
-    averaged: by their weights, where there are some.
+    The function returns the mean over the batch, or one number for each row or element. Such
+    numbers are averaged here, with weights where the rows have some.
     """
 
     def __init__(self, function: Callable[..., Tensor] | None) -> None:
@@ -53,36 +53,37 @@ class Loss(nn.Module):
 
 
 class _Stopped(KeyboardInterrupt):
-    """A callback has ended the training, by a KeyboardInterrupt as skorch's do."""
+    """The end of a training that a callback has asked for by a KeyboardInterrupt."""
 
 
 class Trainer(NeuralNet):  # type: ignore[misc]
-    """skorch's net with batches that are slices of a permutation.
+    """skorch's net, with batches that are slices of a permutation.
 
     The order of the rows depends on `order_seed` and their number only: it has a generator of its
-    own, so whatever noise draws cannot change it. `terms` returns what is added to the loss of a
-    training step; `after_step` is called after each.
+    own, so noise cannot change it whatever it draws.
 
-    To callbacks it is the net that skorch's own would be: with a `head`, `predict` returns labels
-    or values, `predict_proba` probabilities, and targets are those of the user. The rows of the
-    history for each batch are written where there are `callbacks`.
+    Callbacks see what they see of a skorch net: with a `head`, `predict` returns labels or values
+    and `predict_proba` probabilities, and targets are the user's. The history has a row for each
+    batch where there are `callbacks`.
 
     Parameters
     ----------
     module : Module
-        What is trained, as it is.
+        Trained in place, not copied.
     criterion : Loss
         The loss.
     head : Head or ValuesHead, optional
-        How outputs are read; without one they are given as they are.
+        Reads outputs; without one they stay as they are.
     order_seed : int
         Seed of the order of rows.
     error : callable, optional
         ``error(outputs, targets)``, one number a row; recorded as ``valid_error``.
-    terms, after_step : callable, optional
-        What the loss gets besides, and what is done to the weights.
+    terms : callable, optional
+        Returns what a training step adds to the loss.
+    after_step : callable, optional
+        Called after each training step.
     **kwargs
-        As of `skorch.NeuralNet`. An optimizer may be one that is made already.
+        Those of `skorch.NeuralNet`. `optimizer` may be a class or an optimizer.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         return [("epoch_timer", EpochTimer()), *table]
 
     def initialize_callbacks(self) -> "Trainer":
-        """Initialize the callbacks, and refuse the one that has no place here."""
+        """Initialize the callbacks; refuse InputShapeSetter, which would set sizes again."""
         super().initialize_callbacks()
         for _, callback in self.callbacks_:
             if isinstance(callback, InputShapeSetter):
@@ -128,29 +129,29 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> "Trainer":
-        """Make the optimizer, unless it is one already."""
+        """Make the optimizer from its class; keep one that was given."""
         if isinstance(self.optimizer, torch.optim.Optimizer):
             self.optimizer_ = self.optimizer
             return self
         return super().initialize_optimizer(*args, **kwargs)  # type: ignore[no-any-return]
 
     def initialize(self) -> "Trainer":
-        """Make what training needs, and begin the order of rows."""
+        """Make what training needs, and seed the order of rows."""
         super().initialize()
         self.order_ = torch.Generator().manual_seed(self.order_seed).get_state()
         return self
 
     def go_on(self, before: "Trainer") -> None:
-        """Go on from where another trainer of the same module ended."""
+        """Continue with the optimizer state, order and history of another trainer of the module."""
         self.optimizer_.load_state_dict(before.optimizer_.state_dict())
         self.history, self.order_ = before.history, before.order_
 
     def forget(self) -> None:
-        """Let go of what only a training needs, so that a copy is a copy of the net."""
+        """Drop what only a training needs, so that the net can be copied and pickled."""
         self.terms = self.after_step = self.error = None
         self.criterion = self.criterion_ = Loss(None)
         self.callbacks_ = []
-        # Of a net without a device, copies would warn.
+        # skorch warns when it copies a net without a device.
         self.device = str(next((p.device for p in self.module_.parameters()), "cpu"))
 
     # The loop ----------------------------------------------------------------------------------
@@ -162,10 +163,10 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         epochs: int,
         resume: Callable[["Trainer"], None] | None = None,
     ) -> None:
-        """Train for some epochs, or until a callback stops it.
+        """Train until there are `epochs` epochs, or a callback ends it.
 
-        `resume` may bring back the state of a training of the same kind, whose epochs count.
-        Training runs in `train()` mode, validation in `eval()` mode, in which the module is left.
+        `resume` restores the state of an earlier training, whose epochs count. Training steps run
+        in `train()` mode, validation in `eval()` mode, in which the module is left.
         """
         X, y = self._as_given(rows)
         sets = {
@@ -174,7 +175,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         }
         done = 0
         if resume is not None:
-            # Before callbacks begin: a scheduler of the learning rate counts the epochs there are.
+            # Before callbacks begin: a learning-rate scheduler counts the epochs in the history.
             resume(self)
             done = len(self.history)
         self.notify("on_train_begin", X=X, y=y)
@@ -189,7 +190,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         self.module_.eval()
 
     def notify(self, method_name: str, **words: Any) -> None:
-        """Tell all callbacks; one that raises KeyboardInterrupt ends the training."""
+        """Notify all callbacks; one that raises KeyboardInterrupt ends the training."""
         try:
             super().notify(method_name, **words)
         except KeyboardInterrupt:
@@ -198,17 +199,17 @@ class Trainer(NeuralNet):  # type: ignore[misc]
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
-        """Run all batches in one mode, and record the mean loss over the rows."""
+        """Run all batches in one mode, and record the mean loss over their rows."""
         self._set_training(training)
         watched = self._has_listener("on_batch_begin", "on_batch_end")
         self.sees_gradients = self._has_listener("on_grad_computed")
-        # Kept where they are: reading a number at every step would make a device wait.
+        # Losses stay on their device: reading one at every step would make the device wait.
         losses, weights, errors = list[Tensor](), list[Any](), list[Tensor]()
         counts = list[int]()
         for batch in iterator:
-            told = {"batch": self._as_given(batch), "training": training} if watched else {}
+            data = {"batch": self._as_given(batch), "training": training} if watched else {}
             if watched:
-                self.notify("on_batch_begin", **told)
+                self.notify("on_batch_begin", **data)
                 self._set_training(training)  # a callback may have predicted
             loss, outputs = step_fn(batch)
             losses.append(loss.detach())
@@ -218,7 +219,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
                 errors.append(self.error(outputs, batch.targets).sum())
             if watched:
                 self._record_batch(prefix, float(losses[-1]), counts[-1])
-                self.notify("on_batch_end", **told, loss=loss, y_pred=outputs)
+                self.notify("on_batch_end", **data, loss=loss, y_pred=outputs)
         means = torch.stack(losses).tolist()
         if self.callbacks and not watched:
             for loss, count in zip(means, counts, strict=True):
@@ -239,7 +240,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         self.history.record_batch(f"{prefix}_batch_size", count)
 
     def _has_listener(self, *names: str) -> bool:
-        """Return whether a callback is to be told of something."""
+        """Return whether a callback has a method for one of some events."""
         return any(
             getattr(type(callback), name) is not getattr(Callback, name)
             for _, callback in self.callbacks_
@@ -247,14 +248,14 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         )
 
     def _draw_batches(self, rows: Examples) -> Iterator[Examples]:
-        # The permutation is drawn on the host, so that the order is the same on every device.
+        # Drawn on the CPU, so that the order is the same on every device.
         generator = torch.Generator()
         generator.set_state(self.order_)
         order = torch.randperm(len(rows), generator=generator).to(rows.targets.device)
         self.order_ = generator.get_state()
         parts = list(order.split(self.batch_size))
         if len(parts) > 1 and len(parts[-1]) == 1 < self.batch_size:
-            # One row has no spread for batch normalization, and would count as a whole batch.
+            # Batch normalization needs two rows, and one row would count as much as a whole batch.
             parts[-2:] = [torch.cat(parts[-2:])]
         for part in parts:
             yield rows[part].dense()
@@ -270,8 +271,8 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             total.backward()
             if self.sees_gradients:
                 named = list(self.module_.named_parameters())
-                told = self._as_given(batch)
-                self.notify("on_grad_computed", named_parameters=named, batch=told, training=True)
+                data = self._as_given(batch)
+                self.notify("on_grad_computed", named_parameters=named, batch=data, training=True)
             found[:] = [total, outputs]
             return total
 
@@ -299,7 +300,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
     # What callbacks see ------------------------------------------------------------------------
 
     def _as_given(self, rows: Examples) -> tuple[Any, Any]:
-        """Return inputs and targets as the user gave them."""
+        """Return inputs and targets in the user's form: sparse matrices, labels."""
         targets = to_plain(rows.targets)
         return to_plain(rows.inputs), targets if self.head is None else self.head.labels(targets)
 
@@ -316,15 +317,14 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             yield to_device(outputs, device)
 
     def predict_proba(self, X: Any) -> Any:
-        """Return probabilities, or for values what `predict` does; float32, (rows, ...)."""
-        outputs = torch.cat(list(self.forward_iter(X)))
-        found = to_numpy(outputs)
-        return found if self.head is None else self.head.probabilities(found)
+        """Return probabilities, or values where there are no classes; float32, (rows, ...)."""
+        outputs = to_numpy(torch.cat(list(self.forward_iter(X))))
+        return outputs if self.head is None else self.head.probabilities(outputs)
 
     def predict(self, X: Any) -> Any:
         """Return labels, or values of the shape of y."""
-        found = self.predict_proba(X)
-        return found if self.head is None else self.head.decide(found)
+        probabilities = self.predict_proba(X)
+        return probabilities if self.head is None else self.head.decide(probabilities)
 
     def score(self, X: Any, y: Any) -> float:
         """Return the accuracy of labels, or R² of values."""
@@ -336,11 +336,11 @@ class Trainer(NeuralNet):  # type: ignore[misc]
 
     @property
     def classes_(self) -> Any:
-        """The classes, where there are some."""
+        """The classes of a classifier."""
         return self.head.classes
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn's scorers are to know."""
+        """Return what scikit-learn's scorers ask about an estimator."""
         tags = super().__sklearn_tags__()
         tags.estimator_type = "classifier" if self._has_classes else "regressor"
         tags.classifier_tags = ClassifierTags() if self._has_classes else None
