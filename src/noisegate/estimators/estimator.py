@@ -12,7 +12,6 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor, nn
 
-from noisegate.core import checks
 from noisegate.nets.old_words import OldMethods
 from noisegate.torch.generators import TORCH, keep_states, restore_cpu_state, save_cpu_state
 
@@ -162,8 +161,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
 
     def _read_noise(self, words: Mapping[str, Any]) -> NoiseSettings:
         """Return the noise of a training, by a call's words and else the estimator's arguments."""
-        checks.keywords(words, WORDS)
-        return NoiseSettings.read({word: words.get(word, getattr(self, word)) for word in WORDS})
+        return NoiseSettings.read({word: getattr(self, word) for word in WORDS} | dict(words))
 
     def _train(
         self, data: Sequence[Any], validation_data: Any, settings: NoiseSettings, anew: bool

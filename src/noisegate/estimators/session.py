@@ -136,9 +136,7 @@ def _list_kinds(value: Any) -> list[Any]:
 def _take_rates(rules: Mapping[str, Any], step: int) -> dict[str, Any]:
     """Return rules with the rates of a step, without those whose rate is then 0."""
     at_step = {
-        pattern: [
-            kind for kind in (_take_rate(v, step) for v in _list_kinds(value)) if kind is not None
-        ]
+        pattern: [k for v in _list_kinds(value) if (k := _take_rate(v, step)) is not None]
         for pattern, value in rules.items()
     }
     return {pattern: kinds for pattern, kinds in at_step.items() if kinds}
