@@ -102,9 +102,7 @@ NOT_YET: dict[str, set[str]] = {
     },
     "namesakes": {
         "core/draws.py",
-        "estimators/base.py",
         "nets/layers/noise.py",
-        "nets/regularizers/base.py",
         "nets/regularizers/noise.py",
         "torch/model/draws.py",
     },
