@@ -294,7 +294,7 @@ def test_a_thread_that_is_inside_already_is_waited_for() -> None:
     def change() -> None:
         assert inside.wait(DEADLINE)
         threading.Timer(0.05, go_on.set).start()
-        with sharing.alone_in(model.modules()):
+        with sharing.exclude_others(model.modules()):
             model.train()
             order.append("block")
             time.sleep(0.05)
@@ -309,10 +309,10 @@ def test_a_thread_that_is_inside_already_is_waited_for() -> None:
 def test_one_thread_alone_puts_no_gate_into_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "is_alone", lambda: True)
     model = nn.Sequential(nn.Identity())
-    with sharing.alone_in(model.modules()):
+    with sharing.exclude_others(model.modules()):
         assert not model._forward_pre_hooks
     monkeypatch.setattr(sharing, "is_alone", lambda: False)
-    with sharing.alone_in(model.modules()):
+    with sharing.exclude_others(model.modules()):
         assert model._forward_pre_hooks
     assert not model._forward_pre_hooks
 

@@ -46,7 +46,7 @@ class ModelNoise:
         drawn = self.host.draw_seed() if seed is None else seed
         with prefix_errors("inject"):
             self.seed = checks.whole("seed", drawn, SEED_BITS)
-        if existing and not always and (taken := self.host.taken_over()):
+        if existing and not always and (taken := self.host.find_replaced()):
             raise InvalidValue(
                 f"inject: existing=True, and the model's own '{taken[0]}' is taken over by another "
                 "handle already. Remove that one first; noisegate.handles(model) has it."
@@ -88,7 +88,7 @@ class ModelNoise:
             self._detach.append(self.host.listen(self))
         self._detach.append(self.notices.watch_parts())
         # Last of all, so that the model's own output is still part of its forward.
-        self._detach.append(self.host.on_forward(self._begin, self._end))
+        self._detach.append(self.host.watch_forward(self._begin, self._end))
         if example is not None:
             self.look(example)
 
@@ -238,7 +238,7 @@ class ModelNoise:
         if not self.acts_here:
             return
         running = self.steps.running
-        if running is not None and self.host.running() > 1:
+        if running is not None and self.host.count_running() > 1:
             running.within += 1  # the model calls itself, within one forward
             return
         if only_tokens and self._tokens:

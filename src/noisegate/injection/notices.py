@@ -37,7 +37,7 @@ class Notices:
     def watch_parts(self) -> Callable[[], None]:
         """Look for parts that are called before the model is; return how to stop."""
         if not self.injection.always:
-            self._unwatch = self.injection.host.on_parts(self._begin_part)
+            self._unwatch = self.injection.host.watch_parts(self._begin_part)
         return self._stop
 
     def begin(self, forward: Forward) -> None:

@@ -227,7 +227,7 @@ class SiteNoise:
             return x
         host = self.injection.host
         y = host.apply_steps(kind, x, key, ready.window, ready.rate, steps, ready.works)
-        return y if forward.muted is None else host.mute(y, forward.muted, len(steps))
+        return y if forward.muted is None else host.mute_part(y, forward.muted, len(steps))
 
     def _read_call(self, call: Call) -> tuple[Kind, Mapping[str, Any]]:
         """Return the kind that acts, and its rate where that is an array."""

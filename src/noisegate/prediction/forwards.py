@@ -87,9 +87,9 @@ class Forwards:
         host = self.noise.host
         with self.noise.at(step, rows=rows if rows.start else None):
             if self._elements_a_row:
-                return np.asarray(host.output(batch, self.output))
-            with host.measuring() as largest:
-                output = np.asarray(host.output(batch, self.output))
+                return np.asarray(host.run(batch, self.output))
+            with host.measure_tensors() as largest:
+                output = np.asarray(host.run(batch, self.output))
         sites = (prod(n.last.shape) for n in self.noise.noises if n.last is not None)
         self._elements_a_row = max(1, largest(), *sites) / len(rows)
         return output
@@ -130,10 +130,10 @@ class Forwards:
         What fails here may succeed at one step, or fail there for a reason that is worth raising.
         """
         host = self.noise.host
-        several = host.repeated(batch, len(rows), len(steps))
+        several = host.repeat_batch(batch, len(rows), len(steps))
         try:
             with self.noise.steps.at(steps[0], rows if rows.start else None, steps, muted):
-                output: np.ndarray = host.output(several, self.output)
+                output: np.ndarray = host.run(several, self.output)
             return output.reshape(len(steps), len(rows), *output.shape[1:])
         except Exception:
             return None
@@ -166,7 +166,7 @@ class Forwards:
         if whole.shape[:1] != (count,):
             return  # `run` refuses this once rows have to be joined
         host, other = self.noise.host, self.noise.row_finder.other
-        part, ends = host.part(batch, slice(half, count), count), rows[half:]
+        part, ends = host.take_part(batch, slice(half, count), count), rows[half:]
         try:
             output = self._compute(part, ends, step)
         except Exception:
@@ -174,7 +174,7 @@ class Forwards:
                 raise unclear_rows(*other) from None
             # A model may take one size of batch alone: as many rows then, from there on.
             again = [half + i % (count - half) for i in range(count)]
-            part = host.part(batch, again, count)
+            part = host.take_part(batch, again, count)
             ends = range(rows[half], rows[half] + count)
             output = self._compute(part, ends, step)
         if self._is_end(output, whole):
@@ -189,8 +189,10 @@ class Forwards:
         before, self._before = self._before, (batch, rows)
         if before is not None and before[1].stop == rows.start:
             with suppress(RuntimeError):  # of samples that have different shapes
-                return self.noise.host.joined(before[0], batch), range(rows.start - 1, rows.stop)
-        return self.noise.host.repeated(batch, 1, 2), range(rows.start, rows.start + 2)
+                return self.noise.host.join_batches(before[0], batch), range(
+                    rows.start - 1, rows.stop
+                )
+        return self.noise.host.repeat_batch(batch, 1, 2), range(rows.start, rows.start + 2)
 
     def _explain(
         self, batch: tuple[Any, range], part: tuple[Any, range], step: int, whole: np.ndarray
@@ -201,13 +203,13 @@ class Forwards:
         warning of that already.
         """
         host = self.noise.host
-        if not are_close(self._compute(*batch, step), whole, host.rounding()):
+        if not are_close(self._compute(*batch, step), whole, host.estimate_rounding()):
             return
         with self.noise.off():
             silent, again, end = (
-                np.asarray(host.output(x, self.output)) for x, _ in (batch, batch, part)
+                np.asarray(host.run(x, self.output)) for x, _ in (batch, batch, part)
             )
-        if self._is_end(end, silent) or not are_close(again, silent, host.rounding()):
+        if self._is_end(end, silent) or not are_close(again, silent, host.estimate_rounding()):
             count = len(batch[1])
             raise unclear_rows(self._find_moved(batch, part, step), count, count)
         warn_caller(
@@ -234,7 +236,7 @@ class Forwards:
     def _is_end(self, output: np.ndarray, whole: np.ndarray) -> bool:
         """Return whether an output begins with the second half of the whole."""
         end = whole[len(whole) // 2 :]
-        return are_close(output[: len(end)], end, self.noise.host.rounding())
+        return are_close(output[: len(end)], end, self.noise.host.estimate_rounding())
 
 
 def are_close(one: np.ndarray, other: np.ndarray, rounding: float = 1e-5) -> bool:

@@ -155,8 +155,8 @@ def predict(
             always=True,
         )
         noise.steps.shared = shared
-        bar = show_progress(progress, noise.host.count(x), len(steps))
-        with noise, noise.host.evaluating(), bar as advance:
+        bar = show_progress(progress, noise.host.count_samples(x), len(steps))
+        with noise, noise.host.evaluate(), bar as advance:
             return _predict(noise, x, request, advance)
 
 
@@ -196,13 +196,13 @@ def _predict(
 ) -> Prediction:
     """Return the prediction for all batches, in parts whose samples fit into memory."""
     host, forwards, steps = noise.host, Forwards(noise, request.output), request.steps
-    if (sampler := host.shuffled(x)) is not None:
+    if (sampler := host.find_shuffler(x)) is not None:
         warn_caller(
             f"predict: the loader shuffles, by its {sampler}, so row i of the prediction is the "
             "i-th that it yields, not sample i of its data set. Pass a loader with shuffle=False."
         )
     start, parts, outputs = 0, list[Prediction](), request.outputs
-    for batch, count in host.batches(x, request.batch_size):
+    for batch, count in host.split_batches(x, request.batch_size):
         if not count:
             continue
         if not start and noise.plan.looks and host.has_code_of_its_own:
@@ -215,7 +215,7 @@ def _predict(
         for i in range(0, count, size):
             some = rows[i : i + size]
             whole = len(some) == count
-            part = batch if whole else host.part(batch, slice(i, i + size), count)
+            part = batch if whole else host.take_part(batch, slice(i, i + size), count)
             summary = Summary(outputs, request.axis, request.levels, request.keep)
             for samples in forwards.run_steps(part, some, steps, first if whole else None):
                 summary.add(samples)
@@ -225,7 +225,7 @@ def _predict(
         start += count
     if not parts:
         raise InvalidValue("predict: `x` has no samples.")
-    prediction = join_predictions(parts, host.one_number_each(x))
+    prediction = join_predictions(parts, host.get_vector(x))
     if len(set(steps)) > 1 and _is_constant(prediction, first.dtype):
         _warn_of_no_spread(noise, len(steps))
     return prediction

@@ -14,9 +14,9 @@ from noisegate.core.errors import InvalidValue
 from noisegate.core.patterns import parse_port, split
 from noisegate.injection import Report
 from noisegate.torch.generators import TORCH, keep_states
-from noisegate.torch.model.discover import pre_activation
-from noisegate.torch.model.forward import as_it_was
-from noisegate.torch.model.hooks import is_floating, tensors
+from noisegate.torch.model.discover import find_pre_activation
+from noisegate.torch.model.forward import keep_model
+from noisegate.torch.model.values import find_tensors, is_floating
 
 from . import messages
 from .models import Model, error_in_a_line
@@ -132,7 +132,7 @@ def _matched(made: nn.Module, rules: Mapping[str, Any], example: Tensor | None) 
     """Return the report of an injection, after a forward in training if there can be one."""
     with ng.inject(made, rules, seed=0, example=example) as noise:
         if example is not None:
-            with as_it_was(made), warnings.catch_warnings():
+            with keep_model(made), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # where no noise acts, the report says 0 calls
                 made.train()(example)
         return noise.report()
@@ -149,7 +149,7 @@ def _sites(
 
     def shape(name: str) -> Shape | None:
         path, port = split(name)[0], parse_port(name)
-        before = pre_activation(modules[path]) if port.name == "pre" else None
+        before = find_pre_activation(modules[path]) if port.name == "pre" else None
         if before is not None:
             path = next(where for where, module in modules.items() if module is before[0])
             return shapes.get(f"{path}:{before[1]}")
@@ -180,7 +180,7 @@ def _shapes(made: nn.Module, example: Tensor | None) -> dict[str, Shape]:
     found: dict[str, Shape] = {}
 
     def note(path: str, port: str, values: Any) -> None:
-        floating = [value for value in tensors(values) if is_floating(value)]
+        floating = [value for value in find_tensors(values) if is_floating(value)]
         if floating:
             found.setdefault(f"{path}:{port}", tuple(floating[0].shape))
 
@@ -197,7 +197,7 @@ def _shapes(made: nn.Module, example: Tensor | None) -> dict[str, Shape]:
         for path, module in modules.items()
     ]
     try:
-        with as_it_was(made), torch.no_grad():
+        with keep_model(made), torch.no_grad():
             made.eval()(example)
             made.train()(example)
     finally:

@@ -63,7 +63,7 @@ from .layers import (
     UniformNoise,
     layer,
 )
-from .model.hooks import all_handles as handles
+from .model.hooks import find_all_handles as handles
 from .model.host import Host
 from .model.protocols import Composed, PreActivation
 from .model.sharing import exclusive

@@ -13,7 +13,7 @@ from noisegate.core.kind import Kind
 from noisegate.core.window import TIME_BITS
 from noisegate.torch import PreActivation
 from noisegate.torch.layers import NoiseLayer
-from noisegate.torch.model.discover import own_call
+from noisegate.torch.model.discover import get_own_call
 from noisegate.torch.model.handlers import DROPOUTS
 from noisegate.torch.time_rows import TimeRows, rows_in_use, use_rows
 
@@ -52,14 +52,14 @@ class TimeDistributed(PreActivation, Layer):
             # (N, features) of a step are (N, time, features) here.
             self.expected = (inner.expected[0], None, *inner.expected[1:])
         module = self._modules["layer"] = inner.module
-        self.noisy = any(own_call(m) is not None for m in module.modules())
+        self.noisy = any(get_own_call(m) is not None for m in module.modules())
         homes = {type(m).__module__.partition(".")[0] for m in module.modules()}
         self.has_foreign_code = not homes <= {"torch", "noisegate"}
         self._check_shared(self.arguments["shared_mask"])
 
     def _check_shared(self, shared: bool) -> None:
         modules = self.get_submodule("layer").modules()
-        others = [m for m in modules if not isinstance(m, NoiseLayer) and own_call(m)]
+        others = [m for m in modules if not isinstance(m, NoiseLayer) and get_own_call(m)]
         if shared and others:
             raise _draws_its_own(type(others[0]).__name__)
 

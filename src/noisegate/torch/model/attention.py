@@ -7,21 +7,20 @@ import torch
 from torch import Tensor
 
 
-def attention(
+def compute_attention(
     noise: Callable[[Tensor], Tensor],
     query: Tensor,
     key: Tensor,
     value: Tensor,
     attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
     """Return ``noise(softmax(scale · query · keyᵀ + mask)) · value``.
 
-    Arguments are those of ``torch.nn.functional.scaled_dot_product_attention``; `dropout_p` is
-    not used, since `noise` takes its place. Probabilities are computed in float32 at least. A
+    Arguments are those of ``torch.nn.functional.scaled_dot_product_attention`` but for its
+    `dropout_p`, whose place `noise` takes. Probabilities are computed in float32 at least. A
     query that may see no key has probabilities 0, as there.
 
     Reference: Vaswani et al. (2017), Attention is all you need, section 3.2.1.

@@ -38,13 +38,13 @@ class Coins:
 _held: Local[Coins | None] = Local(None)
 
 
-def held_coins() -> Coins | None:
+def get_coins() -> Coins | None:
     """Return what coins are held at here, if they are."""
     return _held.get()
 
 
 @contextmanager
-def coins_held(share: float) -> Iterator[Coins]:
+def hold_coins(share: float) -> Iterator[Coins]:
     """Hold all coins of a block, in this thread, at one share of their range."""
     coins, before = Coins(share), _held.get()
     _held.set(coins)
@@ -71,14 +71,14 @@ def _patch(change: int) -> None:
                 for name in names:
                     original = getattr(owner, name)
                     _originals.append((owner, name, original))
-                    setattr(owner, name, _holdable(original))
+                    setattr(owner, name, _make_holdable(original))
         elif not _holding:
             for owner, name, original in _originals:
                 setattr(owner, name, original)
             _originals.clear()
 
 
-def _holdable(function: Callable[..., Any]) -> Callable[..., Any]:
+def _make_holdable(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of Python's or NumPy's whose single numbers may be held."""
 
     def held(*args: Any, **kwargs: Any) -> Any:
@@ -99,9 +99,9 @@ def is_coin(function: Any, drawn: Any) -> bool:
     return one and function in _TORCH
 
 
-def hold(function: Any, args: Any, kwargs: Any, drawn: Tensor) -> None:
+def hold_coin(function: Any, args: Any, kwargs: Any, drawn: Tensor) -> None:
     """Hold a coin of torch's, where coins are held."""
-    coins = held_coins()
+    coins = get_coins()
     if coins is None:
         return
     coins.tossed = True
@@ -112,11 +112,11 @@ def hold(function: Any, args: Any, kwargs: Any, drawn: Tensor) -> None:
     drawn.fill_(low + (high - low) * coins.share)
 
 
-def mark(drawn: Tensor, what: Any) -> None:
+def mark_coin(drawn: Tensor, what: Any) -> None:
     """Remember of a tensor that it is a coin, and which."""
     setattr(drawn, _MARK, what)
 
 
-def marked(values: Any) -> Any:
+def find_coin(values: Any) -> Any:
     """Return which coin is among some values, if one is."""
     return next((value._noisegate_coin for value in values if hasattr(value, _MARK)), None)

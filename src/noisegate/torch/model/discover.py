@@ -20,9 +20,9 @@ from noisegate.core.survey import Call, Sites
 from noisegate.core.window import DEFAULT_AXIS
 
 from ..layers import NoiseLayer
-from .paths import unwrapped
+from .paths import unwrap
 from .protocols import Composed, PreActivation
-from .scripted import dropouts_inside, is_scripted, sites_inside
+from .scripted import find_dropouts_inside, find_sites_inside, is_scripted
 
 # What a later version will reach inside a module: its class, the port, what is there.
 _INSIDE: tuple[tuple[type[nn.Module], str, str], ...] = (
@@ -36,38 +36,40 @@ _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin,
 _DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
 
 
-def sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
+def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
     """Return what is known of the sites of a model, whose modules are `found` by their paths."""
     uses = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
     names: list[str] = []
     own: dict[str, Call] = {}
-    composed = unwrapped(model)
+    composed = unwrap(model)
     inner = composed.inner if isinstance(composed, Composed) else ()
     for path, module in found.items():
-        call = own_call(module)
+        call = get_own_call(module)
         if call is not None:
-            own[own_site(path, own_port(call.kind), 0)] = call
+            own[own_site(path, choose_port(call.kind), 0)] = call
         if any(path == part or path.startswith(f"{part}.") for part in inner):
             continue
         if not _is_called(module):
             continue
         names += [f"{path}:in", f"{path}:out"]
-        before = pre_activation(module)
+        before = find_pre_activation(module)
         has_pre = isinstance(module, PreActivation) and module.has_pre
         if has_pre or (before is not None and uses[id(before[0])] == 1):
             names.append(f"{path}:pre")
-    reserved, unreached = _reserved(found)
+    reserved, unreached = _find_reserved(found)
     scripted = [(path, module) for path, module in found.items() if is_scripted(module)]
     for path, module in scripted:
-        unreached |= dropouts_inside(path, module)
-    tokens = _tokens(model, found)
+        unreached |= find_dropouts_inside(path, module)
+    tokens = _find_tokens(model, found)
     return Sites(
         names=(*names, *own),
         own=own,
         reserved=reserved,
-        closed={site: path for path, module in scripted for site in sites_inside(path, module)},
+        closed={
+            site: path for path, module in scripted for site in find_sites_inside(path, module)
+        },
         unreached=unreached,
-        roles=_roles(composed, found),
+        roles=_find_roles(composed, found),
         own_names=composed.own_names if isinstance(composed, Composed) else {},
         tokens=tokens,
         takes_tokens=bool(tokens) and _takes_tokens(model, found),
@@ -81,7 +83,7 @@ def _is_called(module: nn.Module) -> bool:
     return type(module).forward is not nn.Module.forward or "forward" in vars(module)
 
 
-def pre_activation(module: nn.Module) -> tuple[nn.Module, str] | None:
+def find_pre_activation(module: nn.Module) -> tuple[nn.Module, str] | None:
     """Return where a module's pre-activation is to be had: which module within, and its port."""
     if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
         return module.linear1, "out"
@@ -100,45 +102,45 @@ def is_activation(module: nn.Module) -> bool:
 # The noises that modules make themselves -----------------------------------------------------
 
 
-def own_call(module: nn.Module) -> Call | None:
+def get_own_call(module: nn.Module) -> Call | None:
     """Return the noise that a module is, at its rate now; None if it is none that is known."""
-    module = unwrapped(module)
+    module = unwrap(module)
     if is_scripted(module):
         return None
     if isinstance(module, NoiseLayer):
         return Call(module.kind, f"noisegate's {type(module).__name__}", module.live())
-    home = _home(module)
+    home = _get_home(module)
     if isinstance(module, torch_dropout._DropoutNd) and hasattr(torch_dropout, home):
-        return own_dropout(home, float(module.p), f"nn.{home}(p={module.p:g})")
+        return make_dropout_call(home, float(module.p), f"nn.{home}(p={module.p:g})")
     if _DROP_PATH.search(type(module).__name__):
         rate = getattr(module, "drop_prob", getattr(module, "p", None))
         if rate is None or isinstance(rate, int | float):
-            return _drop_path(module, float(rate or 0))
+            return _make_drop_path_call(module, float(rate or 0))
     return None
 
 
-def own_rate(module: nn.Module) -> Any:
+def get_own_rate(module: nn.Module) -> Any:
     """Return the number by which such a module's noise may change; None where it is not one."""
     if isinstance(module, NoiseLayer):
         return None
     return vars(module).get("p", vars(module).get("drop_prob"))
 
 
-def own_at(module: nn.Module, call: Call, shape: tuple[int, ...]) -> tuple[str, Call]:
+def get_call_at(module: nn.Module, call: Call, shape: tuple[int, ...]) -> tuple[str, Call]:
     """Return the layer of torch's that a module is, if it is one; and its noise at this shape."""
     if type(module) is nn.Dropout:
         return "Dropout", call
-    module = unwrapped(module)
+    module = unwrap(module)
     if isinstance(module, NoiseLayer):
         axis = module.sample_axis
         if module.definition is not None:
             axis = module.definition.sample_axis(module.arguments, shape, axis)
         return "", call if axis is DEFAULT_AXIS else replace(call, sample_axis=axis)
-    name = _home(module)
-    return name, at_rank(name, call, len(shape))
+    name = _get_home(module)
+    return name, adapt_to_rank(name, call, len(shape))
 
 
-def _home(module: nn.Module) -> str:
+def _get_home(module: nn.Module) -> str:
     """Return the name of the class whose `forward` a module has; "" if that is no function."""
     return str(getattr(type(module).forward, "__qualname__", "")).partition(".")[0]
 
@@ -154,7 +156,7 @@ _RANKS: dict[str, Sequence[int]] = {
 _BATCHED = {"Dropout1d": 3, "Dropout3d": 5}
 
 
-def at_rank(name: str, call: Call, rank: int) -> Call:
+def adapt_to_rank(name: str, call: Call, rank: int) -> Call:
     """Return the call of a layer of torch's as torch means it for an input of this rank."""
     if rank == _BATCHED.get(name, rank):
         return call
@@ -171,22 +173,22 @@ def check_rank(name: str, x: Tensor, acting: bool) -> None:
     function(x, 0.5, acting and refused)
 
 
-def own_dropout(name: str, p: float, words: str) -> Call:
+def make_dropout_call(name: str, p: float, words: str) -> Call:
     """Return the call of a dropout of torch's, by the name of its layer."""
-    return Call(_kind(name, p), words)
+    return Call(_make_kind(name, p), words)
 
 
-def own_port(kind: Kind) -> str:
+def choose_port(kind: Kind) -> str:
     """Return the port at which a module that is a noise has it."""
     return "noise" if type(kind).__name__.endswith("Noise") else "dropout"
 
 
 @lru_cache(maxsize=1024)
-def _kind(name: str, p: float) -> Kind:
+def _make_kind(name: str, p: float) -> Kind:
     return layers.LAYERS[name].make(p)
 
 
-def _drop_path(module: nn.Module, p: float) -> Call:
+def _make_drop_path_call(module: nn.Module, p: float) -> Call:
     """Return the call of a drop path, as timm, torchvision and transformers have it."""
     whole = getattr(module, "mode", "row") == "batch"
     rescale = bool(getattr(module, "scale_by_keep", True))
@@ -194,7 +196,7 @@ def _drop_path(module: nn.Module, p: float) -> Call:
     return Call(kind, f"{type(module).__name__}(p={p:g})")
 
 
-def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, str]]:
+def _find_reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, str]]:
     """Return what a later version will reach, and what of it is active now."""
     reserved, unreached = {}, {}
     for path, module in found.items():
@@ -215,13 +217,13 @@ def _reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, st
 # The words `input` and `hidden` --------------------------------------------------------------
 
 
-def _roles(composed: nn.Module, found: dict[str, nn.Module]) -> Mapping[str, tuple[str, ...]]:
+def _find_roles(composed: nn.Module, found: dict[str, nn.Module]) -> Mapping[str, tuple[str, ...]]:
     if isinstance(composed, Composed):
         return composed.roles
-    return {"input": (":in",), "hidden": tuple(_hidden(found)), "output": (":out",)}
+    return {"input": (":in",), "hidden": tuple(_find_hidden(found)), "output": (":out",)}
 
 
-def _hidden(found: dict[str, nn.Module]) -> list[str]:
+def _find_hidden(found: dict[str, nn.Module]) -> list[str]:
     """Return the outputs of the activations, but for one that ends the model.
 
     Where there are none, those of the layers with weights, but for the last.
@@ -253,12 +255,12 @@ def _is_weighted(module: nn.Module) -> bool:
     return leaf and isinstance(weight, Tensor) and weight.ndim > 1
 
 
-def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
+def _find_tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
     """Return the outputs of the embedding that whole numbers go through first.
 
     They are several where modules share its weight, as encoder and decoder may.
     """
-    named: Any = _attribute(unwrapped(model), "get_input_embeddings")
+    named: Any = _get_attribute(unwrap(model), "get_input_embeddings")
     try:
         embedding = named() if callable(named) else None
     except (NotImplementedError, AttributeError):  # what transformers raises where there is none
@@ -270,7 +272,7 @@ def _tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
     return tuple(f"{path}:out" for path, module in tables.items() if module.weight is weight)
 
 
-def _attribute(module: nn.Module, name: str) -> Any:
+def _get_attribute(module: nn.Module, name: str) -> Any:
     """Return an attribute that a module has; None where only its `__getattr__` would answer.
 
     That may answer any name, or raise what it likes.
@@ -283,7 +285,7 @@ def _attribute(module: nn.Module, name: str) -> Any:
 
 def _takes_tokens(model: nn.Module, found: dict[str, nn.Module]) -> bool:
     """Return whether the input looks like whole numbers."""
-    word = _attribute(unwrapped(model), "main_input_name")
+    word = _get_attribute(unwrap(model), "main_input_name")
     if isinstance(word, str):
         return word.endswith("ids")
     with_weights = (m for m in found.values() if any(True for _ in m.parameters(recurse=False)))

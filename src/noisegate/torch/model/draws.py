@@ -18,10 +18,8 @@ from torch.overrides import resolve_name
 from noisegate.core.survey import Draw
 
 from ..generators import Ledger, find_generators, read_state
-from .coins import held_coins, hold, is_coin, mark
+from .coins import get_coins, hold_coin, is_coin, mark_coin
 from .sharing import is_alone
-
-Tell = Callable[[Draw], None]
 
 # Functions that draw by functions which they call; of all others torch's operators tell.
 COMPOSED = (
@@ -41,7 +39,7 @@ COMPOSED = (
 )
 
 
-class Place(Protocol):
+class ModuleCall(Protocol):
     """Which call of a module is running."""
 
     path: str
@@ -49,7 +47,7 @@ class Place(Protocol):
     known: bool
 
 
-class Draws:
+class KnownDraws:
     """What is known of a model's draws, from the forwards before."""
 
     def __init__(self) -> None:
@@ -65,10 +63,10 @@ class Draws:
 
     def __reduce__(self) -> Any:
         """Return how a copy is made: it looks for itself."""
-        return Draws, ()
+        return KnownDraws, ()
 
 
-class Watch:
+class DrawWatch:
     """Watches the generators in one forward.
 
     The first forward in training, and the first in evaluation, are watched closely: around every
@@ -76,11 +74,11 @@ class Watch:
     are, and the generators at both ends.
     """
 
-    def __init__(self, draws: Draws, model: nn.Module, tell: Tell) -> None:
-        self.draws, self.model, self.tell = draws, model, tell
+    def __init__(self, known: KnownDraws, model: nn.Module, tell: Callable[[Draw], None]) -> None:
+        self.known, self.model, self.tell = known, model, tell
         self.training = training = model.training
-        self.closely = held_coins() is not None or training not in draws.modes
-        skipped = frozenset() if self.closely else frozenset(draws.unseen)
+        self.closely = get_coins() is not None or training not in known.modes
+        skipped = frozenset() if self.closely else frozenset(known.unseen)
         self.ledger = Ledger(self.closely, skipped)
         self.close = self.ledger.close
         self.alone = is_alone()
@@ -93,32 +91,32 @@ class Watch:
         self.single: dict[Draw, None] = {}
         self.rates: dict[Draw, float | None] = {}
 
-    def call(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
+    def run(self, place: ModuleCall, function: Any, args: Any, kwargs: Any) -> Any:
         """Return what a function of torch's gives, and tell if it draws."""
-        if not self.closely and function not in self.draws.functions:
+        if not self.closely and function not in self.known.functions:
             return function(*args, **kwargs)
-        return self.draw(place, function, args, kwargs)
+        return self.run_drawing(place, function, args, kwargs)
 
-    def draw(self, place: Place, function: Any, args: Any, kwargs: Any) -> Any:
+    def run_drawing(self, place: ModuleCall, function: Any, args: Any, kwargs: Any) -> Any:
         """Return what a function of torch's gives that may draw, and tell if it does."""
-        result, moved = self.ledger.watch_torch(
+        result, has_moved = self.ledger.watch_torch(
             lambda: function(*args, **kwargs), lambda: may_draw(function) or self._is_alone()
         )
         given = {id(x) for x in (*args, *kwargs.values()) if isinstance(x, torch.Generator)}
         self.given |= given
-        if moved or given or (_is_unwatched(result) and may_draw(function)):
-            self.draws.functions.add(function)
-            name = name_of(function)
-            draw = _draw(place, name, drops="dropout" in name or "bernoulli" in name)
+        if has_moved or given or (_is_unwatched(result) and may_draw(function)):
+            self.known.functions.add(function)
+            name = name_function(function)
+            draw = _make_draw(place, name, drops="dropout" in name or "bernoulli" in name)
             if not draw.drops and is_coin(function, result):
-                hold(function, args, kwargs, result)
-                mark(result, draw)
+                hold_coin(function, args, kwargs, result)
+                mark_coin(result, draw)
                 self.single[draw] = None
             else:
                 self.tell(draw)
         return result
 
-    def known(self, function: Callable[[], Any]) -> Any:
+    def run_known(self, function: Callable[[], Any]) -> Any:
         """Return what a call gives that may draw, and has been told of already."""
         return self.ledger.watch_torch(function, lambda: True)[0]
 
@@ -126,21 +124,21 @@ class Watch:
         """Return whether no other thread can have moved a generator in this forward."""
         return self.alone and is_alone()
 
-    def decides(self, coin: Draw, rate: float | None) -> None:
+    def note_decision(self, coin: Draw, rate: float | None) -> None:
         """Take note that something is decided by a coin, at a rate that is known or not."""
         before = self.rates.get(coin, rate)
         known = rate is not None and before is not None
         self.rates[coin] = max(rate or 0.0, before or 0.0) if known else None
 
-    def look(self, place: Place) -> None:
+    def look(self, place: ModuleCall) -> None:
         """Tell of what has moved since the last look, while a call of a module ran."""
         moved = self.ledger.find_moved()
         certain = not moved or self._is_alone()
         for name in moved:
             words = f"{name} generator"
             if certain:
-                self.draws.unseen.add(name)
-                self.tell(_draw(place, words))
+                self.known.unseen.add(name)
+                self.tell(_make_draw(place, words))
             else:
                 self.tell(Draw("", words, known=place.known, certain=False))
 
@@ -149,19 +147,19 @@ class Watch:
         for kept, state in self.kept:
             if id(kept.generator) not in self.given and read_state(kept.generator) != state:
                 module = self.model.get_submodule(kept.module)
-                words = f"generator {kept.name} in {_class_of(module)}"
+                words = f"generator {kept.name} in {_name_class(module)}"
                 self.tell(Draw(kept.module, words))
 
-    def end(self, root: Place) -> None:
+    def end(self, root: ModuleCall) -> None:
         """Tell of what is left at the end of a forward."""
-        before = len(self.draws.unseen)
+        before = len(self.known.unseen)
         self.look(root)
         self._look_at_kept()
         if self.closely and self.ledger.steady:
-            self.draws.modes.add(self.training)
-        if not self.closely and len(self.draws.unseen) > before:
+            self.known.modes.add(self.training)
+        if not self.closely and len(self.known.unseen) > before:
             # Something that did not draw before: the next forward shows where.
-            self.draws.modes.discard(self.training)
+            self.known.modes.discard(self.training)
         for draw in self.single:
             if draw not in self.rates:
                 self.tell(draw)
@@ -170,12 +168,12 @@ class Watch:
                 self.tell(replace(coin, coin=True, rate=rate))
 
 
-def _draw(place: Place, name: str, drops: bool = False) -> Draw:
-    kind = _class_of(place.module)
+def _make_draw(place: ModuleCall, name: str, drops: bool = False) -> Draw:
+    kind = _name_class(place.module)
     return Draw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
 
 
-def _class_of(module: nn.Module) -> str:
+def _name_class(module: nn.Module) -> str:
     # A script module is of a class of torch's, and remembers its own.
     return str(getattr(module, "original_name", type(module).__name__))
 
@@ -190,14 +188,14 @@ def may_draw(function: Any) -> bool:
     """Return whether a function is known to draw: torch's operator of its name says so."""
     if function in COMPOSED:
         return True
-    name = name_of(function).rpartition(".")[2]
+    name = name_function(function).rpartition(".")[2]
     packet = getattr(torch.ops.aten, name, None)
     overloads = () if packet is None else packet.overloads()
     return any(torch.Tag.nondeterministic_seeded in getattr(packet, o).tags for o in overloads)
 
 
 @lru_cache(maxsize=256)
-def name_of(function: Any) -> str:
+def name_function(function: Any) -> str:
     """Return how code calls a function of torch's."""
     if isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
         name = str(function)

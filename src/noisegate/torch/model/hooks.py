@@ -1,49 +1,60 @@
 """Functions put where a module's tensors go in and come out, and where a model's forward begins."""
 
-import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
 from ..compiling import compiler_looks_on, eager_only
-from .modules import OwnForward, SiteFunction, act
+from .modules import OwnForward, SiteFunction, call_unwatched
 from .protocols import PreActivation
 from .scripted import is_scripted, trains
+from .values import (
+    describe_types,
+    find_shape,
+    holds_only_tokens,
+    is_floating,
+    name_parts,
+    replace_part,
+)
 
 # What is called where a forward begins: with the model's mode, a shape, and whether of tokens.
 Begin = Callable[[bool, tuple[int, ...] | None, bool], None]
 Remove = Callable[[], None]
 
 
-def put_before(module: nn.Module, hook: Any, **words: bool) -> Any:
+def hook_before(module: nn.Module, hook: Any, **words: bool) -> Any:
     """Register a hook before a module's forward; return torch's handle of it."""
     # A script module has no such method of its own, and calls such hooks all the same.
     return nn.Module.register_forward_pre_hook(module, hook, **words)
 
 
-def put_after(module: nn.Module, hook: Any, **words: bool) -> Any:
+def hook_after(module: nn.Module, hook: Any, **words: bool) -> Any:
     """Register a hook after a module's forward; return torch's handle of it."""
     return nn.Module.register_forward_hook(module, hook, **words)
 
 
-def at_input(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Remove:
+def attach_to_input(
+    module: nn.Module, site: str, part: str | None, function: SiteFunction
+) -> Remove:
     """Put a function at what enters a module; return how to undo it."""
     hook = _Before(site, part, function)
-    return _Undo(put_before(module, hook, with_kwargs=True).remove, hook.retire)
+    return _Undo(hook_before(module, hook, with_kwargs=True).remove, hook.retire)
 
 
-def at_output(module: nn.Module, site: str, part: str | None, function: SiteFunction) -> Remove:
+def attach_to_output(
+    module: nn.Module, site: str, part: str | None, function: SiteFunction
+) -> Remove:
     """Put a function at what a module returns; return how to undo it."""
     hook = _After(site, part, function)
-    return _Undo(put_after(module, hook).remove, hook.retire)
+    return _Undo(hook_after(module, hook).remove, hook.retire)
 
 
-def at_pre_activation(
+def attach_to_pre_activation(
     module: PreActivation, site: str, part: str | None, function: SiteFunction
 ) -> Remove:
     """Put a function at what enters a module's activation; return how to undo it."""
@@ -51,7 +62,7 @@ def at_pre_activation(
     return _Undo(module.register_pre_activation_hook(hook).remove, hook.retire)
 
 
-def on_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -> Remove:
+def watch_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -> Remove:
     """Call `begin` before each forward of a model, and `end` after it.
 
     `begin` gets the model's mode, the shape of the first tensor that enters, and whether only
@@ -59,38 +70,38 @@ def on_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -> R
     Returns how to undo both.
     """
     first, last = _Begin(begin), _End(end)
-    before = put_before(model, first, prepend=True, with_kwargs=True)
-    after = put_after(model, last, always_call=True)
+    before = hook_before(model, first, prepend=True, with_kwargs=True)
+    after = hook_after(model, last, always_call=True)
     return _Undo(before.remove, after.remove, first.retire, last.retire)
 
 
-def on_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Remove:
+def watch_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Remove:
     """Call `begin` before each call of a part of a model, with its path and the model's mode.
 
     A part is what the model itself may call: a child, or what is in a list of modules. Returns
     how to undo it.
     """
-    hooks = [(part, _Part(path, model, begin)) for path, part in _parts(model)]
-    removals = [put_before(part, hook).remove for part, hook in hooks]
+    hooks = [(part, _Part(path, model, begin)) for path, part in _walk_parts(model)]
+    removals = [hook_before(part, hook).remove for part, hook in hooks]
     return _Undo(*removals, *(hook.retire for _, hook in hooks))
 
 
-def _parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+def _walk_parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
     for name, child in () if is_scripted(model) else model.named_children():
         if isinstance(child, nn.ModuleList | nn.ModuleDict):
-            yield from _parts(child, f"{path}{name}.")
+            yield from _walk_parts(child, f"{path}{name}.")
         else:
             yield f"{path}{name}", child
 
 
-def handles(model: nn.Module) -> list[Any]:
+def find_handles(model: nn.Module) -> list[Any]:
     """Return what was given to `on_forward` of a model, in the order in which it was put in."""
     hooks = model._forward_hooks.values()
     ends = [hook.function for hook in hooks if isinstance(hook, _End)]
     return [getattr(end, "__self__", end) for end in ends if not isinstance(end, _Gone)]
 
 
-def all_handles(model: nn.Module) -> list[Any]:
+def find_all_handles(model: nn.Module) -> list[Any]:
     """Return the handles of the noise that a model, or a module inside it, has or bears.
 
     Those of a larger model are among them where their noise is put at one of these modules.
@@ -101,7 +112,7 @@ def all_handles(model: nn.Module) -> list[Any]:
         functions: list[Any] = [hook.function for hook in hooks if isinstance(hook, _At)]
         forward = module.__dict__.get("forward")
         functions += forward.functions if isinstance(forward, OwnForward) else []
-        found += handles(module)
+        found += find_handles(module)
         found += [function.injection for function in functions if hasattr(function, "injection")]
     return list({id(handle): handle for handle in found}.values())
 
@@ -109,11 +120,16 @@ def all_handles(model: nn.Module) -> list[Any]:
 _CALL = nn.Module._call_impl.__code__
 
 
-def running(model: nn.Module) -> int:
+def count_running(model: nn.Module) -> int:
     """Return how many calls of a model are on the stack."""
-    count, frame = 0, inspect.currentframe()
+    return count_calls(inspect.currentframe(), {id(model)})
+
+
+def count_calls(frame: Any, modules: Container[int]) -> int:
+    """Return how many calls of some modules, by their ids, a frame is within."""
+    count = 0
     while frame is not None:
-        if frame.f_code is _CALL and frame.f_locals.get("self") is model:
+        if frame.f_code is _CALL and id(frame.f_locals.get("self")) in modules:
             count += 1
         frame = frame.f_back
     return count
@@ -181,7 +197,7 @@ class _Begin(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
         values = [*args, *(kwargs or {}).values()]
-        self.function(trains(module), shape_of(values), _only_tokens(values))
+        self.function(trains(module), find_shape(values), holds_only_tokens(values))
 
 
 class _End(_Hook):
@@ -193,75 +209,32 @@ class _End(_Hook):
         self.function(output is not None)
 
 
-def tensors(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> list[Any]:
-    """Return every tensor in nested tuples, lists and mappings, in their order."""
-    if isinstance(values, kinds):
-        return [values]
-    if isinstance(values, Mapping):
-        values = list(values.values())
-    if isinstance(values, list | tuple):
-        return [tensor for value in values for tensor in tensors(value, kinds)]
-    return []
-
-
-def shape_of(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> tuple[int, ...] | None:
-    """Return the shape of the first tensor in what is given that has axes."""
-    return next((tuple(x.shape) for x in tensors(values, kinds) if x.ndim), None)
-
-
-def batch_of(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> int | None:
-    """Return the extent of the first axis of the first tensor in what is given."""
-    shape = shape_of(values, kinds)
-    return None if shape is None else int(shape[0])
-
-
-def parts_of(value: Any) -> dict[str, Any]:
-    """Return what a module takes or returns by name, or by number."""
-    if isinstance(value, Mapping):
-        return {str(name): inner for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        named = getattr(value, "_fields", ())
-        numbered = {str(i): inner for i, inner in enumerate(value)}
-        return numbered | {name: getattr(value, name) for name in named}
-    return {"0": value}
-
-
-def is_floating(value: Any) -> bool:
-    """Return whether a value is a tensor that noise can be put on."""
-    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
-
-
-def _only_tokens(values: Any) -> bool:
-    found = tensors(values)
-    return bool(found) and not any(is_floating(x) for x in found)
-
-
 class _At(_Hook):
     def __init__(self, site: str, part: str | None, function: SiteFunction) -> None:
         self.site, self.part, self.function = site, part, function
 
-    def noised(self, value: Any) -> Any:
+    def add_noise(self, value: Any) -> Any:
         """Return what a module takes or returns, with noise on a tensor in it."""
         if self.part is not None:
             return self._by_name(value, self.part)
-        changed, done = _deep(value, self.function)
+        changed, done = _add_noise_within(value, self.function)
         if not done:
             raise InvalidType(
                 f"inject: the site '{self.site}' must see a floating-point tensor, or a tuple, "
-                f"list or dict that holds one; got {_describe(value)}. Name a site after the "
+                f"list or dict that holds one; got {describe_types(value)}. Name a site after the "
                 "embedding or the tensor's own module."
             )
         return changed
 
     def _by_name(self, value: Any, part: str) -> Any:
-        parts = parts_of(value)
+        parts = name_parts(value)
         if not is_floating(parts.get(part)):
             known = [name for name, inner in parts.items() if is_floating(inner)]
             raise InvalidValue(
                 f"inject: the site '{self.site}' sees no floating-point tensor called '{part}'; "
                 f"it sees {', '.join(known) or 'none'}."
             )
-        return _with(value, part, act(self.function, parts[part]))
+        return replace_part(value, part, call_unwatched(self.function, parts[part]))
 
 
 class _Before(_At):
@@ -271,7 +244,7 @@ class _Before(_At):
             return None
         by_name = kwargs or {}
         given = {str(i): value for i, value in enumerate(args)} | by_name
-        changed = list(self.noised(given).values())
+        changed = list(self.add_noise(given).values())
         count = len(args)
         before = tuple(changed[:count])
         if kwargs is None:
@@ -283,57 +256,35 @@ class _After(_At):
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
         # As `eager_only`, without its layer: this is called at every site.
         outside = compiler_looks_on()
-        return _outside(self, module, output) if outside else self.noised_output(module, output)
+        return (
+            _outside(self, module, output) if outside else self.add_noise_to_output(module, output)
+        )
 
-    def noised_output(self, module: nn.Module, output: Any) -> Any:
+    def add_noise_to_output(self, module: nn.Module, output: Any) -> Any:
         """Return what a module returns, with noise on it; None where there is none."""
         function = self.function
         if not function.acts(trains(module)):
             return None
         if self.part is None and is_floating(output) and not torch._C._len_torch_function_stack():
             return function(output)
-        return self.noised(output)
+        return self.add_noise(output)
 
 
-_outside = torch.compiler.disable(_After.noised_output)
+_outside = torch.compiler.disable(_After.add_noise_to_output)
 
 
-def _with(value: Any, part: str, inner: Any) -> Any:
-    """Return a copy of what a module takes or returns, with another value at a name."""
-    if isinstance(value, Mapping):
-        changed: Any = copy.copy(value)
-        name = next(key for key in value if str(key) == part)
-        changed[name] = inner
-        return changed
-    if not isinstance(value, list | tuple):
-        return inner
-    fields = list(getattr(value, "_fields", ()))
-    place = fields.index(part) if part in fields else int(part)
-    items = [*value[:place], inner, *value[place + 1 :]]
-    return type(value)(*items) if fields else type(value)(items)
-
-
-def _deep(value: Any, function: SiteFunction) -> tuple[Any, bool]:
+def _add_noise_within(value: Any, function: SiteFunction) -> tuple[Any, bool]:
     """Return a copy with noise on floating tensors, the first or all; and whether one is there."""
     if is_floating(value):
-        return act(function, value), True
+        return call_unwatched(function, value), True
     if not isinstance(value, Mapping | list | tuple):
         return value, False
     done = False
     names = list(value) if isinstance(value, Mapping) else range(len(value))
     for name in names:
-        inner, found = _deep(value[name], function)
+        inner, found = _add_noise_within(value[name], function)
         if found:
-            value, done = _with(value, str(name), inner), True
+            value, done = replace_part(value, str(name), inner), True
             if not function.every:
                 break
     return value, done
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, Tensor):
-        return f"a tensor of {value.dtype}"
-    if isinstance(value, Mapping | list | tuple):
-        inner = value.values() if isinstance(value, Mapping) else value
-        return ", ".join(_describe(part) for part in inner) or "nothing"
-    return type(value).__name__

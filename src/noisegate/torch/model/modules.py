@@ -1,6 +1,7 @@
 """The modules of a model that are noises themselves, taken over."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -11,7 +12,7 @@ from noisegate.core.survey import Call
 
 from ..compiling import eager_only
 from ..functional import refuse_leaf
-from .discover import check_rank, own_at, own_call, own_rate
+from .discover import check_rank, get_call_at, get_own_call, get_own_rate
 
 
 class SiteFunction(Protocol):
@@ -35,14 +36,14 @@ class SiteFunction(Protocol):
         """Return the tensor with noise on it."""
 
 
-def present(functions: list[SiteFunction]) -> list[SiteFunction]:
+def reach_functions(functions: list[SiteFunction]) -> list[SiteFunction]:
     """Return the functions that are there now; each takes note that its place was reached."""
     for function in functions:
         function.reach()
     return [function for function in functions if not function.silent]
 
 
-def changed(
+def apply_functions(
     x: Tensor, functions: list[SiteFunction], training: bool, call: Call, name: str = ""
 ) -> Tensor:
     """Return x as the functions that act make it, one after the other.
@@ -52,11 +53,11 @@ def changed(
     acting = [function for function in functions if function.acts(training, call)]
     check_rank(name, x, bool(acting))
     for function in acting:
-        x = act(function, x, call)
+        x = call_unwatched(function, x, call)
     return x
 
 
-def act(function: SiteFunction, x: Tensor, call: Call | None = None) -> Tensor:
+def call_unwatched(function: SiteFunction, x: Tensor, call: Call | None = None) -> Tensor:
     """Return what a function makes of x, unseen by modes that watch functions of torch's."""
     if not torch._C._len_torch_function_stack():
         return function(x, call)
@@ -77,27 +78,27 @@ class OwnForward:
     @eager_only
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return x with what has taken the place of the module's noise."""
-        functions = present(self.functions)
+        functions = reach_functions(self.functions)
         if not functions:
             own = self.before or type(self.module).forward.__get__(self.module)
             result: Tensor = own(x, *args, **kwargs)
             return result
-        name, call = own_at(self.module, self._own(), x.shape)
-        y = changed(x, functions, self.module.training, call, name)
+        name, call = get_call_at(self.module, self._own(), x.shape)
+        y = apply_functions(x, functions, self.module.training, call, name)
         draws = self.module.training and call.kind.rate != 0
         inplace = getattr(self.module, "inplace", False)
         try:
-            return in_place(x, y, inplace, draws)
+            return write_in_place(x, y, inplace, draws)
         except NoisegateError as error:
             error.prefix(type(self.module).__name__)
             raise
 
     def _own(self) -> Call:
         """Return the noise that the module is now."""
-        rate = own_rate(self.module)
+        rate = get_own_rate(self.module)
         known = self._known
         if known is None or rate is None or rate != known[0]:
-            call = own_call(self.module)
+            call = get_own_call(self.module)
             assert call is not None
             known = self._known = rate, call
         return known[1]
@@ -105,7 +106,7 @@ class OwnForward:
     def add(self, function: SiteFunction) -> Callable[[], None]:
         """Take one function more; return how to undo it."""
         self.functions.append(function)
-        return Removal(self, function)
+        return partial(self.discard, function)
 
     def discard(self, function: SiteFunction) -> None:
         """Give one function up, and with the last the module its own forward again."""
@@ -117,18 +118,7 @@ class OwnForward:
                 self.module.forward = self.before
 
 
-class Removal:
-    """How to undo an addition; a copied model copies it."""
-
-    def __init__(self, owner: Any, *what: Any) -> None:
-        self.owner, self.what = owner, what
-
-    def __call__(self) -> None:
-        """Undo it."""
-        self.owner.discard(*self.what)
-
-
-def in_place(x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:
+def write_in_place(x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:
     """Return y, in x's own memory where the model's code asks for that.
 
     `draws` says that the model's own noise would have returned another tensor than x. Then a

@@ -20,7 +20,7 @@ _WRAPPERS = {
 }
 
 
-def modules(model: nn.Module) -> dict[str, nn.Module]:
+def find_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Return every module by its canonical path, each once; a wrapper stands for what it wraps.
 
     What is inside a script module is left out.
@@ -45,10 +45,10 @@ def modules(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def unwrapped(module: nn.Module) -> nn.Module:
+def unwrap(module: nn.Module) -> nn.Module:
     """Return what a wrapper wraps, however often; any other module itself."""
-    name = _wrapped_name(module)
-    return module if name is None else unwrapped(module.get_submodule(name))
+    name = _find_wrapped(module)
+    return module if name is None else unwrap(module.get_submodule(name))
 
 
 def _walk(
@@ -60,7 +60,7 @@ def _walk(
     """
     if is_scripted(module):
         return
-    wrapped = rest or (_wrapped_name(module) or "").split(".")
+    wrapped = rest or (_find_wrapped(module) or "").split(".")
     for name, child in module._modules.items():
         if child is None or id(child) in seen:
             continue
@@ -75,7 +75,7 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _wrapped_name(module: nn.Module) -> str | None:
+def _find_wrapped(module: nn.Module) -> str | None:
     """Return the path, within a wrapper, of what it wraps; None if it is no wrapper."""
     if is_scripted(module):
         return None

@@ -29,22 +29,22 @@ def trains(module: nn.Module) -> bool:
     return bool(getattr(module, "training", False))
 
 
-def sites_inside(path: str, module: nn.Module) -> list[str]:
+def find_sites_inside(path: str, module: nn.Module) -> list[str]:
     """Return the sites that a script module would have inside, were it an ordinary one."""
     found = []
-    for name, inner in _inner(path, module):
+    for name, inner in _walk_inside(path, module):
         weights = [weight for weight, _ in inner.named_parameters(recurse=False)]
         ports = [*_PORTS, *weights] if inner is not module else [*_PORTS[2:], *weights]
         found += [f"{name}:{port}" for port in ports]
     return found
 
 
-def dropouts_inside(path: str, module: nn.Module) -> dict[str, str]:
+def find_dropouts_inside(path: str, module: nn.Module) -> dict[str, str]:
     """Return the sites of the dropouts that a script module's code calls, and whose they are.
 
     A dropout is named by the innermost module whose code calls it.
     """
-    found = {name: inner for name, inner in _inner(path, module) if _has_dropout(inner)}
+    found = {name: inner for name, inner in _walk_inside(path, module) if _has_dropout(inner)}
     return {
         f"{name}:dropout": f"{getattr(inner, 'original_name', 'code')} in a script module"
         for name, inner in found.items()
@@ -52,7 +52,7 @@ def dropouts_inside(path: str, module: nn.Module) -> dict[str, str]:
     }
 
 
-def _inner(path: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
+def _walk_inside(path: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield a script module and those inside it, with their paths in the model."""
     for name, inner in module.named_modules():
         yield ".".join(part for part in (path, name) if part), inner

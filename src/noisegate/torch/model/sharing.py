@@ -19,14 +19,12 @@ from noisegate.core import forks
 from noisegate.core.errors import NoisegateError
 
 from ..compiling import eager_only
-from .hooks import put_before
+from .hooks import count_calls, hook_before
 
 # Against a deadlock, in seconds: a forward that waits for a thread that waits for it.
 PATIENCE = 600.0
 # How often a look is taken at what the other threads are doing, in seconds.
 INTERVAL = 0.001
-
-_CALL = nn.Module._call_impl.__code__
 
 _released = threading.Condition()
 _held: list[tuple[int, frozenset[int]]] = []
@@ -74,7 +72,7 @@ def _forget() -> None:
 
 
 @contextmanager
-def alone_in(modules: Iterable[nn.Module]) -> Iterator[None]:
+def exclude_others(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Keep every other thread out of some modules for a block, whose modes it may change.
 
     Calls that other threads have begun are waited for first; those that they begin meanwhile
@@ -84,7 +82,7 @@ def alone_in(modules: Iterable[nn.Module]) -> Iterator[None]:
         yield
         return
     gate = _Gate(list(modules))
-    hooks = [put_before(module, gate, prepend=True) for module in gate.modules]
+    hooks = [hook_before(module, gate, prepend=True) for module in gate.modules]
     try:
         gate.wait_for_others()
         yield
@@ -110,15 +108,6 @@ def _frames_of_threads() -> Mapping[int, Any]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _is_in_call(frame: Any, modules: frozenset[int]) -> bool:
-    """Return whether a stack has a call of one of these modules in it."""
-    while frame is not None:
-        if frame.f_code is _CALL and id(frame.f_locals.get("self")) in modules:
-            return True
-        frame = frame.f_back
-    return False
 
 
 class _Gate:
@@ -152,7 +141,7 @@ class _Gate:
     def _others(self) -> bool:
         try:
             return any(
-                _is_in_call(frame, self.ids)
+                count_calls(frame, self.ids)
                 for thread, frame in _frames_of_threads().items()
                 if thread != self.owner and thread not in self.waiting
             )

@@ -1,4 +1,4 @@
-"""The noises that a model makes by functions, seen and taken over.
+"""The noises that a model makes by functions, seen and replaced.
 
 One mode is entered at the beginning of the model's forward and left at its end. It sees every call
 of a function of torch's; hooks on the modules in between say which of them is calling.
@@ -6,10 +6,11 @@ of a function of torch's; hooks on the modules in between say which of them is c
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Lock
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from noisegate.core.local import Local
@@ -18,12 +19,12 @@ from noisegate.core.survey import Call, Draw
 
 from ..checkpointing import is_replaying, register
 from ..compiling import compiler_looks_on, eager_only
-from .discover import INSIDE, own_call
-from .draws import Draws, Watch, may_draw
+from .discover import INSIDE, get_own_call
+from .draws import DrawWatch, KnownDraws, may_draw
 from .handlers import DRAWING, HANDLERS, SILENT
-from .hooks import put_after, put_before, running
-from .modules import Removal, SiteFunction, changed, present
-from .scripted import dropouts_inside, is_scripted
+from .hooks import count_running, hook_after, hook_before
+from .modules import SiteFunction, reach_functions
+from .scripted import find_dropouts_inside, is_scripted
 
 
 class Listener(Protocol):
@@ -33,7 +34,7 @@ class Listener(Protocol):
         """Take note of a noise that a function makes, at its first call or at any."""
 
     def note_unreached(self, site: str, words: str) -> None:
-        """Take note of a noise that cannot be taken over."""
+        """Take note of a noise that cannot be replaced."""
 
     def note_draw(self, draw: Draw) -> None:
         """Take note of random numbers that the model's own code draws."""
@@ -56,7 +57,7 @@ class _Frame:
     known: bool = False
     counts: dict[str, int] = field(default_factory=dict)
 
-    def next(self, port: str) -> str:
+    def name_next(self, port: str) -> str:
         number = self.counts.get(port, 0)
         self.counts[port] = number + 1
         return own_site(self.path, port, number)
@@ -66,22 +67,23 @@ class _Frame:
 
 
 @dataclass
-class _Watch:
+class _Thread:
     """What watches in one thread: a mode for each forward, and the calls of modules in them.
 
-    `draws` looks at the generators, from the beginning of the outermost forward to its end.
+    `modes` says how many calls there were before each. `draws` looks at the generators, from the
+    beginning of the outermost forward to its end.
     """
 
     modes: list[tuple[TorchFunctionMode, int]] = field(default_factory=list)
     frames: list[_Frame] = field(default_factory=list)
-    draws: Watch | None = None
+    draws: DrawWatch | None = None
 
 
 def _is_known(module: nn.Module) -> bool:
     """Return whether a module is a noise, or is known to make noise inside."""
     if is_scripted(module):
-        return bool(dropouts_inside("", module))
-    return own_call(module) is not None or isinstance(module, INSIDE)
+        return bool(find_dropouts_inside("", module))
+    return get_own_call(module) is not None or isinstance(module, INSIDE)
 
 
 def _has_frame(module: nn.Module) -> bool:
@@ -94,49 +96,50 @@ def _has_frame(module: nn.Module) -> bool:
 _counting = Lock()
 
 
-class Calls:
+class FunctionWatch:
     """What functions do in a model's forward: who listens, and what has taken their place."""
 
     def __init__(self, model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
         self.functions: dict[str, list[SiteFunction]] = {}
         self.listeners: list[Listener] = []
-        self._watch: Local[_Watch | None] = Local(None)
+        # The default stays empty: it stands for every thread in which nothing watches.
+        self._here: Local[_Thread] = Local(_Thread())
         # In how many forwards of the model something watches, of all threads; and whether
         # nothing needs that any more.
         self._inside, self._closing = 0, False
-        self._draws = Draws()
+        self._known_draws = KnownDraws()
         self.root = _Frame("", model, _is_known(model))
         self.hooks = [
-            put_before(model, _Enter(self), prepend=True),
-            put_after(model, _Leave(self), always_call=True),
+            hook_before(model, _Enter(self), prepend=True),
+            hook_after(model, _Leave(self), always_call=True),
         ]
         for path, module in modules.items():
             if path and (_is_known(module) or _has_frame(module)):
                 before, after = _Push(self, path, _is_known(module)), _Pop(self)
-                self.hooks.append(put_before(module, before, prepend=True))
-                self.hooks.append(put_after(module, after, always_call=True))
+                self.hooks.append(hook_before(module, before, prepend=True))
+                self.hooks.append(hook_after(module, after, always_call=True))
         register(self)
 
     @classmethod
-    def find(cls, model: nn.Module) -> "Calls | None":
+    def find(cls, model: nn.Module) -> "FunctionWatch | None":
         """Return what watches a model's forward, if anything does."""
         for hook in model._forward_pre_hooks.values():
             if isinstance(hook, _Enter):
-                return hook.calls
+                return hook.watch
         return None
 
     def add(self, site: str, function: SiteFunction) -> Callable[[], None]:
         """Put a function at a site; return how to undo it."""
         self._closing = False
         self.functions.setdefault(site, []).append(function)
-        return Removal(self, site, function)
+        return partial(self.discard, site, function)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell somebody what a forward shows; return how to undo it."""
         self._closing = False
-        self._draws.forget()
+        self._known_draws.forget()
         self.listeners.append(listener)
-        return Removal(self, "", listener)
+        return partial(self.discard, "", listener)
 
     def discard(self, site: str, whom: Any) -> None:
         """Give up a function or a listener, and with the last the hooks."""
@@ -156,42 +159,39 @@ class Calls:
         for hook in self.hooks if closed else ():
             hook.remove()
 
-    def own(
-        self, port: str, call: Call, training: bool, x: Tensor, original: Callable[[], Any]
-    ) -> Any:
-        """Return what a call of a function gives, with what has taken its place."""
-        functions = self.at(port, call)
-        return changed(x, functions, training, call) if functions else self.left(original)
+    # What handlers ask ------------------------------------------------------------------------
 
-    def at(self, port: str, call: Call) -> list[SiteFunction]:
+    def find_functions(self, port: str, call: Call) -> list[SiteFunction]:
         """Return the functions that are present at the next site of the calling module."""
-        site = self.frame.next(port)
+        site = self.frame.name_next(port)
         for listener in self.listeners:
             listener.note_site(site, call)
-        return present(self.functions.get(site, []))
+        return reach_functions(self.functions.get(site, []))
 
-    def left(self, function: Callable[[], Any]) -> Any:
+    def note_unreached(self, site: str, words: str) -> None:
+        """Tell whoever listens of a noise that cannot be replaced."""
+        for listener in self.listeners:
+            listener.note_unreached(site, words)
+
+    def leave_to_model(self, function: Callable[[], Any]) -> Any:
         """Return what a call gives that is left to the model, and has been told of already."""
         draws = self.draws
-        return function() if draws is None else draws.known(function)
+        return function() if draws is None else draws.run_known(function)
 
     @property
-    def draws(self) -> Watch | None:
+    def draws(self) -> DrawWatch | None:
         """What looks at the generators in this thread."""
-        watch = self._watch.get()
-        return None if watch is None else watch.draws
+        return self._here.get().draws
 
     @property
     def frames(self) -> list[_Frame]:
         """The calls of modules that are running in this thread, in a forward that is watched."""
-        watch = self._watch.get()
-        return [] if watch is None else watch.frames
+        return self._here.get().frames
 
     @property
     def modes(self) -> list[tuple[TorchFunctionMode, int]]:
         """The modes that watch in this thread, and how many calls there were before each."""
-        watch = self._watch.get()
-        return [] if watch is None else watch.modes
+        return self._here.get().modes
 
     @property
     def frame(self) -> _Frame:
@@ -206,17 +206,21 @@ class Calls:
         """
         if is_replaying() or compiler_looks_on():  # no forward is on the stack then
             return False
-        return len(self.modes) > running(self.root.module)
+        return len(self.modes) > count_running(self.root.module)
+
+    # A forward --------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Begin to watch a forward of the model, and end what an interrupt has left."""
-        while self.modes and not is_replaying() and len(self.modes) >= running(self.root.module):
+        while (
+            self.modes and not is_replaying() and len(self.modes) >= count_running(self.root.module)
+        ):
             self.leave()
         self.enter()
-        watch = self._watch.get()
-        first = watch is not None and len(watch.modes) == 1 and not is_replaying()
-        if watch and first and any(listener.watches for listener in self.listeners):
-            watch.draws = Watch(self._draws, self.root.module, self._drew)
+        first = len(self.modes) == 1 and not is_replaying()
+        if first and any(listener.watches for listener in self.listeners):
+            watch = DrawWatch(self._known_draws, self.root.module, self._note_draw)
+            self._here.get().draws = watch
 
     def look(self) -> None:
         """Look at the generators where a call of a module begins or ends, in a close watch."""
@@ -224,7 +228,7 @@ class Calls:
         if draws is not None and draws.closely:
             draws.look(self.frame)
 
-    def _drew(self, draw: Draw) -> None:
+    def _note_draw(self, draw: Draw) -> None:
         if self.interrupted:  # it is nobody's forward that draws
             return
         for listener in list(self.listeners):
@@ -233,36 +237,36 @@ class Calls:
 
     def end(self, succeeded: bool) -> None:
         """End to watch a forward; of one that succeeded, tell what it has drawn."""
-        watch = self._watch.get()
-        if watch and watch.draws and succeeded and len(watch.modes) == 1:
-            watch.draws.end(watch.frames[0])
+        here = self._here.get()
+        if here.draws and succeeded and len(here.modes) == 1:
+            here.draws.end(here.frames[0])
         self.leave()
 
     def enter(self) -> None:
         """Begin to watch."""
-        watch = self._watch.get()
-        if watch is None:
-            watch = _Watch()
-            self._watch.set(watch)
+        here = self._here.get()
+        if here is self._here.default:
+            here = _Thread()
+            self._here.set(here)
         with _counting:
             self._inside += 1
-        mode = _Mode(self, watch)
+        mode = _Mode(self, here)
         mode.__enter__()  # type: ignore[no-untyped-call]
-        watch.modes.append((mode, len(watch.frames)))
-        watch.frames.append(_Frame("", self.root.module, self.root.known))
+        here.modes.append((mode, len(here.frames)))
+        here.frames.append(_Frame("", self.root.module, self.root.known))
 
     def leave(self) -> None:
         """End to watch, however the forward ended."""
-        watch = self._watch.get()
-        if watch is None:
+        here = self._here.get()
+        if not here.modes:
             return
-        mode, depth = watch.modes.pop()
+        mode, depth = here.modes.pop()
         mode.__exit__(None, None, None)
-        del watch.frames[depth:]
-        if not watch.modes:
-            if watch.draws is not None:
-                watch.draws.close()
-            self._watch.set(None)
+        del here.frames[depth:]
+        if not here.modes:
+            if here.draws is not None:
+                here.draws.close()
+            self._here.set(self._here.default)
         with _counting:
             self._inside -= 1
         self._close()
@@ -291,44 +295,44 @@ class Calls:
 
 
 class _Hook:
-    def __init__(self, calls: Calls, path: str = "", known: bool = False) -> None:
-        self.calls, self.path, self.known = calls, path, known
+    def __init__(self, watch: FunctionWatch, path: str = "", known: bool = False) -> None:
+        self.watch, self.path, self.known = watch, path, known
 
 
 class _Enter(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
-        self.calls.begin()
+        self.watch.begin()
 
 
 class _Leave(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.calls.end(output is not None)
+        self.watch.end(output is not None)
 
 
 class _Push(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
-        if self.calls.modes:
-            self.calls.look()
-            self.calls.frames.append(_Frame(self.path, module, self.known))
+        if self.watch.modes:
+            self.watch.look()
+            self.watch.frames.append(_Frame(self.path, module, self.known))
 
 
 class _Pop(_Hook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self.calls.frames:
-            self.calls.look()
-            self.calls.frames.pop()
+        if self.watch.frames:
+            self.watch.look()
+            self.watch.frames.pop()
 
 
 class _Mode(TorchFunctionMode):
     """Sees every call of a function of torch's, and handles those that are noises."""
 
-    def __init__(self, calls: Calls, watch: _Watch) -> None:
+    def __init__(self, watch: FunctionWatch, here: _Thread) -> None:
         super().__init__()
-        self.calls, self.watch = calls, watch
+        self.watch, self.here = watch, here
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Return what a function gives."""
@@ -336,21 +340,21 @@ class _Mode(TorchFunctionMode):
         kwargs = kwargs or {}
         if handler is None and compiler_looks_on():
             return func(*args, **kwargs)  # what draws in a graph shows in the generators' states
-        frame, draws = self.watch.frames[-1], self.watch.draws
+        frame, draws = self.here.frames[-1], self.here.draws
         if frame.known:
             if draws is None or compiler_looks_on() or not may_draw(func):
                 return func(*args, **kwargs)
-            return draws.known(lambda: func(*args, **kwargs))
+            return draws.run_known(lambda: func(*args, **kwargs))
         if handler is None:
             if draws is None:
                 return func(*args, **kwargs)
-            return draws.call(frame, func, args, kwargs)
-        if handler not in SILENT and self.calls.interrupted:
+            return draws.run(frame, func, args, kwargs)
+        if handler not in SILENT and self.watch.interrupted:
             return func(*args, **kwargs)
-        return _handled(handler, self.calls, func, args, kwargs)
+        return _run_handler(handler, self.watch, func, args, kwargs)
 
 
 @eager_only
-def _handled(handler: Any, *args: Any) -> Any:
+def _run_handler(handler: Any, *args: Any) -> Any:
     """Handle a function outside of compiled graphs."""
     return handler(*args)

@@ -1,0 +1,76 @@
+"""What modules take and return: tensors in nested tuples, lists and mappings."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+
+def find_tensors(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> list[Any]:
+    """Return every tensor in nested tuples, lists and mappings, in their order."""
+    if isinstance(values, kinds):
+        return [values]
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, list | tuple):
+        return [tensor for value in values for tensor in find_tensors(value, kinds)]
+    return []
+
+
+def find_shape(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> tuple[int, ...] | None:
+    """Return the shape of the first tensor in what is given that has axes."""
+    return next((tuple(x.shape) for x in find_tensors(values, kinds) if x.ndim), None)
+
+
+def count_batch(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> int | None:
+    """Return the extent of the first axis of the first tensor in what is given."""
+    shape = find_shape(values, kinds)
+    return None if shape is None else int(shape[0])
+
+
+def name_parts(value: Any) -> dict[str, Any]:
+    """Return what a module takes or returns by name, or by number."""
+    if isinstance(value, Mapping):
+        return {str(name): inner for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        named = getattr(value, "_fields", ())
+        numbered = {str(i): inner for i, inner in enumerate(value)}
+        return numbered | {name: getattr(value, name) for name in named}
+    return {"0": value}
+
+
+def is_floating(value: Any) -> bool:
+    """Return whether a value is a tensor that noise can be put on."""
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+
+
+def holds_only_tokens(values: Any) -> bool:
+    """Return whether there are tensors, all of whole numbers."""
+    found = find_tensors(values)
+    return bool(found) and not any(is_floating(x) for x in found)
+
+
+def replace_part(value: Any, part: str, inner: Any) -> Any:
+    """Return a copy of what a module takes or returns, with another value at a name."""
+    if isinstance(value, Mapping):
+        changed: Any = copy.copy(value)
+        name = next(key for key in value if str(key) == part)
+        changed[name] = inner
+        return changed
+    if not isinstance(value, list | tuple):
+        return inner
+    fields = list(getattr(value, "_fields", ()))
+    place = fields.index(part) if part in fields else int(part)
+    items = [*value[:place], inner, *value[place + 1 :]]
+    return type(value)(*items) if fields else type(value)(items)
+
+
+def describe_types(value: Any) -> str:
+    """Return what types a module takes or returns, in words."""
+    if isinstance(value, Tensor):
+        return f"a tensor of {value.dtype}"
+    if isinstance(value, Mapping | list | tuple):
+        inner = value.values() if isinstance(value, Mapping) else value
+        return ", ".join(describe_types(part) for part in inner) or "nothing"
+    return type(value).__name__
