@@ -28,7 +28,6 @@ PUBLIC = {
     "injection: inject",
     "prediction: predict",
     "study: run",
-    "torch: attention",  # that of torch's function
     "tune: tune",
 }
 
