@@ -46,8 +46,8 @@ def nothing_compiled_stays() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def threads_of_the_runner_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count a test as alone beside the threads of pytest's plugins, which draw nothing."""
-    if "noisegate.torch.model.draws" in sys.modules:
+    if "noisegate.torch.model.draw_watch" in sys.modules:
         runner = _thread._count()
         monkeypatch.setattr(
-            "noisegate.torch.model.draws.is_alone", lambda: _thread._count() <= runner
+            "noisegate.torch.model.draw_watch.is_alone", lambda: _thread._count() <= runner
         )

@@ -19,7 +19,7 @@ from torch.overrides import get_testing_overrides
 import noisegate as ng
 from _draws import DISTRIBUTIONS, FUNCTIONS, beside, expected, operators
 from _functional import X
-from noisegate.torch.model.draws import COMPOSED
+from noisegate.torch.model.draw_watch import COMPOSED
 
 PERHAPS = (
     "{} generator moved during a forward: something in the model draws, or another thread does."

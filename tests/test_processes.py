@@ -13,7 +13,7 @@ from torch import distributed, nn
 
 import noisegate as ng
 from _asserts import assert_same_bits
-from noisegate.torch import processes
+from noisegate.torch import ranks
 
 X = torch.ones(8, 64)
 RANKS = 2
@@ -81,6 +81,6 @@ def test_ranks(given: str, tmp_path: Path) -> None:
 
 
 def test_a_process_by_itself_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert processes.world_size() == 1
-    monkeypatch.setattr(processes.distributed, "is_available", lambda: False)
-    assert processes.world_size() == 1
+    assert ranks.world_size() == 1
+    monkeypatch.setattr(ranks.distributed, "is_available", lambda: False)
+    assert ranks.world_size() == 1

@@ -15,7 +15,7 @@ from noisegate.core.window import DEFAULT_AXIS
 
 from .checkpointing import refuse_backward, register
 from .functional import apply, check_rows, draw_seed, refuse_leaf
-from .processes import warn_of_equal_ranks
+from .ranks import warn_of_equal_ranks
 from .time_rows import rows_in_use
 
 # Threads that share a layer share no step.

@@ -16,7 +16,7 @@ from noisegate.core.window import ATTENTION
 from .attention import compute_attention
 from .coins import find_coin
 from .discover import adapt_to_rank, make_dropout_call
-from .draws import DrawWatch, ModuleCall
+from .draw_watch import DrawWatch, ModuleCall
 from .modules import SiteFunction, apply_functions, write_in_place
 
 

@@ -12,7 +12,7 @@ from noisegate.engines.torch import works_of
 
 from ..checkpointing import refuse_backward, register
 from ..functional import apply_in, apply_steps, draw_seed, window_for
-from ..processes import world_size
+from ..ranks import world_size
 from ..time_rows import rows_in_use
 from . import hooks
 from .compiled import refuse_compiled

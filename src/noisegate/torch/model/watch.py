@@ -20,7 +20,7 @@ from noisegate.core.survey import Call, Draw
 from ..checkpointing import is_replaying, register
 from ..compiling import compiler_looks_on, eager_only
 from .discover import INSIDE, get_own_call
-from .draws import DrawWatch, KnownDraws, may_draw
+from .draw_watch import DrawWatch, KnownDraws, may_draw
 from .handlers import DRAWING, HANDLERS, SILENT
 from .hooks import count_running, hook_after, hook_before
 from .modules import SiteFunction, reach_functions
