@@ -21,8 +21,8 @@ from noisegate.nets.layer import constrain_weights, sum_penalties
 from noisegate.nets.layers.dense import DenseLayer
 from noisegate.nets.outputs import Places, Recording
 from noisegate.nets.regularizers import Regularizer
-from noisegate.nets.regularizers.given import as_list
-from noisegate.nets.regularizers.noise import NoiseRegularizer
+from noisegate.nets.regularizers.output_noise import NoiseRegularizer
+from noisegate.nets.regularizers.registry import as_list
 from noisegate.nets.regularizers.terms import Layers
 
 # The keywords for noise of `fit`, `predict` and the others.

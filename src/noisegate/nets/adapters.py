@@ -14,11 +14,11 @@ from noisegate.torch.generators import TORCH, keep_states
 from noisegate.torch.model.discover import is_activation
 
 from . import shapes
-from .encoding import name_of
 from .joinable import Joinable
 from .layer import LAYERS, Layer
 from .options import COMMON
 from .shapes import Shape
+from .to_json import name_of
 
 _SHAPE = int | tuple[int | None, ...] | None
 _BY_PLACE, _BY_NAME = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY

@@ -15,9 +15,9 @@ from noisegate.core.kind import Kind
 from noisegate.core.words import suggest
 
 from .adapters import Wrapped
-from .encoding import is_ours, name_of
 from .graph import Graph, as_layer
 from .layer import LAYERS, Layer
+from .to_json import is_ours, name_of
 from .wiring import Wiring
 
 

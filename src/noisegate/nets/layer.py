@@ -12,12 +12,12 @@ from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.old_words import answer
 
 from . import names, old_words, shapes
-from .encoding import encode
 from .joinable import Joinable
 from .noise_mode import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
 from .options import COMMON, Options
 from .shapes import Shape
 from .tensors import as_tensor, make_value
+from .to_json import encode
 
 # Every layer by its name, as configs have it. `layers/` puts its classes in.
 LAYERS: dict[str, type["Layer"]] = {}

@@ -13,7 +13,7 @@ from noisegate.core.errors import InvalidValue
 from noisegate.torch.generators import TORCH, keep_states
 
 from .config import Reader, list_customs
-from .encoding import unsaved
+from .to_json import unsaved
 from .wiring import Wiring
 
 _HEADER = "noisegate"

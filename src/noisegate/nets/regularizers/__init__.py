@@ -4,8 +4,8 @@ A pattern is a glob over the names of outputs, ``layer:out`` and ``layer:pre``, 
 over those of parameters, ``layer.weight``.
 """
 
-from .base import Regularizer
-from .noise import BernoulliDropout, GaussianNoise
+from .output_noise import BernoulliDropout, GaussianNoise
+from .regularizer import Regularizer
 from .terms import (
     Contractive,
     HiddenL1,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from noisegate.core.errors import InvalidValue
 
 from ..outputs import Places, parameters_matching
-from .base import Pattern, Regularizer, matches_any
+from .regularizer import Pattern, Regularizer, matches_any
 
 
 class _Weights(Regularizer):

@@ -6,8 +6,8 @@ from typing import Any
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.words import suggest
 
-from .base import Regularizer
-from .noise import NoiseRegularizer
+from .output_noise import NoiseRegularizer
+from .regularizer import Regularizer
 
 
 def list_regularizers() -> dict[str, type[Regularizer]]:

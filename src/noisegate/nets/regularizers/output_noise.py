@@ -16,7 +16,7 @@ from noisegate.core.kinds import Dropout
 from noisegate.core.kinds import GaussianNoise as Normal
 from noisegate.torch.functional import draw_seed
 
-from .base import Pattern, Regularizer, matches_any
+from .regularizer import Pattern, Regularizer, matches_any
 
 _OF_SEED: dict[int, Iterator[int]] = {}
 
