@@ -5,12 +5,13 @@ from torch import nn
 import noisegate.torch as face
 
 from ..layer import LAYERS, Layer
+from . import torch_layers as of_torch
 from .dense import dense
 from .noise import in_network, preset
 from .over_time import TimeDistributed, embedding, time_distributed_dense  # noqa: F401
 from .recurrent import recurrent
 from .structure import Add, Concatenate, Masking, Reshape  # noqa: F401
-from .torch_layers import batch_norm, convolution, flatten, layer_norm, pooling
+from .torch_layers import over_places
 
 Dense = dense("Dense", None)
 Linear = dense("Linear", nn.Identity)
@@ -24,12 +25,18 @@ Tanh = dense("Tanh", nn.Tanh)
 Softmax = dense("Softmax", nn.Softmax, dim=-1)
 TimeDistributedDense = time_distributed_dense()
 
-Convolution1d, Convolution2d, Convolution3d = map(convolution, (1, 2, 3))
-MaxPooling1d, MaxPooling2d, MaxPooling3d = (pooling("MaxPool", d) for d in (1, 2, 3))
-AveragePooling1d, AveragePooling2d, AveragePooling3d = (pooling("AvgPool", d) for d in (1, 2, 3))
-Flatten = flatten()
-BatchNorm = batch_norm()
-LayerNorm = layer_norm()
+Convolution1d, Convolution2d, Convolution3d = over_places(
+    "Conv", of_torch.ConvolutionLayer, "Convolution"
+)
+MaxPooling1d, MaxPooling2d, MaxPooling3d = over_places(
+    "MaxPool", of_torch.PoolingLayer, "MaxPooling"
+)
+AveragePooling1d, AveragePooling2d, AveragePooling3d = over_places(
+    "AvgPool", of_torch.PoolingLayer, "AveragePooling"
+)
+Flatten = of_torch.layer_of(nn.Flatten, of_torch.FlattenLayer)
+BatchNorm = of_torch.batch_norm()
+LayerNorm = of_torch.layer_of(nn.LayerNorm, of_torch.LayerNormLayer)
 Embedding = embedding()
 LSTM = recurrent(nn.LSTM)
 GRU = recurrent(nn.GRU)

@@ -19,7 +19,7 @@ from .. import options, penalties
 from ..activations import check_activation, function_of
 from ..shapes import Shape
 from ..tensors import check_initializer, initialize, tensor_of
-from .torch_layers import LayerSpec, TorchLayer, parameters_of
+from .torch_layers import TorchLayer, parameters_of
 
 _SAMPLES: ContextVar[int | None] = ContextVar("samples of a batch", default=None)
 
@@ -80,6 +80,9 @@ class DenseLayer(PreActivation, TorchLayer):
         As of `torch.nn.Linear`.
     """
 
+    torch_class = nn.Linear
+    size_word = "in_features"
+    size_axis = -1
     # The argument that says how many units.
     units_word: ClassVar[str] = "out_features"
     # The activation that it is named after.
@@ -113,7 +116,10 @@ class DenseLayer(PreActivation, TorchLayer):
 
     def activation_function(self) -> Any:
         """Return the function that is applied to the pre-activation."""
-        raise NotImplementedError
+        named = self.activation_class
+        if named is None:
+            return function_of(self.arguments["activation"])
+        return named(**{word: self.arguments[word] for word in _activation_parameters(named)})
 
     def _accept(self, given: Mapping[str, Any]) -> None:
         super(TorchLayer, self)._accept(given)
@@ -285,12 +291,6 @@ def dense(
     **default: Any,
 ) -> Any:
     """Return a dense layer's class: with the argument `activation`, or with that of its name."""
-
-    def function(self: Any) -> Any:
-        if named is None:
-            return function_of(self.arguments["activation"])
-        return named(**{word: self.arguments[word] for word in _activation_parameters(named)})
-
     given = given or _parameters(named)
     for word, value in default.items():
         given[word] = given[word].replace(default=value)
@@ -302,15 +302,6 @@ def dense(
         {
             "__doc__": f"A dense layer{words}; its arguments are those of `DenseLayer`.",
             "__module__": "noisegate.nets.layers",
-            "spec": LayerSpec(
-                # The units have several names, so that `DenseLayer` finds the shape itself.
-                name,
-                nn.Linear,
-                lambda _, shape: shape,
-                "in_features",
-                -1,
-                keeps_time=True,
-            ),
             "PARAMETERS": given,
             "CHECKS": {
                 base.units_word: units,
@@ -319,8 +310,6 @@ def dense(
                 **KERAS,
             },
             "activation_class": named,
-            "activation_function": function,
-            "keeps_time": True,
         },
     )
 

@@ -22,7 +22,7 @@ from ..graph import as_layer
 from ..layer import Layer
 from ..shapes import Shape
 from .dense import KERAS, DenseLayer, dense, using_samples
-from .torch_layers import LayerSpec, TorchLayer, layer_of, parameters_of
+from .torch_layers import TorchLayer, layer_of, parameters_of
 
 
 class TimeDistributed(PreActivation, Layer):
@@ -172,15 +172,20 @@ class EmbeddingLayer(TorchLayer):
 
     has_features = False
     beside_torch = ("mask_zero", "_weight", "_freeze")
+    CHECKS: ClassVar[Mapping[str, options.Check]] = {
+        "num_embeddings": options.size,
+        "embedding_dim": options.size,
+        "mask_zero": options.flag,
+    }
 
     @property
     def makes_mask(self) -> bool:
         """Whether index 0 is padding."""
         return bool(self.arguments["mask_zero"])
 
-    def infer_shape(self, *given: Shape) -> Shape:
+    def rule(self, shape: Shape) -> Shape:
         """Return the shape of the output."""
-        return (*given[0], self.arguments["embedding_dim"])
+        return (*shape, self.arguments["embedding_dim"])
 
     def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
         """Return where a number is not 0, and was not masked before."""
@@ -192,23 +197,14 @@ class EmbeddingLayer(TorchLayer):
 
 def embedding() -> Any:
     """Return the class of embeddings."""
-    spec = LayerSpec("Embedding", nn.Embedding, lambda given, shape: shape, keeps_time=True)
     given = {n: p for n, p in parameters_of(nn.Embedding).items() if not n.startswith("_")}
     flag = Parameter("mask_zero", Parameter.KEYWORD_ONLY, default=False)
     by_place = {n: p for n, p in given.items() if n in ("num_embeddings", "embedding_dim")}
     rest = {
         n: p.replace(kind=Parameter.KEYWORD_ONLY) for n, p in given.items() if n not in by_place
     }
-    return layer_of(
-        spec,
-        EmbeddingLayer,
-        PARAMETERS={**by_place, "mask_zero": flag, **rest},
-        CHECKS={
-            "num_embeddings": options.size,
-            "embedding_dim": options.size,
-            "mask_zero": options.flag,
-        },
-    )
+    own = {**by_place, "mask_zero": flag, **rest}
+    return layer_of(nn.Embedding, EmbeddingLayer, PARAMETERS=own)
 
 
 class _TimeDistributedDense(DenseLayer):

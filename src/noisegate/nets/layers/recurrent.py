@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from .. import options
 from ..shapes import Shape
-from .torch_layers import LayerSpec, TorchLayer, layer_of
-
-
-def _shape(given: Mapping[str, Any], shape: Shape) -> Shape:
-    if len(shape) != 3:
-        raise ValueError("it takes (N, time, features)")
-    size = given.get("proj_size") or given["hidden_size"]
-    features = size * (2 if given["bidirectional"] else 1)
-    return (shape[0], shape[1], features) if given["return_sequences"] else (shape[0], features)
+from .torch_layers import TorchLayer, layer_of
 
 
 class RecurrentLayer(TorchLayer):
@@ -38,8 +30,24 @@ class RecurrentLayer(TorchLayer):
     """
 
     takes_mask = True
+    size_word = "input_size"
+    size_axis = -1
+    weighted = True
+    CHECKS: ClassVar[Mapping[str, options.Check]] = {
+        "hidden_size": options.size,
+        "return_sequences": options.flag,
+    }
     beside_torch = ("return_sequences",)
     fixed = {"batch_first": True}  # noqa: RUF012
+
+    def rule(self, shape: Shape) -> Shape:
+        """Return the shape of the output by the arguments; raise ValueError with the reason."""
+        given = self.arguments
+        if len(shape) != 3:
+            raise ValueError("it takes (N, time, features)")
+        size = given.get("proj_size") or given["hidden_size"]
+        features = size * (2 if given["bidirectional"] else 1)
+        return (*shape[:2], features) if given["return_sequences"] else (shape[0], features)
 
     def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
         """Return the mask, where all steps are returned."""
@@ -80,7 +88,7 @@ class RecurrentLayer(TorchLayer):
         front = x.gather(1, order[..., None].expand_as(x))
         lengths = count.clamp_min(1).cpu()
         packed = pack_padded_sequence(front, lengths, batch_first=True, enforce_sorted=False)
-        outputs, state = self.spec.torch.forward(self, packed)
+        outputs, state = self.torch_class.forward(self, packed)
         some = (count > 0)[:, None]
         if not self.arguments["return_sequences"]:
             return self._get_last(state).where(some, 0.0)
@@ -104,16 +112,9 @@ def _parameters(kind: type[nn.Module]) -> dict[str, Parameter]:
 
 def recurrent(kind: type[nn.Module]) -> Any:
     """Return the class of a recurrent layer."""
-    spec = LayerSpec(kind.__name__, kind, _shape, size="input_size", axis=-1, weighted=True)
-    made = layer_of(
-        spec,
-        RecurrentLayer,
-        PARAMETERS=_parameters(kind),
-        CHECKS={"hidden_size": options.size, "return_sequences": options.flag},
-        keeps_time=True,
-    )
-    made.__doc__ = (
-        f"{spec.name}: `torch.nn.{spec.name}` on (N, time, features).\n\n"
+    name = kind.__name__
+    doc = (
+        f"{name}: `torch.nn.{name}` on (N, time, features).\n\n"
         "Its arguments are those of `RecurrentLayer`, and torch's by name.\n"
     )
-    return made
+    return layer_of(kind, RecurrentLayer, PARAMETERS=_parameters(kind), __doc__=doc)
