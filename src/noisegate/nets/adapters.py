@@ -1,4 +1,4 @@
-"""What stands in a graph as a layer: what enters a network, and modules of the user's."""
+"""Two layers that compute nothing of their own: a network's input, and a module of the user's."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class Input(Layer):
         self.built = True
 
     def resize(self, shape: Any, batch_shape: Any = None) -> None:
-        """Let it take samples of a shape."""
+        """Set the shape of a sample."""
         if batch_shape is not None and shape is not None:
             raise InvalidType(
                 "`shape` is of a sample, `batch_shape` has the batch in front; give one of them."
@@ -67,7 +67,7 @@ class Input(Layer):
             self.refuse_change(name)
 
     def infer_shape(self, *given: Shape) -> Shape:
-        """Return what is known of the input's shape from both sides."""
+        """Return the shape, with what the layer and the input each know of it."""
         if self.expected is None:
             return given[0]
         if not shapes.fits(self.expected, given[0]):
@@ -75,7 +75,7 @@ class Input(Layer):
         return shapes.merge(self.expected, given[0])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input, once its shape has been compared."""
+        """Return the input; raise if its shape is another."""
         expected = self.expected
         if expected is not None and not shapes.fits(expected, x.shape):
             raise InvalidValue(
@@ -89,7 +89,7 @@ LAYERS["Input"] = Input
 
 
 class Wrapped(Layer):
-    """A module of the user's as a layer; the network has the module itself for its child."""
+    """A module of the user's as a layer; the network's child is the module itself."""
 
     merges = True
 
@@ -97,6 +97,7 @@ class Wrapped(Layer):
         nn.Module.__init__(self)
         self._start(COMMON)
         self._accept({})
+        # A child of this layer too, so that parameters and modes reach it outside a network.
         self._modules["module"] = module
         self.built = self.nested is None or self.nested.complete_now
 
@@ -119,7 +120,7 @@ class Wrapped(Layer):
 
     @property
     def is_weighted(self) -> bool:
-        """Whether the module has a matrix of weights, one of embeddings apart."""
+        """Whether the module has a matrix of weights beside embeddings."""
         modules = [m for m in self.module.modules() if not isinstance(m, nn.Embedding)]
         return any(p.ndim > 1 for m in modules for p in m.parameters(recurse=False))
 
@@ -129,26 +130,27 @@ class Wrapped(Layer):
         return is_activation(self.module)
 
     def can_build(self, *given: Shape) -> bool:
-        """Return whether the network within can make its parameters for this shape."""
+        """Return whether a nested network can make its parameters for this shape."""
         nested = self.nested
         return nested is None or nested.complete_now or bool(nested.can_complete(*given))
 
     def build(self, *given: Shape, device: Any = None, dtype: Any = None) -> None:
-        """Make the parameters of the network within."""
+        """Make the parameters of a nested network."""
         if self.nested is not None and not self.nested.complete_now:
             like = None if device is None else torch.empty(0, device=device, dtype=dtype)
             self.nested.complete(*given, like=like)
         self.built = True
 
     def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
-        """Return the mask; the network drops it where the module's output has another time."""
+        """Return the mask; the network drops it if the output has another number of steps."""
         return mask
 
     def infer_shape(self, *given: Shape) -> Shape:
-        """Return the shape that a run of the module gives; unknown extents are tried twice."""
+        """Run the module on zeros and return the output's shape."""
         if self.nested is not None:
             shape: Shape = self.nested.get_output_shape(*given)
             return shape
+        # Two sizes for what is not known: an extent that differs depends on it.
         first, second = (
             _run_on_zeros(self.module, [_fill_unknown(shape, *pair) for shape in given]).shape
             for pair in ((2, 64), (3, 65))
@@ -156,11 +158,11 @@ class Wrapped(Layer):
         return tuple(a if a == b else None for a, b in zip(first, second, strict=True))
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Return what the module gives."""
+        """Return the module's output."""
         return self.module(*inputs)
 
     def write_config(self) -> dict[str, Any]:
-        """Return the config of a network within, or the name by which the user gives the module."""
+        """Return a nested network's config, or the name under which `load` is given the module."""
         if self.nested is not None:
             return {"class": "Network", "config": self.nested.get_config()}
         return {
@@ -169,18 +171,18 @@ class Wrapped(Layer):
         }
 
     def __repr__(self) -> str:
-        """Return the module's words."""
+        """Return the module's own repr."""
         return repr(self.module)
 
 
 def _fill_unknown(shape: Shape, batch: int, other: int) -> tuple[int, ...]:
-    """Return a shape with numbers for what is not known: a small batch, and large maps."""
+    """Return a shape with numbers for unknown extents: a small batch, and large maps."""
     first = batch if shape[0] is None else shape[0]
     return (first, *(other if extent is None else extent for extent in shape[1:]))
 
 
 def _run_on_zeros(module: nn.Module, extents: Sequence[tuple[int, ...]]) -> Tensor:
-    """Return what a module makes of zeros: without data, which costs nothing, where it can."""
+    """Return a module's output for zeros, computed without memory where the module allows it."""
     lazy = any(isinstance(p, UninitializedParameter) for p in module.parameters())
     for device in ("cpu",) if lazy else ("meta", "cpu"):
         inputs = [torch.zeros(extent, device=device) for extent in extents]

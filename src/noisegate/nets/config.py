@@ -1,4 +1,4 @@
-"""Layers and networks from the dicts that they wrote, with what is the user's own."""
+"""Read layers and networks from their configs, with the user's own objects by name."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from .wiring import Wiring
 
 
 def list_customs(network: Wiring) -> dict[str, Any]:
-    """Return what of a network is the user's own, by name, as `load` takes it."""
+    """Return the user's own objects in a network by name, as `load` takes them."""
     found: dict[str, tuple[Any, bool]] = {}
 
     def note(value: Any, layer: bool = False) -> None:
@@ -38,7 +38,7 @@ def list_customs(network: Wiring) -> dict[str, Any]:
             found.setdefault(type(value).__name__, (type(value), False))
         elif isinstance(value, nn.Module) or (callable(value) and not is_ours(value)):
             word = name_of(value) or ""
-            # Of a module that is a layer, each layer of its class gets a copy.
+            # Modules of one class may share a name as layers: each layer gets its copy.
             other, as_layer_too = found.setdefault(word, (value, layer))
             same = other is value or (layer and as_layer_too and type(other) is type(value))
             if not same:
@@ -55,7 +55,7 @@ def list_customs(network: Wiring) -> dict[str, Any]:
 
 
 def find_shared_tensors(network: Wiring) -> dict[str, str]:
-    """Return the name of each parameter or buffer that several layers have, and of its first."""
+    """Return the names of tensors that layers share, each with the name of its first use."""
     first = dict[int, str]()
     found = dict[str, str]()
     for path, module in network.named_modules():
@@ -67,20 +67,20 @@ def find_shared_tensors(network: Wiring) -> dict[str, str]:
 
 
 def share(network: Wiring, names: Mapping[str, str]) -> None:
-    """Let layers have the very tensors that others have."""
+    """Give layers the tensors of other layers, as `find_shared_tensors` names them."""
     for name, first in names.items():
         owner, _, word = name.rpartition(".")
         source, _, its_word = first.rpartition(".")
         layer, other = network.get_submodule(owner), network.get_submodule(source)
         tensor = {**other._parameters, **other._buffers}[its_word]
         if word in layer._parameters:
-            setattr(layer, word, tensor)  # of which recurrent layers take note
+            setattr(layer, word, tensor)  # recurrent layers keep a list of weights
         else:
             layer._buffers[word] = tensor
 
 
 class Reader:
-    """Makes layers of configs, with what the user gives for what is the user's own.
+    """Makes layers and networks from configs.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class Reader:
     def read(self, config: Mapping[str, Any]) -> Any:
         """Return the layer or the network of a config, complete but for the weights."""
         made = self.network(config) if "layers" in config else self.layer(config)
-        # Only now are all layers there, and the parameters that their sizes gave.
+        # These need every layer, and the parameters whose sizes came from other layers.
         for layer, entry in self.made:
             _make_variables(layer, entry, built=True)
             for name, parameter in layer.named_parameters() if entry.get("frozen") else ():
@@ -110,7 +110,7 @@ class Reader:
         return made
 
     def network(self, config: Mapping[str, Any]) -> Wiring:
-        """Return a network; what all of them wait for is done by `read`."""
+        """Return a network without its late variables and shared tensors, which `read` adds."""
         made: dict[str, Layer] = {}
         sources: dict[Layer, tuple[Layer, ...]] = {}
         for entry in config["layers"]:
@@ -126,9 +126,9 @@ class Reader:
         return network
 
     def layer(self, entry: Mapping[str, Any]) -> Layer:
-        """Return a layer; the variables that come after its parameters are made by `read`."""
+        """Return a layer without the variables made after its parameters, which `read` adds."""
         layer = self._layer(entry)
-        # In the order in which they were made, of which optimizers make use.
+        # Variables keep their order, since optimizers number parameters by it.
         _make_variables(layer, entry, built=False)
         self.made.append((layer, entry))
         return layer
@@ -144,6 +144,7 @@ class Reader:
         where = f"`{config['name']}`" if config.get("name") else name
         words = {n: self._decode(where, v) for n, v in config.items()}
         layer_name = words.pop("name", None)
+        # `batch_shape` says it all, and is not taken beside `shape`.
         if name == "Input" and words.get("batch_shape") is not None:
             words["shape"] = None
         return LAYERS[name](name=layer_name, **words)

@@ -1,4 +1,4 @@
-"""Lasagne's way to run: the outputs of layers, by all that is behind them."""
+"""Run layers with everything before them, as Lasagne's `get_output` does."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from .noise_mode import read_mode, shows_mode
 @shows_mode
 @checks.known_keywords("get_output")
 def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **mode: Any) -> Any:
-    """Return the output of layers, with noise unless ``deterministic=True``: Lasagne's.
+    """Return the output of layers, with noise unless ``deterministic=True``, as Lasagne does.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **
     else:
         graph = unite([graph_behind(layer) for layer in wanted])
         known = {layer: layer.network_name for layer in graph.sources if layer.network_name}
+        # Layers of different networks may have one name; then all are named anew.
         unique = len(set(known.values())) == len(known)
         network = Network(graph, known if unique else None, adopt=False)
     found = network.outputs(wanted, *_inputs_of(network, inputs), mask=mask, training=training)

@@ -1,4 +1,4 @@
-"""Graphs of layers: what each takes, how graphs are joined, and the shapes that follow."""
+"""Graphs of layers: their sources, how they are joined, and the shapes that follow."""
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ EMPTY = Graph({}, ())
 
 
 def as_layer(value: Any) -> Layer:
-    """Return the layer that a layer, a kind of noise or a module of the user's is."""
+    """Return a layer, or make one from a kind of noise or a module of the user's."""
     if isinstance(value, Layer):
         return value
     if isinstance(value, Kind):
@@ -52,7 +52,7 @@ def as_layer(value: Any) -> Layer:
 
 
 def graph_of(value: Any) -> Graph:
-    """Return the graph of a network, of a layer and all behind it, or of a list that is joined."""
+    """Return the graph of a network, a list of parts, or a layer with its `incoming`."""
     if isinstance(value, list | tuple):
         return chain(value)
     graph = None if isinstance(value, Layer) else getattr(value, "graph", None)
@@ -66,7 +66,7 @@ def graph_of(value: Any) -> Graph:
 
 
 def graph_behind(value: Any) -> Graph:
-    """Return the graph of a layer and what it takes, by whatever it was joined."""
+    """Return the graph of a layer and everything before it, in whatever network that is."""
     if not isinstance(value, Layer) or "source" in vars(value):
         return graph_of(value)
     graph = unite(map(graph_behind, value.inputs))
@@ -106,7 +106,7 @@ def _several_inputs(layer: Layer, behind: Graph) -> InvalidValue:
 
 
 def unite(graphs: Iterable[Graph]) -> Graph:
-    """Return graphs beside each other; layers that they share are there once."""
+    """Return one graph of several side by side; shared layers occur once."""
     sources: dict[Layer, tuple[Layer, ...]] = {}
     exits: list[Layer] = []
     for graph in graphs:
@@ -121,7 +121,7 @@ def unite(graphs: Iterable[Graph]) -> Graph:
 
 
 def attach(layer: Layer, incoming: Any) -> None:
-    """Let a layer take what `incoming` gives, as Lasagne's layers do."""
+    """Connect a layer to its `incoming`, as Lasagne's layers do."""
     graph = graph_behind(incoming)
     if len(graph.exits) != 1:
         raise _several_inputs(layer, graph)
@@ -131,7 +131,7 @@ def attach(layer: Layer, incoming: Any) -> None:
 
 
 def copy_part(part: Any) -> Any:
-    """Return a copy of what can be joined, which reads the very same live rates."""
+    """Return a deep copy of a layer or network that shares its rates given as tensors."""
     modules = (m for layer in graph_of(part).sources for m in layer.modules())
     rates = [m.live_rate for m in modules if isinstance(m, Layer)]
     return copy.deepcopy(part, {id(rate): rate for rate in rates if rate is not None})
@@ -141,7 +141,7 @@ def copy_part(part: Any) -> Any:
 
 
 def add_inputs(graph: Graph) -> Graph:
-    """Return a graph in which an Input stands before each layer that was told its input's shape."""
+    """Return a graph with an Input before each entry that was told its input's shape."""
     sources: dict[Layer, tuple[Layer, ...]] = {}
     for layer, behind in graph.sources.items():
         if not behind and layer.expected is not None and not isinstance(layer, Input):
@@ -157,7 +157,7 @@ def infer_shapes(
     given: Mapping[Layer, Shape] | None = None,
     shown: Mapping[Layer, str] | None = None,
 ) -> dict[Layer, Shape | None]:
-    """Return the shape that each layer of a graph gives, None where it cannot be known yet.
+    """Return the output shape of each layer in a graph, None where it is not known yet.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def infer_shapes(
     given : mapping of Layer to tuple, optional
         Shapes that enter the graph, the batch in front.
     shown : mapping of Layer to str, optional
-        What errors call the layers.
+        Names of the layers for error messages.
     """
     given, shown = given or {}, shown or {}
     found: dict[Layer, Shape | None] = {}
@@ -197,12 +197,12 @@ def _cannot_follow(follower: str, names: Sequence[str], given: Sequence[Shape], 
 
 
 def find_hidden(graph: Graph) -> list[Layer]:
-    """Return the layers whose outputs are hidden: the activated ones before a weighted layer."""
+    """Return the layers with hidden outputs: the activation of each weighted layer but the last."""
     takers: dict[Layer, list[Layer]] = {layer: [] for layer in graph.sources}
     for layer, behind in graph.sources.items():
         for source in behind:
             takers[source].append(layer)
-    # From the last layer on, since what a layer leads to comes after it.
+    # Backwards, so that what follows a layer is known before the layer.
     leads: set[Layer] = set()
     for layer in reversed(graph.sources):
         if any(taker.is_weighted or taker in leads for taker in takers[layer]):
@@ -212,7 +212,7 @@ def find_hidden(graph: Graph) -> list[Layer]:
 
 
 def _find_activation(layer: Layer, takers: Mapping[Layer, list[Layer]]) -> Layer:
-    """Return the activation that follows a layer, or the layer itself."""
+    """Return the activation after a layer, past noise and normalization, or the layer itself."""
     if layer.activates:
         return layer
     place = layer

@@ -1,4 +1,4 @@
-"""What `>>` and `|` put together."""
+"""The operators `>>` and `|` of layers and networks."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def _joining() -> Any:
 
 
 class Joinable:
-    """Something that `>>` and `|` put together with layers and networks."""
+    """A layer or a network, which `>>` and `|` combine with others."""
 
     def __rshift__(self, other: Any) -> Any:
         """Return a network in which `other` takes what this gives."""
@@ -30,5 +30,5 @@ class Joinable:
         return _joining().parallel(other, self)
 
     def encode(self) -> dict[str, Any]:
-        """Return it as an argument of another layer is saved."""
+        """Return its form in the config of a layer that has it as an argument."""
         raise NotImplementedError

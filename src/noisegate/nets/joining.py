@@ -1,4 +1,4 @@
-"""How networks are made: by `join`, `parallel` and `repeat`, of configs, and of files."""
+"""Functions that make networks: from parts, from configs and from files."""
 
 from collections.abc import Mapping
 from operator import index

@@ -19,7 +19,7 @@ from .shapes import Shape
 from .tensors import as_tensor, make_value
 from .to_json import encode
 
-# Every layer by its name, as configs have it. `layers/` puts its classes in.
+# Every class of layers by its name in configs; `layers/` fills it, since nothing here knows them.
 LAYERS: dict[str, type["Layer"]] = {}
 
 _OF_THE_INPUT = ("batch_input_shape", "input_dim", "input_length")
@@ -52,12 +52,12 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
         What it was given, checked.
     """
 
-    # Whether it takes several inputs, keeps the axis of time, and is given the mask.
+    # Whether it takes several inputs, keeps the axis of time, and takes the mask.
     merges = False
     keeps_time = True
     takes_mask = False
     is_noise = False
-    # Whether features follow the length of its input.
+    # Whether its input has features behind the axis of time; indices have none.
     has_features = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,7 +72,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
     __signature__ = checks.TableSignature(lambda cls: cls.signature())
 
     def _refuse_incoming(self, args: Sequence[Any]) -> None:
-        """Refuse what comes in as the first argument, as Lasagne's layers have it."""
+        """Refuse an incoming layer as the first argument, which is Lasagne's order."""
         first = args[0] if args else None
         several = first if isinstance(first, list | tuple) else [first]
         if any(isinstance(part, Joinable) for part in several) and "layer" not in self.PARAMETERS:
@@ -100,7 +100,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
         self.built = False
 
     def _read_expected(self, common: Mapping[str, Any]) -> Shape | None:
-        """Return the shape of the input that the arguments name, the batch in front."""
+        """Return the input's shape that the arguments name, batch first; None if they name none."""
         batch, sample = common["batch_input_shape"], common["input_shape"]
         if batch is not None:
             return shapes.check_shape(batch)
@@ -116,6 +116,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an argument, checked; anything else as in any module."""
+        # `bias` is an argument and a parameter: a tensor is meant for the parameter.
         plain = not isinstance(value, Tensor | None) or name not in self._parameters
         if name in self.__dict__.get("arguments", ()) and plain:
             self._assign(name, value)
@@ -131,7 +132,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
             super().__setattr__(name, value)
 
     def _expect(self, name: str, value: Any) -> None:
-        """Set an argument that names the shape of the input."""
+        """Set an argument that names the input's shape."""
         if self.network_name is not None:
             self.refuse_change(name)
         words = {**dict.fromkeys(COMMON), **self.common, name: value}
@@ -144,11 +145,12 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
         if self.built and self._parameters and value != self.arguments[name]:
             self.refuse_change(name)
         self.arguments = {**self.arguments, name: value}
+        # Without parameters nothing depends on the old value.
         if self.built and not self._parameters:
             self.built = False
 
     def refuse_change(self, name: str) -> NoReturn:
-        """Raise since an argument is fixed: there are parameters by it, or a network."""
+        """Raise, since parameters or a network depend on an argument."""
         raise InvalidValue(f"{self.shown}: `{name}` cannot change any more. Make another layer.")
 
     def __getattr__(self, name: str) -> Any:
@@ -182,7 +184,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
 
     @property
     def class_name(self) -> str:
-        """The name of its class, of which its own is made by default."""
+        """The name of its class, from which its default name is made."""
         return type(self).__name__
 
     @property
@@ -192,7 +194,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
 
     @property
     def module(self) -> nn.Module:
-        """The module that a network has for its child."""
+        """The module that is the network's child."""
         return self
 
     @property
@@ -203,7 +205,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
     def connect(
         self, inputs: tuple["Layer", ...], given: Shape | None, output: Shape | None
     ) -> None:
-        """Take note of the layers behind it, and of shapes."""
+        """Store the layers that it takes its input from, and the shapes."""
         self.inputs, self.input_shape, self.output_shape = inputs, given, output
 
     # What it does in a network -----------------------------------------------------------------
@@ -219,15 +221,15 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
         return False
 
     def penalty(self) -> Tensor | float:
-        """Return what it adds to the loss."""
+        """Return its term of the loss, of shape () or 0."""
         return 0.0
 
     def constrain(self) -> None:
-        """Let its weights be what their constraints allow."""
+        """Bring its weights within their constraints."""
 
     @property
     def live_rate(self) -> Tensor | None:
-        """Its rate where it is a tensor of the user's, which copies share."""
+        """Its rate, if that is a tensor of the user's, which copies share; else None."""
         return None
 
     # Shapes and parameters ---------------------------------------------------------------------
@@ -242,7 +244,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
             self.refuse_input(", ".join(map(shapes.write, given)), str(error))
 
     def refuse_input(self, shape: str, reason: str) -> NoReturn:
-        """Raise since the layer does not take a shape."""
+        """Raise, since the layer does not take an input of this shape."""
         raise InvalidValue(f"{self.shown} cannot take {shape}: {reason.rstrip('.')}.") from None
 
     def infer_shape(self, *given: Shape) -> Shape:
@@ -263,7 +265,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
         return False
 
     def merge_masks(self, given: Sequence[Tensor], masks: Sequence[Any]) -> Tensor | None:
-        """Return what the masks of several inputs are together: a step is where all say so."""
+        """Return the mask of several inputs together: a step is padding if one mask says so."""
         known = [mask for mask in masks if mask is not None]
         return torch.stack(known).all(0) if len(known) > 1 else next(iter(known), None)
 
@@ -324,7 +326,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
 
     @shows_mode
     def get_output_for(self, *inputs: Any, **mode: Any) -> Any:
-        """Return the output, with noise unless ``deterministic=True``: Lasagne's.
+        """Return the output, with noise unless ``deterministic=True``, as Lasagne does.
 
         A truth value behind the inputs is `deterministic`.
         """
@@ -351,31 +353,31 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
         return {**words, "name": self.name, "trainable": self.trainable}
 
     def write_config(self) -> dict[str, Any]:
-        """Return the class and the arguments, and the variables that were made for the layer."""
+        """Return the config of a saved layer: class, arguments, variables, frozen parameters."""
         frozen = [n for n, p in self.named_parameters() if not p.requires_grad]
         return {
             "class": type(self).__name__,
-            # The name that was given: what is counted is counted anew.
+            # The given name, since counted names are counted again on loading.
             "config": {**self.get_config(), "name": self.given_name},
             "variables": self.made,
             "frozen": frozen if self.trainable else [],
         }
 
     def encode(self) -> dict[str, Any]:
-        """Return the layer as an argument of another is saved."""
+        """Return its form in the config of a layer that has it as an argument."""
         return {"layer": self.write_config()}
 
     def __sklearn_clone__(self) -> "Layer":
-        """Return a copy with its weights: it is not made anew of its arguments."""
+        """Return a copy with its weights, where scikit-learn would make a new one."""
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: no tensors of a forward."""
+        """Return the state without tensors of a forward, which cannot be copied."""
         state: Any = super().__getstate__()  # type: ignore[no-untyped-call]
         return {n: v for n, v in state.items() if n != "activity"}
 
     def __repr__(self) -> str:
-        """Return the layer as it is written."""
+        """Return the call that makes the layer."""
         written = self.write_arguments()
         named = f"name={self.name!r}" if self.name else ""
         return f"{type(self).__name__}({', '.join(filter(None, (written, named)))})"
@@ -388,7 +390,7 @@ def sum_penalties(module: nn.Module) -> Tensor:
 
 
 def constrain_weights(module: nn.Module) -> None:
-    """Let the weights of all layers of a module be what their constraints allow."""
+    """Bring the weights of all layers of a module within their constraints."""
     for layer in module.modules():
         if isinstance(layer, Layer):
             layer.constrain()

@@ -1,4 +1,4 @@
-"""The network: a graph of layers that is called, read by name, saved, and loaded again."""
+"""The network: layers by name, run as one module of torch's."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -43,24 +43,24 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
     """
 
     def add(self, layer: Any) -> None:
-        """Put a layer, a kind of noise or a network at the end."""
+        """Append a layer, a kind of noise or a network."""
         known = {layer: name for name, layer in self.layers.items()}
         self._take(chain([self, layer]), known, True)
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the parameters by name; an open network has none yet, and says so."""
+        """Return the parameters by name; raise while the network is open."""
         recurse = kwargs.get("recurse", args[1] if len(args) > 1 else True)
         if recurse:
             self._refuse_open("parameters")
         return super().named_parameters(*args, **kwargs)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the weights by name; an open network has none yet, and says so."""
+        """Return the weights by name; raise while the network is open."""
         self._refuse_open("state_dict")
         return super().state_dict(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """Say why there are no shapes yet, and what an old method is here."""
+        """Explain missing shapes and other systems' methods; else as in any module."""
         if name in ("input_shape", "output_shape"):
             self._refuse_unknown(name)
         try:
@@ -135,7 +135,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
     # Calls -------------------------------------------------------------------------------------
 
     def forward(self, *inputs: Any, mask: Tensor | None = None) -> Any:
-        """Return what the last layer gives, or a tuple of what the last ones give.
+        """Return the output of the last layer, or a tuple of outputs if there are several.
 
         Parameters
         ----------
@@ -150,12 +150,12 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
             known = [(None, *x.shape[1:]) for x in inputs]
             self.complete(*known, like=next((x for x in inputs if x.is_floating_point()), None))
         if mask is not None and not inputs[0].shape[0]:
-            mask = None  # of no samples
+            mask = None  # there are no samples
         makes_masks = any(layer.makes_mask for layer in self.layers.values())
         if makes_masks or mask is not None or self._wanted is not None:
             self._run_masked(values, mask)
         else:
-            # Most calls come here, so that there is as little as can be between the layers.
+            # The usual case, with as little work between the layers as possible.
             for name, behind in self.sources.items():
                 given = [values[source] for source in behind] if behind else [values[name]]
                 values[name] = self._modules[name](*given)  # type: ignore[misc]
@@ -163,7 +163,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         return found[0] if len(found) == 1 else tuple(found)
 
     def _run_masked(self, values: dict[str, Any], mask: Tensor | None) -> None:
-        """Fill in the output of each layer, and hand masks of time steps on."""
+        """Compute the output of each layer into `values`, and pass masks of time steps on."""
         masks: dict[str, Tensor | None] = {}
         if mask is not None:
             extents = getattr(mask, "shape", None)
@@ -177,7 +177,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
             y = values[name] = module(*given, **words)  # type: ignore[misc]
             left = layer.compute_mask(given[0], merged)
             if isinstance(layer, Wrapped) and left is not None:
-                # Whether a module of the user's keeps the time, its output tells.
+                # Only the output shows whether a module of the user's keeps the time axis.
                 left = left if y.ndim > 2 and y.shape[:2] == left.shape else None
             masks[name] = left
         if self._wanted is not None:
@@ -263,7 +263,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         return sum_penalties(self)
 
     def constrain(self) -> None:
-        """Let all weights be what their constraints allow, after a step of training."""
+        """Bring all weights within their constraints, after a step of training."""
         constrain_weights(self)
 
     def get_config(self) -> dict[str, Any]:
@@ -272,7 +272,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         for name, layer in self.layers.items():
             entry = {"name": name, "takes": list(self.sources[name])}
             first = modules.setdefault(id(layer.module), name)
-            # A module that is used twice is one module again.
+            # A module that is used twice must be one module again when it is loaded.
             entry |= layer.write_config() if first == name else {"class": "again", "config": first}
             layers.append(entry)
         shared = find_shared_tensors(self)
@@ -285,7 +285,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         }
 
     def encode(self) -> dict[str, Any]:
-        """Return the network as an argument of a layer is saved."""
+        """Return its form in the config of a layer that has it as an argument."""
         return {"network": self.get_config()}
 
     def summary(self) -> Report:
@@ -314,7 +314,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         for word, value in params.items():
             name, _, argument = word.partition("__")
             if self.layers.get(word) is value:
-                continue  # as `get_params` gives it
+                continue  # `get_params` returns the layers too
             if name not in self.layers or not argument:
                 raise InvalidType(
                     f"set_params: `{word}` is no argument of a layer, written layer__argument."
@@ -324,15 +324,15 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         return self
 
     def __sklearn_clone__(self) -> "Network":
-        """Return a copy with its weights: it is not made anew of its arguments."""
+        """Return a copy with its weights, where scikit-learn would make a new one."""
         return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs: no tensors of a forward."""
+        """Return the state without tensors of a forward, which cannot be copied."""
         return {**self.__dict__, "_wanted": None}
 
     def __repr__(self) -> str:
-        """Return the shapes at both ends, and how many layers there are between."""
+        """Return the shapes at both ends and the number of layers."""
         several = [[shapes.write(shape) for shape in side] for side in self.ends]
         ends = [side[0] if len(side) == 1 else f"[{', '.join(side)}]" for side in several]
         count = len(self.layers)
@@ -341,9 +341,9 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         return f"{ends[0]} -> [... {count} layer{'s' * (count > 1)} ...] -> {ends[1]}"
 
     def _repr_html_(self) -> str:
-        """Return the summary under the network's text, which a notebook shows."""
+        """Return the repr and the summary as HTML, for notebooks."""
         return paragraphs([repr(self)]) + self.summary()._repr_html_()
 
     def save(self, path: Any) -> None:
-        """Write the network to one file: config and weights, which `load` reads."""
+        """Write config and weights to one file, which `load` reads."""
         save(self, path, Network)

@@ -1,4 +1,4 @@
-"""Whether noise acts in a call: the words for it, and a block in that mode."""
+"""Whether noise acts in a call: reading the keywords for it, and a block in that mode."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from noisegate.core.errors import InvalidType, InvalidValue
 
 
 def read_mode(given: Mapping[str, object], default: bool) -> bool:
-    """Return whether noise acts, by the words `training` and `deterministic`."""
+    """Return whether noise acts, from the keywords `training` and `deterministic`."""
     known = ("deterministic", "training")
     for word in given:
         if word not in known:
@@ -38,7 +38,7 @@ def read_mode(given: Mapping[str, object], default: bool) -> bool:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to call layers and networks, as the system that it comes from prints it.
+    """A calling convention of layers and networks, after the system it comes from.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Way:
     noisy: bool
 
     def read(self, inputs: Sequence[Any], words: Mapping[str, Any]) -> tuple[Sequence[Any], bool]:
-        """Return what enters, and whether noise acts."""
+        """Return the inputs, and whether noise acts."""
         inputs, words = list(inputs), dict(words)
         if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
             checks.given_once(self.word, words)
@@ -75,7 +75,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def shows_mode(function: F) -> F:
-    """Let `help` show the words for the mode, in the place of ``**mode``."""
+    """Show the keywords of the mode in a signature, in place of ``**mode``."""
     call = signature(function)
     *own, _ = call.parameters.values()
     words = (
@@ -88,7 +88,7 @@ def shows_mode(function: F) -> F:
 
 @contextmanager
 def in_mode(module: nn.Module, training: bool) -> Iterator[None]:
-    """Put a module and all within it in a mode, for a block."""
+    """Put a module and its submodules in training or evaluation mode for a block."""
     before = [(m, m.training) for m in module.modules() if m.training is not training]
     for m, _ in before:
         m.training = training

@@ -1,4 +1,4 @@
-"""Words of other systems in a room of networks, each with the sentence that says what it is here.
+"""Other systems' words for networks, each with the sentence that says what it is here.
 
 Methods of networks, layers and estimators, and arguments of layers. Names of classes and functions
 are in `core/old_words.py`, since people look for them in every room.
@@ -86,16 +86,16 @@ class OldMethods:
     """Answers the old methods of an estimator."""
 
     def __getattr__(self, name: str) -> Any:
-        """Say what an old method is here; nothing else is found here."""
+        """Say what an old method is here, or raise AttributeError."""
         old_words.answer(type(self).__name__, name, OF_ESTIMATORS)
         return object.__getattribute__(self, name)
 
 
 class TrainedElsewhere(nn.Module):
-    """Answers `train` and `compile` of a network or a layer where they are called as Keras' are."""
+    """Answers Keras' calls of `train` and `compile` on a network or a layer."""
 
     def train(self, mode: bool = True, *data: Any, **words: Any) -> Self:
-        """Put it in training or in evaluation; it is not trained by this, and takes no data."""
+        """Set training or evaluation mode, as torch does; refuse data to train on."""
         given = (mode, *data) if data or not isinstance(mode, bool) else ()
         if given or words:
             got = ", ".join([*(type(value).__name__ for value in given), *words])
@@ -105,7 +105,7 @@ class TrainedElsewhere(nn.Module):
         return super().train(mode)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Compile the forward, as `torch.nn.Module.compile`; Keras' arguments have no place."""
+        """Compile the forward, as `torch.nn.Module.compile`; refuse Keras' arguments."""
         if args or kwargs.keys() & {"optimizer", "loss", "metrics"}:
             raise InvalidType(
                 f"{type(self).__name__}.compile: arguments are those of torch.compile, by name. "

@@ -1,4 +1,4 @@
-"""What a layer may be given: every argument with its check, and the class that owns it."""
+"""The arguments of layers: their checks, their owners, and how they are read and set."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True)
 class NamedCheck:
-    """A check with words for it, as `options` shows it, and a type, as `help` does."""
+    """A check with a description for `options` and a type for signatures."""
 
     words: str
     function: Check
@@ -46,7 +46,7 @@ class NamedCheck:
         return self.function(name, value)
 
     def __repr__(self) -> str:
-        """Return the words."""
+        """Return the description."""
         return self.words
 
 
@@ -70,7 +70,7 @@ kind_s = NamedCheck("checked by the kind", lambda name, value: value)
 
 
 def or_none(check: NamedCheck) -> NamedCheck:
-    """Return a check that lets None through."""
+    """Return a check that also takes None."""
     return NamedCheck(
         f"{check.words}, or None",
         lambda name, value: None if value is None else check(name, value),
@@ -79,7 +79,7 @@ def or_none(check: NamedCheck) -> NamedCheck:
 
 
 def unknown_name(name: str, value: object, known: Iterable[str]) -> str:
-    """Return the sentence about a value that is no callable and none of some names."""
+    """Return the sentence about a value that is neither callable nor one of some names."""
     return (
         f"`{name}` must be a callable, or one of {list_names(known)}; got {value!r}."
         f"{suggest(value, list(known))}"
@@ -94,7 +94,7 @@ def _axis(name: str, value: Any) -> int:
 
 axis = NamedCheck("whole number", _axis, int)
 
-# What every layer may be given by name: its default, and its check.
+# The arguments that every layer takes by name.
 _SHAPE = NamedCheck(
     "a shape", lambda _, value: shapes.check_shape(value), int | tuple[int | None, ...]
 )
@@ -112,21 +112,21 @@ COMMON: dict[str, Any] = {**dict.fromkeys(COMMON_CHECKS), "trainable": True}
 
 
 def annotate(parameter: Parameter, check: Check) -> Parameter:
-    """Return a parameter with the type that its check has for it, if it has none of its own."""
+    """Return a parameter with a type: its own, or that of its check."""
     if parameter.annotation is not Parameter.empty:
         return parameter
     return parameter.replace(annotation=getattr(check, "annotation", Any))
 
 
 def common_parameters() -> list[Parameter]:
-    """Return what every layer may be given by name."""
+    """Return the parameters of every layer, by name only."""
     by_name = Parameter.KEYWORD_ONLY
     words = (Parameter(word, by_name, default=value) for word, value in COMMON.items())
     return [annotate(word, COMMON_CHECKS[word.name]) for word in words]
 
 
 class Options(nn.Module):
-    """What a layer was given, by name: checked, readable as attributes, and set by name."""
+    """A module with arguments by name, each with its check."""
 
     # The arguments of its own, with their checks.
     PARAMETERS: ClassVar[Mapping[str, Parameter]] = {}
@@ -138,7 +138,7 @@ class Options(nn.Module):
 
     @classmethod
     def signature(cls) -> Signature:
-        """Return what the layer takes."""
+        """Return the signature of the class."""
         own = [annotate(p, cls.check_of(p.name)) for p in cls.PARAMETERS.values()]
         return Signature([*own, *(p for p in common_parameters() if p.name not in cls.PARAMETERS)])
 
@@ -151,7 +151,7 @@ class Options(nn.Module):
         self.arguments = {name: self._check(name, value) for name, value in given.items()}
 
     def _check(self, name: str, value: Any) -> Any:
-        """Return an argument of its own as it is stored, or raise."""
+        """Return an argument in its stored form, or raise with the class in front."""
         with prefix_errors(type(self).__name__):
             return self.check_of(name)(name, value)
 
@@ -168,6 +168,7 @@ class Options(nn.Module):
 
     def owner_of(self, name: str) -> str:
         """Return the name of the class that owns an argument."""
+        # The mro ends with the base: the last class that has the argument introduced it.
         owners = [k for k in type(self).__mro__ if name in getattr(k, "PARAMETERS", ())]
         return (owners[-1] if owners else type(self)).__name__
 
@@ -185,11 +186,11 @@ class Options(nn.Module):
 
     @property
     def always_shown(self) -> str | None:
-        """The argument that is shown also where it is its default."""
+        """The argument that the repr shows even at its default."""
         return None
 
     def write_arguments(self) -> str:
-        """Return the arguments as they are written, but for those that are their default."""
+        """Return the arguments as in a call, without those at their default."""
         return ", ".join(
             f"{name}={value!r}"
             for name, value in self.own_arguments().items()

@@ -1,4 +1,4 @@
-"""The named outputs of a forward, and functions put at them."""
+"""The outputs of a model by name, and functions attached to them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -31,23 +31,23 @@ class Places:
         self.names = {site: name for name, site in self.sites.items()}
         inputs = known.tokens[0] if known.takes_tokens else ":in"
         entries, exits = getattr(model, "entries", ["in"]), getattr(model, "exits", ["out"])
-        # Inputs and outputs have the names of their layers; a model without such, theanets'.
+        # Inputs and outputs are named after their layers; other models have theanets' names.
         for names, site, place in ((entries, ":in", inputs), (exits, ":out", ":out")):
             if len(names) == 1:
                 name = f"{names[0]}:out"
                 self.names.setdefault(site, name)
                 if name not in self.sites or self.sites[name] == site:
                     self.sites[name] = place
-        # What leaves the model, after what is put there.
+        # Recorded last, so that functions attached to the output are seen.
         self.last = {f"{exits[0]}:out": ":out"} if len(exits) == 1 else {}
         if known.takes_tokens:
-            # Whole numbers are no place for noise, nor are they recorded.
+            # Indices take no noise and are not recorded; their embedding is the input.
             for name in entries:
                 self.sites.pop(f"{name}:out", None)
             self.sites.setdefault("in:out", inputs)
 
     def matching(self, pattern: str | Sequence[str]) -> list[str]:
-        """Return the names that a pattern, or one of several, names; each once."""
+        """Return the names that match one of the patterns, each once; raise if one has none."""
         found = list[str]()
         for part in [pattern] if isinstance(pattern, str) else pattern:
             named = matches(check_pattern(part), list(self.sites)) or self._alias(part)
@@ -62,20 +62,20 @@ class Places:
         return [self.names.get(site, site) for site in sites]
 
     def _alias(self, pattern: str) -> list[str]:
-        """Return the model's own input or output, by theanets' names for them."""
+        """Return the model's input or output for theanets' name of it."""
         name = self.names.get(ALIASES.get(pattern, ""))
         return [name] if name in self.sites else []
 
     def attach(
         self, name: str, function: Callable[[Tensor], Tensor | None], always: bool = True
     ) -> Callable[[], None]:
-        """Put a function at an output, in every mode or in training; return how to undo it."""
+        """Attach a function to an output and return the function that removes it."""
         site = self.sites.get(name, name)
         return self.host.attach(site, Tap(function, always))
 
 
 class Tap:
-    """A function at a site, as a face takes it; it acts in every mode, or in training only."""
+    """A function in the form that a site takes; it acts in every mode, or in training only."""
 
     every = False
     silent = False
@@ -84,20 +84,20 @@ class Tap:
         self.function, self.always = function, always
 
     def reach(self) -> None:
-        """Take note of nothing."""
+        """Do nothing: a plain function keeps no account of its calls."""
 
     def acts(self, training: bool, call: Any = None) -> bool:
         """Return whether it acts."""
         return training or self.always
 
     def __call__(self, x: Tensor, call: Any = None) -> Tensor:
-        """Return what the function makes of a tensor; None leaves it."""
+        """Return the function's result, or the tensor itself if that is None."""
         changed = self.function(x)
         return x if changed is None else changed
 
 
 class Recording:
-    """The outputs of the last forward by name, in the order in which they came."""
+    """The outputs of the last forward by name, in the order of their computation."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -105,7 +105,7 @@ class Recording:
         self._undo = ExitStack()
 
     def record(self, places: Mapping[str, str]) -> None:
-        """Record, by name, what is at sites at this point of their hooks."""
+        """Record the tensors at sites under names; hooks attached later are not seen."""
         for name, site in places.items():
 
             def keep(x: Tensor, name: str = name) -> None:
@@ -114,7 +114,7 @@ class Recording:
             self._undo.callback(self.places.attach(site, keep))
 
     def stop(self) -> None:
-        """Take everything out."""
+        """Remove all recorders."""
         self._undo.close()
 
 

@@ -22,10 +22,10 @@ EPSILON = 1e-7
 
 
 class _Saved:
-    """Numbers that a config holds."""
+    """A dataclass whose config is its class and its fields."""
 
     def config(self: Any) -> dict[str, Any]:
-        """Return what makes it again."""
+        """Return its class and its numbers, from which `load` makes it again."""
         return {"name": type(self).__name__, **asdict(self)}
 
 
@@ -56,7 +56,7 @@ class L1L2(_Saved):
 
 @dataclass(frozen=True)
 class MaxNorm(_Saved):
-    """The constraint that no norm along an axis is over `m`."""
+    """The constraint that no norm along an axis exceeds `m`."""
 
     m: float = 2.0
     axis: int = 0
@@ -123,7 +123,7 @@ CONSTRAINTS: Made = {
     "nonneg": NonNeg,
     "unitnorm": UnitNorm,
 }
-# By the names that configs have, those of Keras 1's files included.
+# Names in configs, those of Keras 1's files included.
 _PENALTY_CONFIGS: Made = {
     "L1L2": L1L2,
     "L1L2Regularizer": L1L2,

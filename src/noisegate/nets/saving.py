@@ -1,4 +1,4 @@
-"""Networks in one file: weights in safetensors, the config in its header."""
+"""Networks in one file: weights as safetensors, the config in its header."""
 
 import json
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from noisegate.core.errors import InvalidValue
 from noisegate.torch.generators import TORCH, keep_states
 
 from .config import Reader, list_customs
-from .to_json import unsaved
+from .to_json import save_error
 from .wiring import Wiring
 
 _HEADER = "noisegate"
 
 
 def save(network: Any, path: Any, network_class: Callable[..., Wiring]) -> None:
-    """Write a network to one file: weights and config, nothing that runs when it is read.
+    """Write a network to one file of weights and config, without code that runs on loading.
 
     Raises
     ------
@@ -32,18 +32,19 @@ def save(network: Any, path: Any, network_class: Callable[..., Wiring]) -> None:
     weights: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):
-            raise unsaved("the network", name, value)
-        # Tensors that share memory are written twice, since loading shares them again.
+            raise save_error("the network", name, value)
+        # Shared tensors are written once per name, since safetensors refuses shared memory.
         weights[name] = value.detach().cpu().contiguous().clone()
     text = json.dumps(network.get_config())
     with keep_states(TORCH):
         again: Any = Reader(network_class, list_customs(network)).read(json.loads(text))
     unbuilt = next((n for n, layer in again.layers.items() if not layer.built), None)
     if unbuilt is not None:
-        raise unsaved(f"`{unbuilt}`", "input_shape", None)
+        raise save_error(f"`{unbuilt}`", "input_shape", None)
     if json.dumps(again.get_config()) != text:
-        raise unsaved("the network", "config", "another after loading")
+        raise save_error("the network", "config", "another after loading")
     data = serialized(weights, metadata={_HEADER: text})
+    # Renamed into place, so that no reader finds half a file.
     target = Path(path)
     beside = target.with_name(f".{target.name}.part")
     beside.write_bytes(data)
@@ -51,7 +52,7 @@ def save(network: Any, path: Any, network_class: Callable[..., Wiring]) -> None:
 
 
 def read_file(path: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the config and the weights of a file, or say that `save` did not write it."""
+    """Return the config and the weights of a file; raise if `save` did not write it."""
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_HEADER)

@@ -1,4 +1,4 @@
-"""Shapes of which some extents are not known yet: the arithmetic of layers' outputs."""
+"""Shapes with unknown extents, and the arithmetic of layers' outputs."""
 
 from collections.abc import Sequence
 from math import prod
@@ -7,12 +7,12 @@ from typing import Any
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
-# Batch first; None is an extent that is known at a call only.
+# Batch first; None is an extent that only a call knows.
 Shape = tuple[int | None, ...]
 
 
 def check_shape(value: Any) -> Shape:
-    """Return a shape: a whole number is one extent, None an unknown one."""
+    """Return a shape as a tuple; None is an unknown extent, and an int a shape of one extent."""
     extents = value if isinstance(value, tuple | list) else (value,)
     try:
         shape = tuple(None if extent is None else index(extent) for extent in extents)
@@ -24,7 +24,7 @@ def check_shape(value: Any) -> Shape:
 
 
 def bad_shape(value: object) -> str:
-    """Return the sentence about what is no shape."""
+    """Return the sentence about a value that is not a shape."""
     return (
         f"a shape has whole numbers of at least 1, and None for what is not known; got {value!r}."
     )
@@ -39,25 +39,25 @@ def write(shape: Shape | None) -> str:
 
 
 def fits(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
-    """Return whether two shapes may be one."""
+    """Return whether two shapes can be equal."""
     return len(shape) == len(other) and all(
         a is None or b is None or a == b for a, b in zip(shape, other, strict=True)
     )
 
 
 def merge(shape: Shape, other: Shape) -> Shape:
-    """Return what two shapes that may be one say together."""
+    """Return the shape of which two are each known in part."""
     return tuple(b if a is None else a for a, b in zip(shape, other, strict=True))
 
 
 def product(extents: Sequence[int | None]) -> int | None:
-    """Return how many elements extents have, if all are known."""
+    """Return the product of extents, None if one is unknown."""
     known = [extent for extent in extents if extent is not None]
     return prod(known) if len(known) == len(extents) else None
 
 
 def per_axis(value: Any, count: int) -> tuple[Any, ...]:
-    """Return an argument that may be given once for all axes, for each of them."""
+    """Return an argument for each axis, which may be given once for all."""
     many = isinstance(value, tuple | list)
     if many and len(value) != count:
         raise ValueError(f"{value} is not one number, or {count} of them")
@@ -87,14 +87,14 @@ def pool_extent(
         raise ValueError("its padding is more than half of the kernel")
     spare = extent + 2 * padding - dilation * (kernel - 1) - 1
     count = (-(-spare // stride) if ceil else spare // stride) + 1
-    # A window that begins in the padding behind is left out.
+    # As in torch, no window begins in the padding at the end.
     if ceil and (count - 1) * stride >= extent + padding:
         count -= 1
     return _positive(count)
 
 
 def reshape(shape: Shape, target: tuple[int, ...]) -> Shape:
-    """Return a sample's shape as asked for, in which one extent may be −1."""
+    """Return the shape of reshaped samples; one extent of the target may be −1."""
     total = product(shape[1:])
     rest = product([extent for extent in target if extent != -1])
     if total is None or rest is None:

@@ -1,4 +1,4 @@
-"""Arrays as tensors, and the values that variables of layers begin with."""
+"""Arrays as tensors, masks, and the initial values of variables."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +14,12 @@ from .options import unknown_name
 
 Initializer = Callable[[tuple[int, ...]], Any]
 
-# Initializers by name; `initializers.py` puts Keras 1's in.
+# Initializers by name; `initializers.py` adds those of Keras 1.
 INITIALIZERS: dict[str, Initializer] = {}
 
 
 def tensor_of(value: Any) -> Tensor | None:
-    """Return the tensor of a number, an array or a nested list of numbers; None for all else."""
+    """Return a number, an array or a nested list as a tensor; None for anything else."""
     try:
         return torch.as_tensor(value if isinstance(value, Tensor) else np.asarray(value))
     except (TypeError, ValueError, RuntimeError):
@@ -27,7 +27,7 @@ def tensor_of(value: Any) -> Tensor | None:
 
 
 def as_tensor(x: Any) -> Any:
-    """Return a tensor of an array; floating numbers in torch's default precision."""
+    """Return an array as a tensor, floats in torch's default precision; leave all else."""
     if isinstance(x, Tensor) or not isinstance(x, np.ndarray | list | float | int):
         return x
     tensor = torch.as_tensor(np.asarray(x))
@@ -35,7 +35,7 @@ def as_tensor(x: Any) -> Any:
 
 
 def check_mask(mask: Any, x: Tensor) -> Tensor:
-    """Return a mask of time steps, (samples, time), if it fits an input."""
+    """Return a mask, bool of (samples, time); raise if it does not fit an input."""
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.ndim != 2:
         raise InvalidType(
             f"`mask` must be a tensor of bool, (samples, time): True is a step; got {mask!r}."

@@ -1,4 +1,4 @@
-"""Arguments of layers as JSON can hold them."""
+"""Arguments of layers in a form that JSON can hold."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from .joinable import Joinable
 
 
 def encode(owner: str, name: str, value: Any) -> Any:
-    """Return an argument as JSON can hold it; an object of the user's own becomes its name."""
+    """Return an argument in a form that JSON can hold; users' own objects become names."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
@@ -38,12 +38,12 @@ def encode(owner: str, name: str, value: Any) -> Any:
         return {"array": value.tolist(), "dtype": str(value.dtype)}
     word = name_of(value)
     if word is None:
-        raise unsaved(owner, name, value)
+        raise save_error(owner, name, value)
     return {"custom": word}
 
 
 def is_ours(value: Any) -> bool:
-    """Return whether a value is noisegate's own and writes its config: a kind, a penalty."""
+    """Return whether a value is of noisegate and has a config, as kinds and penalties do."""
     named = type(value).__module__.startswith("noisegate.")
     return named and hasattr(value, "config") and not isinstance(value, nn.Module)
 
@@ -55,10 +55,10 @@ def name_of(value: Any) -> str | None:
     name = getattr(value, "__name__", None)
     if not callable(value) or name is None:
         return None
-    return None if name.startswith("<") else str(name)
+    return None if name.startswith("<") else str(name)  # a lambda has no name of its own
 
 
-def unsaved(owner: str, name: str, value: object) -> InvalidValue:
+def save_error(owner: str, name: str, value: object) -> InvalidValue:
     """Return the error of an argument that a file cannot hold."""
     return InvalidValue(
         f"save: {owner} has `{name}`={value!r}, which a file cannot hold: numbers, text, lists of "

@@ -1,4 +1,4 @@
-"""Which layers a network has, what each takes, under which names, and the shapes of it all."""
+"""The layers of a network, their names, their sources, and their shapes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from .shapes import Shape
 
 
 class Wiring(Composed):
-    """The layers of a network by name, in the order in which they run, and what each takes."""
+    """The layers of a network by name, in the order of their run, with the sources of each."""
 
     def __init__(
         self, graph: Graph = EMPTY, known: Mapping[Layer, str] | None = None, adopt: bool = True
@@ -32,13 +32,13 @@ class Wiring(Composed):
 
     @property
     def graph(self) -> Graph:
-        """The layers, and what each takes."""
+        """The layers with the sources of each."""
         by_name = self.layers
         sources = {by_name[n]: tuple(by_name[s] for s in self.sources[n]) for n in by_name}
         return Graph(sources, tuple(by_name[n] for n in self.exits))
 
     def _take(self, graph: Graph, known: Mapping[Layer, str], adopt: bool) -> None:
-        """Become the network of a graph; nothing has changed if that fails."""
+        """Become the network of a graph, or raise and change nothing."""
         graph = add_inputs(graph)
         named = self._name_layers(graph, known)
         shown = {layer: f"`{name}`" for layer, name in named.items()}
@@ -56,7 +56,7 @@ class Wiring(Composed):
         self._settle(graph, found, adopt)
 
     def _name_layers(self, graph: Graph, known: Mapping[Layer, str]) -> dict[Layer, str]:
-        """Return the name of each layer: one it has, the one it was given, or a counted one."""
+        """Return a name for each layer: the known one, the given one, or a counted one."""
         given = {
             layer: layer.given_name
             for layer in graph.sources
@@ -92,7 +92,7 @@ class Wiring(Composed):
         adopt: bool = True,
         like: Any = None,
     ) -> None:
-        """Make the parameters whose sizes are known, and tell each layer its shapes."""
+        """Make the parameters whose sizes are known, and connect the layers."""
         device = None if like is None else like.device
         dtype = like.dtype if like is not None and like.is_floating_point() else None
         for layer, behind in graph.sources.items():
@@ -105,12 +105,12 @@ class Wiring(Composed):
 
     @property
     def _entering(self) -> dict[Layer, Shape]:
-        """The shapes that the network was told of what enters it."""
+        """The shapes that `complete` was given, by entry."""
         layers = self.layers
         return {layers[name]: s for name, s in self._entry_shapes.items() if name in layers}
 
     def _shape_into(self, layer: Layer, found: Mapping[Layer, Shape | None]) -> Shape | None:
-        """Return the shape that enters a layer which takes nothing of another."""
+        """Return the shape that enters a layer without sources."""
         return found[layer] if isinstance(layer, Input) else self._entering.get(layer)
 
     def _infer_shapes(self) -> dict[Layer, Shape | None]:
@@ -118,18 +118,18 @@ class Wiring(Composed):
 
     @property
     def ends(self) -> tuple[list[Shape | None], list[Shape | None]]:
-        """The shapes of what enters and of what leaves, None where one is not known."""
+        """The shapes of the inputs and of the outputs, None where one is not known."""
         found = self._infer_shapes()
         entering = [self._shape_into(self.layers[name], found) for name in self.entries]
         return entering, [found[self.layers[name]] for name in self.exits]
 
     @property
     def complete_now(self) -> bool:
-        """Whether all parameters are there."""
+        """Whether all parameters exist."""
         return bool(self.layers) and all(layer.built for layer in self.layers.values())
 
     def can_complete(self, *inputs: Shape) -> bool:
-        """Return whether parameters can be made for shapes of the inputs."""
+        """Return whether all parameters can be made for shapes of the inputs."""
         given = {self.layers[name]: shape for name, shape in self._pair_inputs(inputs).items()}
         graph = self.graph
         found = infer_shapes(graph, given)
@@ -141,7 +141,7 @@ class Wiring(Composed):
         return True
 
     def complete(self, *inputs: Shape, like: Tensor | None = None) -> None:
-        """Tell an open network the shapes of its inputs, the batch in front.
+        """Give an open network the shapes of its inputs, batch first.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class Wiring(Composed):
         self._settle(graph, found, like=like)
 
     def _pair_inputs(self, inputs: Sequence[Any]) -> dict[str, Any]:
-        """Return the inputs by the names of the layers that take them; there is one for each."""
+        """Return the inputs by the names of the entries; raise unless there is one for each."""
         entries = self.entries
         if len(inputs) != len(entries):
             plural = "s" * (len(entries) != 1)
@@ -238,7 +238,7 @@ class Wiring(Composed):
 
     @property
     def roles(self) -> Mapping[str, tuple[str, ...]]:
-        """The sites that the words `input`, `hidden` and `output` mean."""
+        """The sites behind the words `input`, `hidden` and `output`."""
         names_of = {layer: name for name, layer in self.layers.items()}
         sites = {
             "input": self.entries,
@@ -253,7 +253,7 @@ class Wiring(Composed):
 
     @property
     def own_names(self) -> Mapping[str, str]:
-        """The input and the output of the model, where layers are called `in` and `out`."""
+        """The model's input and output, for layers called `in` and `out`."""
         found = {}
         if self.entries == ["in"] and isinstance(self.layers["in"], Input):
             found["in:out"] = ":in"
@@ -263,7 +263,7 @@ class Wiring(Composed):
 
     @property
     def inner(self) -> tuple[str, ...]:
-        """The layers within those that call them step by step."""
+        """Layers that another layer calls step by step."""
         return tuple(f"{name}.layer" for name, m in self._modules.items() if hasattr(m, "steps"))
 
 

@@ -1,4 +1,4 @@
-"""Dense layers, and those that bear the name of their activation."""
+"""Dense layers, with an `activation` or named after one."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,13 +25,13 @@ _SAMPLES: ContextVar[int | None] = ContextVar("samples of a batch", default=None
 
 
 def samples_in_use() -> int | None:
-    """Return how many samples the rows of a batch are of, where they are steps of time."""
+    """Return the number of samples in a batch whose rows are time steps; None elsewhere."""
     return _SAMPLES.get()
 
 
 @contextmanager
 def using_samples(count: int) -> Iterator[None]:
-    """Tell layers, for a block, how many samples the rows of their batch are of."""
+    """Give layers the number of samples in their batch, for a block."""
     token = _SAMPLES.set(_SAMPLES.get() or count)
     try:
         yield
@@ -59,7 +59,7 @@ _ACTIVATION = options.NamedCheck("a name, or a callable", check_activation, _NAM
 
 
 class DenseLayer(PreActivation, TorchLayer):
-    """A linear map and an activation: ``activation(x Wᵀ + b)``; without features, that alone.
+    """A linear map and an activation, ``activation(x Wᵀ + b)``; without features the latter alone.
 
     Parameters
     ----------
@@ -209,13 +209,13 @@ class DenseLayer(PreActivation, TorchLayer):
         """Return the activated output, of the input's shape but for the last axis."""
         if not self.built:
             self.build_from(x)
-        weight = self._parameters.get("weight")
+        weight = self._parameters.get("weight")  # torch's attribute access is slow
         z = x if weight is None else self._linear(x, weight)
         if self.__dict__.get("_at_pre"):
             z = self.pre(z)
         y = self.function(z)
         if self.arguments["activity_regularizer"] is not None:
-            # With how many samples it has: over time, a sample is several rows.
+            # With the number of samples, since over time a sample is several rows.
             self.activity = (y, samples_in_use() or len(y)) if self.training else None
         return y  # type: ignore[no-any-return]
 
@@ -226,8 +226,8 @@ class DenseLayer(PreActivation, TorchLayer):
             self.check_extents(x)
             raise
 
-    def _ruled_weights(self, rule: str) -> list[tuple[Any, Tensor]]:
-        """Return each rule of a sort, ``regularizer`` or ``constraint``, that has a parameter."""
+    def _pair_rules(self, rule: str) -> list[tuple[Any, Tensor]]:
+        """Return each ``regularizer`` or ``constraint`` with the parameter that it is for."""
         pairs = (
             (self.arguments[f"{word}_{rule}"], self._parameters.get(name))
             for word, name in (("W", "weight"), ("b", "bias"))
@@ -235,9 +235,9 @@ class DenseLayer(PreActivation, TorchLayer):
         return [(given, w) for given, w in pairs if given is not None and w is not None]
 
     def penalty(self) -> Tensor | float:
-        """Return the sum of the penalties, of the output of the last training forward too."""
+        """Return the sum of the penalties; that of the output is of the last training forward."""
         total: Tensor | float = 0.0
-        for term, w in self._ruled_weights("regularizer"):
+        for term, w in self._pair_rules("regularizer"):
             total = total + term(w.T if w.ndim == 2 else w)
         activity = self.__dict__.get("activity")
         if activity is not None:
@@ -247,27 +247,27 @@ class DenseLayer(PreActivation, TorchLayer):
 
     @property
     def penalties(self) -> list[str]:
-        """Which penalties it has, by the words for them."""
+        """The names of the arguments that hold its penalties."""
         return [w for w in KERAS if w.endswith("regularizer") and self.arguments[w] is not None]
 
     @property
     def constraints(self) -> list[str]:
-        """Which constraints it has, by the words for them."""
+        """The names of the arguments that hold its constraints."""
         return [w for w in KERAS if w.endswith("constraint") and self.arguments[w] is not None]
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """Let the weights be what their constraints allow."""
-        for constraint, w in self._ruled_weights("constraint"):
+        """Bring the weights within their constraints."""
+        for constraint, w in self._pair_rules("constraint"):
             w.copy_(constraint(w.T).T if w.ndim == 2 else constraint(w))
 
     def extra_repr(self) -> str:
-        """Return nothing: the layer's own words say it."""
+        """Return nothing, since the repr has the arguments."""
         return ""
 
 
 def _activation_parameters(named: type[nn.Module] | None) -> dict[str, Parameter]:
-    """Return the arguments of the activation that a class is named after."""
+    """Return the arguments of an activation of torch's, but `inplace`."""
     given = {} if named is None else parameters_of(named)
     return {name: p for name, p in given.items() if name != "inplace"}
 
@@ -283,14 +283,14 @@ def _parameters(named: type[nn.Module] | None) -> dict[str, Parameter]:
     return {p.name: p for p in own}
 
 
-def dense(
+def make_dense(
     name: str,
     named: type[nn.Module] | None,
     base: type[DenseLayer] = DenseLayer,
     given: dict[str, Parameter] | None = None,
     **default: Any,
 ) -> Any:
-    """Return a dense layer's class: with the argument `activation`, or with that of its name."""
+    """Return a class of dense layers, with the argument `activation` or named after one."""
     given = given or _parameters(named)
     for word, value in default.items():
         given[word] = given[word].replace(default=value)

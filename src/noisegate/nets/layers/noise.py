@@ -1,4 +1,4 @@
-"""Noise layers of networks: those of the torch face, with a name, an input and shapes."""
+"""Noise layers of networks: those of noisegate.torch, with a name, an input and shapes."""
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
@@ -23,7 +23,7 @@ from ..layer import Layer
 from ..options import COMMON, Check, Option, anything, common_parameters, kind_s
 from ..shapes import Shape
 
-# What says which noise, and where it is written.
+# Arguments of the layer rather than of its kind.
 _SEEDING = ("inplace", "seed", "site", "sample_axis")
 _ANY_KEY = Stream(0).site("").at(0)
 
@@ -65,7 +65,7 @@ class NoiseInNetwork(Layer):
 
     @classmethod
     def signature(cls) -> Signature:
-        """Return what a layer takes in a network."""
+        """Return the signature: `incoming`, the kind's arguments, and the common ones."""
         given = signature(cls.face).parameters
         own = _parameters(cls) or {"kind": given["kind"]}
         words = [*own.values(), *(p for n, p in given.items() if n not in own)]
@@ -96,13 +96,13 @@ class NoiseInNetwork(Layer):
             super(Layer, self).__setattr__(name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set what says which noise, checked; anything else as in any layer."""
+        """Set seed, site, axis or `inplace`, checked; anything else as in any layer."""
         if name in _SEEDING and "given_name" in self.__dict__:
             value = self._check_seeding(name, value)
         super().__setattr__(name, value)
 
     def _check_seeding(self, name: str, value: Any) -> Any:
-        """Return what says which noise, checked."""
+        """Return a seed, a site, an axis or `inplace`, checked."""
         layer = type(self).__name__
         if value is not None and name == "seed" and self.site is None:
             refuse_lone_seed(layer)
@@ -130,16 +130,16 @@ class NoiseInNetwork(Layer):
 
     @property
     def live_rate(self) -> Tensor | None:
-        """The rate where it is a tensor of the user's."""
+        """The rate, if it is a tensor of the user's; else None."""
         return self._buffers.get(self.kind.RATE)
 
     def live(self) -> dict[str, Any]:
-        """Return the rate where it is a tensor, for a call of the kind."""
+        """Return the rate as an argument of the kind's call, if it is a tensor."""
         rate = self.live_rate
         return {self.kind.RATE: rate} if rate is not None else super().live()  # type: ignore[misc]
 
     def _apply(self, function: Any, recurse: bool = True) -> Any:
-        """Move and cast all but a live rate, which stays the user's own tensor."""
+        """Move and cast all but a live rate: a copy would not follow the user's tensor."""
         rate = self.live_rate
         super()._apply(function, recurse)  # type: ignore[no-untyped-call]
         if rate is not None:
@@ -156,6 +156,7 @@ class NoiseInNetwork(Layer):
         kind, names = self.kind, self.kind.names()
         given = {n: getattr(kind, n) if n in names else v for n, v in self.arguments.items()}
         if self.live_rate is not None:
+            # Seven digits: a float32 tensor has no more.
             given[kind.RATE] = float(f"{float(self.live_rate):.7g}")
         if self.seed is not None:
             given |= {"seed": self.seed, "site": self.site}
@@ -176,12 +177,12 @@ class NoiseInNetwork(Layer):
 
     @classmethod
     def check_of(cls, name: str) -> Check:
-        """Return the check of an argument: it is the kind that checks."""
+        """Return a check that leaves the value to the kind."""
         return kind_s
 
     @property
     def always_shown(self) -> str | None:
-        """The rate."""
+        """The name of the rate."""
         return None if self.definition is None else self.definition.rate
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -211,7 +212,7 @@ class NoiseInNetwork(Layer):
         return given[0]
 
     def connect(self, inputs: tuple[Layer, ...], given: Shape | None, output: Shape | None) -> None:
-        """Take note of the layers behind it; shared axes become numbers of the input's rank."""
+        """Store sources and shapes; turn shared axes into numbers, now that the rank is known."""
         super().connect(inputs, given, output)
         shared = self.kind.shared
         if given is not None and "shared_axes" in self.arguments and not isinstance(shared, str):
@@ -221,6 +222,7 @@ class NoiseInNetwork(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as a dict that JSON can hold; a live rate stays one."""
+        # A default is left out, since another name for the same argument may have been given.
         unnamed = [n for n, v in self.arguments.items() if isinstance(v, DefaultFormat)]
         config = {n: v for n, v in super().get_config().items() if n not in unnamed}
         if self.live_rate is not None:
@@ -249,7 +251,7 @@ def _name_arguments(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 
 
 def split_incoming(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what comes in, and the other arguments."""
+    """Return `incoming`, and the other arguments."""
     kwargs = dict(kwargs)
     if "incoming" in kwargs:
         return kwargs.pop("incoming"), args, kwargs
@@ -259,7 +261,7 @@ def split_incoming(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _split_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict[str, Any]]:
-    """Return the rate where it is a tensor, and the arguments with its number in its place."""
+    """Return a rate that is a tensor or None, and the arguments with its number instead."""
     definition = getattr(kind, "definition", None)
     rate = None if definition is None else kwargs.get(definition.rate)
     if definition is None or not isinstance(rate, Tensor):
@@ -286,13 +288,13 @@ def _parameters(kind: Any) -> Mapping[str, Parameter]:
 
 
 def _places(kind: type) -> list[str]:
-    """Return the arguments that go by place: those of the kind, or the kind itself."""
+    """Return the arguments that may go by place: those of the kind, or the kind itself."""
     own = getattr(kind, "PARAMETERS", {})
     return [n for n, p in own.items() if p.kind is not Parameter.KEYWORD_ONLY] or ["kind"]
 
 
-def in_network(kind: type[NoiseLayer]) -> Any:
-    """Return the class in networks of a layer of the face."""
+def make_noise(kind: type[NoiseLayer]) -> Any:
+    """Return the network's version of a layer of noisegate.torch."""
     return type(
         kind.__name__,
         (NoiseInNetwork, kind),
@@ -308,8 +310,8 @@ def in_network(kind: type[NoiseLayer]) -> Any:
 # Presets ---------------------------------------------------------------------------------------
 
 
-def preset(name: str, dropout: Callable[..., NoiseInNetwork], *words: str) -> Any:
-    """Return the function of a preset: what comes in, p, rescale, and the preset's own words."""
+def make_preset(name: str, dropout: Callable[..., NoiseInNetwork], *words: str) -> Any:
+    """Return a preset as a function of `incoming`, p, rescale and the preset's own arguments."""
     make_kind = getattr(presets, name)
     by_place, by_name = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
     own, seeding = signature(make_kind).parameters, signature(NoiseLayer).parameters

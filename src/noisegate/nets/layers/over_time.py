@@ -21,12 +21,12 @@ from .. import options
 from ..graph import as_layer
 from ..layer import Layer
 from ..shapes import Shape
-from .dense import KERAS, DenseLayer, dense, using_samples
-from .torch_layers import TorchLayer, layer_of, parameters_of
+from .dense import KERAS, DenseLayer, make_dense, using_samples
+from .torch_layers import TorchLayer, make_layer, parameters_of
 
 
 class TimeDistributed(PreActivation, Layer):
-    """A layer that acts on each step of time by itself: on axis 1.
+    """A layer applied to each time step, axis 1, by itself.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ class TimeDistributed(PreActivation, Layer):
             # (N, features) of a step are (N, time, features) here.
             self.expected = (inner.expected[0], None, *inner.expected[1:])
         module = self._modules["layer"] = inner.module
+        # Found once: a call has no time to look through the modules.
         self.noisy = any(get_own_call(m) is not None for m in module.modules())
         homes = {type(m).__module__.partition(".")[0] for m in module.modules()}
         self.has_foreign_code = not homes <= {"torch", "noisegate"}
@@ -72,26 +73,26 @@ class TimeDistributed(PreActivation, Layer):
 
     @property
     def is_weighted(self) -> bool:
-        """Whether the layer within has a matrix of weights."""
+        """Whether the inner layer has a matrix of weights."""
         return self.steps.is_weighted
 
     def get_weights(self) -> Any:
-        """Return the weights of the layer within, as its own `get_weights`."""
+        """Return the weights of the inner layer."""
         return self.steps.get_weights()
 
     def set_weights(self, weights: Any) -> None:
-        """Take weights for the layer within, as its own `set_weights`."""
+        """Set the weights of the inner layer."""
         self.steps.set_weights(weights)
 
     @property
     def has_pre(self) -> bool:  # type: ignore[override]
-        """Whether the layer within takes all steps at once, and has a pre-activation for noise."""
+        """Whether the inner layer takes all steps at once, and so has one pre-activation."""
         inner = self.steps
         of_rows = isinstance(inner, DenseLayer) and inner.units_word == "out_features"
         return of_rows and inner.arguments.get("dim", -1) == -1
 
     def register_pre_activation_hook(self, function: Any) -> Any:
-        """Put a function at the pre-activation of the layer within, of all steps."""
+        """Attach a function to the pre-activation of all steps."""
         return self.steps.register_pre_activation_hook(function)
 
     def infer_shape(self, *given: Shape) -> Shape:
@@ -106,7 +107,7 @@ class TimeDistributed(PreActivation, Layer):
         return self.steps.can_build((None, *given[0][2:]))
 
     def build(self, *given: Shape, device: Any = None, dtype: Any = None) -> None:
-        """Make the parameters of the layer within."""
+        """Make the parameters of the inner layer."""
         step = (None, *given[0][2:])
         self.steps.build(step, device=device, dtype=dtype)
         self.steps.connect((), step, self.steps.infer_shape(step))
@@ -153,7 +154,7 @@ def _draws_its_own(name: str) -> InvalidValue:
 
 
 class _RefuseDropouts(TorchFunctionMode):
-    """Refuses dropouts of torch's functions, which cannot share a mask over time."""
+    """Refuses torch's functional dropouts, which cannot share a mask over time."""
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -188,14 +189,14 @@ class EmbeddingLayer(TorchLayer):
         return (*shape, self.arguments["embedding_dim"])
 
     def compute_mask(self, x: Any, mask: Tensor | None = None) -> Tensor | None:
-        """Return where a number is not 0, and was not masked before."""
+        """Return where an index is not 0 and was not masked before."""
         if not self.arguments["mask_zero"]:
             return mask
         found: Tensor = x != 0
         return found if mask is None else found & mask
 
 
-def embedding() -> Any:
+def make_embedding() -> Any:
     """Return the class of embeddings."""
     given = {n: p for n, p in parameters_of(nn.Embedding).items() if not n.startswith("_")}
     flag = Parameter("mask_zero", Parameter.KEYWORD_ONLY, default=False)
@@ -204,20 +205,20 @@ def embedding() -> Any:
         n: p.replace(kind=Parameter.KEYWORD_ONLY) for n, p in given.items() if n not in by_place
     }
     own = {**by_place, "mask_zero": flag, **rest}
-    return layer_of(nn.Embedding, EmbeddingLayer, PARAMETERS=own)
+    return make_layer(nn.Embedding, EmbeddingLayer, PARAMETERS=own)
 
 
 class _TimeDistributedDense(DenseLayer):
     units_word = "output_dim"
 
     def own_arguments(self) -> dict[str, Any]:
-        """Return the arguments of the page, by name."""
+        """Return the arguments of Keras' page, by name."""
         words = {word: self.common.get(word) for word in ("input_dim", "input_length")}
         return {**self.arguments, **words}
 
     def _read_expected(self, common: Mapping[str, Any]) -> Shape | None:
         shape = super()._read_expected(common)
-        # Without a length, sequences are of any length.
+        # (features,) alone leaves the length of sequences open.
         return (None, None, *shape[1:]) if shape is not None and len(shape) == 2 else shape
 
     def infer_shape(self, *given: Shape) -> Shape:
@@ -233,12 +234,12 @@ class _TimeDistributedDense(DenseLayer):
         return super().forward(x)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments of the page as a dict that JSON can hold, but for the weights."""
+        """Return the arguments as a dict that JSON can hold, without the weights."""
         config = super().get_config()
         return {n: v for n, v in config.items() if n != "weights"}
 
 
-def time_distributed_dense() -> Any:
+def make_time_distributed_dense() -> Any:
     """Return the class of Keras 1's deprecated layer."""
     by_place = Parameter.POSITIONAL_OR_KEYWORD
     page: dict[str, Any] = {"init": "glorot_uniform", "activation": "linear"}
@@ -246,4 +247,4 @@ def time_distributed_dense() -> Any:
     page |= {"bias": True, "input_dim": None, "input_length": None}
     given = {"output_dim": Parameter("output_dim", by_place)}
     given |= {n: Parameter(n, by_place, default=v) for n, v in page.items()}
-    return dense("TimeDistributedDense", None, base=_TimeDistributedDense, given=given)
+    return make_dense("TimeDistributedDense", None, base=_TimeDistributedDense, given=given)

@@ -1,4 +1,4 @@
-"""LSTM and GRU: samples first, the last output or all, steps that are masked left out."""
+"""LSTM and GRU on (samples, time, features), with masks of padded steps."""
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from .. import options
 from ..shapes import Shape
-from .torch_layers import TorchLayer, layer_of
+from .torch_layers import TorchLayer, make_layer
 
 
 class RecurrentLayer(TorchLayer):
@@ -83,7 +83,7 @@ class RecurrentLayer(TorchLayer):
 
     def _run_masked(self, x: Tensor, mask: Tensor) -> Tensor:
         count = mask.sum(1)
-        # The steps that are no padding, moved to the front in their order.
+        # torch packs padding at the end only, so that other padding is moved there.
         order = (~mask).to(torch.uint8).sort(dim=1, stable=True).indices
         front = x.gather(1, order[..., None].expand_as(x))
         lengths = count.clamp_min(1).cpu()
@@ -110,11 +110,11 @@ def _parameters(kind: type[nn.Module]) -> dict[str, Parameter]:
     return {"hidden_size": own["hidden_size"], "return_sequences": flag, **by_name}
 
 
-def recurrent(kind: type[nn.Module]) -> Any:
+def make_recurrent(kind: type[nn.Module]) -> Any:
     """Return the class of a recurrent layer."""
     name = kind.__name__
     doc = (
         f"{name}: `torch.nn.{name}` on (N, time, features).\n\n"
         "Its arguments are those of `RecurrentLayer`, and torch's by name.\n"
     )
-    return layer_of(kind, RecurrentLayer, PARAMETERS=_parameters(kind), __doc__=doc)
+    return make_layer(kind, RecurrentLayer, PARAMETERS=_parameters(kind), __doc__=doc)

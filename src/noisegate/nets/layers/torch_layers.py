@@ -1,4 +1,4 @@
-"""The layers that are torch's: torch's class, the argument that the input fills in, and shapes."""
+"""Layers that are classes of torch's: sized by their input, with the shape of their output."""
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
@@ -24,7 +24,7 @@ def parameters_of(kind: type[nn.Module], without: str | None = None) -> dict[str
 
 
 class TorchLayer(Layer):
-    """A layer that is torch's: it has the parameters and the forward of a class of torch's."""
+    """A layer with the parameters and the forward of a class of torch's."""
 
     torch_class: ClassVar[type[nn.Module]]
     # Torch's argument that an extent of the input fills in, and the axis of that extent.
@@ -100,6 +100,7 @@ class TorchLayer(Layer):
         if self.built:
             return
         size = self.size_in(given[0]) if given and self.size_word is not None else None
+        # Not a child: weights are `name.weight`, and tools that know torch's class know the layer.
         absorb(self, self._make_module(size, device, dtype))
         for parameter in self.parameters():
             parameter.requires_grad_(self.trainable)
@@ -137,7 +138,7 @@ class TorchLayer(Layer):
 
 
 def absorb(layer: nn.Module, inner: nn.Module) -> None:
-    """Let a layer have what a module of torch's has: parameters, buffers and attributes."""
+    """Give a layer the parameters, buffers and attributes of a module of torch's."""
     plain = vars(nn.Module())
     for name, value in vars(inner).items():
         if name in ("_parameters", "_buffers", "_modules"):
@@ -239,7 +240,7 @@ class BatchNormLayer(_NormLayer):
         self.get_output_shape(tuple(x.shape))
 
 
-def layer_of(
+def make_layer(
     torch_class: type[nn.Module], base: type[TorchLayer], name: str | None = None, **members: Any
 ) -> Any:
     """Return the layer that is a class of torch's, under its name or another."""
@@ -260,12 +261,14 @@ def layer_of(
     )
 
 
-def over_places(torch_name: str, base: type[_OverPlaces], name: str) -> list[Any]:
+def make_over_places(torch_name: str, base: type[_OverPlaces], name: str) -> list[Any]:
     """Return the layers over 1, 2 and 3 axes, of classes such as ``Conv1d``."""
-    return [layer_of(getattr(nn, f"{torch_name}{d}d"), base, f"{name}{d}d", d=d) for d in (1, 2, 3)]
+    return [
+        make_layer(getattr(nn, f"{torch_name}{d}d"), base, f"{name}{d}d", d=d) for d in (1, 2, 3)
+    ]
 
 
-def batch_norm() -> Any:
+def make_batch_norm() -> Any:
     """Return the batch normalization of any rank."""
     kind = nn.modules.batchnorm._BatchNorm
-    return layer_of(kind, BatchNormLayer, "BatchNorm", __doc__=BatchNormLayer.__doc__)
+    return make_layer(kind, BatchNormLayer, "BatchNorm", __doc__=BatchNormLayer.__doc__)

@@ -34,7 +34,7 @@ class NoiseRegularizer(Regularizer):
 
     @property
     def rng(self) -> Any:
-        """What decides the noise; another one begins another noise, at its step 0."""
+        """The source of the seed; setting it starts another noise at step 0."""
         return self._rng
 
     @rng.setter
@@ -42,12 +42,12 @@ class NoiseRegularizer(Regularizer):
         with prefix_errors(type(self).__name__):
             self.seed = _draw_seed(value)
         self._rng, self._step = value, 0
-        # Two of one seed are two noises, also where a user calls them.
+        # Two regularizers of one seed must differ, so that each has a slot of its own.
         self._slot = next(_OF_SEED.setdefault(self.seed, count()))
 
     @property
     def modifies(self) -> bool:
-        """Whether `modify_graph` is one of the user's: the noise itself is a rule of `inject`."""
+        """Whether a user overrode `modify_graph`; the noise itself is a rule of `inject`."""
         return type(self).modify_graph is not NoiseRegularizer.modify_graph
 
     @property
@@ -56,7 +56,7 @@ class NoiseRegularizer(Regularizer):
         return type(self).KIND(self.weight)
 
     def modify_graph(self, outputs: dict[str, Tensor]) -> None:
-        """Put noise on the outputs; the clean ones stay under ``name-predrop``, ``name-prenoise``.
+        """Put noise on the outputs; keep clean ones as ``name-predrop``, ``name-prenoise``.
 
         Within a training it is `inject` that does this, at the keys of the same seed.
         """
@@ -107,7 +107,7 @@ class GaussianNoise(NoiseRegularizer):
 
 
 def _draw_seed(rng: Any) -> int:
-    """Return the seed that a user's `rng` gives: a number, or one drawn of a generator."""
+    """Return a seed: the number given, or one drawn from a generator."""
     if rng is None:
         return draw_seed()
     if isinstance(rng, torch.Generator):

@@ -1,4 +1,4 @@
-"""Regularizers from what a user gives: a list of them, or a dict of names."""
+"""Regularizers by name, and as users give them: a list, or a dict of names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from .regularizer import Regularizer
 
 
 def list_regularizers() -> dict[str, type[Regularizer]]:
-    """Return every regularizer by its names: theanets', and the class's in small letters."""
+    """Return every class of regularizers by theanets' names and its own in small letters."""
     found: dict[str, type[Regularizer]] = {}
     todo: list[type[Regularizer]] = [Regularizer]
     while todo:

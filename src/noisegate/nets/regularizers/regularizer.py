@@ -1,4 +1,4 @@
-"""What a regularizer is: three methods, a pattern and a weight."""
+"""The base of regularizers: a pattern, a weight and three methods."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ Pattern = str | Sequence[str]
 
 
 class Regularizer:
-    """What is done to a network while it is trained; your own overrides any of three methods.
+    """A change of a network in training; your own overrides any of its three methods.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Regularizer:
 
     @property
     def modifies(self) -> bool:
-        """Whether it has a `modify_graph` of its own, which noise of noisegate's has not."""
+        """Whether it overrides `modify_graph`."""
         return type(self).modify_graph is not Regularizer.modify_graph
 
     needs_slopes: ClassVar[bool] = False  # of the inputs
@@ -91,10 +91,10 @@ class Regularizer:
         return type(self).loss is not Regularizer.loss
 
     def __repr__(self) -> str:
-        """Return it as it is written."""
+        """Return the call that makes it."""
         return f"{type(self).__name__}(pattern={self.pattern!r}, weight={self.weight!r})"
 
 
 def matches_any(patterns: Sequence[str], names: list[str]) -> list[str]:
-    """Return the names that one of several patterns names, each once."""
+    """Return the names that match one of several patterns, each once."""
     return list(dict.fromkeys(name for part in patterns for name in matches(part, names)))

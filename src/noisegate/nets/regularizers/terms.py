@@ -19,7 +19,7 @@ class _Weights(Regularizer):
     def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
         """Return the penalty, the mean over the parameters that matched."""
         found = parameters_matching(_model(layers), self.pattern)
-        # A pattern that names vectors alone means them.
+        # Biases count only if the pattern matches nothing else.
         chosen = {n: p for n, p in found.items() if p.ndim > 1} or found
         self.matched = tuple(chosen)
         return torch.stack([self._measure(p) for p in chosen.values()]).mean()
@@ -52,7 +52,7 @@ class _Outputs(Regularizer):
     def _values(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> list[Tensor]:
         whole = [name for name in outputs if re.search(r":(out|pre)$", name)]
         if self.pattern == "*":
-            # theanets' meaning of the default: the hidden outputs.
+            # In theanets the default means the hidden outputs.
             names = _of_role(layers, "hidden", outputs)
         else:
             names = matches_any(self.patterns, whole)
@@ -180,7 +180,7 @@ class RecurrentState(_Recurrent):
 
 
 class Layers(list[nn.Module]):
-    """The layers of a network, and the network."""
+    """The layers of a network, with the network, as `loss` gets them."""
 
     def __init__(self, model: nn.Module) -> None:
         layers = getattr(model, "layers", None)
