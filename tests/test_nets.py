@@ -13,7 +13,7 @@ import noisegate as ng
 from _asserts import assert_same_bits
 from noisegate import estimators, nets
 from noisegate.nets import Add, Dropout, Input, Linear, Network, Relu, Tanh, join, parallel
-from noisegate.nets.layer import LAYERS
+from noisegate.nets.layer import LAYER_CLASSES as LAYERS
 
 X = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
 Shape = tuple[int | None, ...]

@@ -20,7 +20,7 @@ import noisegate as ng
 from _asserts import assert_same_bits
 from noisegate import estimators, nets
 from noisegate.nets import Dropout, Input, Linear, Network, Relu, from_config, join, load
-from noisegate.nets.layer import LAYERS
+from noisegate.nets.layer import LAYER_CLASSES as LAYERS
 
 X = torch.randn(6, 10, generator=torch.Generator().manual_seed(1))
 

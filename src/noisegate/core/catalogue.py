@@ -25,7 +25,7 @@ class DefaultFormat(str):
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class InputForm:
     """A form of input: its ranks, its axes in words, and its sample axis."""
 
     ranks: range
@@ -33,8 +33,8 @@ class Input:
     sample_axis: int | None = DEFAULT_AXIS
 
 
-def _of_rank(rank: int, words: str, sample_axis: int | None = 0) -> Input:
-    return Input(range(rank, rank + 1), words, sample_axis)
+def _of_rank(rank: int, words: str, sample_axis: int | None = 0) -> InputForm:
+    return InputForm(range(rank, rank + 1), words, sample_axis)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Definition:
 
     name: str
     make: Callable[..., Kind]
-    inputs: Callable[..., tuple[Input, ...]] | None = None
+    inputs: Callable[..., tuple[InputForm, ...]] | None = None
     inplace: bool = False
     training: bool = True
 
@@ -104,7 +104,7 @@ class Definition:
         raise InvalidValue(f"the input must have the shape {words}; got {shape}.").prefix(self.name)
 
 
-def _inputs(*forms: Input) -> Callable[..., tuple[Input, ...]]:
+def _inputs(*forms: InputForm) -> Callable[..., tuple[InputForm, ...]]:
     return lambda **_: forms
 
 
@@ -144,7 +144,7 @@ def _spatial(name: str, default: str | None) -> Callable[..., Kind]:
 def _spatial_inputs(name: str, default: str | None, places: str) -> Callable[..., Any]:
     rank = 2 + len(places.split(", "))
 
-    def inputs(data_format: Any = default, dim_ordering: Any = None, **_: Any) -> tuple[Input]:
+    def inputs(data_format: Any = default, dim_ordering: Any = None, **_: Any) -> tuple[InputForm]:
         last = _format(name, data_format, dim_ordering, default) == "channels_last"
         return (_of_rank(rank, f"(N, {places}, C)" if last else f"(N, C, {places})"),)
 
@@ -172,7 +172,7 @@ def _format(name: str, data_format: Any, dim_ordering: Any, default: str | None)
 
 
 _FIRST = DefaultFormat("channels_first")
-_ANY_CHANNELS = _inputs(Input(range(2, 65), "(N, C, ...)"))
+_ANY_CHANNELS = _inputs(InputForm(range(2, 65), "(N, C, ...)"))
 
 LAYERS: dict[str, Definition] = {
     definition.name: definition

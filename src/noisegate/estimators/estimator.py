@@ -12,12 +12,12 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 from torch import Tensor, nn
 
-from noisegate.nets.old_words import OldMethods
 from noisegate.torch.generators import TORCH, keep_states, restore_cpu_state, save_cpu_state
 
 from .callbacks import Checkpoint, Stopping, read_checkpoint
 from .examples import Examples, Inputs, SparseInputs
 from .heads import find_last_layer
+from .old_words import OldMethods
 from .parameters import check_keywords, check_parameters, find_device, parameter_error
 from .predicting import Predicting
 from .session import WORDS, NoiseSettings, Session

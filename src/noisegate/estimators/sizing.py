@@ -11,7 +11,7 @@ from noisegate.core.words import got, list_names
 from noisegate.nets.adapters import Input
 from noisegate.nets.graph import copy_part
 from noisegate.nets.joining import join
-from noisegate.nets.layer import LAYERS, Layer
+from noisegate.nets.layer import LAYER_CLASSES, Layer
 from noisegate.nets.network import Network
 
 from .examples import Inputs, to_dense
@@ -68,15 +68,15 @@ def _build_from_sizes(
     ):
         if given is not None and given != found:
             raise _size_error(where, given, data, found)
-    hidden = LAYERS.get(str(activation).capitalize())
+    hidden = LAYER_CLASSES.get(str(activation).capitalize())
     layers = [
-        LAYERS["Dense"](size, activation, name=f"hid{i}")
+        LAYER_CLASSES["Dense"](size, activation, name=f"hid{i}")
         if hidden is None
         else hidden(size, name=f"hid{i}")
         for i, size in enumerate(known[1:-1], start=1)
     ]
     shape = (None,) * (x.ndim - 2) + (features,)
-    return join(Input(shape, name="in"), *layers, LAYERS["Linear"](outputs, name="out"))
+    return join(Input(shape, name="in"), *layers, LAYER_CLASSES["Linear"](outputs, name="out"))
 
 
 def _describe_wrong_network(value: object) -> str:

@@ -15,7 +15,7 @@ from noisegate.torch.model.discover import is_activation
 
 from . import shapes
 from .joinable import Joinable
-from .layer import LAYERS, Layer
+from .layer import LAYER_CLASSES, Layer
 from .options import COMMON
 from .shapes import Shape
 from .to_json import name_of
@@ -85,7 +85,7 @@ class Input(Layer):
         return x
 
 
-LAYERS["Input"] = Input
+LAYER_CLASSES["Input"] = Input
 
 
 class Wrapped(Layer):

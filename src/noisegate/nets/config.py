@@ -16,7 +16,7 @@ from noisegate.core.words import suggest
 
 from .adapters import Wrapped
 from .graph import Graph, as_layer
-from .layer import LAYERS, Layer
+from .layer import LAYER_CLASSES, Layer
 from .to_json import is_ours, name_of
 from .wiring import Wiring
 
@@ -139,15 +139,17 @@ class Reader:
             return as_layer(self.network(config))
         if name == "custom":
             return self._module(config)
-        if name not in LAYERS:
-            raise InvalidValue(f"from_config: unknown layer `{name}`.{suggest(name, list(LAYERS))}")
+        if name not in LAYER_CLASSES:
+            raise InvalidValue(
+                f"from_config: unknown layer `{name}`.{suggest(name, list(LAYER_CLASSES))}"
+            )
         where = f"`{config['name']}`" if config.get("name") else name
         words = {n: self._decode(where, v) for n, v in config.items()}
         layer_name = words.pop("name", None)
         # `batch_shape` says it all, and is not taken beside `shape`.
         if name == "Input" and words.get("batch_shape") is not None:
             words["shape"] = None
-        return LAYERS[name](name=layer_name, **words)
+        return LAYER_CLASSES[name](name=layer_name, **words)
 
     def _module(self, config: Mapping[str, Any]) -> Layer:
         word = config["custom"]

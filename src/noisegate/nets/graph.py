@@ -13,7 +13,7 @@ from noisegate.core.kind import Kind
 
 from . import shapes
 from .adapters import Input, Wrapped
-from .layer import LAYERS, Layer
+from .layer import LAYER_CLASSES, Layer
 from .shapes import Shape
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
@@ -41,7 +41,7 @@ def as_layer(value: Any) -> Layer:
         return value
     if isinstance(value, Kind):
         made = face.layer(value)
-        kind = LAYERS[type(made).__name__]
+        kind = LAYER_CLASSES[type(made).__name__]
         return kind(value) if made.definition is None else kind(**made.arguments)
     if isinstance(value, nn.Module):
         return Wrapped(value)
@@ -185,6 +185,17 @@ def infer_shapes(
             names = [shown.get(s, s.shown) for s in behind] or ["the input"]
             raise InvalidValue(_cannot_follow(follower, names, known, str(error))) from None
     return found
+
+
+def list_entering(
+    graph: Graph, found: Mapping[Layer, Shape | None], given: Mapping[Layer, Shape]
+) -> dict[Layer, list[Shape | None]]:
+    """Return the shapes that enter each layer: inferred ones, and those given at the entries."""
+    return {
+        layer: [found[source] for source in behind]
+        or [found[layer] if isinstance(layer, Input) else given.get(layer)]
+        for layer, behind in graph.sources.items()
+    }
 
 
 def _cannot_follow(follower: str, names: Sequence[str], given: Sequence[Shape], reason: str) -> str:

@@ -20,7 +20,7 @@ from .tensors import as_tensor, make_value
 from .to_json import encode
 
 # Every class of layers by its name in configs; `layers/` fills it, since nothing here knows them.
-LAYERS: dict[str, type["Layer"]] = {}
+LAYER_CLASSES: dict[str, type["Layer"]] = {}
 
 _OF_THE_INPUT = ("batch_input_shape", "input_dim", "input_length")
 

@@ -1,6 +1,6 @@
 """Other systems' words for networks, each with the sentence that says what it is here.
 
-Methods of networks, layers and estimators, and arguments of layers. Names of classes and functions
+Methods of networks and layers, and arguments of layers. Names of classes and functions
 are in `core/old_words.py`, since people look for them in every room.
 """
 
@@ -33,21 +33,6 @@ OF_LAYERS: Mapping[str, str] = {
     "get_weights": "`get_weights` is of dense layers; layer.state_dict() has all weights.",
     "set_weights": "`set_weights` is of dense layers; layer.load_state_dict() takes all weights.",
 }
-_SAVED = "The network of a fit is saved: model.network_.save(path); noisegate.nets.load reads it."
-OF_ESTIMATORS: Mapping[str, str] = {
-    "train": "`train` is `fit` here, which begins anew; `partial_fit` goes on.",
-    "itertrain": "`itertrain` is `fit` here; `partial_fit` trains for one epoch at each call.",
-    "compile": "There is nothing to compile: `optimizer` and `loss` are given to the estimator.",
-    "evaluate": "`evaluate` is `score` here.",
-    "fit_generator": "Batches one by one are given to `partial_fit`.",
-    "train_on_batch": "Batches one by one are given to `partial_fit`.",
-    "predict_classes": "`predict_classes` is `predict` of a Classifier here.",
-    "save": _SAVED,
-    "load": _SAVED,
-    "summary": "After a fit, model.network_.summary() has the table of layers.",
-}
-
-
 _JOINED = "What comes in is joined: incoming >> layer, or join(incoming, layer)."
 
 
@@ -80,15 +65,6 @@ ARGUMENTS: OldWords = {
     "incoming": {"name": _JOINED},  # every layer knows `name`
     "incomings": {"name": _JOINED},
 }
-
-
-class OldMethods:
-    """Answers the old methods of an estimator."""
-
-    def __getattr__(self, name: str) -> Any:
-        """Say what an old method is here, or raise AttributeError."""
-        old_words.answer(type(self).__name__, name, OF_ESTIMATORS)
-        return object.__getattribute__(self, name)
 
 
 class TrainedElsewhere(nn.Module):

@@ -11,7 +11,7 @@ from noisegate.torch import Composed
 
 from . import names, shapes
 from .adapters import Input
-from .graph import EMPTY, Graph, add_inputs, find_hidden, infer_shapes
+from .graph import EMPTY, Graph, add_inputs, find_hidden, infer_shapes, list_entering
 from .layer import Layer
 from .shapes import Shape
 
@@ -95,13 +95,13 @@ class Wiring(Composed):
         """Make the parameters whose sizes are known, and connect the layers."""
         device = None if like is None else like.device
         dtype = like.dtype if like is not None and like.is_floating_point() else None
-        for layer, behind in graph.sources.items():
-            given = [found[source] for source in behind] or [self._shape_into(layer, found)]
-            known = [shape for shape in given if shape is not None]
-            if len(known) == len(given) and layer.can_build(*known):
+        for layer, entering in list_entering(graph, found, self._entering).items():
+            known = [shape for shape in entering if shape is not None]
+            if len(known) == len(entering) and layer.can_build(*known):
                 layer.build(*known, device=device, dtype=dtype)
-            if adopt and (behind or given[0] is not None):
-                layer.connect(behind, given[0] if len(given) == 1 else None, found[layer])
+            behind = graph.sources[layer]
+            if adopt and (behind or entering[0] is not None):
+                layer.connect(behind, entering[0] if len(entering) == 1 else None, found[layer])
 
     @property
     def _entering(self) -> dict[Layer, Shape]:
@@ -109,19 +109,15 @@ class Wiring(Composed):
         layers = self.layers
         return {layers[name]: s for name, s in self._entry_shapes.items() if name in layers}
 
-    def _shape_into(self, layer: Layer, found: Mapping[Layer, Shape | None]) -> Shape | None:
-        """Return the shape that enters a layer without sources."""
-        return found[layer] if isinstance(layer, Input) else self._entering.get(layer)
-
     def _infer_shapes(self) -> dict[Layer, Shape | None]:
         return infer_shapes(self.graph, self._entering)
 
     @property
     def ends(self) -> tuple[list[Shape | None], list[Shape | None]]:
         """The shapes of the inputs and of the outputs, None where one is not known."""
-        found = self._infer_shapes()
-        entering = [self._shape_into(self.layers[name], found) for name in self.entries]
-        return entering, [found[self.layers[name]] for name in self.exits]
+        graph, found = self.graph, self._infer_shapes()
+        entering = list_entering(graph, found, self._entering)
+        return [entering[layer][0] for layer in graph.entries], [found[n] for n in graph.exits]
 
     @property
     def complete_now(self) -> bool:
@@ -133,8 +129,7 @@ class Wiring(Composed):
         given = {self.layers[name]: shape for name, shape in self._pair_inputs(inputs).items()}
         graph = self.graph
         found = infer_shapes(graph, given)
-        for layer, behind in graph.sources.items():
-            entering = [found[s] for s in behind] or [given.get(layer)]
+        for layer, entering in list_entering(graph, found, given).items():
             known = [shape for shape in entering if shape is not None]
             if len(known) < len(entering) or not layer.can_build(*known):
                 return False

@@ -4,7 +4,7 @@ from torch import nn
 
 import noisegate.torch as face
 
-from ..layer import LAYERS, Layer
+from ..layer import LAYER_CLASSES, Layer
 from . import torch_layers as of_torch
 from .dense import make_dense
 from .noise import make_noise, make_preset
@@ -76,7 +76,7 @@ _HERE = {
     for name, kind in globals().items()
     if isinstance(kind, type) and issubclass(kind, Layer) and name == kind.__name__ != "Layer"
 }
-LAYERS |= _HERE
+LAYER_CLASSES |= _HERE
 
 __all__ = [
     *_HERE,
