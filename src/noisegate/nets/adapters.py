@@ -97,16 +97,13 @@ class Wrapped(Layer):
         nn.Module.__init__(self)
         self._start(COMMON)
         self._accept({})
-        # A child of this layer too, so that parameters and modes reach it outside a network.
-        self._modules["module"] = module
+        self.module = module
         self.built = self.nested is None or self.nested.complete_now
 
     @property
-    def module(self) -> nn.Module:
-        """The user's module."""
-        module = self._modules["module"]
-        assert module is not None
-        return module
+    def child(self) -> nn.Module:
+        """The module itself."""
+        return self.module
 
     @property
     def class_name(self) -> str:

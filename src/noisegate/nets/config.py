@@ -115,7 +115,7 @@ class Reader:
         sources: dict[Layer, tuple[Layer, ...]] = {}
         for entry in config["layers"]:
             again = entry["class"] == "again"
-            layer = Wrapped(made[entry["config"]].module) if again else self.layer(entry)
+            layer = Wrapped(made[entry["config"]].child) if again else self.layer(entry)
             made[entry["name"]] = layer
             sources[layer] = tuple(made[name] for name in entry["takes"])
         known = {layer: name for name, layer in made.items()}

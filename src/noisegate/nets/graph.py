@@ -231,6 +231,6 @@ def _find_activation(layer: Layer, takers: Mapping[Layer, list[Layer]]) -> Layer
         place = takers[place][0]
         if place.activates and not place.is_weighted:
             return place
-        if not (place.is_noise or isinstance(place.module, _NORMS)):
+        if not (place.is_noise or isinstance(place.child, _NORMS)):
             break
     return layer

@@ -29,6 +29,6 @@ class Joinable:
         """Return a network of two branches beside each other."""
         return _joining().parallel(other, self)
 
-    def encode(self) -> dict[str, Any]:
+    def nested_config(self) -> dict[str, Any]:
         """Return its form in the config of a layer that has it as an argument."""
         raise NotImplementedError

@@ -193,7 +193,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
         return f"`{self.name}`" if self.name else self.class_name
 
     @property
-    def module(self) -> nn.Module:
+    def child(self) -> nn.Module:
         """The module that is the network's child."""
         return self
 
@@ -363,7 +363,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
             "frozen": frozen if self.trainable else [],
         }
 
-    def encode(self) -> dict[str, Any]:
+    def nested_config(self) -> dict[str, Any]:
         """Return its form in the config of a layer that has it as an argument."""
         return {"layer": self.write_config()}
 

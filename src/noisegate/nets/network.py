@@ -76,7 +76,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
                 f"the network has no layer `{name}`; it has {list_names(self.layers)}."
                 f"{suggest(name, list(self.layers))}"
             )
-        return self.layers[name].module
+        return self.layers[name].child
 
     layer = __getitem__
 
@@ -93,7 +93,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
             self[layer]
             return layer
         for name, own in self.layers.items():
-            if layer is own or layer is own.module:
+            if layer is own or layer is own.child:
                 return name
         raise InvalidValue(
             f"the network does not have this layer: {layer!r}. It has {list_names(self.layers)}."
@@ -271,7 +271,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
         layers, modules = [], dict[int, str]()
         for name, layer in self.layers.items():
             entry = {"name": name, "takes": list(self.sources[name])}
-            first = modules.setdefault(id(layer.module), name)
+            first = modules.setdefault(id(layer.child), name)
             # A module that is used twice must be one module again when it is loaded.
             entry |= layer.write_config() if first == name else {"class": "again", "config": first}
             layers.append(entry)
@@ -284,7 +284,7 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
             **({"shared": shared} if shared else {}),
         }
 
-    def encode(self) -> dict[str, Any]:
+    def nested_config(self) -> dict[str, Any]:
         """Return its form in the config of a layer that has it as an argument."""
         return {"network": self.get_config()}
 

@@ -27,7 +27,7 @@ def encode(owner: str, name: str, value: Any) -> Any:
     if isinstance(value, Kind | Schedule) or is_ours(value):
         return value.config()
     if isinstance(value, Joinable):
-        return value.encode()
+        return value.nested_config()
     if isinstance(value, list | tuple):
         return [encode(owner, name, part) for part in value]
     if isinstance(value, torch.dtype | torch.device):

@@ -50,7 +50,7 @@ class Wiring(Composed):
         self.exits = tuple(named[layer] for layer in graph.exits)
         for name, layer in self.layers.items():
             if name not in self._modules:
-                self.add_module(name, layer.module)
+                self.add_module(name, layer.child)
             if adopt:
                 layer.network_name = name
         self._settle(graph, found, adopt)

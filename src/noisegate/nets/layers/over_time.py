@@ -51,7 +51,7 @@ class TimeDistributed(PreActivation, Layer):
         if self.expected is None and inner.expected is not None:
             # (N, features) of a step are (N, time, features) here.
             self.expected = (inner.expected[0], None, *inner.expected[1:])
-        module = self._modules["layer"] = inner.module
+        module = self._modules["layer"] = inner.child
         # Found once: a call has no time to look through the modules.
         self.noisy = any(get_own_call(m) is not None for m in module.modules())
         homes = {type(m).__module__.partition(".")[0] for m in module.modules()}
