@@ -96,10 +96,6 @@ NOT_YET: dict[str, set[str]] = {
     "crowded": {
         "study: evaluate",
     },
-    "namesakes": {
-        "nets/layers/noise.py",
-        "nets/regularizers/noise.py",
-    },
 }
 
 
