@@ -91,13 +91,6 @@ WHAT = {
     "torch": "a framework",
 }
 
-# What breaks a rule of `_house.py` as yet. Take out what no longer does; put nothing in.
-NOT_YET: dict[str, set[str]] = {
-    "crowded": {
-        "study: evaluate",
-    },
-}
-
 
 @dataclass(frozen=True)
 class Import:

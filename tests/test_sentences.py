@@ -12,8 +12,6 @@ PACKAGE = TESTS.parent / "src" / "noisegate"
 # Texts of four words or more that answer nobody: help of the command, titles, what the code says
 # to itself. Each is here as it stands in the source, with `{}` for what is computed.
 NO_ANSWERS = {
-    "a column or array that is an input; default: all others",
-    "a column that is not an input",
     "the test's share of all rows",
     "the validation's share of the others",
     "gap to the confidence",
@@ -21,7 +19,6 @@ NO_ANSWERS = {
     "The best trial again:",
     "Value of each trial, and the best so far",
     "Importance of each rule",
-    "Batch normalisation along axis 1, of any rank; arguments are torch's.",
     " with `torch.nn.{}`; without features, alone",
     "A dense layer{}; its arguments are those of `DenseLayer`.",
     "`noisegate.torch.{}` in a network; `incoming` may be first.",

@@ -19,6 +19,7 @@ from noisegate.estimators import fit
 from noisegate.study.data.dataset import Column
 from noisegate.study.uncertainty import (
     LABELS,
+    Given,
     OneSeed,
     Outcome,
     Reliability,
@@ -95,9 +96,8 @@ def one(name: str, rules: dict[str, float], seed: int, **options: Any) -> OneSee
 def evaluated(
     name: str, model: nn.Module, rules: dict[str, float], given: dict[str, Any], **options: Any
 ) -> OneSeed:
-    rows = given["test"], given["validation"], given["ood"]
-    words = {"seed": 9, "samples": 20, "scale": given["scale"], **options}
-    return evaluate(task(name), model, rules, *rows, **words)
+    rows = Given(given["test"], given["validation"], given["ood"], given["scale"])
+    return evaluate(task(name), model, rules, rows, **{"seed": 9, "samples": 20, **options})
 
 
 @pytest.fixture(scope="module", params=["classification", "regression"])

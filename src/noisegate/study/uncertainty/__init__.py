@@ -3,7 +3,7 @@
 Figures are in `plots`, which is the one module here that needs matplotlib.
 """
 
-from .evaluation import evaluate
+from .evaluation import Given, evaluate
 from .outcomes import Coverage, Histogram, OneSeed, Outcome, Reliability
 from .shuffling import shuffled
 from .summary import CoverageSummary, PredictorSummary, Uncertainty, summary
@@ -13,6 +13,7 @@ __all__ = [
     "LABELS",
     "Coverage",
     "CoverageSummary",
+    "Given",
     "Histogram",
     "OneSeed",
     "Outcome",

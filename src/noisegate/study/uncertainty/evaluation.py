@@ -16,7 +16,7 @@ from noisegate.prediction.moments import softmax
 from .. import messages
 from .outcomes import OneSeed, Outcome, Probabilities, Values, classified, regressed
 
-__all__ = ["BATCH_SIZE", "SAMPLES", "evaluate"]
+__all__ = ["BATCH_SIZE", "SAMPLES", "Given", "evaluate"]
 
 SAMPLES = 50
 # Fixed, since the order of sums, and with it the last bit, moves with it.
@@ -28,17 +28,35 @@ class _Task(Protocol):
     def name(self) -> str: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The rows that a model is evaluated on, encoded.
+
+    Attributes
+    ----------
+    test, validation : tuple of two tensors
+        Inputs, and targets: int64 (rows,), or standardised float32 (rows, 1). Of the validation
+        rows only the residuals of a regression are used.
+    ood : Tensor
+        Inputs that are not of the data, at least one row.
+    scale : float
+        What turns a standardised target into the target's unit, above 0.
+    """
+
+    test: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    ood: Tensor
+    scale: float = 1.0
+
+
 def evaluate(
     task: _Task,
     model: nn.Module,
     rules: Mapping[str, Any],
-    test: tuple[Tensor, Tensor],
-    validation: tuple[Tensor, Tensor],
-    ood: Tensor,
+    given: Given,
     *,
     seed: int,
     samples: int = SAMPLES,
-    scale: float = 1.0,
     first_step: int = 0,
     batch_size: int = BATCH_SIZE,
 ) -> OneSeed:
@@ -55,17 +73,12 @@ def evaluate(
         Left in evaluation.
     rules : mapping
         What it was trained with; empty for a model that was trained without noise.
-    test, validation : tuple of two tensors
-        Encoded inputs, and targets: int64 (rows,), or standardised float32 (rows, 1). Of the
-        validation rows only the residuals of a regression are used.
-    ood : Tensor
-        Encoded inputs that are not of the data, at least one row.
+    given : Given
+        The rows that it is evaluated on.
     seed : int
         Of the noise, in [0, 2⁶⁴).
     samples : int
         How many samples of the noise, at least 1.
-    scale : float
-        What turns a standardised target into the target's unit, above 0.
     first_step : int
         The step of the first sample. Where rates move with the step, that is how many steps the
         model was trained for.
@@ -79,22 +92,11 @@ def evaluate(
     InvalidValue
         If a rule acts nowhere on the model.
     """
-    parts = _Parts(test, validation, ood, scale)
     steps = range(first_step, first_step + samples)
     noise = _Noise(dict(rules), seed, steps) if rules else None
-    off = _outcome(task, _Predictor(model, None, batch_size), parts)
-    on = None if noise is None else _outcome(task, _Predictor(model, noise, batch_size), parts)
-    return OneSeed(task.name, samples, len(test[0]), len(ood), off, on)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The rows that a model is evaluated on."""
-
-    test: tuple[Tensor, Tensor]
-    validation: tuple[Tensor, Tensor]
-    ood: Tensor
-    scale: float
+    off = _outcome(task, _Predictor(model, None, batch_size), given)
+    on = None if noise is None else _outcome(task, _Predictor(model, noise, batch_size), given)
+    return OneSeed(task.name, samples, len(given.test[0]), len(given.ood), off, on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +153,22 @@ class _Predictor:
         return found
 
 
-def _outcome(task: _Task, predictor: _Predictor, parts: _Parts) -> Outcome:
-    inputs, targets = parts.test
+def _outcome(task: _Task, predictor: _Predictor, given: Given) -> Outcome:
+    inputs, targets = given.test
     others = "inputs not of the data"
     if task.name == "classification":
         return classified(
             predictor.probabilities(inputs, "test rows"),
             targets.numpy(),
-            predictor.probabilities(parts.ood, others),
+            predictor.probabilities(given.ood, others),
         )
     return regressed(
         predictor.values(inputs, "test rows"),
         _flat(targets),
-        predictor.values(parts.validation[0], "validation rows"),
-        _flat(parts.validation[1]),
-        predictor.values(parts.ood, others),
-        parts.scale,
+        predictor.values(given.validation[0], "validation rows"),
+        _flat(given.validation[1]),
+        predictor.values(given.ood, others),
+        given.scale,
     )
 
 
