@@ -28,7 +28,7 @@ class Stopping(Callback):  # type: ignore[misc]
     def on_epoch_end(self, net: Any, **data: Any) -> None:
         """Store weights of a lower loss; end the training when patience has run out."""
         loss = net.history[-1, "valid_loss"]
-        if loss < self.lowest:
+        if loss < self.lowest:  # NaN never is
             self.lowest, self.waited = loss, 0
             self.weights = copy.deepcopy(net.module_.state_dict())
         else:
@@ -58,6 +58,7 @@ def read_checkpoint(path: Any) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        # A file must not run code; so what is no tensor is stored as plain values or JSON.
         state: dict[str, Any] = torch.load(path, weights_only=True)
         if not set(state) >= _ENTRIES:
             raise InvalidValue("it is no checkpoint of an estimator")

@@ -117,6 +117,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
                     f"{known.tolist()[0]!r}."
                 )
             self.classes_ = known
+        # Unknown labels get the place of a neighbour, and are found by comparing.
         places = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         strange = np.unique(y[self.classes_[places] != y]).tolist()
         if strange:

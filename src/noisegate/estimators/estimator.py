@@ -178,7 +178,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
             if validation_data is not None:
                 validation = self._weigh_examples(validation_data, False)
             elif self.validation_split is not None:
-                random = np.random.RandomState(seeds[3] % 2**32)
+                random = np.random.RandomState(seeds[3] % 2**32)  # NumPy's seeds have 32 bits
                 examples, validation = self._split(examples, random)
             with self._seed_torch(seeds[0], before):
                 if anew:

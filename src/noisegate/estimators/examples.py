@@ -35,7 +35,7 @@ class SparseInputs:
 
     def __getitem__(self, rows: Any) -> "SparseInputs":
         """Return some rows, sparse."""
-        rows = rows.cpu().numpy() if isinstance(rows, Tensor) else rows
+        rows = rows.cpu().numpy() if isinstance(rows, Tensor) else rows  # SciPy takes no tensors
         return SparseInputs(self.matrix[rows], self.device)
 
     def split(self, count: int) -> list["SparseInputs"]:

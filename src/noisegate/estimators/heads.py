@@ -24,6 +24,7 @@ def find_last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
     if not isinstance(model, Network) or len(model.exits) != 1:
         return None, None
     name = model.exits[0]
+    # Outputs that are only reshaped are read as those of the layer before.
     passing = (nn.Flatten, Reshape)
     while len(model.sources[name]) == 1:
         layer = model.layers[name]
@@ -69,27 +70,25 @@ class Head:
         self, model: nn.Module, classes: Any, output: str | None = None, function: Any = None
     ) -> None:
         self.classes, self.count, self.function = classes, len(classes), function
-        self.name, self.layer = find_last_layer(model)
-        self.followed = self.name is not None and (self.name,) != getattr(model, "exits", ())
+        name, self.layer = find_last_layer(model)
+        # Noise that is a layer of the network may stand behind its last one.
+        self.followed = name is not None and (name,) != getattr(model, "exits", ())
         activation = _find_activation(self.layer)
-        by_layer = "probabilities" if activation in ("softmax", "sigmoid") else "logits"
-        self.output = output or by_layer
+        self.bounded = activation in ("softmax", "sigmoid")
         self.sigmoid = activation == "sigmoid"
-        self.exact = False
+        self.output = output or ("probabilities" if self.bounded else "logits")
         self._z: Tensor | None = None
         self._remove: Callable[[], None] | None = None
 
     def watch(self, noisy: bool) -> None:
         """Take the loss from the pre-activation from now on, unless noise is put behind it."""
         layer = self.layer
-        has_pre = isinstance(layer, DenseLayer | TimeDistributed) and layer.has_pre
-        known = has_pre and self.output == "probabilities"
-        noisy = noisy or self.followed
-        if known and not noisy and _find_activation(self.layer) in ("softmax", "sigmoid"):
-            self._remove = self.layer.register_pre_activation_hook(self._keep).remove  # type: ignore[union-attr]
-            self.exact = True
+        if noisy or self.followed or not self.bounded or self.output != "probabilities":
+            return
+        if isinstance(layer, DenseLayer | TimeDistributed) and layer.has_pre:
+            self._remove = layer.register_pre_activation_hook(self._store).remove
 
-    def _keep(self, module: nn.Module, args: Any, z: Tensor) -> None:
+    def _store(self, module: nn.Module, args: Any, z: Tensor) -> None:
         self._z = z
 
     def close(self) -> None:
@@ -98,7 +97,6 @@ class Head:
             self._remove()
         # A trained net is copied and pickled with its head, but without the network.
         self._remove = self._z = self.layer = None
-        self.exact = False
 
     def check(self, outputs: Any) -> bool:
         """Return whether one output means two classes; raise if outputs do not fit the classes."""
@@ -109,6 +107,7 @@ class Head:
         if count == 1 and self.count == 2:
             return True
         if count != self.count or self.sigmoid:
+            # Several sigmoids give labels that can hold together, not classes.
             sigmoid = "of a Sigmoid " if self.sigmoid else ""
             raise InvalidValue(
                 f"the network gives {count} outputs {sigmoid}for {self.count} classes. A "
@@ -127,18 +126,18 @@ class Head:
                 f"last axis, for a y of shape {tuple(targets.shape)}. A y of one column for each "
                 "class is y.argmax(axis=-1)."
             )
-        z = self._z if self.exact and self._z is not None else None
+        logits = outputs if self.output == "logits" else self._z
         if one:
             y = targets.to(outputs.dtype)
-            if self.output == "logits" or z is not None:
-                logits = (outputs if z is None else z)[..., 0]
-                return functional.binary_cross_entropy_with_logits(logits, y, reduction=reduction)
+            if logits is not None:
+                z = logits[..., 0]
+                return functional.binary_cross_entropy_with_logits(z, y, reduction=reduction)
             p = outputs[..., 0].clamp(0, 1)
             return functional.binary_cross_entropy(p, y, reduction=reduction)
         flat = targets.flatten()
-        if self.output == "logits" or z is not None:
-            logits = (outputs if z is None else z).flatten(0, -2)
-            losses = functional.cross_entropy(logits, flat, reduction=reduction)
+        if logits is not None:
+            z = logits.flatten(0, -2)
+            losses = functional.cross_entropy(z, flat, reduction=reduction)
         else:
             # Noise on probabilities may make one 0, or larger than 1.
             tiny = torch.finfo(outputs.dtype).tiny

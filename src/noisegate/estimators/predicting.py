@@ -244,6 +244,7 @@ def _has_dropouts(network: nn.Module, x: Tensor) -> bool:
     known = Host(network).sites()
     if known.own or known.unreached:
         return True
+    # Dropouts that are functions show in a run only.
     try:
         Injection(network, {}, 0, existing=True, always=True, example=x).remove()
     except InvalidValue:  # there are none

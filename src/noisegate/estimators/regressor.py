@@ -99,7 +99,7 @@ class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
         y = as_array(y)
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float32, input_name="y")
         if anew:
-            self._one = y.ndim == 1
+            self._one = y.ndim == 1  # so predictions get no second axis either
         return Examples(x, torch.as_tensor(y[:, None] if y.ndim == 1 else y))
 
     def _build(self, examples: Examples) -> nn.Module:

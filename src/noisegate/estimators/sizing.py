@@ -68,6 +68,7 @@ def _build_from_sizes(
     ):
         if given is not None and given != found:
             raise _size_error(where, given, data, found)
+    # "relu" is the layer Relu, where there is such a layer.
     hidden = LAYER_CLASSES.get(str(activation).capitalize())
     layers = [
         LAYER_CLASSES["Dense"](size, activation, name=f"hid{i}")
@@ -75,6 +76,7 @@ def _build_from_sizes(
         else hidden(size, name=f"hid{i}")
         for i, size in enumerate(known[1:-1], start=1)
     ]
+    # Axes between rows and features, such as time, may have any extent.
     shape = (None,) * (x.ndim - 2) + (features,)
     return join(Input(shape, name="in"), *layers, LAYER_CLASSES["Linear"](outputs, name="out"))
 
@@ -133,5 +135,6 @@ def takes_tokens(network: Any) -> bool:
     if isinstance(network, Network):
         first = [n for n, layer in network.layers.items() if not isinstance(layer, Input)][:1]
         return any(isinstance(network.layers[n], nn.Embedding) for n in first)
+    # The first submodule with weights is what the input enters.
     weighted = (m for m in network.modules() if any(True for _ in m.parameters(recurse=False)))
     return isinstance(next(weighted, None), nn.Embedding)
