@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True, slots=True)
 class SparseInputs:
     """A sparse matrix with a tensor's methods for its rows; it stays sparse until `dense`.
 
@@ -15,19 +16,14 @@ class SparseInputs:
     `dense` puts its tensor.
     """
 
-    def __init__(self, matrix: Any, device: Any = "cpu") -> None:
-        self.matrix, self.device = matrix, device
+    matrix: Any
+    device: Any = "cpu"
 
     @property
     def shape(self) -> tuple[int, int]:
         """The shape, (rows, features)."""
         rows, features = self.matrix.shape
         return rows, features
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes: 2."""
-        return 2
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -77,7 +77,7 @@ def _build_from_sizes(
         for i, size in enumerate(known[1:-1], start=1)
     ]
     # Axes between rows and features, such as time, may have any extent.
-    shape = (None,) * (x.ndim - 2) + (features,)
+    shape = (None,) * (len(x.shape) - 2) + (features,)
     return join(Input(shape, name="in"), *layers, LAYER_CLASSES["Linear"](outputs, name="out"))
 
 
@@ -107,7 +107,7 @@ def _fit_shape(model: Network, x: Inputs) -> None:
     entry = model.layers[entries[0]]
     if isinstance(entry, Input) and entry.expected is not None:
         expected = entry.expected
-        if len(expected) != x.ndim:
+        if len(expected) != len(x.shape):
             raise _size_error("input", expected, "X", tuple(x.shape))
         for given, found in zip(expected[1:], x.shape[1:], strict=True):
             if given is not None and given != found:
