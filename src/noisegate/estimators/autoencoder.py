@@ -29,7 +29,7 @@ from .sizing import check_outputs
 @check_keywords
 @dataclass(eq=False, repr=False)
 class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
-    """A network that learns to reproduce its input from a code; arguments as of `Estimator`.
+    """A network that learns to reproduce its input from a code; arguments as in `Estimator`.
 
     The code is the output of the narrowest hidden layer, the first if there are several: for sizes
     (None, 100, None), that of 100 units. With `input_noise` or `input_dropout` the network learns
@@ -38,7 +38,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
     Parameters
     ----------
     network, and all others
-        As of `Estimator`.
+        As in `Estimator`.
     code : str, optional
         The output that is the code, such as ``hid1:out``. A module of the user's needs it.
 
@@ -85,7 +85,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         existing: bool | None = None,
         **noise: Any,
     ) -> Any:
-        """Return the code of each row, (rows, code); arguments as of `Regressor.predict`."""
+        """Return the code of each row, (rows, code); arguments as in `Regressor.predict`."""
         request = self._ask(X, noise, samples, return_std, seed, existing)
         with self._prefix("transform"):
             request.check()
@@ -112,7 +112,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
             A layer's name, such as ``hid1``; its number, 0 for the input and -1 for the last; or
             an output, such as ``hid1:pre``. None is the code, as in `transform`.
         samples, return_std, seed, existing, **noise
-            As of `Regressor.predict`.
+            As in `Regressor.predict`.
 
         Examples
         --------
@@ -126,9 +126,9 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         True
         """
         request = self._ask(X, noise, samples, return_std, seed, existing)
-        known = Places(self.network_).sites
+        outputs = Places(self.network_).sites
         with self._prefix("encode"):
-            place = self._find_place(layer, known)
+            place = self._find_place(layer, outputs)
             request.check()
         return self._compute_codes(request, place)
 
@@ -163,10 +163,10 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         # NaN spoils whatever it reaches, and so shows whether the output depends on X as well.
         x = torch.full((len(z), *self._row_shape), torch.nan, device=self._device)
 
-        def replace(known: Tensor) -> Tensor:
-            if known.shape != z.shape:
+        def replace(output: Tensor) -> Tensor:
+            if output.shape != z.shape:
                 raise InvalidValue(
-                    f"Autoencoder.decode: `code` must be of shape {tuple(known.shape)}, what this "
+                    f"Autoencoder.decode: `code` must be of shape {tuple(output.shape)}, what this "
                     f"layer gives; got {tuple(z.shape)}."
                 )
             return z
@@ -191,15 +191,15 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
             np.stack([values[place] for values in self._record_passes(request)])
         )
 
-    def score(self, X: Any, y: Any = None, **asked: Any) -> float:
-        """Return the share of X's variance that is reproduced; `asked` as of `predict`."""
+    def score(self, X: Any, y: Any = None, **options: Any) -> float:
+        """Return the share of X's variance that is reproduced; `options` as in `predict`."""
         x = self._check_inputs(X, reset=False)
-        return self._score(X, to_dense(x).numpy(), None, asked, "variance_weighted")
+        return self._score(X, to_dense(x).numpy(), None, options, "variance_weighted")
 
-    def _find_place(self, layer: str | int | None, known: Mapping[str, str]) -> str:
-        """Return which of the known outputs a layer's name or number means."""
+    def _find_place(self, layer: str | int | None, outputs: Mapping[str, str]) -> str:
+        """Return which of the outputs a layer's name or number means."""
         if layer is None:
-            return self._find_code(known)
+            return self._find_code(outputs)
         network = self.network_
         layers = network.layers if isinstance(network, Network) else {}
         names = list(layers)
@@ -209,17 +209,17 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         if not isinstance(layer, str | bool):
             name = names[layer] if -len(names) <= layer < len(names) else None
         for place in (f"{name}:out", str(name)):
-            if place in known:
+            if place in outputs:
                 return place
         raise InvalidValue(
             f"`layer` must be a layer's name or number, or an output; {got(layer)}. "
-            f"Known are {list_names(known)}."
+            f"Known are {list_names(outputs)}."
         )
 
-    def _find_code(self, known: Mapping[str, str]) -> str:
-        """Return which of the known outputs is the code."""
+    def _find_code(self, outputs: Mapping[str, str]) -> str:
+        """Return which of the outputs is the code."""
         model = self.network_
-        if self.code in known:
+        if self.code in outputs:
             return str(self.code)
         layers = model.layers if isinstance(model, Network) else {}
         hidden = [site.partition(":")[0] for site in getattr(model, "roles", {}).get("hidden", ())]
@@ -227,7 +227,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
             fault = f"must be an output; {got(self.code)}"
             if self.code is None:
                 fault = "is needed for this network"
-            sentence = f"`code` {fault}. Give one of {list_names(known)}."
+            sentence = f"`code` {fault}. Give one of {list_names(outputs)}."
             raise InvalidValue(sentence).prefix("Autoencoder")
         narrowest = min(hidden, key=lambda name: (_count_units(layers[name]), hidden.index(name)))
         return f"{narrowest}:out"

@@ -117,8 +117,8 @@ class Checkpoint(Callback):  # type: ignore[misc]
             if len(noise) != len(self.session.handles):
                 raise ValueError("its noise is another")
             net.module_.load_state_dict(state["module"])
-            for handle, given in zip(self.session.handles, noise, strict=True):
-                handle.load_state(given)
+            for handle, handle_state in zip(self.session.handles, noise, strict=True):
+                handle.load_state(handle_state)
             net.optimizer_.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise _checkpoint_error(self.path, error) from None

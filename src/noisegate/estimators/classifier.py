@@ -27,7 +27,7 @@ from .sizing import check_outputs, is_sizes
 @check_keywords
 @dataclass(eq=False, repr=False)
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
-    """A network that predicts classes, with noise by name; arguments as of `Estimator`.
+    """A network that predicts classes, with noise by name; arguments as in `Estimator`.
 
     The last layer decides how the network is trained: `Linear` gives logits, `Softmax`
     probabilities, one `Sigmoid` unit the probability of the second of two classes. The last two
@@ -37,7 +37,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     Parameters
     ----------
     network, and all others
-        As of `Estimator`.
+        As in `Estimator`.
     output : {"logits", "probabilities"}, optional
         What the network returns; by default what its last layer says, and logits for a module of
         the user's.
@@ -81,7 +81,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         Parameters
         ----------
         X, y, sample_weight, validation_data, **noise
-            As of `fit`.
+            As in `fit`.
         classes : array, optional
             All classes, where the y of the first call lacks some.
         """
@@ -110,13 +110,13 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         assert_all_finite(y, input_name="y")
         check_classification_targets(y.ravel())
         if anew:
-            known = np.unique(y) if self._announced is None else self._announced
-            if len(known) < 2:
+            classes = np.unique(y) if self._announced is None else self._announced
+            if len(classes) < 2:
                 raise InvalidValue(
                     "Classifier: y must have at least two classes; got one class, "
-                    f"{known.tolist()[0]!r}."
+                    f"{classes.tolist()[0]!r}."
                 )
-            self.classes_ = known
+            self.classes_ = classes
         # Unknown labels get the place of a neighbour, and are found by comparing.
         places = np.searchsorted(self.classes_, y).clip(max=len(self.classes_) - 1)
         strange = np.unique(y[self.classes_[places] != y]).tolist()
@@ -204,17 +204,17 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         request = self._ask(X, noise, samples, return_std, seed, existing)
         with self._prefix("predict"):
             request.check()
-        found = self._compute_probabilities(request)
-        mean = found[0] if return_std else found
+        answer = self._compute_probabilities(request)
+        mean = answer[0] if return_std else answer
         best = mean.argmax(axis=-1)
         labels = self.classes_[best]
         if not return_std:
             return labels
-        return labels, np.take_along_axis(found[1], best[..., None], axis=-1)[..., 0]
+        return labels, np.take_along_axis(answer[1], best[..., None], axis=-1)[..., 0]
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
-        """Return the share of rows with the right class; `asked` as of `predict_proba`."""
-        noise, sampling = split_words(asked)
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **options: Any) -> float:
+        """Return the share of rows with the right class; `options` as in `predict_proba`."""
+        noise, sampling = split_words(options)
         request = self._ask(X, noise, **sampling)
         with self._prefix("score"):
             request.check()

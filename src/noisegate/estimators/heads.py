@@ -42,9 +42,9 @@ def _find_activation(layer: Layer | None) -> str | None:
         return _find_activation(find_last_layer(layer.module)[1])
     if not isinstance(layer, DenseLayer):
         return None
-    named = getattr(type(layer), "activation_class", None)
-    found = {nn.Softmax: "softmax", nn.Sigmoid: "sigmoid"}.get(named)  # type: ignore[arg-type]
-    return found or layer.arguments.get("activation")
+    torch_class = getattr(type(layer), "activation_class", None)
+    name = {nn.Softmax: "softmax", nn.Sigmoid: "sigmoid"}.get(torch_class)  # type: ignore[arg-type]
+    return name or layer.arguments.get("activation")
 
 
 class Head:

@@ -51,17 +51,17 @@ def find_device(estimator: Any) -> torch.device:
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if device == "auto":
         return accelerator or torch.device("cpu")
-    known = ["cpu"]
+    names = ["cpu"]
     if accelerator is not None:
         kind, count = accelerator.type, torch.accelerator.device_count()
-        known += [kind, *(f"{kind}:{i}" for i in range(count))]
+        names += [kind, *(f"{kind}:{i}" for i in range(count))]
     try:
-        found = torch.device(device)
+        place = torch.device(device)
     except (RuntimeError, TypeError):
-        found = None
-    if found is None or (found.type != "cpu" and str(found) not in known):
+        place = None
+    if place is None or (place.type != "cpu" and str(place) not in names):
         raise InvalidValue(
             f"{type(estimator).__name__}: `device` must be 'auto' or a device of this machine, "
-            f"{list_names(known)}; {got(str(device))}."
+            f"{list_names(names)}; {got(str(device))}."
         )
-    return found
+    return place

@@ -135,7 +135,7 @@ class Predicting:
             return self._run_clean(request.inputs)[None]
         if request.noise.changing:
             return self._run_sampled(request)
-        found = prediction.predict(
+        answer = prediction.predict(
             self.network_,
             to_dense(request.inputs),
             1 if request.samples is None else request.samples,
@@ -147,7 +147,7 @@ class Predicting:
             keep_samples=True,
             progress=False,
         )
-        return np.asarray(found.samples)
+        return np.asarray(answer.samples)
 
     def _run_sampled(self, request: Request) -> np.ndarray:
         """Return outputs as `_run_network`, with noise that regularizers make by their seeds."""
@@ -183,7 +183,7 @@ class Predicting:
         seed : int, optional
             Seed of the noise, in [0, 2⁶⁴); None draws one. Regularizers have their own.
         **noise
-            As of `fit`. Outputs before their noise are then returned too, by the names
+            As in `fit`. Outputs before their noise are then returned too, by the names
             ``name-predrop`` and ``name-prenoise``.
         """
         request = self._ask(X, noise, seed=seed)
@@ -233,16 +233,16 @@ class Predicting:
         return ax
 
 
-def split_words(asked: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_words(words: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Split the keywords of `score` into those for noise and those for sampling."""
-    sampling = {w: v for w, v in asked.items() if w in ("samples", "seed", "existing")}
-    return {w: v for w, v in asked.items() if w not in sampling}, sampling
+    sampling = {w: v for w, v in words.items() if w in ("samples", "seed", "existing")}
+    return {w: v for w, v in words.items() if w not in sampling}, sampling
 
 
 def _has_dropouts(network: nn.Module, x: Tensor) -> bool:
     """Return whether a network has dropouts of its own: modules, or functions that it calls."""
-    known = Host(network).sites()
-    if known.own or known.unreached:
+    sites = Host(network).sites()
+    if sites.own or sites.unreached:
         return True
     # Dropouts that are functions show in a run only.
     try:

@@ -62,8 +62,8 @@ class NumericEstimator(Estimator):
             outputs = outputs[..., 0]
         return request.summarize(outputs)
 
-    def _score(self, X: Any, y: Any, sample_weight: Any, asked: Any, average: str) -> float:
-        noise, sampling = split_words(asked)
+    def _score(self, X: Any, y: Any, sample_weight: Any, options: Any, average: str) -> float:
+        noise, sampling = split_words(options)
         request = self._ask(X, noise, **sampling)
         with self._prefix("score"):
             request.check()
@@ -73,7 +73,7 @@ class NumericEstimator(Estimator):
 
 
 class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
-    """A network that predicts numbers, with noise by name; arguments as of `Estimator`.
+    """A network that predicts numbers, with noise by name; arguments as in `Estimator`.
 
     The loss is the mean squared error.
 
@@ -108,6 +108,6 @@ class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
         check_outputs(model, (count,), count)
         return model
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, **asked: Any) -> float:
-        """Return R², the share of y's variance that is explained; `asked` as of `predict`."""
-        return self._score(X, y, sample_weight, asked, "uniform_average")
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **options: Any) -> float:
+        """Return R², the share of y's variance that is explained; `options` as in `predict`."""
+        return self._score(X, y, sample_weight, options, "uniform_average")

@@ -56,25 +56,27 @@ def build(network: Any, activation: Any, x: Inputs, outputs: int, targets: str =
 def _build_from_sizes(
     sizes: Sizes, activation: Any, x: Inputs, outputs: int, targets: str
 ) -> Network:
-    known: list[Any] = [index(n) if n is not None and _is_size(n) else n for n in sizes]
-    inner = all(_is_size(size) for size in known[1:-1])
-    ends = len(known) > 1 and all(size is None or _is_size(size) for size in (known[0], known[-1]))
+    numbers: list[Any] = [index(n) if n is not None and _is_size(n) else n for n in sizes]
+    inner = all(_is_size(size) for size in numbers[1:-1])
+    ends = len(numbers) > 1 and all(
+        size is None or _is_size(size) for size in (numbers[0], numbers[-1])
+    )
     if not inner or not ends:
         raise InvalidValue(_describe_wrong_network(sizes))
     features = x.shape[-1]
-    for where, given, data, found in (
-        ("input", known[0], "X", features),
-        ("output", known[-1], targets, outputs),
+    for where, size, data, data_size in (
+        ("input", numbers[0], "X", features),
+        ("output", numbers[-1], targets, outputs),
     ):
-        if given is not None and given != found:
-            raise _size_error(where, given, data, found)
+        if size is not None and size != data_size:
+            raise _size_error(where, size, data, data_size)
     # "relu" is the layer Relu, where there is such a layer.
     hidden = LAYER_CLASSES.get(str(activation).capitalize())
     layers = [
         LAYER_CLASSES["Dense"](size, activation, name=f"hid{i}")
         if hidden is None
         else hidden(size, name=f"hid{i}")
-        for i, size in enumerate(known[1:-1], start=1)
+        for i, size in enumerate(numbers[1:-1], start=1)
     ]
     # Axes between rows and features, such as time, may have any extent.
     shape = (None,) * (len(x.shape) - 2) + (features,)
@@ -109,23 +111,23 @@ def _fit_shape(model: Network, x: Inputs) -> None:
         expected = entry.expected
         if len(expected) != len(x.shape):
             raise _size_error("input", expected, "X", tuple(x.shape))
-        for given, found in zip(expected[1:], x.shape[1:], strict=True):
-            if given is not None and given != found:
-                raise _size_error("input", given, "X", found)
+        for size, data_size in zip(expected[1:], x.shape[1:], strict=True):
+            if size is not None and size != data_size:
+                raise _size_error("input", size, "X", data_size)
     if model.open_layer is not None:
         first = to_dense(x[:1])
         model.complete(shape, like=first if first.is_floating_point() else None)
 
 
 def check_outputs(
-    model: nn.Module, allowed: Sequence[int], found: object, targets: str = "y"
+    model: nn.Module, allowed: Sequence[int], needed: object, targets: str = "y"
 ) -> None:
     """Raise unless a network has as many outputs as the data need."""
     if not isinstance(model, Network) or len(model.exits) != 1:
         return
     size = model.output_shape[-1]
     if size is not None and size not in allowed:
-        raise _size_error("output", size, targets, found)
+        raise _size_error("output", size, targets, needed)
 
 
 def takes_tokens(network: Any) -> bool:

@@ -261,7 +261,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             yield rows[part].dense()
 
     def _step(self, batch: Examples) -> tuple[Tensor, Any]:
-        found: list[Any] = []
+        result: list[Any] = []
 
         def closure() -> Any:
             outputs = self._forward(batch)
@@ -273,13 +273,13 @@ class Trainer(NeuralNet):  # type: ignore[misc]
                 named = list(self.module_.named_parameters())
                 data = self._as_given(batch)
                 self.notify("on_grad_computed", named_parameters=named, batch=data, training=True)
-            found[:] = [total, outputs]
+            result[:] = [total, outputs]
             return total
 
         self.optimizer_.step(closure)
         if self.after_step is not None:
             self.after_step()
-        return found[0], found[1]
+        return result[0], result[1]
 
     def _forward(self, batch: Examples) -> Any:
         try:
