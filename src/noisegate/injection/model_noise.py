@@ -245,7 +245,7 @@ class ModelNoise:
             self._move_input(self._tokens)
         counted, axis = training or self.always, self._axis
         known = shape is not None and -len(shape) <= axis < len(shape)
-        forward = self.steps.begin(counted, shape[axis] if shape is not None and known else None)
+        forward = self.steps.begin(counted, shape[axis] if shape and known else None)
         if counted:
             self.notices.begin(forward)
 

@@ -9,9 +9,6 @@ from noisegate.core.window import ATTENTION, SampleAxis, rows_count, spread
 
 from .steps import Forward, NotTogether, Steps
 
-# A site, a slot and a call: one use of one noise in a forward.
-Use = tuple[str, int, int]
-
 
 class RowFinder:
     """Finds the rows of the samples that a site sees.
@@ -24,8 +21,8 @@ class RowFinder:
 
     def __init__(self, steps: Steps, always: bool) -> None:
         self._steps, self._always = steps, always
-        # How many samples each use of a site has seen, by the size of the batch.
-        self._seen: dict[Use, dict[int, int]] = {}
+        # By site, slot and call: how many samples were seen there, by the size of the batch.
+        self._seen: dict[tuple[str, int, int], dict[int, int]] = {}
         # Whether these are compared; else the samples of every site are taken for the model's.
         self.compares = always
 
@@ -86,7 +83,9 @@ class RowFinder:
                     return site, extent, batch
         return None
 
-    def _compare(self, use: Use, rows: Sequence[int], extent: int) -> Sequence[int] | None:
+    def _compare(
+        self, use: tuple[str, int, int], rows: Sequence[int], extent: int
+    ) -> Sequence[int] | None:
         """Return the rows of `extent` samples, by how many other batches have had."""
         batch = len(rows)
         if not batch:

@@ -73,12 +73,13 @@ class Ids:
     @classmethod
     def read(cls, value: Any) -> "Ids":
         """Return the ids in a sequence, a mapping of rule to sequence, or None."""
-        if not isinstance(value, Mapping):
-            return cls(None if value is None else _check_ids(value))
-        for rule in value:
+        by_rule = value if isinstance(value, Mapping) else {}
+        for rule in by_rule:
             if rule not in WORDS:
                 patterns.check_pattern(rule)
-        return cls(by_rule={rule: _check_ids(ids) for rule, ids in value.items()})
+        with prefix_errors("inject"):
+            samples = None if value is None or value is by_rule else rows_of(value)
+            return cls(samples, {rule: rows_of(ids) for rule, ids in by_rule.items()})
 
     def find(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids that a site has by its rule, or by a pattern that names it."""
@@ -295,11 +296,6 @@ class Steps:
         last = replace(self.last, ids=None, made={}, reached=set())
         ids = Ids() if self._used else self._ids
         return {**self.__dict__, "last": last, "_outside": Forward(), "_ids": ids}
-
-
-def _check_ids(value: Any) -> Sequence[int]:
-    with prefix_errors("inject"):
-        return rows_of(value)
 
 
 def _check_step(value: Any) -> int:

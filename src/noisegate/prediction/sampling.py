@@ -211,7 +211,9 @@ def _predict(
         first = forwards.run(batch, rows, steps[0])
         if not start:
             _check_noise_acts(noise)
-        size = _count_rows(first, count, request)
+        # How many rows fit in memory with all their samples, which quantiles need at once.
+        fitting = HELD * count // max(1, first.size * len(steps))
+        size = max(1, fitting) if request.levels else count
         for i in range(0, count, size):
             some = rows[i : i + size]
             whole = len(some) == count
@@ -226,8 +228,8 @@ def _predict(
     if not parts:
         raise InvalidValue("predict: `x` has no samples.")
     prediction = join_predictions(parts, host.get_vector(x))
-    if len(set(steps)) > 1 and _is_constant(prediction, first.dtype):
-        _warn_of_no_spread(noise, len(steps))
+    if len(set(steps)) > 1:
+        _check_spread(noise, prediction, first.dtype)
     return prediction
 
 
@@ -251,14 +253,11 @@ def _check_noise_acts(noise: Injection) -> None:
         raise InvalidValue(f"predict: no noise acted, since {why}; all samples would be the same.")
 
 
-def _is_constant(prediction: Prediction, dtype: np.dtype[Any]) -> bool:
-    """Return whether samples differ nowhere, or by no more than the order of sums."""
+def _check_spread(noise: Injection, prediction: Prediction, dtype: np.dtype[Any]) -> None:
+    """Warn if all samples are the same but for the order of sums, though noise has acted."""
     tiny = 16 * np.finfo(dtype).eps * np.abs(prediction.mean).max(initial=0.0)
-    return bool(prediction.std.size and (prediction.std <= tiny).all())
-
-
-def _warn_of_no_spread(noise: Injection, samples: int) -> None:
-    """Warn that all samples are the same, unless none of the noise could have changed one."""
+    if not prediction.std.size or not (prediction.std <= tiny).all():
+        return
     acted = [n.placement for n in noise.noises if n.calls]
     # Noise that removes everything is the same in every sample.
     sites = list(dict.fromkeys(p.site for p in acted if not p.kind.removes or p.kind.rate != 1))
@@ -267,14 +266,7 @@ def _warn_of_no_spread(noise: Injection, samples: int) -> None:
     named = list_names(sites[:3], "'")
     more = f" and at {len(sites) - 3} other sites" if len(sites) > 3 else ""
     warn_caller(
-        f"predict: all {samples} samples are the same, though noise acted at {named}{more}: it "
-        "does not reach the output that is taken, or is too rare to change it. Name another output "
-        "by output=, or put more noise before it with rules=."
+        f"predict: all {len(prediction.steps)} samples are the same, though noise acted at {named}"
+        f"{more}: it does not reach the output that is taken, or is too rare to change it. Name "
+        "another output by output=, or put more noise before it with rules=."
     )
-
-
-def _count_rows(output: np.ndarray, count: int, request: _Request) -> int:
-    """Return how many rows of a batch fit in memory with all their samples."""
-    if not request.levels:
-        return count
-    return max(1, HELD * count // max(1, output.size * len(request.steps)))
