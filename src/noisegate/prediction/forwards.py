@@ -30,8 +30,8 @@ class Forwards:
     - Every forward of several steps includes one sample that has been made alone as well. It
       stands last but one. There it has neighbours on both sides, and whatever fills up from the
       front is full.
-    - The first such forward includes a probe: one copy more, muted at every site (`Host.mute_part`), so
-      that any influence of its neighbours shows, whatever the data.
+    - The first such forward includes a probe: one copy more, muted at every site, so that any
+      influence of its neighbours shows, whatever the data (`Host.mute_part`).
 
     If either differs from the same sample made alone, every sample has a forward of its own from
     then on. `output` says which of the model's outputs is meant, by name or number.
