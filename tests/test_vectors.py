@@ -256,6 +256,19 @@ def test_thresholds_of_blocks() -> None:
             assert decimals.inverse_power(threshold, positions, digits) == scale
 
 
+@pytest.mark.parametrize(
+    ("threshold", "positions"), [(1313500716, 4), (1381996033, 4), (2804234006, 4)]
+)
+def test_a_scale_beside_the_middle_of_two_floats_is_rounded_once(
+    threshold: int, positions: int
+) -> None:
+    """As a float64 it is the middle itself, from which a float32 would be rounded to even."""
+    exact = philox.block_scale(threshold, positions, 24)
+    assert decimals.inverse_power(threshold, positions, 24) == exact
+    twice = philox.round_float(philox.block_scale(threshold, positions, 53), 24)
+    assert twice != exact
+
+
 @each_backend
 def test_relaxed_gains_are_within_their_tier(backend: Backend) -> None:
     for p, temperature, u, gain in vectors("concrete.txt"):
