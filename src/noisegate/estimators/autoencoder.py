@@ -22,7 +22,6 @@ from .examples import Examples, to_dense
 from .parameters import check_keywords
 from .predicting import Request
 from .regressor import NumericEstimator
-from .session import Session
 from .sizing import check_outputs
 
 
@@ -174,8 +173,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         undo = places.attach(place, replace)
         try:
             self.network_.eval()
-            session = Session(self.network_, request.noise, request.choose_seed(), always=True)
-            with session, torch.no_grad():
+            with self._open_session(request), torch.no_grad():
                 outputs = self.network_(x).cpu().numpy()
         finally:
             undo()

@@ -151,11 +151,21 @@ class Predicting:
 
     def _run_sampled(self, request: Request) -> np.ndarray:
         """Return outputs as `_run_network`, with noise that regularizers make by their seeds."""
-        seed, example = request.choose_seed(), request.example
-        with Session(self.network_, request.noise, seed, True, existing=example) as session:
+        with self._open_session(request) as session:
             return np.stack(
                 [self._run_clean(request.inputs, partial(session.at, k)) for k in request.steps]
             )
+
+    def _open_session(self, request: Request, record: bool = False) -> Session:
+        """Return a session in which the noise of a request acts in evaluation."""
+        return Session(
+            self.network_,
+            request.noise,
+            request.choose_seed(),
+            always=True,
+            record=record,
+            existing=request.example,
+        )
 
     def _run_clean(self, x: Inputs, within: Callable[..., Any] = nullcontext) -> np.ndarray:
         """Return the outputs of the network as it is, a part of the rows at a time.
@@ -194,8 +204,8 @@ class Predicting:
     def _record_passes(self, request: Request) -> Iterator[dict[str, np.ndarray]]:
         """Yield every named output of a forward pass for each step of a request."""
         self.network_.eval()
-        x, seed = to_dense(request.inputs), request.choose_seed()
-        with Session(self.network_, request.noise, seed, True, True, request.example) as session:
+        x = to_dense(request.inputs)
+        with self._open_session(request, record=True) as session:
             for step in request.steps:
                 with torch.no_grad(), session.at(step):
                     self.network_(x)
