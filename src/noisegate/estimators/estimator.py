@@ -209,6 +209,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         before: dict[str, Any] | None,
         state: dict[str, Any] | None,
     ) -> None:
+        """Train the network, after the last training (`before`) or from a checkpoint (`state`)."""
         head, model = self._make_head(), self.network_
         with Session(model, settings, seeds[1]) as session:
             head.watch(session.changes(self._find_last_sites()))
@@ -317,6 +318,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _make_network(self, inputs: Inputs, outputs: int, targets: str = "y") -> nn.Module:
+        """Return a network for inputs and a number of outputs, which `targets` need."""
         return build(self.network, self.activation, inputs, outputs, targets)
 
     def __sklearn_tags__(self) -> Any:
