@@ -11,6 +11,7 @@ from _backends import numpy_of, pure_engines
 from _native_cases import Case, Chance, among, assert_same, laid_out, tensor_of, values
 from noisegate.core import apply as core
 from noisegate.core.engine import Draw
+from noisegate.core.prepared import Prepared
 from noisegate.core.window import ATTENTION, Window, window_of
 from noisegate.engines.numpy import NumpyEngine
 from noisegate.engines.torch import TorchEngine
@@ -103,14 +104,16 @@ def check_part(case: Case) -> bool:
     x = values(case.shape, case.dtype)
     linear = bool(case.chance(2))
     with pure_engines(), np.errstate(all="ignore"):
-        whole = core.apply(NumpyEngine(), kind, x, key, window, rate, linear=linear)[(*cut, ...)]
+        whole = core.apply(NumpyEngine(), kind, x, key, Prepared(window, rate), linear=linear)[
+            (*cut, ...)
+        ]
     local = laid_out(x[(*cut, ...)], case.layout, case.chance)
     if case.layout == "broadcast":
         return False  # its values are others
     with np.errstate(all="ignore"):
-        ours = core.apply(NumpyEngine(), kind, local, key, part, rate, linear=linear)
+        ours = core.apply(NumpyEngine(), kind, local, key, Prepared(part, rate), linear=linear)
     tensor = tensor_of(local)
-    theirs = core.apply(TorchEngine(), kind, tensor, key, part, rate, linear=linear)
+    theirs = core.apply(TorchEngine(), kind, tensor, key, Prepared(part, rate), linear=linear)
     for y in (ours, numpy_of(theirs)):
         try:
             assert_same_bits(np.asarray(y), whole)

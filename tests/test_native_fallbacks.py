@@ -14,6 +14,7 @@ from _backends import pure_engines
 from _native_kinds import Either
 from _native_run import run
 from noisegate.core.apply import apply
+from noisegate.core.prepared import Prepared
 from noisegate.core.window import Window
 from noisegate.engines.numpy import NumpyEngine
 from noisegate.engines.torch import TorchEngine
@@ -260,6 +261,6 @@ def test_the_last_offsets_rows_and_steps() -> None:
     window = Window((2, 2**35), 0, (2**64 - 1, 2**63), (0, last), (2, 101))
     x = np.ones((2, 101), np.float32)
     for kind in KINDS[:6]:
-        y = both(lambda kind=kind: apply(NumpyEngine(), kind, x, key, window, kind.rate))
-        z = apply(TorchEngine(), kind, torch.from_numpy(x), key, window, kind.rate)
+        y = both(lambda kind=kind: apply(NumpyEngine(), kind, x, key, Prepared(window, kind.rate)))
+        z = apply(TorchEngine(), kind, torch.from_numpy(x), key, Prepared(window, kind.rate))
         assert_same_bits(z, y)

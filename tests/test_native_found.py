@@ -10,9 +10,8 @@ import torch
 import noisegate as ng
 from _asserts import assert_same_bits
 from _backends import pure_engines
+from noisegate.core import prepared
 from noisegate.core.window import DEFAULT_AXIS
-from noisegate.engines import torch as engine
-from noisegate.torch.functional import _known
 
 KEY = ng.Stream(13).site("hid1:out").at(5)
 
@@ -66,8 +65,8 @@ def test_such_a_kind_is_read_anew_in_a_model_too() -> None:
 
 def test_works_of_many_layouts_are_not_all_kept() -> None:
     kind, memory = ng.Dropout(0.5), torch.ones(4 * 1000)
-    for width in range(8, 8 + 3 * engine.MOST_LAYOUTS):
+    for width in range(8, 8 + 3 * prepared.MOST_LAYOUTS):
         kind(memory.as_strided((4, 8), (width, 1)), KEY)
-    known = _known(kind, torch.Size((4, 8)), torch.float32, DEFAULT_AXIS)
-    assert known is not None
-    assert len(known[2]) <= engine.MOST_LAYOUTS
+    works = prepared.find_prepared(kind, None, torch.Size((4, 8)), None, DEFAULT_AXIS).works
+    assert works is not None
+    assert 0 < len(works) <= prepared.MOST_LAYOUTS

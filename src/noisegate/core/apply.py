@@ -10,6 +10,7 @@ from .engine import Array, Engine
 from .errors import InvalidType, InvalidValue, NoisegateError
 from .keys import Key, check_key
 from .kind import Kind
+from .prepared import AXES, KEPT, PREPARED, Prepared, find_prepared
 from .window import Window, local_shape, window_of
 
 
@@ -34,9 +35,7 @@ class ArrayEngine(Engine, Protocol):
     def limits(self, x: Array) -> tuple[int, int]:
         """Return the smallest and the largest number that an array of integers can hold."""
 
-    def fuse(
-        self, kind: Kind, rate: float, x: Array, key: Key, window: Window, linear: bool
-    ) -> Array | None:
+    def fuse(self, kind: Kind, call: Prepared, x: Array, key: Key, linear: bool) -> Array | None:
         """Return x with noise on it by a shortcut, in one pass; None where there is none."""
 
     def fuse_mask(self, field: Field, x: Array, window: Window) -> Array | None:
@@ -59,20 +58,45 @@ def prepare(
     rows: Any,
     sample_axis: Any,
     live: Mapping[str, object],
-    *,
-    select: bool = False,
-) -> tuple[Window, Any]:
-    """Return the window and the rate of a call, all arguments checked.
-
-    With `select` the shape is that of the whole field and `rows` choose a part of it.
-    """
+) -> Prepared:
+    """Return what is known of a call, all arguments checked."""
+    if rows is None and not live and type(key) is Key and type(kind) in KEPT:
+        axis = type(sample_axis)
+        # What everyday calls come to, without another layer.
+        if axis in AXES:
+            call = PREPARED.get((kind, None, shape, None, sample_axis, axis))
+            if call is not None and type(call.rate) is float:
+                return call
     try:
         check_key(key)
         rate = kind.rate_at(key.step, live)
-        window = window_of(shape, kind.shared, rows, sample_axis, select=select)
+        moves = bool(live) or not checks.is_host(kind.rate)
+        number = rate if moves and checks.is_host(rate) else None
+        call = find_prepared(kind, number, shape, rows, sample_axis)
+        if checks.is_host(rate):
+            return call
+        _check_rate_shape(kind.RATE, rate, tuple(shape))
+    except NoisegateError as error:
+        error.prefix(type(kind).__name__)
+        raise
+    return call._replace(rate=rate, idle=False)
+
+
+def prepare_part(
+    kind: Kind,
+    key: Any,
+    shape: tuple[int, ...],
+    rows: Any,
+    sample_axis: Any,
+    live: Mapping[str, object],
+) -> tuple[Window, Any]:
+    """Return the window and the rate of the part of a field of this shape that `rows` choose."""
+    try:
+        check_key(key)
+        rate = kind.rate_at(key.step, live)
+        window = window_of(shape, kind.shared, rows, sample_axis, select=True)
         if not checks.is_host(rate):
-            part = local_shape(shape, rows, sample_axis) if select else shape
-            _check_rate_shape(kind.RATE, rate, part)
+            _check_rate_shape(kind.RATE, rate, local_shape(shape, rows, sample_axis))
     except NoisegateError as error:
         error.prefix(type(kind).__name__)
         raise
@@ -153,8 +177,7 @@ def apply(
     kind: Kind,
     x: Array,
     key: Key,
-    window: Window,
-    rate: Any,
+    call: Prepared,
     *,
     linear: bool = False,
 ) -> Array:
@@ -162,8 +185,9 @@ def apply(
 
     The linear part, with shift and fill at 0, is the backward pass and the tangent.
     """
-    if checks.is_host(rate):
-        fused = engine.fuse(kind, rate, x, key, window, linear)
+    window, rate = call.window, call.rate
+    if type(rate) is float:
+        fused = engine.fuse(kind, call, x, key, linear)
         if fused is not None:
             return fused
     precision = check_input(engine, kind, x)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 from operator import index
 from typing import Any, Literal
@@ -157,25 +156,6 @@ def window_of(
     With `select`, `shape` is that of the whole field and `rows` choose among its samples or
     replace them; without, it is the array's own and `rows` tell which sample each one is.
     """
-    if rows is None and type(sample_axis) in (DefaultAxis, int):
-        hashed = named.hashable(shared_axes)
-        return _count_rows(shape, hashed, sample_axis, select)
-    return _window_of(shape, shared_axes, rows, sample_axis, select)
-
-
-@lru_cache(maxsize=4096, typed=True)  # the default axis is a 0 that differs from another
-def _count_rows(shape: tuple[int, ...], shared_axes: Any, sample_axis: int, select: bool) -> Window:
-    """Return the window of samples that are counted from 0; it is asked for at every call."""
-    return _window_of(shape, named.restore(shared_axes), None, sample_axis, select)
-
-
-def _window_of(
-    shape: tuple[int, ...],
-    shared_axes: Axes,
-    rows: Any,
-    sample_axis: Any,
-    select: bool,
-) -> Window:
     shared = resolve_shared(shared_axes, shape, sample_axis)
     if sample_axis == ATTENTION:
         return _attention(shape, shared, rows, select)

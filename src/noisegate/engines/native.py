@@ -136,45 +136,25 @@ class Work(NamedTuple):
 Geometry = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 # The work that changes nothing.
 IDLE = Work(None, None)
+# The work of a kind that has no trace.
+UNABLE = Work(None, None)
 
 
-def work_of(
+def make_work(
     kind: Kind, rate: float, linear: bool, window: Window, geometry: Geometry, dtype: str, size: int
-) -> Work | None:
+) -> Work:
     """Return the work of a kind on arrays of a dtype with `size` bytes an element.
 
-    None if the kind has no trace; IDLE if nothing changes.
+    UNABLE if the kind has no trace; IDLE if nothing changes.
     """
-    given = kind, rate, linear, window, geometry, dtype, size
-    if not is_ours(kind):
-        return _work(*given)
-    return (_cached_few if isinstance(window.rows, tuple) else _cached_work)(*given)
-
-
-def is_ours(kind: Kind) -> bool:
-    """Return whether a kind is noisegate's, so that equal ones always do the same.
-
-    A user's kind may depend on more than its fields, so its work is not cached.
-    """
-    return type(kind).__module__.startswith("noisegate.")
-
-
-def _work(
-    kind: Kind, rate: float, linear: bool, window: Window, geometry: Geometry, dtype: str, size: int
-) -> Work | None:
     trace = trace_kind(kind, rate, dtype)
     if trace is None:
-        return None
+        return UNABLE
     trace = trace.linear if linear else trace
     if trace.idle:
         return IDLE
     plan = _plan(window, *geometry, dtype.startswith("complex"))
     return Work(plan, _recipe(trace, dtype, size), type(kind).__name__, _large(geometry[0], size))
-
-
-_cached_work = lru_cache(maxsize=4096)(_work)
-# For windows that hold an id for each sample: they are large, and seldom come again.
-_cached_few = lru_cache(maxsize=16)(_work)
 
 
 def work_of_mask(field: Field, window: Window, geometry: Geometry, dtype: str, size: int) -> Work:

@@ -13,6 +13,7 @@ from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
+from noisegate.core.prepared import Prepared
 from noisegate.core.trace import PRECISION
 from noisegate.core.window import Window
 
@@ -32,17 +33,22 @@ class NumpyEngine:
     # Larger passes pay the fixed cost of a tie less often; twice this gains no more.
     blocks_per_pass: int = 32768
 
-    def fuse(
-        self, kind: Kind, rate: float, x: Array, key: Key, window: Window, linear: bool
-    ) -> Array | None:
+    def fuse(self, kind: Kind, call: Prepared, x: Array, key: Key, linear: bool) -> Array | None:
         """Return x with noise on it in one pass; None if the native engine cannot do it."""
+        window, works = call.window, call.works
         if not native.fits(window) or not _plain(x):
             return None
         y = np.empty_like(x)
-        geometry = x.shape, _strides(x), _strides(y)
-        work = native.work_of(kind, rate, linear, window, geometry, x.dtype.name, x.itemsize)
-        if work is None or work is native.IDLE:
-            return None if work is None else x
+        layout = linear, x.dtype, x.strides
+        work = None if works is None else works.get(layout)
+        if work is None:
+            geometry, dtype = (x.shape, _strides(x), _strides(y)), x.dtype
+            given = kind, call.rate, linear, window, geometry, dtype.name, dtype.itemsize
+            work = native.make_work(*given)
+            if works is not None:
+                works.keep(layout, work)
+        if work is native.IDLE or work is native.UNABLE:
+            return None if work is native.UNABLE else x
         work.run(key, _buffer(x), _buffer(y))
         return y
 

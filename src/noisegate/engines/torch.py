@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,31 +15,12 @@ from noisegate.core.draws import Field
 from noisegate.core.engine import Draw
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
+from noisegate.core.prepared import Prepared
 from noisegate.core.window import Window
 
 from . import native
 
 Array = Any
-
-# Most places see one or two layouts; a place that sees many must not keep them all.
-MOST_LAYOUTS = 64
-
-
-class Works(dict[tuple[bool, torch.dtype, tuple[int, ...]], native.Work]):
-    """The native engine's work for calls that differ only in the key and the layout.
-
-    The keys are (linear, dtype, strides). A copy starts empty.
-    """
-
-    def __reduce__(self) -> Any:
-        """Return an empty one as the copy: the extension's objects cannot be pickled."""
-        return Works, ()
-
-
-def works_of(kind: Kind) -> Works | None:
-    """Return a cache for calls of a kind; None if its next call may do something else."""
-    return Works() if native.is_ours(kind) else None
-
 
 # Two biases side by side, as a word holds two lanes; as int32, in which words are packed.
 _BOTH = (BIAS << 16 | BIAS) - (1 << 32)
@@ -61,49 +42,25 @@ class TorchEngine:
         """How many Philox blocks one pass computes; accelerators want few, large launches."""
         return 1 << 17 if self.device.type == "cpu" else 1 << 22
 
-    def fuse(
-        self,
-        kind: Kind,
-        rate: float,
-        x: Array,
-        key: Key,
-        window: Window,
-        linear: bool,
-        works: Works | None = None,
-    ) -> Array | None:
-        """Return x with noise on it in one pass; None if the native engine cannot do it.
-
-        `works` caches the work of calls that differ from this one only in the key and the layout.
-        """
-        address = _address(x) if native.fits(window) else None
+    def fuse(self, kind: Kind, call: Prepared, x: Array, key: Key, linear: bool) -> Array | None:
+        """Return x with noise on it in one pass; None if the native engine cannot do it."""
+        address = _address(x) if native.fits(call.window) else None
         if address is None:
             return None
-        layout = linear, x.dtype, x.stride()
+        works, layout = call.works, (linear, x.dtype, x.stride())
         work = None if works is None else works.get(layout)
         if work is None:
-            work = self._work(kind, rate, linear, window, x)
-            if work is None:
-                return None
+            work = _make_work(kind, call.rate, linear, call.window, x)
             if works is not None:
-                if len(works) >= MOST_LAYOUTS:
-                    works.clear()
-                works[layout] = work
-        if work is native.IDLE:
-            return x
+                works.keep(layout, work)
+        if work is native.IDLE or work is native.UNABLE:
+            return None if work is native.UNABLE else x
         # Lazy views: their memory holds the numbers before conjugation or negation.
         if x.is_conj() or x.is_neg():
-            x = x.resolve_conj().resolve_neg()
-            return self.fuse(kind, rate, x, key, window, linear)
+            return self.fuse(kind, call, x.resolve_conj().resolve_neg(), key, linear)
         y = torch.empty_like(x)
         work.run(key, address, y.data_ptr())
         return y
-
-    def _work(
-        self, kind: Kind, rate: float, linear: bool, window: Window, x: Array
-    ) -> native.Work | None:
-        plain = native.is_ours(kind) and not isinstance(window.rows, tuple)
-        work_of = _cached_work if plain else _work
-        return work_of(kind, rate, linear, window, x.shape, x.stride(), x.dtype)
 
     def fuse_mask(self, field: Field, x: Array, window: Window) -> Array | None:
         """Return x with a field on it whose mask is a tensor and whose other parts are numbers.
@@ -222,10 +179,10 @@ class TorchEngine:
 
     def precision(self, x: Array) -> str:
         """Return "float32" or "float64", in which x is computed; "integer"; or "unsupported"."""
-        other = (
-            "integer" if not x.dtype.is_floating_point and not x.dtype.is_complex else "unsupported"
-        )
-        return _PRECISION.get(x.dtype, other)
+        dtype = x.dtype
+        if dtype in _PRECISION:
+            return _PRECISION[dtype]
+        return "unsupported" if dtype.is_floating_point or dtype.is_complex else "integer"
 
     def is_complex(self, x: Array) -> bool:
         """Return whether x holds complex numbers."""
@@ -293,6 +250,9 @@ _PRECISION = {
     torch.complex128: "float64",
 }
 
+# The dtypes that noise computes with.
+FLOATS = frozenset(_PRECISION)
+
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 # NumPy's names of dtypes.
@@ -316,23 +276,13 @@ def _address(x: Array) -> int | None:
     return address if address or not x.numel() else None
 
 
-def _work(
-    kind: Kind,
-    rate: float,
-    linear: bool,
-    window: Window,
-    shape: tuple[int, ...],
-    stride: tuple[int, ...],
-    dtype: torch.dtype,
-) -> native.Work | None:
-    """Return the native engine's work from a tensor of a layout to one that is like it."""
+def _make_work(kind: Kind, rate: float, linear: bool, window: Window, x: Array) -> native.Work:
+    """Return the native engine's work from a tensor to one that is like it."""
     # On the device "meta", which lays tensors out and allocates nothing.
-    like = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
-    geometry = tuple(shape), stride, torch.empty_like(like).stride()
-    return native.work_of(kind, rate, linear, window, geometry, _NAMES[dtype], dtype.itemsize)
+    like = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
+    geometry = tuple(x.shape), x.stride(), torch.empty_like(like).stride()
+    return native.make_work(kind, rate, linear, window, geometry, _NAMES[x.dtype], x.itemsize)
 
-
-_cached_work = lru_cache(maxsize=4096)(_work)
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 

@@ -3,19 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 from weakref import ref
 
 import numpy as np
 
-from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, RecomputationError
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.survey import Call
-from noisegate.core.window import ATTENTION, SampleAxis, Window
+from noisegate.core.window import ATTENTION, SampleAxis
 from noisegate.numpy import mask
 
 from .row_finder import RowFinder
@@ -73,21 +72,6 @@ class Last:
         return mask(self.kind, shape, key or self.key, rows, self.sample_axis, **live)
 
 
-class Ready(NamedTuple):
-    """What of an application is the same at every step, checked once.
-
-    It holds as long as `of` is the same: kind, shape, dtype, layout, device, sample axis, rows.
-    `rate` is None where the rate moves, or where x is integers. `idle` says that the noise changes
-    nothing. `works` belong to the host, which keeps there what it has worked out.
-    """
-
-    of: tuple[Any, ...]
-    window: Window
-    rate: float | None
-    idle: bool
-    works: Any
-
-
 class SiteNoise:
     """The function that injection puts at a site: it takes a tensor and returns it with noise."""
 
@@ -101,7 +85,6 @@ class SiteNoise:
         self.calls = 0
         # The fields of `Last`, as a tuple: making a `Last` would cost more at every call.
         self._seen: tuple[Any, ...] | None = None
-        self._ready: Ready | None = None
 
     @property
     def last(self) -> Last | None:
@@ -178,35 +161,12 @@ class SiteNoise:
         forward.calls[self] = self.calls = number + 1
         if forward.together:
             y = self._apply_steps(kind, x, key, axis, live, forward)
-        elif live:
-            y = kind(x, key, rows=rows, sample_axis=axis, **live)
         else:
-            y = self._apply(kind, x, key, rows, axis)
+            y = host.apply(kind, x, key, rows, axis, live)
         self._seen = kind, key, x.shape, rows, axis, live
         # With a reference, since the id is free for another tensor once y is gone.
         forward.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
         return y
-
-    def _apply(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Any:
-        """Return what a call of the kind would, without checking again what repeats."""
-        ready = self._prepare(kind, x, key, rows, axis)
-        if ready.rate is None:
-            return kind(x, key, rows=rows, sample_axis=axis)
-        if ready.idle:
-            return x
-        return self.injection.host.apply_in(kind, x, key, ready.window, ready.rate, ready.works)
-
-    def _prepare(self, kind: Kind, x: Any, key: Key, rows: Any, axis: SampleAxis) -> Ready:
-        """Return what is the same at every step; all arguments are checked at the first."""
-        ready, of = self._ready, (kind, x.shape, x.dtype, x.layout, x.device, axis, rows)
-        if ready is None or ready.of != of:
-            host = self.injection.host
-            window, integers = host.window_for(kind, x, key, rows, axis)
-            rate = kind.rate if checks.is_host(kind.rate) and not integers else None
-            idle = rate is not None and kind.is_identity(rate)
-            ready = Ready(of, window, rate, idle, host.works_of(kind))
-            self._ready = ready
-        return ready
 
     def _apply_steps(
         self, kind: Kind, x: Any, key: Key, axis: SampleAxis, live: Any, forward: Forward
@@ -220,14 +180,13 @@ class SiteNoise:
         if forward.numbered:
             finder = self.injection.row_finder
             rows = finder.find(part, axis, self.placement, forward, key.call)
-        ready = self._prepare(kind, part, key, rows, axis)
-        if ready.rate is None:
-            raise NotTogether
-        if ready.idle:
-            return x
         host = self.injection.host
-        y = host.apply_steps(kind, x, key, ready.window, ready.rate, steps, ready.works)
-        return y if forward.muted is None else host.mute_part(y, forward.muted, len(steps))
+        y = host.apply_steps(kind, x, key, rows, axis, steps)
+        if y is None:
+            raise NotTogether
+        if y is x or forward.muted is None:  # x itself where the noise changes nothing
+            return y
+        return host.mute_part(y, forward.muted, len(steps))
 
     def _read_call(self, call: Call) -> tuple[Kind, Mapping[str, Any]]:
         """Return the kind that acts, and its rate where that is an array."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from noisegate.core import checks
-from noisegate.core.apply import draws_of, field_of, prepare
+from noisegate.core.apply import draws_of, field_of, prepare_part
 from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.keys import NO_KEY, Key
@@ -128,7 +128,7 @@ def _field(
     check_kind(kind)
     whole = checks.shape(shape)
     engine = NumpyEngine()
-    window, rate = prepare(kind, key, whole, rows, sample_axis, live, select=True)
+    window, rate = prepare_part(kind, key, whole, rows, sample_axis, live)
     precision = np.dtype(dtype).name
     if precision not in ("float32", "float64"):
         raise InvalidType(

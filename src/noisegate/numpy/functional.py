@@ -1,7 +1,7 @@
 """Forward and backward by hand, in NumPy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from noisegate.core.backends import refuse_array
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind, check_kind
+from noisegate.core.prepared import Prepared, Works
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
 from noisegate.core.words import got
 from noisegate.engines.numpy import NumpyEngine
@@ -30,18 +31,18 @@ def apply(
     live: Mapping[str, Any] | None = None,
 ) -> Any:
     """Return x with the noise of a key on it; ``kind(x, key)`` calls this for NumPy arrays."""
-    window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live or {})
+    call = core.prepare(kind, key, x.shape, rows, sample_axis, live or {})
     core.check_input(ENGINE, kind, x)
-    if core.is_identity(kind, rate):
+    if call.idle:
         return x
-    return _apply(kind, x, key, window, rate)
+    return _apply(kind, x, key, call)
 
 
-def _apply(kind: Kind, x: Any, key: Key, window: Window, rate: Any, *, linear: bool = False) -> Any:
+def _apply(kind: Kind, x: Any, key: Key, call: Prepared, *, linear: bool = False) -> Any:
     # An element may overflow before it is removed; NumPy would warn of a value that is not used.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         array = np.asarray(x)
-        result = core.apply(ENGINE, kind, array, key, window, rate, linear=linear)
+        result = core.apply(ENGINE, kind, array, key, call, linear=linear)
     result = np.asarray(result, dtype=array.dtype)
     if result is array or result.flags.c_contiguous == array.flags.c_contiguous:
         return result
@@ -70,6 +71,7 @@ class Cache:
     rate: Any
     shape: tuple[int, ...]
     dtype: np.dtype
+    works: Works | None = field(default=None, repr=False)
 
     @property
     def active(self) -> bool:
@@ -143,11 +145,12 @@ def forward(
                 window_of(x.shape, kind.shared, rows, sample_axis)
         return x, Cache(kind, None, None, rate, x.shape, dtype)
     key = key_of(rng)
-    window, rate = core.prepare(kind, key, x.shape, rows, sample_axis, live)
-    # A copy: if the array changed before the backward, the mask there would be another one.
-    rate = rate if checks.is_host(rate) else np.array(rate)
-    cache = Cache(kind, key, window, rate, x.shape, dtype)
-    return _apply(kind, x, key, window, rate), cache
+    call = core.prepare(kind, key, x.shape, rows, sample_axis, live)
+    if not checks.is_host(call.rate):
+        # A copy: if the array changed before the backward, the mask there would be another one.
+        call = call._replace(rate=np.array(call.rate))
+    cache = Cache(kind, key, call.window, call.rate, x.shape, dtype, call.works)
+    return _apply(kind, x, key, call), cache
 
 
 def backward(dout: np.ndarray, cache: Cache) -> np.ndarray:
@@ -177,7 +180,8 @@ def backward(dout: np.ndarray, cache: Cache) -> np.ndarray:
     if cache.key is None or cache.window is None:
         return dout
     core.check_input(ENGINE, cache.kind, np.asarray(dout))
-    dx: np.ndarray = _apply(cache.kind, dout, cache.key, cache.window, cache.rate, linear=True)
+    call = Prepared(cache.window, cache.rate, works=cache.works)
+    dx: np.ndarray = _apply(cache.kind, dout, cache.key, call, linear=True)
     return dx
 
 

@@ -14,8 +14,8 @@ from noisegate.core import apply as core
 from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
-from noisegate.core.window import Window
-from noisegate.engines.torch import TorchEngine, Works
+from noisegate.core.prepared import Prepared
+from noisegate.engines.torch import TorchEngine
 
 # Metal has no float64, which thresholds of live rates and normal numbers are made with.
 WITHOUT_FLOAT64 = {"mps"}
@@ -36,50 +36,46 @@ def device_of_noise(device: torch.device) -> torch.device:
 class Noise:
     """One application: which noise, which part of the field, and whether only its linear part.
 
-    Nothing changes it; it is not frozen, since that would be half of what making it costs.
+    Nothing changes it; it is not frozen, since that would be half of what making it costs. The
+    rate of its call is None where it is a tensor that comes with x.
     """
 
     kind: Kind
     key: Key
-    window: Window
-    rate: float | None
+    call: Prepared
     linear: bool = False
-    works: Works | None = None
 
     def __call__(self, x: Tensor, live: Tensor | None) -> Tensor:
         """Return x with the noise on it."""
-        if self.works is not None and self.rate is not None and x.is_cpu:
-            given = self.kind, self.rate, x, self.key, self.window, self.linear
-            y = CPU.fuse(*given, works=self.works)
-            if y is not None:
-                return cast(Tensor, y.clone() if y is x else y)
         if x.is_cpu:
-            rate = self.rate if live is None else live
-            result: Any = core.apply(
-                CPU, self.kind, x, self.key, self.window, rate, linear=self.linear
-            )
+            call = self.call if live is None else self.call._replace(rate=live)
+            # What is asked first there, without its layer: this is what every site comes to.
+            fused = CPU.fuse(self.kind, call, x, self.key, self.linear) if live is None else None
+            if fused is not None and fused is not x:
+                return cast(Tensor, fused)
+            result: Any = core.apply(CPU, self.kind, x, self.key, call, linear=self.linear)
         else:
-            result = self._elsewhere(x, live)
+            result = self._apply_elsewhere(x, live)
         # A field of zeros and no arithmetic at all can leave x itself.
         return cast(Tensor, result.clone() if result is x else result)
 
-    def _elsewhere(self, x: Tensor, live: Tensor | None) -> Tensor:
+    def _apply_elsewhere(self, x: Tensor, live: Tensor | None) -> Tensor:
         """Return x with noise that is made where its device, or the CPU, has float64."""
         where = device_of_noise(x.device)
-        rate = self.rate if live is None else live.to(where)
-        given = self.kind, x.to(where), self.key, self.window, rate
+        call = self.call if live is None else self.call._replace(rate=live.to(where))
+        given = self.kind, x.to(where), self.key, call
         return cast(Tensor, core.apply(TorchEngine(where), *given, linear=self.linear)).to(x.device)
 
     def slope(self, factor: Tensor, x: Tensor, live: Tensor) -> Tensor:
         """Return a factor times the derivative by the rate, of the shape of x."""
         where = device_of_noise(x.device)
         factor = factor.expand(torch.broadcast_shapes(factor.shape, x.shape)).to(where)
-        given = self.kind, factor, x.to(where), self.key, self.window, live.to(where)
+        given = self.kind, factor, x.to(where), self.key, self.call.window, live.to(where)
         return cast(Tensor, core.slope(TorchEngine(where), *given, linear=self.linear)).to(x.device)
 
     def derivative(self) -> "Noise":
         """Return the part that is linear in x."""
-        return Noise(self.kind, self.key, self.window, self.rate, linear=True, works=self.works)
+        return Noise(self.kind, self.key, self.call, linear=True)
 
 
 class _Linear(torch.autograd.Function):
@@ -91,7 +87,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
-        live = ctx.saved_tensors[0] if ctx.noise.rate is None else None
+        live = ctx.saved_tensors[0] if ctx.noise.call.rate is None else None
         derivative = ctx.noise.derivative()
         return None if grad is None else apply_noise(grad, live, derivative), None, None
 
@@ -100,7 +96,7 @@ class _Linear(torch.autograd.Function):
         kind = ctx.noise.kind
         if live_tangent is not None:
             refuse_gradient(kind)
-        live = ctx.saved_tensors[0] if ctx.noise.rate is None else None
+        live = ctx.saved_tensors[0] if ctx.noise.call.rate is None else None
         return None if tangent is None else apply_noise(tangent, live, ctx.noise.derivative())
 
 

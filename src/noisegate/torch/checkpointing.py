@@ -46,7 +46,7 @@ def register(counting: Counting) -> None:
 def refuse_backward() -> None:
     """Raise if this runs inside a backward pass, and no segment is known to be replayed."""
     # torch's own checkpointing asks the same private question; -1 is outside.
-    if not _replaying.get() and torch._C._current_graph_task_id() != -1:
+    if torch._C._current_graph_task_id() != -1 and not _replaying.get():
         raise RecomputationError(
             "a seeded noise was called inside a backward pass that torch.utils.checkpoint does "
             "not know, where its step is unknown, and another mask would make the gradient wrong. "

@@ -2,9 +2,8 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from inspect import Parameter, Signature
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
@@ -15,17 +14,16 @@ from noisegate.core.backends import refuse_array
 from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError, prefix_errors
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
-from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
+from noisegate.core.window import DEFAULT_AXIS, SampleAxis, window_of
 from noisegate.engines import native
-from noisegate.engines.torch import TorchEngine, Works
+from noisegate.engines.torch import FLOATS
 
 from .application import CPU, Noise, apply_noise, device_of_noise, refuse_gradient
 from .compiling import eager_only
 from .generators import draw_unseen
 
 
-@eager_only
-def apply(
+def apply_eagerly(
     kind: Kind,
     x: Tensor,
     key: Key,
@@ -33,105 +31,54 @@ def apply(
     sample_axis: SampleAxis = DEFAULT_AXIS,
     live: Mapping[str, Any] | None = None,
 ) -> Tensor:
-    """Return x with the noise of a key on it; what ``kind(x, key)`` calls for tensors."""
-    if rows is None and not live and type(key) is Key and checks.is_host(kind.rate):
-        plain = type(x) is Tensor and x.is_cpu and x.layout is torch.strided
-        known = _known(kind, x.shape, x.dtype, sample_axis) if plain else None
-        if known is not None:
-            window, rate, works = known
-            return apply_noise(x, None, Noise(kind, key, window, rate, False, works))
-    window, rate, precision = _checked(kind, x, key, rows, sample_axis, live or {})
-    if core.is_identity(kind, rate):
+    """Return x with the noise of a key on it, where nothing is compiled."""
+    if x.layout is not torch.strided or x.is_nested:
+        _refuse_sparse(kind, x)
+    call = core.prepare(kind, key, x.shape, rows, sample_axis, live or {})
+    integers = x.dtype not in FLOATS and core.check_input(CPU, kind, x) == "integer"
+    if call.idle:
         return x
-    if checks.is_host(rate):
-        noise, tensor = Noise(kind, key, window, rate), None
+    rate = call.rate
+    if type(rate) is float:
+        noise, tensor = Noise(kind, key, call), None
     else:
         # A float64 of NumPy's has no place on a device without it.
         tensor = torch.as_tensor(rate, device=device_of_noise(x.device))
-        noise = Noise(kind, key, window, None)
+        noise = Noise(kind, key, call._replace(rate=None))
         if tensor.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
             refuse_gradient(kind)
-    return noise(x, tensor) if precision == "integer" else apply_noise(x, tensor, noise)
+    return noise(x, tensor) if integers else apply_noise(x, tensor, noise)
 
 
-def window_for(
-    kind: Kind, x: Tensor, key: Key, rows: Any, sample_axis: SampleAxis
-) -> tuple[Window, bool]:
-    """Return the window of a call whose rate is a number, and whether x is integers; or raise.
-
-    Both depend on nothing of x but shape, dtype and layout.
-    """
-    window, _, precision = _checked(kind, x, key, rows, sample_axis, {})
-    return window, precision == "integer"
-
-
-def apply_in(
-    kind: Kind, x: Tensor, key: Key, window: Window, rate: float, works: Works | None = None
-) -> Tensor:
-    """Return floating x with the noise of a key and a rate on it, where its window is known.
-
-    `works` is a dict that the same window and rate are always given with.
-    """
-    return apply_noise(x, None, Noise(kind, key, window, rate, False, works))
+# What ``kind(x, key)`` calls for tensors.
+apply = eager_only(apply_eagerly)
 
 
 def apply_steps(
-    kind: Kind,
-    x: Tensor,
-    key: Key,
-    window: Window,
-    rate: float,
-    steps: Sequence[int],
-    works: Works | None = None,
-) -> Tensor:
+    kind: Kind, x: Tensor, key: Key, rows: Any, sample_axis: SampleAxis, steps: Sequence[int]
+) -> Tensor | None:
     """Return x with the noise of several steps on it, each on an equal part of its first axis.
 
-    `works` is as for `apply_in`, of a part.
+    `rows` are those of a part. None where steps cannot share a pass: a rate moves with the step, or
+    x is integers.
     """
+    if x.layout is not torch.strided:
+        _refuse_sparse(kind, x)
+    shape = (len(x) // len(steps), *x.shape[1:])
+    call = core.prepare(kind, key, shape, rows, sample_axis, {})
+    if core.check_input(CPU, kind, x) == "integer" or not checks.is_host(kind.rate):
+        return None
+    if call.idle:
+        return x
     # Without a pass that is over in microseconds, all steps share one.
     simple = kind.elementwise and x.is_cpu and x.is_floating_point() and x.itemsize <= 4
     if native.library() is not None or not simple or (x.requires_grad and torch.is_grad_enabled()):
         parts = zip(x.chunk(len(steps)), steps, strict=True)
-        keys = ((p, key._replace(step=step)) for p, step in parts)
-        return torch.cat([apply_in(kind, p, k, window, rate, works) for p, k in keys])
+        keys = ((part, key._replace(step=step)) for part, step in parts)
+        return torch.cat([apply_noise(part, None, Noise(kind, k, call)) for part, k in keys])
     apart = x.reshape(len(steps), -1, *x.shape[1:])
-    y = core.apply_steps(CPU, kind, apart, key, window, rate, steps)
+    y = core.apply_steps(CPU, kind, apart, key, call.window, call.rate, steps)
     return cast(Tensor, y).reshape(x.shape)
-
-
-def _known(
-    kind: Kind, shape: tuple[int, ...], dtype: torch.dtype, sample_axis: SampleAxis
-) -> tuple[Window, float, Works] | None:
-    """Return the window and the rate of a call of which nothing but the key is new.
-
-    And what the native engine does in such calls.
-    """
-    if not native.is_ours(kind) or not isinstance(sample_axis, int | str | None):
-        return None  # of another's kinds equal ones may differ
-    return _known_before(kind, shape, dtype, sample_axis)
-
-
-@lru_cache(maxsize=4096, typed=True)
-def _known_before(
-    kind: Kind, shape: tuple[int, ...], dtype: torch.dtype, sample_axis: SampleAxis
-) -> tuple[Window, float, Works] | None:
-    rate = kind.rate
-    if not dtype.is_floating_point or not checks.is_host(rate) or kind.is_identity(rate):
-        return None
-    x = torch.empty(shape, dtype=dtype, device="meta")
-    core.check_input(CPU, kind, x)
-    return (*core.prepare(kind, native.NO_KEY, tuple(shape), None, sample_axis, {}), Works())
-
-
-def _checked(
-    kind: Kind, x: Tensor, key: Key, rows: Any, sample_axis: SampleAxis, live: Mapping[str, Any]
-) -> tuple[Window, Any, str]:
-    """Return the window, the rate and the precision of a call, all arguments checked."""
-    with prefix_errors(type(kind).__name__):
-        _check_dense(x)
-    window, rate = core.prepare(kind, key, tuple(x.shape), rows, sample_axis, live)
-    engine = CPU if x.is_cpu else TorchEngine(x.device)
-    return window, rate, core.check_input(engine, kind, x)
 
 
 def check_rows(kind: Kind, x: Tensor, rows: Any, sample_axis: SampleAxis) -> None:
@@ -141,13 +88,11 @@ def check_rows(kind: Kind, x: Tensor, rows: Any, sample_axis: SampleAxis) -> Non
             window_of(tuple(x.shape), kind.shared, rows, sample_axis)
 
 
-def _check_dense(x: Tensor) -> None:
+def _refuse_sparse(kind: Kind, x: Tensor) -> NoReturn:
+    got = f"{x.layout}. Convert it with x.to_dense()."
     if x.is_nested:
-        raise InvalidType(
-            "the input must be dense; got a nested tensor. Convert it with x.to_padded_tensor(0.0)."
-        )
-    if x.layout is not torch.strided:
-        raise InvalidType(f"the input must be dense; got {x.layout}. Convert it with x.to_dense().")
+        got = "a nested tensor. Convert it with x.to_padded_tensor(0.0)."
+    raise InvalidType(f"{type(kind).__name__}: the input must be dense; got {got}")
 
 
 def draw_seed() -> int:

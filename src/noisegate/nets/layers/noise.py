@@ -204,7 +204,7 @@ class NoiseInNetwork(Layer):
         if self.definition is not None:
             axis = self.definition.sample_axis(self.arguments, shape, axis)
         try:
-            window, _ = prepare(self.kind, _ANY_KEY, shape, None, axis, {})
+            window = prepare(self.kind, _ANY_KEY, shape, None, axis, {}).window
             with prefix_errors(type(self.kind).__name__):
                 self.kind.check_window(window)
         except InvalidValue as error:

@@ -8,10 +8,9 @@ from torch import nn
 
 from noisegate.core.patterns import parse_port, split
 from noisegate.core.survey import Sites
-from noisegate.engines.torch import works_of
 
 from ..checkpointing import refuse_backward, register
-from ..functional import apply_in, apply_steps, draw_seed, window_for
+from ..functional import apply_eagerly, apply_steps, draw_seed
 from ..ranks import world_size
 from ..time_rows import rows_in_use
 from . import hooks
@@ -42,9 +41,7 @@ class Host(Runner):
     draw_seed = staticmethod(draw_seed)
     refuse_backward = staticmethod(refuse_backward)
     register = staticmethod(register)
-    window_for = staticmethod(window_for)
-    apply_in = staticmethod(apply_in)
-    works_of = staticmethod(works_of)
+    apply = staticmethod(apply_eagerly)
     rows_in_use = staticmethod(rows_in_use)
     apply_steps = staticmethod(apply_steps)
     world_size = staticmethod(world_size)
