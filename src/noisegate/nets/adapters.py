@@ -180,6 +180,7 @@ def _fill_unknown(shape: Shape, batch: int, other: int) -> tuple[int, ...]:
 
 def _run_on_zeros(module: nn.Module, extents: Sequence[tuple[int, ...]]) -> Tensor:
     """Return a module's output for zeros, computed without memory where the module allows it."""
+    # Lazy modules need real tensors to make their parameters.
     lazy = any(isinstance(p, UninitializedParameter) for p in module.parameters())
     for device in ("cpu",) if lazy else ("meta", "cpu"):
         inputs = [torch.zeros(extent, device=device) for extent in extents]

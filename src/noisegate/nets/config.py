@@ -35,6 +35,7 @@ def list_customs(network: Wiring) -> dict[str, Any]:
             for part in value.own_arguments().values():
                 note(part)
         elif isinstance(value, Kind) and not is_ours(value):
+            # A user's kind is made again from its numbers, so that its class is enough.
             found.setdefault(type(value).__name__, (type(value), False))
         elif isinstance(value, nn.Module) or (callable(value) and not is_ours(value)):
             word = name_of(value) or ""
@@ -111,6 +112,7 @@ class Reader:
 
     def network(self, config: Mapping[str, Any]) -> Wiring:
         """Return a network without its late variables and shared tensors, which `read` adds."""
+        # Layers stand in the order of their run: what one takes has been made before it.
         made: dict[str, Layer] = {}
         sources: dict[Layer, tuple[Layer, ...]] = {}
         for entry in config["layers"]:
@@ -159,6 +161,7 @@ class Reader:
             raise InvalidValue(
                 f"load: custom['{word}'] must be a module, or be called to give one; got {value!r}."
             )
+        # One module at two places would share its weights, which the saved ones may not.
         if id(module) in self.used:
             raise InvalidValue(
                 f"load: custom['{word}'] is one module for two layers. Give a class or a function, "

@@ -94,6 +94,7 @@ def _append(first: Graph, second: Graph) -> Graph:
         for layer in second.entries:
             if not layer.merges:
                 raise _several_inputs(layer, first)
+    # Every entry of the second takes all that the first gives.
     joined = {layer: behind or first.exits for layer, behind in second.sources.items()}
     return Graph({**first.sources, **joined}, second.exits)
 
@@ -111,6 +112,7 @@ def unite(graphs: Iterable[Graph]) -> Graph:
     exits: list[Layer] = []
     for graph in graphs:
         for layer, behind in graph.sources.items():
+            # Branches may share layers, if both agree on what these take.
             if sources.setdefault(layer, behind) != behind:
                 raise InvalidValue(
                     f"join: {layer.shown} would have two different inputs. A layer is in a network "
@@ -125,6 +127,7 @@ def attach(layer: Layer, incoming: Any) -> None:
     graph = graph_behind(incoming)
     if len(graph.exits) != 1:
         raise _several_inputs(layer, graph)
+    # There is no network yet: `graph_of` finds here what the layer takes.
     layer.source = graph
     known = infer_shapes(Graph({**graph.sources, layer: graph.exits}, (layer,)))
     layer.connect(graph.exits, known[graph.exits[0]], known[layer])
@@ -182,6 +185,7 @@ def infer_shapes(
             found[layer] = layer.infer_shape(*known)
         except ValueError as error:
             follower = shown.get(layer, layer.shown)
+            # In the network's own names, which layers that were not adopted do not have.
             names = [shown.get(s, s.shown) for s in behind] or ["the input"]
             raise InvalidValue(_cannot_follow(follower, names, known, str(error))) from None
     return found

@@ -1,6 +1,7 @@
 """The operators `>>` and `|` of layers and networks."""
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 
 def _joining() -> Any:
@@ -28,6 +29,10 @@ class Joinable:
     def __ror__(self, other: Any) -> Any:
         """Return a network of two branches beside each other."""
         return _joining().parallel(other, self)
+
+    def __sklearn_clone__(self) -> Self:
+        """Return a copy with its weights, where scikit-learn would make a new one."""
+        return copy.deepcopy(self)
 
     def nested_config(self) -> dict[str, Any]:
         """Return its form in the config of a layer that has it as an argument."""

@@ -1,6 +1,5 @@
 """What every layer has: a name, shapes, checked arguments, and its place in a graph."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -366,10 +365,6 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
     def nested_config(self) -> dict[str, Any]:
         """Return its form in the config of a layer that has it as an argument."""
         return {"layer": self.write_config()}
-
-    def __sklearn_clone__(self) -> "Layer":
-        """Return a copy with its weights, where scikit-learn would make a new one."""
-        return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without tensors of a forward, which cannot be copied."""

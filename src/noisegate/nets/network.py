@@ -1,6 +1,5 @@
 """The network: layers by name, run as one module of torch's."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -322,10 +321,6 @@ class Network(Joinable, old_words.TrainedElsewhere, Wiring):
                 )
             self.layers[name].set_params(**{argument: value})
         return self
-
-    def __sklearn_clone__(self) -> "Network":
-        """Return a copy with its weights, where scikit-learn would make a new one."""
-        return copy.deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without tensors of a forward, which cannot be copied."""

@@ -57,6 +57,7 @@ class Way:
     def read(self, inputs: Sequence[Any], words: Mapping[str, Any]) -> tuple[Sequence[Any], bool]:
         """Return the inputs, and whether noise acts."""
         inputs, words = list(inputs), dict(words)
+        # A truth value behind an input is the mode; alone it would be the input.
         if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
             checks.given_once(self.word, words)
             words[self.word] = bool(inputs.pop())

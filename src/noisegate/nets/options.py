@@ -203,5 +203,5 @@ class Options(nn.Module):
 def _differs(value: Any, default: Any) -> bool:
     try:
         return bool(value != default)
-    except (RuntimeError, ValueError):  # arrays
+    except (RuntimeError, ValueError):  # arrays compare element by element
         return True

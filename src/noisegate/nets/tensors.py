@@ -62,6 +62,7 @@ def initialize(owner: str, init: Any, shape: tuple[int, ...]) -> Tensor:
 
     A callable gets the shape and returns the value; those of `torch.nn.init` fill a tensor.
     """
+    # These fill a weight in torch's order, (output_dim, input_dim).
     if getattr(init, "__module__", "") == "torch.nn.init":
         return torch.as_tensor(init(torch.empty(shape[::-1]))).T
     made = (INITIALIZERS[init] if isinstance(init, str) else init)(shape)
@@ -89,6 +90,7 @@ def make_value(owner: str, value: Any, shape: tuple[int, ...] | None) -> Tensor:
     tensor = found.detach().clone()
     if not tensor.is_floating_point() and not tensor.is_complex():
         tensor = tensor.to(torch.get_default_dtype())
+    # NumPy's float64 of a plain number is no wish for double precision.
     if isinstance(value, float) or (tensor.dtype == torch.float64 and np.isscalar(value)):
         tensor = tensor.to(torch.get_default_dtype())
     if shape is not None and tuple(tensor.shape) != shape:

@@ -40,6 +40,7 @@ class Wiring(Composed):
     def _take(self, graph: Graph, known: Mapping[Layer, str], adopt: bool) -> None:
         """Become the network of a graph, or raise and change nothing."""
         graph = add_inputs(graph)
+        # What can fail comes first.
         named = self._name_layers(graph, known)
         shown = {layer: f"`{name}`" for layer, name in named.items()}
         found = infer_shapes(graph, self._entering, shown)
@@ -51,6 +52,7 @@ class Wiring(Composed):
         for name, layer in self.layers.items():
             if name not in self._modules:
                 self.add_module(name, layer.child)
+            # Parts of a network have its layers, which keep the name that it gave them.
             if adopt:
                 layer.network_name = name
         self._settle(graph, found, adopt)
@@ -69,6 +71,7 @@ class Wiring(Composed):
                     f"`{name}`: another layer of the network has this name. Give one of them "
                     f"another, or a format that is counted, as '{name}-{{}}'."
                 )
+            # A child of that name would hide the attribute.
             if name not in self._modules and (hasattr(type(self), name) or name in vars(self)):
                 raise InvalidValue(
                     f"`{name}`: a network has an attribute of this name. Give the layer another, "
@@ -149,6 +152,7 @@ class Wiring(Composed):
         try:
             found = infer_shapes(graph, self._entering, shown)
         except InvalidValue:
+            # Still open: the next call may give shapes that fit.
             self._entry_shapes = {}
             raise
         self._settle(graph, found, like=like)

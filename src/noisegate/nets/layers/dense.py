@@ -21,17 +21,14 @@ from ..shapes import Shape
 from ..tensors import check_initializer, initialize, tensor_of
 from .torch_layers import TorchLayer, parameters_of
 
+# How many samples a batch has whose rows are time steps.
 _SAMPLES: ContextVar[int | None] = ContextVar("samples of a batch", default=None)
-
-
-def samples_in_use() -> int | None:
-    """Return the number of samples in a batch whose rows are time steps; None elsewhere."""
-    return _SAMPLES.get()
 
 
 @contextmanager
 def using_samples(count: int) -> Iterator[None]:
     """Give layers the number of samples in their batch, for a block."""
+    # Of nested layers over time the outermost counts the samples.
     token = _SAMPLES.set(_SAMPLES.get() or count)
     try:
         yield
@@ -122,18 +119,24 @@ class DenseLayer(PreActivation, TorchLayer):
         return named(**{word: self.arguments[word] for word in _activation_parameters(named)})
 
     def _accept(self, given: Mapping[str, Any]) -> None:
+        # Past TorchLayer: an activation alone makes no module of torch's.
         super(TorchLayer, self)._accept(given)
-        self.__dict__["function"] = self.activation_function()  # no child, even if a module
+        self._set_function()
         if self.units is None:
             self.built = True
         elif self.arguments["weights"] is not None:
             self._build_from_weights()
 
+    def _set_function(self) -> None:
+        # In the dict, since a module would become a child with a name in `state_dict`.
+        self.__dict__["function"] = self.activation_function()
+
     def _assign(self, name: str, value: Any) -> None:
+        # Penalties and activations may change at any time; sizes may not once there are weights.
         words = (*KERAS, "activation", *_activation_parameters(self.activation_class))
         if name in words and name not in ("init", "weights"):
             self.arguments = {**self.arguments, name: self._check(name, value)}
-            self.__dict__["function"] = self.activation_function()  # no child, even if a module
+            self._set_function()
         else:
             super(TorchLayer, self)._assign(name, value)
 
@@ -192,18 +195,18 @@ class DenseLayer(PreActivation, TorchLayer):
             )
             remedy = "Give its size" if alone else "Join it to an Input, or run it"
             raise InvalidValue(f"{self.shown} has no weights: {reason}. {remedy}.")
-        bias = [] if self.bias is None else [self.bias]
-        return [w.detach().cpu().numpy().copy() for w in (self.weight.T, *bias)]
+        return [_transpose(w).detach().cpu().numpy().copy() for w in self._weights()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Take a weight (input_dim, output_dim) and a bias."""
         values = _read_arrays(self, weights)
         _check_weights(self, values, [w.shape for w in self.get_weights()])
         with torch.no_grad():
-            for parameter, value in zip(
-                (self.weight, *([] if self.bias is None else [self.bias])), values, strict=True
-            ):
-                parameter.copy_(value.T if value.ndim == 2 else value)
+            for parameter, value in zip(self._weights(), values, strict=True):
+                parameter.copy_(_transpose(value))
+
+    def _weights(self) -> list[Tensor]:
+        return [w for w in (self.weight, self.bias) if w is not None]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the activated output, of the input's shape but for the last axis."""
@@ -216,10 +219,11 @@ class DenseLayer(PreActivation, TorchLayer):
         y = self.function(z)
         if self.arguments["activity_regularizer"] is not None:
             # With the number of samples, since over time a sample is several rows.
-            self.activity = (y, samples_in_use() or len(y)) if self.training else None
+            self.activity = (y, _SAMPLES.get() or len(y)) if self.training else None
         return y  # type: ignore[no-any-return]
 
     def _linear(self, x: Tensor, weight: Tensor) -> Tensor:
+        # Shapes are compared only after torch has refused: a check of each call would cost more.
         try:
             return functional.linear(x, weight, self._parameters["bias"])
         except RuntimeError:
@@ -238,7 +242,7 @@ class DenseLayer(PreActivation, TorchLayer):
         """Return the sum of the penalties; that of the output is of the last training forward."""
         total: Tensor | float = 0.0
         for term, w in self._pair_rules("regularizer"):
-            total = total + term(w.T if w.ndim == 2 else w)
+            total = total + term(_transpose(w))
         activity = self.__dict__.get("activity")
         if activity is not None:
             y, samples = activity
@@ -259,11 +263,16 @@ class DenseLayer(PreActivation, TorchLayer):
     def constrain(self) -> None:
         """Bring the weights within their constraints."""
         for constraint, w in self._pair_rules("constraint"):
-            w.copy_(constraint(w.T).T if w.ndim == 2 else constraint(w))
+            w.copy_(_transpose(constraint(_transpose(w))))
 
     def extra_repr(self) -> str:
         """Return nothing, since the repr has the arguments."""
         return ""
+
+
+def _transpose(w: Tensor) -> Tensor:
+    # Keras has weights as (input_dim, output_dim), torch the other way round.
+    return w.T if w.ndim == 2 else w
 
 
 def _activation_parameters(named: type[nn.Module] | None) -> dict[str, Parameter]:

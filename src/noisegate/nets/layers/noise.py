@@ -53,6 +53,7 @@ class NoiseInNetwork(Layer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         incoming, args, kwargs = split_incoming(args, kwargs)
         common = {word: kwargs.pop(word, default) for word, default in COMMON.items()}
+        # The face's own constructor checks the rest, so that both say the same of a bad argument.
         kwargs = _name_arguments(type(self), args, kwargs)
         live, kwargs = _split_rate(type(self), kwargs)
         super(Layer, self).__init__(**kwargs)
@@ -69,6 +70,7 @@ class NoiseInNetwork(Layer):
         given = signature(cls.face).parameters
         own = _parameters(cls) or {"kind": given["kind"]}
         words = [*own.values(), *(p for n, p in given.items() if n not in own)]
+        # By place as in Lasagne: `incoming` first, then what makes the kind; the rest by name.
         by_place = own.keys() & _places(cls)
         place, named = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
         words = [p.replace(kind=place if p.name in by_place else named) for p in words]
@@ -90,6 +92,7 @@ class NoiseInNetwork(Layer):
 
     def _assign(self, name: str, value: Any) -> None:
         if name in self._buffers:
+            # Into the user's tensor, which others may read.
             with torch.no_grad():
                 self._buffers[name].fill_(type(self.kind).check(float(value)))  # type: ignore[union-attr]
         else:
@@ -203,6 +206,7 @@ class NoiseInNetwork(Layer):
         axis = self.sample_axis
         if self.definition is not None:
             axis = self.definition.sample_axis(self.arguments, shape, axis)
+        # The kind's own checks, on a window of no noise.
         try:
             window = prepare(self.kind, _ANY_KEY, shape, None, axis, {}).window
             with prefix_errors(type(self.kind).__name__):
@@ -271,6 +275,7 @@ def _split_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict
             f"{kind.__name__}: `{definition.rate}` must be a number, or a floating tensor of "
             f"shape () that needs no gradient; got {rate!r}."
         )
+    # These compute with their rate in Python: sizes of blocks, a logit that is learned.
     if kind.__name__ == "ConcreteDropout" or kind.__name__.startswith("DropBlock"):
         raise InvalidType(
             f"{kind.__name__}: `{definition.rate}` must be a number on the host; got a tensor. "

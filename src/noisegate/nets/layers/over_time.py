@@ -111,6 +111,7 @@ class TimeDistributed(PreActivation, Layer):
         step = (None, *given[0][2:])
         self.steps.build(step, device=device, dtype=dtype)
         self.steps.connect((), step, self.steps.infer_shape(step))
+        # The inner layer does not know that it is frozen.
         for parameter in self.parameters() if not self.trainable else ():
             parameter.requires_grad_(False)
         self.built = True
@@ -124,6 +125,7 @@ class TimeDistributed(PreActivation, Layer):
         if self.has_pre:
             y: Tensor = module(x)
             return y
+        # Code of the user's may call dropouts of torch's, which no look at the modules finds.
         watch = self.arguments["shared_mask"] and self.has_foreign_code and self.training
         with (
             use_rows(self._rows(x) if self.noisy else rows_in_use()),
@@ -141,6 +143,7 @@ class TimeDistributed(PreActivation, Layer):
                 f"TimeDistributed: noise is numbered for fewer than {1 << TIME_BITS} steps of "
                 f"time; got {time}."
             )
+        # Within another layer over time, its steps are the samples here.
         outer = rows_in_use()
         samples = range(count) if outer is None else outer
         return TimeRows(samples, time, numbered=not self.arguments["shared_mask"])

@@ -86,6 +86,7 @@ class RecurrentLayer(TorchLayer):
         # torch packs padding at the end only, so that other padding is moved there.
         order = (~mask).to(torch.uint8).sort(dim=1, stable=True).indices
         front = x.gather(1, order[..., None].expand_as(x))
+        # A length of 0 cannot be packed: such samples run one step, and get 0 below.
         lengths = count.clamp_min(1).cpu()
         packed = pack_padded_sequence(front, lengths, batch_first=True, enforce_sorted=False)
         outputs, state = self.torch_class.forward(self, packed)
@@ -93,6 +94,7 @@ class RecurrentLayer(TorchLayer):
         if not self.arguments["return_sequences"]:
             return self._get_last(state).where(some, 0.0)
         outputs = pad_packed_sequence(outputs, batch_first=True)[0]
+        # Back to the places of the steps; padding repeats the step before it.
         place = mask.cumsum(1) - 1
         spread = place.clamp_min(0)[..., None].expand(-1, -1, outputs.shape[-1])
         return outputs.gather(1, spread).where((place >= 0)[..., None], 0.0)

@@ -18,6 +18,7 @@ from noisegate.torch.functional import draw_seed
 
 from .regularizer import Pattern, Regularizer, matches_any
 
+# Counts the regularizers of each seed.
 _OF_SEED: dict[int, Iterator[int]] = {}
 
 

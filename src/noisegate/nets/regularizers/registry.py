@@ -17,6 +17,7 @@ def list_regularizers() -> dict[str, type[Regularizer]]:
     while todo:
         kind = todo.pop()
         todo += kind.__subclasses__()
+        # Bases are no regularizers; users' own subclasses are.
         if not kind.__name__.startswith("_") and kind is not NoiseRegularizer:
             found |= dict.fromkeys((kind.__name__.lower(), *kind.NAMES), kind)
     return found
