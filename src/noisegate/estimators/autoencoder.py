@@ -192,7 +192,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any = None, **options: Any) -> float:
         """Return the share of X's variance that is reproduced; `options` as in `predict`."""
         x = self._check_inputs(X, reset=False)
-        return self._score(X, to_dense(x).numpy(), None, options, "variance_weighted")
+        return self._score(X, to_dense(x, "cpu").numpy(), None, options, "variance_weighted")
 
     def _find_place(self, layer: str | int | None, outputs: Mapping[str, str]) -> str:
         """Return which of the outputs a layer's name or number means."""

@@ -17,7 +17,7 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, prefix_errors
 
 from .estimator import Estimator, as_array
-from .examples import Examples, to_dense
+from .examples import Examples
 from .heads import OUTPUTS, Head
 from .parameters import check_keywords
 from .predicting import Request, split_words
@@ -131,7 +131,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         examples = super()._weigh_examples(data, anew)
         if self.class_weight is None:
             return examples
-        places = to_dense(examples.targets)
+        places = examples.targets
         if anew:
             words = {"classes": self.classes_, "y": self.classes_[places].ravel()}
             self._class_weights = compute_class_weight(self.class_weight, **words)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from noisegate.torch.generators import TORCH, keep_states, restore_cpu_state, save_cpu_state
 
 from .callbacks import Checkpoint, Stopping, read_checkpoint
-from .examples import Examples, Inputs, SparseInputs
+from .examples import Examples, Inputs
 from .heads import find_last_layer
 from .old_words import OldMethods
 from .parameters import check_keywords, check_parameters, find_device, parameter_error
@@ -293,7 +293,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         X = validate_data(self, X, reset=reset, **words)
         if "y" in y:
             check_consistent_length(X, as_array(y["y"]))
-        return SparseInputs(X) if hasattr(X, "tocsr") else torch.from_numpy(np.array(X, order="C"))
+        return X if hasattr(X, "tocsr") else torch.from_numpy(np.array(X, order="C"))
 
     def _weigh_examples(self, data: Sequence[Any], anew: bool) -> Examples:
         """Return the checked examples of (X, y) or (X, y, weights), with their weights."""

@@ -128,7 +128,9 @@ def fit(
     )
     trainer.initialize()
     trainer.callbacks_ += [("best", best), ("epochs", reader)]
-    trainer.train(Examples(*train), Examples(*validation), epochs)
+    # The order of rows is drawn on the CPU, and followed where the rows are.
+    rows = Examples(*train, device=train[1].device)
+    trainer.train(rows, Examples(*validation), epochs)
     if math.isinf(best.lowest):
         raise InvalidValue(
             "fit: the validation loss must be finite in some epoch; in all "

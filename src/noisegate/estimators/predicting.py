@@ -19,7 +19,7 @@ from noisegate.injection import Injection
 from noisegate.torch import Host
 from noisegate.torch.functional import draw_seed
 
-from .examples import Inputs, to_dense
+from .examples import Inputs, move, to_dense
 from .session import NoiseSettings, Session
 from .training import EVALUATION_ROWS, Trainer
 
@@ -83,11 +83,6 @@ class Request:
         """Return the seed that was given, or draw one."""
         return draw_seed() if self.seed is None else int(self.seed)
 
-    @property
-    def example(self) -> Tensor | None:
-        """A few rows, by which the network's own dropouts are found; None where they rest."""
-        return to_dense(self.inputs[:FEW]) if self.existing else None
-
     def summarize(self, outputs: np.ndarray) -> Any:
         """Return outputs, (samples, rows, ...), as asked: one pass, the mean, or mean and std."""
         if self.samples is None:
@@ -122,11 +117,11 @@ class Predicting:
     ) -> Request:
         """Return a request; samples without a word about noise have that of the last training."""
         check_is_fitted(self)
-        inputs = self._check_inputs(X, reset=False).to(self._device)
+        inputs = move(self._check_inputs(X, reset=False), self._device)
         words, step = noise, None
         if samples is not None and not noise and existing is None:
             words, step = self._state["words"], max(self._state["steps"], default=0)
-            existing = _has_dropouts(self.network_, to_dense(inputs[:FEW]))
+            existing = _has_dropouts(self.network_, to_dense(inputs[:FEW], self._device))
         return Request(inputs, words, step, bool(existing), samples, return_std, seed)
 
     def _run_network(self, request: Request) -> np.ndarray:
@@ -137,7 +132,7 @@ class Predicting:
             return self._run_sampled(request)
         answer = prediction.predict(
             self.network_,
-            to_dense(request.inputs),
+            to_dense(request.inputs, self._device),
             1 if request.samples is None else request.samples,
             rules=request.noise.merge_rules(),
             existing=request.existing,
@@ -164,7 +159,7 @@ class Predicting:
             request.choose_seed(),
             always=True,
             record=record,
-            existing=request.example,
+            existing=to_dense(request.inputs[:FEW], self._device) if request.existing else None,
         )
 
     def _run_clean(self, x: Inputs, within: Callable[..., Any] = nullcontext) -> np.ndarray:
@@ -175,8 +170,8 @@ class Predicting:
         self.network_.eval()
         parts = list[Tensor]()
         with torch.no_grad():
-            for start in range(0, len(x), EVALUATION_ROWS):
-                part = to_dense(x[start : start + EVALUATION_ROWS])
+            for start in range(0, x.shape[0], EVALUATION_ROWS):
+                part = to_dense(x[start : start + EVALUATION_ROWS], self._device)
                 with within(range(start, start + len(part)) if start else None):
                     parts.append(self.network_(part))
         return torch.cat(parts).cpu().numpy()
@@ -204,7 +199,7 @@ class Predicting:
     def _record_passes(self, request: Request) -> Iterator[dict[str, np.ndarray]]:
         """Yield every named output of a forward pass for each step of a request."""
         self.network_.eval()
-        x = to_dense(request.inputs)
+        x = to_dense(request.inputs, self._device)
         with self._open_session(request, record=True) as session:
             for step in request.steps:
                 with torch.no_grad(), session.at(step):

@@ -34,7 +34,7 @@ def build(network: Any, activation: Any, x: Inputs, outputs: int, targets: str =
         for rates that are tensors.
     activation : str or callable
         Activation of the hidden layers where sizes are given.
-    x : tensor or SparseInputs
+    x : tensor or sparse matrix
         The inputs.
     outputs : int
         The number of outputs that the data need.
@@ -115,7 +115,7 @@ def _fit_shape(model: Network, x: Inputs) -> None:
             if size is not None and size != data_size:
                 raise _size_error("input", size, "X", data_size)
     if model.open_layer is not None:
-        first = to_dense(x[:1])
+        first = to_dense(x[:1], "cpu")
         model.complete(shape, like=first if first.is_floating_point() else None)
 
 

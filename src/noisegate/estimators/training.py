@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidValue
 
-from .examples import Examples, SparseInputs, to_dense, to_plain
+from .examples import Examples, to_dense
 
 # Validation runs without gradients, so its batches can be larger than training's.
 EVALUATION_ROWS = 1024
@@ -251,7 +251,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         # Drawn on the CPU, so that the order is the same on every device.
         generator = torch.Generator()
         generator.set_state(self.order_)
-        order = torch.randperm(len(rows), generator=generator).to(rows.targets.device)
+        order = torch.randperm(len(rows), generator=generator).to(rows.device)
         self.order_ = generator.get_state()
         parts = list(order.split(self.batch_size))
         if len(parts) > 1 and len(parts[-1]) == 1 < self.batch_size:
@@ -301,19 +301,20 @@ class Trainer(NeuralNet):  # type: ignore[misc]
 
     def _as_given(self, rows: Examples) -> tuple[Any, Any]:
         """Return inputs and targets in the user's form: sparse matrices, labels."""
-        targets = to_plain(rows.targets)
-        return to_plain(rows.inputs), targets if self.head is None else self.head.labels(targets)
+        targets = rows.targets
+        return rows.inputs, targets if self.head is None else self.head.labels(targets)
 
     def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Any]:
         """Yield the module's outputs for parts of X: an array, tensor, sparse matrix or dataset."""
         X = X.X if isinstance(X, Dataset) else X
         if hasattr(X, "tocsr"):
-            X = SparseInputs(X.tocsr())
+            X = X.tocsr()
         elif not isinstance(X, Tensor):
             X = torch.as_tensor(X)
         where = next((p.device for p in self.module_.parameters()), None)
-        for part in X.split(EVALUATION_ROWS):
-            outputs = self.evaluation_step((to_dense(part).to(where), None), training)
+        for start in range(0, X.shape[0] or 1, EVALUATION_ROWS):
+            part = to_dense(X[start : start + EVALUATION_ROWS], where).to(where)
+            outputs = self.evaluation_step((part, None), training)
             yield to_device(outputs, device)
 
     def predict_proba(self, X: Any) -> Any:
