@@ -117,11 +117,12 @@ class Predicting:
     ) -> Request:
         """Return a request; samples without a word about noise have that of the last training."""
         check_is_fitted(self)
-        inputs = move(self._check_inputs(X, reset=False), self._device)
+        device = self._device
+        inputs = move(self._check_inputs(X, reset=False), device)
         words, step = noise, None
         if samples is not None and not noise and existing is None:
             words, step = self._state["words"], max(self._state["steps"], default=0)
-            existing = _has_dropouts(self.network_, to_dense(inputs[:FEW], self._device))
+            existing = _has_dropouts(self.network_, to_dense(inputs[:FEW], device))
         return Request(inputs, words, step, bool(existing), samples, return_std, seed)
 
     def _run_network(self, request: Request) -> np.ndarray:
@@ -168,10 +169,10 @@ class Predicting:
         Each part is run within a block of its own, ``within(rows)``.
         """
         self.network_.eval()
-        parts = list[Tensor]()
+        parts, device = list[Tensor](), self._device
         with torch.no_grad():
             for start in range(0, x.shape[0], EVALUATION_ROWS):
-                part = to_dense(x[start : start + EVALUATION_ROWS], self._device)
+                part = to_dense(x[start : start + EVALUATION_ROWS], device)
                 with within(range(start, start + len(part)) if start else None):
                     parts.append(self.network_(part))
         return torch.cat(parts).cpu().numpy()
