@@ -12,12 +12,11 @@ from noisegate.core.apply import prepare
 from noisegate.core.catalogue import DefaultFormat
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import SEED_BITS, Stream
-from noisegate.core.old_words import answer
 from noisegate.core.presets import refuse_shared_axes
 from noisegate.core.window import DefaultAxis
 from noisegate.torch.layers import NoiseLayer, refuse_lone_seed, refuse_lone_site
 
-from .. import old_words, options, shapes
+from .. import options, shapes
 from ..graph import attach
 from ..layer import Layer
 from ..options import COMMON, Check, Option, anything, common_parameters, kind_s
@@ -123,13 +122,7 @@ class NoiseInNetwork(Layer):
     def __getattr__(self, name: str) -> Any:
         """Return a live rate, or an argument of the kind."""
         buffers = self.__dict__.get("_buffers", {})
-        if name in buffers:
-            return buffers[name]
-        try:
-            return super(Layer, self).__getattr__(name)
-        except AttributeError:
-            answer(type(self).__name__, name, old_words.OF_LAYERS)
-            raise
+        return buffers[name] if name in buffers else super().__getattr__(name)
 
     @property
     def live_rate(self) -> Tensor | None:
@@ -232,10 +225,6 @@ class NoiseInNetwork(Layer):
         if self.live_rate is not None:
             config[self.kind.RATE] = {"live": float(self.live_rate)}
         return config
-
-    def __repr__(self) -> str:
-        """Return the layer as it is written."""
-        return Layer.__repr__(self)
 
 
 def _fill_unknown(shape: Shape) -> tuple[int, ...]:
