@@ -1,7 +1,7 @@
 """Terms of the loss: penalties on weights, on outputs, and on steps of time."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,17 @@ from ..outputs import Places, parameters_matching
 from .regularizer import Pattern, Regularizer, matches_any
 
 
-class _Weights(Regularizer):
+class _Term(Regularizer):
+    """A term that is the mean of what each parameter or output adds."""
+
+    def _measure(self, value: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _mean(self, values: Iterable[Tensor]) -> Tensor:
+        return torch.stack([self._measure(value) for value in values]).mean()
+
+
+class _Weights(_Term):
     """A penalty on parameters; by default on those of rank 2 and more."""
 
     def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
@@ -22,10 +32,7 @@ class _Weights(Regularizer):
         # Biases count only if the pattern matches nothing else.
         chosen = {n: p for n, p in found.items() if p.ndim > 1} or found
         self.matched = tuple(chosen)
-        return torch.stack([self._measure(p) for p in chosen.values()]).mean()
-
-    def _measure(self, parameter: Tensor) -> Tensor:
-        raise NotImplementedError
+        return self._mean(chosen.values())
 
 
 class WeightL1(_Weights):
@@ -33,8 +40,8 @@ class WeightL1(_Weights):
 
     NAMES = ("weight_l1", "weight_sparsity")
 
-    def _measure(self, parameter: Tensor) -> Tensor:
-        return parameter.abs().sum()
+    def _measure(self, value: Tensor) -> Tensor:
+        return value.abs().sum()
 
 
 class WeightL2(_Weights):
@@ -42,12 +49,16 @@ class WeightL2(_Weights):
 
     NAMES = ("weight_l2", "weight_decay")
 
-    def _measure(self, parameter: Tensor) -> Tensor:
-        return parameter.square().sum()
+    def _measure(self, value: Tensor) -> Tensor:
+        return value.square().sum()
 
 
-class _Outputs(Regularizer):
+class _Outputs(_Term):
     """A penalty on outputs."""
+
+    def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
+        """Return the penalty, the mean over the outputs that matched."""
+        return self._mean(self._values(layers, outputs))
 
     def _values(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> list[Tensor]:
         whole = [name for name in outputs if re.search(r":(out|pre)$", name)]
@@ -76,10 +87,8 @@ class HiddenL1(_Outputs):
 
     NAMES = ("hidden_l1", "hidden_sparsity")
 
-    def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
-        """Return the penalty, the mean over the outputs that matched."""
-        values = self._values(layers, outputs)
-        return torch.stack([z.abs().sum() / len(z) for z in values]).mean()
+    def _measure(self, value: Tensor) -> Tensor:
+        return value.abs().sum() / len(value)
 
 
 class Contractive(_Outputs):
@@ -141,19 +150,15 @@ class _Recurrent(_Outputs):
 
     DEFAULT = None
 
-    def loss(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> Any:
-        """Return the penalty, the mean over the outputs that matched."""
-        values = self._values(layers, outputs)
+    def _values(self, layers: Sequence[nn.Module], outputs: Mapping[str, Tensor]) -> list[Tensor]:
+        values = super()._values(layers, outputs)
         for z in values:
             if z.ndim != 3:
                 raise InvalidValue(
                     f"{type(self).__name__}: outputs must be (N, time, features); got the shape "
                     f"{tuple(z.shape)}."
                 )
-        return torch.stack([self._measure(z) for z in values]).mean()
-
-    def _measure(self, z: Tensor) -> Tensor:
-        raise NotImplementedError
+        return values
 
 
 class RecurrentNorm(_Recurrent):
@@ -166,8 +171,8 @@ class RecurrentNorm(_Recurrent):
 
     NAMES = ("recurrent_norm",)
 
-    def _measure(self, z: Tensor) -> Tensor:
-        return z.square().sum(-1).diff(dim=1).square().mean()
+    def _measure(self, value: Tensor) -> Tensor:
+        return value.square().sum(-1).diff(dim=1).square().mean()
 
 
 class RecurrentState(_Recurrent):
@@ -175,8 +180,8 @@ class RecurrentState(_Recurrent):
 
     NAMES = ("recurrent_state",)
 
-    def _measure(self, z: Tensor) -> Tensor:
-        return z.diff(dim=1).square().mean()
+    def _measure(self, value: Tensor) -> Tensor:
+        return value.diff(dim=1).square().mean()
 
 
 class Layers(list[nn.Module]):
