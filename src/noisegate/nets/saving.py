@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialized
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from noisegate.core.errors import InvalidValue
@@ -43,7 +43,7 @@ def save(network: Any, path: Any, network_class: Callable[..., Wiring]) -> None:
         raise save_error(f"`{unbuilt}`", "input_shape", None)
     if json.dumps(again.get_config()) != text:
         raise save_error("the network", "config", "another after loading")
-    data = serialized(weights, metadata={_HEADER: text})
+    data = to_bytes(weights, metadata={_HEADER: text})
     # Renamed into place, so that no reader finds half a file.
     target = Path(path)
     beside = target.with_name(f".{target.name}.part")
