@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from noisegate.core.errors import NoisegateError
-from noisegate.study.uncertainty import Given, OneSeed, evaluate
+from noisegate.study.uncertainty import EvaluationRows, OneSeed, evaluate
 
 
 def with_far_rows(rules: dict[str, Any], task: str) -> OneSeed:
@@ -17,7 +17,9 @@ def with_far_rows(rules: dict[str, Any], task: str) -> OneSeed:
     far[:2] = torch.inf
     targets = torch.zeros(5, dtype=torch.int64) if task == "classification" else torch.zeros(5, 1)
     known = (rows, targets)
-    return evaluate(SimpleNamespace(name=task), model, rules, Given(known, known, far), seed=1)
+    return evaluate(
+        SimpleNamespace(name=task), model, rules, EvaluationRows(known, known, far), seed=1
+    )
 
 
 FAR = (

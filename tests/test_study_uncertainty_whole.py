@@ -19,7 +19,7 @@ from noisegate.estimators import fit
 from noisegate.study.data.dataset import Column
 from noisegate.study.uncertainty import (
     LABELS,
-    Given,
+    EvaluationRows,
     OneSeed,
     Outcome,
     Reliability,
@@ -96,7 +96,7 @@ def one(name: str, rules: dict[str, float], seed: int, **options: Any) -> OneSee
 def evaluated(
     name: str, model: nn.Module, rules: dict[str, float], given: dict[str, Any], **options: Any
 ) -> OneSeed:
-    rows = Given(given["test"], given["validation"], given["ood"], given["scale"])
+    rows = EvaluationRows(given["test"], given["validation"], given["ood"], given["scale"])
     return evaluate(task(name), model, rules, rows, **{"seed": 9, "samples": 20, **options})
 
 

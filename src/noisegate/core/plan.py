@@ -10,7 +10,7 @@ from . import patterns
 from .errors import InvalidValue, UnmatchedRule
 from .kind import Kind
 from .rules import EXISTING, SHORTHANDS, Rule, check_axis, check_rules
-from .survey import Call, Draw, Sites
+from .survey import Call, OwnDraw, Sites
 from .words import list_names
 
 Taken = AbstractSet[tuple[str, str, int]]
@@ -85,7 +85,7 @@ class Plan:
         self._held: set[tuple[str, str, int]] = set(taken())
         self.notes: list[str] = []
         self._unreached: list[tuple[str, str]] = []
-        self._draws: dict[tuple[str, str], Draw] = {}
+        self._draws: dict[tuple[str, str], OwnDraw] = {}
         self._left: set[str] = set()
         for rule in self.rules:
             self._place_rule(rule)
@@ -124,7 +124,7 @@ class Plan:
     def _note_left(self, site: str, words: str) -> None:
         self.note(f"'{site}' ({words}) is left to the model.")
 
-    def note_draw(self, draw: Draw) -> str | None:
+    def note_draw(self, draw: OwnDraw) -> str | None:
         """Note random numbers that the model's own code draws; return the sentence if it is new."""
         if draw.place in self._draws:
             return None
@@ -293,7 +293,7 @@ class Plan:
         return slot
 
 
-def _describe_draw(draw: Draw) -> str:
+def _describe_draw(draw: OwnDraw) -> str:
     if not draw.certain:
         return (
             f"{draw.words} moved during a forward: something in the model draws, or another "

@@ -39,7 +39,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class OwnDraw:
     """Random numbers that a model's own code draws, for nothing that is taken over.
 
     Attributes

@@ -10,7 +10,7 @@ from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import SEED_BITS, Key, Stream
 from noisegate.core.plan import Placement, Plan
-from noisegate.core.survey import Call, Draw
+from noisegate.core.survey import Call, OwnDraw
 
 from .notices import Notices
 from .row_finder import RowFinder
@@ -192,7 +192,7 @@ class ModelNoise:
         if self.always and not self._looks:
             self.notices.note_unseeded((site, words), f"'{site}' ({words})")
 
-    def note_draw(self, draw: Draw) -> None:
+    def note_draw(self, draw: OwnDraw) -> None:
         """Note random numbers that the model's own code draws."""
         self.notices.note_draw(draw, self._looks or not self.always)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from noisegate.core.callers import warn_caller
 from noisegate.core.plan import Placement
 from noisegate.core.rules import EXISTING
-from noisegate.core.survey import Call, Draw
+from noisegate.core.survey import Call, OwnDraw
 from noisegate.core.words import list_names
 
 from .site import Owner
@@ -65,7 +65,7 @@ class Notices:
             self._nowhere |= nowhere
             _warn_of_nowhere(nowhere)
 
-    def note_draw(self, draw: Draw, training: bool) -> None:
+    def note_draw(self, draw: OwnDraw, training: bool) -> None:
         """Note random numbers that the model's own code draws, in training or not."""
         injection, plan = self.injection, self.injection.plan
         if draw.known and plan.existing:

@@ -19,7 +19,7 @@ from .pool import one_thread
 from .recipes import BASELINE, Recipe, rules_text
 from .stats import Difference, Estimate, estimate, paired_difference
 from .store import Store
-from .uncertainty import Given, OneSeed, Uncertainty, evaluate, shuffled, summary
+from .uncertainty import EvaluationRows, OneSeed, Uncertainty, evaluate, shuffled, summary
 
 __all__ = ["Tested", "doubted", "tested"]
 
@@ -148,7 +148,7 @@ def _doubt(
             test.task,
             restored(job, setup, store.weights(job)),
             job.recipe.rules,
-            Given(
+            EvaluationRows(
                 (encoder.inputs(test), encoder.targets(test)),
                 parts.validation,
                 encoder.inputs(strange),

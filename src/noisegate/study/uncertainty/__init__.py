@@ -3,7 +3,7 @@
 Figures are in `plots`, which is the one module here that needs matplotlib.
 """
 
-from .evaluation import Given, evaluate
+from .evaluation import EvaluationRows, evaluate
 from .outcomes import Coverage, Histogram, OneSeed, Outcome, Reliability
 from .shuffling import shuffled
 from .summary import CoverageSummary, PredictorSummary, Uncertainty, summary
@@ -13,7 +13,7 @@ __all__ = [
     "LABELS",
     "Coverage",
     "CoverageSummary",
-    "Given",
+    "EvaluationRows",
     "Histogram",
     "OneSeed",
     "Outcome",

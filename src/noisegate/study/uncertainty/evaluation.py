@@ -16,7 +16,7 @@ from noisegate.prediction.moments import softmax
 from .. import messages
 from .outcomes import OneSeed, Outcome, Probabilities, Values, classified, regressed
 
-__all__ = ["BATCH_SIZE", "SAMPLES", "Given", "evaluate"]
+__all__ = ["BATCH_SIZE", "SAMPLES", "EvaluationRows", "evaluate"]
 
 SAMPLES = 50
 # Fixed, since the order of sums, and with it the last bit, moves with it.
@@ -29,7 +29,7 @@ class _Task(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class EvaluationRows:
     """The rows that a model is evaluated on, encoded.
 
     Attributes
@@ -53,7 +53,7 @@ def evaluate(
     task: _Task,
     model: nn.Module,
     rules: Mapping[str, Any],
-    given: Given,
+    rows: EvaluationRows,
     *,
     seed: int,
     samples: int = SAMPLES,
@@ -73,7 +73,7 @@ def evaluate(
         Left in evaluation.
     rules : mapping
         What it was trained with; empty for a model that was trained without noise.
-    given : Given
+    rows : EvaluationRows
         The rows that it is evaluated on.
     seed : int
         Of the noise, in [0, 2⁶⁴).
@@ -94,9 +94,9 @@ def evaluate(
     """
     steps = range(first_step, first_step + samples)
     noise = _Noise(dict(rules), seed, steps) if rules else None
-    off = _outcome(task, _Predictor(model, None, batch_size), given)
-    on = None if noise is None else _outcome(task, _Predictor(model, noise, batch_size), given)
-    return OneSeed(task.name, samples, len(given.test[0]), len(given.ood), off, on)
+    off = _outcome(task, _Predictor(model, None, batch_size), rows)
+    on = None if noise is None else _outcome(task, _Predictor(model, noise, batch_size), rows)
+    return OneSeed(task.name, samples, len(rows.test[0]), len(rows.ood), off, on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +153,22 @@ class _Predictor:
         return found
 
 
-def _outcome(task: _Task, predictor: _Predictor, given: Given) -> Outcome:
-    inputs, targets = given.test
+def _outcome(task: _Task, predictor: _Predictor, rows: EvaluationRows) -> Outcome:
+    inputs, targets = rows.test
     others = "inputs not of the data"
     if task.name == "classification":
         return classified(
             predictor.probabilities(inputs, "test rows"),
             targets.numpy(),
-            predictor.probabilities(given.ood, others),
+            predictor.probabilities(rows.ood, others),
         )
     return regressed(
         predictor.values(inputs, "test rows"),
         _flat(targets),
-        predictor.values(given.validation[0], "validation rows"),
-        _flat(given.validation[1]),
-        predictor.values(given.ood, others),
-        given.scale,
+        predictor.values(rows.validation[0], "validation rows"),
+        _flat(rows.validation[1]),
+        predictor.values(rows.ood, others),
+        rows.scale,
     )
 
 

@@ -23,7 +23,7 @@ _OTHERS = (
     (np.random, ("random", "random_sample", "rand", "uniform")),
 )
 
-# How the result of such a function is marked: with the `Draw` that it is.
+# How the result of such a function is marked: with the `OwnDraw` that it is.
 _MARK = "_noisegate_coin"
 
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import resolve_name
 
-from noisegate.core.survey import Draw
+from noisegate.core.survey import OwnDraw
 
 from ..generators import Ledger, find_generators, read_state
 from .coins import get_coins, hold_coin, is_coin, mark_coin
@@ -74,7 +74,9 @@ class DrawWatch:
     are, and the generators at both ends.
     """
 
-    def __init__(self, known: KnownDraws, model: nn.Module, tell: Callable[[Draw], None]) -> None:
+    def __init__(
+        self, known: KnownDraws, model: nn.Module, tell: Callable[[OwnDraw], None]
+    ) -> None:
         self.known, self.model, self.tell = known, model, tell
         self.training = training = model.training
         self.closely = get_coins() is not None or training not in known.modes
@@ -88,8 +90,8 @@ class DrawWatch:
         )
         self.given: set[int] = set()
         # Single numbers that were drawn, and the rates of those that something was decided by.
-        self.single: dict[Draw, None] = {}
-        self.rates: dict[Draw, float | None] = {}
+        self.single: dict[OwnDraw, None] = {}
+        self.rates: dict[OwnDraw, float | None] = {}
 
     def run(self, place: ModuleCall, function: Any, args: Any, kwargs: Any) -> Any:
         """Return what a function of torch's gives, and tell if it draws."""
@@ -124,7 +126,7 @@ class DrawWatch:
         """Return whether no other thread can have moved a generator in this forward."""
         return self.alone and is_alone()
 
-    def note_decision(self, coin: Draw, rate: float | None) -> None:
+    def note_decision(self, coin: OwnDraw, rate: float | None) -> None:
         """Take note that something is decided by a coin, at a rate that is known or not."""
         before = self.rates.get(coin, rate)
         known = rate is not None and before is not None
@@ -140,7 +142,7 @@ class DrawWatch:
                 self.known.unseen.add(name)
                 self.tell(_make_draw(place, words))
             else:
-                self.tell(Draw("", words, known=place.known, certain=False))
+                self.tell(OwnDraw("", words, known=place.known, certain=False))
 
     def _look_at_kept(self) -> None:
         """Tell of generators that the model keeps and has drawn from."""
@@ -148,7 +150,7 @@ class DrawWatch:
             if id(kept.generator) not in self.given and read_state(kept.generator) != state:
                 module = self.model.get_submodule(kept.module)
                 words = f"generator {kept.name} in {_name_class(module)}"
-                self.tell(Draw(kept.module, words))
+                self.tell(OwnDraw(kept.module, words))
 
     def end(self, root: ModuleCall) -> None:
         """Tell of what is left at the end of a forward."""
@@ -168,9 +170,9 @@ class DrawWatch:
                 self.tell(replace(coin, coin=True, rate=rate))
 
 
-def _make_draw(place: ModuleCall, name: str, drops: bool = False) -> Draw:
+def _make_draw(place: ModuleCall, name: str, drops: bool = False) -> OwnDraw:
     kind = _name_class(place.module)
-    return Draw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
+    return OwnDraw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
 
 
 def _name_class(module: nn.Module) -> str:

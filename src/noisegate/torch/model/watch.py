@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from noisegate.core.local import Local
 from noisegate.core.patterns import own_site
-from noisegate.core.survey import Call, Draw
+from noisegate.core.survey import Call, OwnDraw
 
 from ..checkpointing import is_replaying, register
 from ..compiling import compiler_looks_on, eager_only
@@ -36,7 +36,7 @@ class Listener(Protocol):
     def note_unreached(self, site: str, words: str) -> None:
         """Take note of a noise that cannot be replaced."""
 
-    def note_draw(self, draw: Draw) -> None:
+    def note_draw(self, draw: OwnDraw) -> None:
         """Take note of random numbers that the model's own code draws."""
 
     @property
@@ -228,7 +228,7 @@ class FunctionWatch:
         if draws is not None and draws.closely:
             draws.look(self.frame)
 
-    def _note_draw(self, draw: Draw) -> None:
+    def _note_draw(self, draw: OwnDraw) -> None:
         if self.interrupted:  # it is nobody's forward that draws
             return
         for listener in list(self.listeners):
