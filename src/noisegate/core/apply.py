@@ -11,7 +11,7 @@ from .errors import InvalidType, InvalidValue, NoisegateError
 from .keys import Key, check_key
 from .kind import Kind
 from .prepared import AXES, KEPT, PREPARED, Prepared, find_prepared
-from .window import Window, local_shape, window_of
+from .window import Window
 
 
 class ArrayEngine(Engine, Protocol):
@@ -75,32 +75,11 @@ def prepare(
         call = find_prepared(kind, number, shape, rows, sample_axis)
         if checks.is_host(rate):
             return call
-        _check_rate_shape(kind.RATE, rate, tuple(shape))
+        check_rate_shape(kind.RATE, rate, tuple(shape))
     except NoisegateError as error:
         error.prefix(type(kind).__name__)
         raise
     return call._replace(rate=rate, idle=False)
-
-
-def prepare_part(
-    kind: Kind,
-    key: Any,
-    shape: tuple[int, ...],
-    rows: Any,
-    sample_axis: Any,
-    live: Mapping[str, object],
-) -> tuple[Window, Any]:
-    """Return the window and the rate of the part of a field of this shape that `rows` choose."""
-    try:
-        check_key(key)
-        rate = kind.rate_at(key.step, live)
-        window = window_of(shape, kind.shared, rows, sample_axis, select=True)
-        if not checks.is_host(rate):
-            _check_rate_shape(kind.RATE, rate, local_shape(shape, rows, sample_axis))
-    except NoisegateError as error:
-        error.prefix(type(kind).__name__)
-        raise
-    return window, rate
 
 
 def is_identity(kind: Kind, rate: Any) -> bool:
@@ -282,7 +261,7 @@ def check_input(engine: ArrayEngine, kind: Kind, x: Array) -> str:
     return precision
 
 
-def _check_rate_shape(name: str, rate: Any, shape: tuple[int, ...]) -> None:
+def check_rate_shape(name: str, rate: Any, shape: tuple[int, ...]) -> None:
     """Refuse a live rate that does not broadcast to the input."""
     given = tuple(rate.shape)
     fits = len(given) <= len(shape) and all(

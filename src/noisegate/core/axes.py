@@ -67,13 +67,6 @@ def restore(axes: tuple[int, ...] | AxisSlice | Word) -> tuple[int, ...] | slice
     return slice(*_parts(axes)) if isinstance(axes, AxisSlice) else axes
 
 
-def hashable(axes: Axes) -> tuple[int, ...] | AxisSlice | AllButSamples:
-    """Return axes that were given, as they are stored."""
-    if isinstance(axes, str):
-        return axes
-    return AxisSlice(*_parts(axes)) if isinstance(axes, slice) else tuple(axes)
-
-
 def resolve(name: str, axis: int, shape: Sequence[int]) -> int:
     """Return an axis as a number >= 0."""
     if not -len(shape) <= axis < len(shape):

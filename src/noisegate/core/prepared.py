@@ -55,10 +55,10 @@ def find_prepared(
     A rate of None is the kind's own.
     """
     axis = type(sample_axis)  # the default axis is a 0 that differs from another
-    cache = PREPARED if rows is None or type(rows) is range else _find_cache(rows)
+    cache, ids = (PREPARED, None) if rows is None else _find_cache(rows)
     if cache is None or axis not in AXES or not is_ours(kind):
         return _prepare(kind, rate, shape, rows, sample_axis)
-    place = kind, rate, shape, rows, sample_axis, axis
+    place = kind, rate, shape, ids, sample_axis, axis
     call = cache.get(place)
     if call is None:
         call = _prepare(kind, rate, shape, rows, sample_axis)
@@ -69,9 +69,20 @@ def find_prepared(
     return call
 
 
-def _find_cache(rows: Any) -> "dict[Any, Prepared] | None":
-    """Return where calls with rows are kept; None for rows that equal others of other types."""
-    return _WITH_IDS if type(rows) is tuple and set(map(type, rows)) <= {int} else None
+def _find_cache(rows: Any) -> tuple[dict[Any, Prepared] | None, Any]:
+    """Return where calls with rows are kept, and under which name.
+
+    None for rows that may equal others without meaning the same, as True equals 1.
+    """
+    if type(rows) is range:
+        return PREPARED, rows
+    if type(rows) is slice:
+        ends = rows.start, rows.stop, rows.step
+        return (PREPARED if set(map(type, ends)) <= {int, NoneType} else None), ("slice", *ends)
+    values = rows.tolist() if hasattr(rows, "tolist") else rows
+    if type(values) not in (list, tuple) or not set(map(type, values)) <= {int}:
+        return None, None
+    return _WITH_IDS, tuple(values)
 
 
 def is_ours(kind: Kind) -> bool:

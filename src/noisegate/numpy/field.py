@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from noisegate.core import checks
-from noisegate.core.apply import draws_of, field_of, prepare_part
+from noisegate.core.apply import check_rate_shape, draws_of, field_of
 from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, prefix_errors
-from noisegate.core.keys import NO_KEY, Key
+from noisegate.core.keys import NO_KEY, Key, check_key
 from noisegate.core.kind import Kind, check_kind
-from noisegate.core.window import DEFAULT_AXIS, SampleAxis, local_shape
+from noisegate.core.window import DEFAULT_AXIS, SampleAxis, local_shape, window_of
 from noisegate.engines.numpy import NumpyEngine
 
 Shape = int | tuple[int, ...]
@@ -128,7 +128,13 @@ def _field(
     check_kind(kind)
     whole = checks.shape(shape)
     engine = NumpyEngine()
-    window, rate = prepare_part(kind, key, whole, rows, sample_axis, live)
+    with prefix_errors(type(kind).__name__):
+        check_key(key)
+        rate = kind.rate_at(key.step, live)
+        window = window_of(whole, kind.shared, rows, sample_axis, select=True)
+        part = local_shape(whole, rows, sample_axis)
+        if not checks.is_host(rate):
+            check_rate_shape(kind.RATE, rate, part)
     precision = np.dtype(dtype).name
     if precision not in ("float32", "float64"):
         raise InvalidType(
@@ -137,7 +143,6 @@ def _field(
     # As when noise is applied: a number too large for the dtype becomes infinite, silently.
     with np.errstate(over="ignore", divide="ignore"):
         field = field_of(kind, draws_of(engine, kind, key, window, precision), rate)
-    part = local_shape(whole, rows, sample_axis)
     neutral = Field(keep=True, gain=1.0, shift=-0.0)
     values = (other if own is None else own for own, other in zip(field, neutral, strict=True))
     dtypes = ("bool", precision, precision, precision)
