@@ -52,27 +52,21 @@ class ArrayEngine(Engine, Protocol):
 
 
 def prepare(
-    kind: Kind,
-    key: Any,
-    shape: tuple[int, ...],
-    rows: Any,
-    sample_axis: Any,
-    live: Mapping[str, object],
+    kind: Kind, key: Any, shape: tuple[int, ...], rows: Any, axis: Any, live: Mapping[str, object]
 ) -> Prepared:
     """Return what is known of a call, all arguments checked."""
-    if rows is None and not live and type(key) is Key and type(kind) in KEPT:
-        axis = type(sample_axis)
+    usual = rows is None and not live and type(key) is Key and type(kind) in KEPT
+    if usual and type(axis) in AXES:
         # What everyday calls come to, without another layer.
-        if axis in AXES:
-            call = PREPARED.get((kind, None, shape, None, sample_axis, axis))
-            if call is not None and type(call.rate) is float:
-                return call
+        call = PREPARED.get((kind, None, shape, None, axis, type(axis)))
+        if call is not None and type(call.rate) is float:
+            return call
     try:
         check_key(key)
         rate = kind.rate_at(key.step, live)
         moves = bool(live) or not checks.is_host(kind.rate)
         number = rate if moves and checks.is_host(rate) else None
-        call = find_prepared(kind, number, shape, rows, sample_axis)
+        call = find_prepared(kind, number, shape, rows, axis)
         if checks.is_host(rate):
             return call
         check_rate_shape(kind.RATE, rate, tuple(shape))
@@ -152,13 +146,7 @@ def _clamp(kind: Kind, draws: Draws, rate: Any) -> tuple[Array, Array]:
 
 
 def apply(
-    engine: ArrayEngine,
-    kind: Kind,
-    x: Array,
-    key: Key,
-    call: Prepared,
-    *,
-    linear: bool = False,
+    engine: ArrayEngine, kind: Kind, x: Array, key: Key, call: Prepared, *, linear: bool = False
 ) -> Array:
     """Return x with noise on it; with `linear` the part of that which is linear in x.
 
@@ -202,20 +190,14 @@ def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precisi
 
 
 def apply_steps(
-    engine: ArrayEngine,
-    kind: Kind,
-    x: Array,
-    key: Key,
-    window: Window,
-    rate: float,
-    steps: Sequence[int],
+    engine: ArrayEngine, kind: Kind, x: Array, key: Key, call: Prepared, steps: Sequence[int]
 ) -> Array:
     """Return x of shape (steps, *local shape) with the noise of each step, drawn at once.
 
     For kinds whose field is made element by element, and floating x of up to 32 bits.
     """
-    several = replace(window, steps=tuple(steps))
-    field = field_of(kind, draws_of(engine, kind, key, several, "float32"), rate)
+    several = replace(call.window, steps=tuple(steps))
+    field = field_of(kind, draws_of(engine, kind, key, several, "float32"), call.rate)
     return apply_field(engine, kind, x, field, "float32")
 
 

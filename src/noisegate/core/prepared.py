@@ -44,28 +44,26 @@ class Prepared(NamedTuple):
 
 
 def find_prepared(
-    kind: Kind,
-    rate: float | None,
-    shape: tuple[int, ...],
-    rows: Any,
-    sample_axis: SampleAxis,
+    kind: Kind, rate: float | None, shape: tuple[int, ...], rows: Any, sample_axis: SampleAxis
 ) -> Prepared:
     """Return what is known of a call, its rows and sample axis checked.
 
     A rate of None is the kind's own.
     """
-    axis = type(sample_axis)  # the default axis is a 0 that differs from another
-    cache, ids = (PREPARED, None) if rows is None else _find_cache(rows)
-    if cache is None or axis not in AXES or not is_ours(kind):
-        return _prepare(kind, rate, shape, rows, sample_axis)
-    place = kind, rate, shape, ids, sample_axis, axis
-    call = cache.get(place)
+    axis, ours = type(sample_axis), is_ours(kind)
+    cache, ids = _find_cache(rows) if ours and axis in AXES else (None, None)
+    place = kind, rate, shape, ids, sample_axis, axis  # the default axis is a 0 of its own type
+    call = None if cache is None else cache.get(place)
     if call is None:
-        call = _prepare(kind, rate, shape, rows, sample_axis)
-        if len(cache) >= (MOST_CALLS if cache is PREPARED else MOST_WITH_IDS):
-            cache.clear()
-        cache[place] = call
-        KEPT.add(type(kind))
+        window = window_of(tuple(shape), kind.shared, rows, sample_axis)
+        own = kind.rate if rate is None else rate
+        idle = is_host(own) and kind.is_identity(own)
+        call = Prepared(window, own, idle, Works() if ours else None)
+        if cache is not None:
+            if len(cache) >= (MOST_CALLS if cache is PREPARED else MOST_WITH_IDS):
+                cache.clear()
+            cache[place] = call
+            KEPT.add(type(kind))
     return call
 
 
@@ -74,7 +72,7 @@ def _find_cache(rows: Any) -> tuple[dict[Any, Prepared] | None, Any]:
 
     None for rows that may equal others without meaning the same, as True equals 1.
     """
-    if type(rows) is range:
+    if rows is None or type(rows) is range:
         return PREPARED, rows
     if type(rows) is slice:
         ends = rows.start, rows.stop, rows.step
@@ -91,19 +89,6 @@ def is_ours(kind: Kind) -> bool:
     A user's kind may depend on more than its fields, so nothing of its calls is kept.
     """
     return type(kind).__module__.startswith("noisegate.")
-
-
-def _prepare(
-    kind: Kind,
-    rate: float | None,
-    shape: tuple[int, ...],
-    rows: Any,
-    sample_axis: SampleAxis,
-) -> Prepared:
-    window = window_of(tuple(shape), kind.shared, rows, sample_axis)
-    own = kind.rate if rate is None else rate
-    idle = is_host(own) and kind.is_identity(own)
-    return Prepared(window, own, idle, Works() if is_ours(kind) else None)
 
 
 # An axis of another type might equal one of these without meaning the same, or have no hash.

@@ -48,10 +48,12 @@ def check_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
                 f"{', '.join(map(repr, rules))}."
             )
         check_axis(axis)
-    return tuple(
-        Rule(text, tuple(_make_kinds(text, value)), given.get(text, 0))
-        for text, value in ((_check_text(pattern), value) for pattern, value in rules.items())
-    )
+    result = []
+    for text, value in rules.items():
+        if text not in SHORTHANDS:
+            patterns.check_pattern(text)
+        result.append(Rule(text, _make_kinds(text, value), given.get(text, 0)))
+    return tuple(result)
 
 
 def refuse_rules(rules: object) -> NoReturn:
@@ -69,21 +71,13 @@ def check_axis(axis: Any) -> int | None:
     return axis
 
 
-def _check_text(pattern: object) -> str:
-    if isinstance(pattern, str) and pattern in SHORTHANDS:
-        return pattern
-    return patterns.check_pattern(pattern)
-
-
-def _make_kinds(pattern: str, value: object) -> list[Kind]:
-    if isinstance(value, list | tuple):
-        if not value:
-            raise InvalidValue(
-                f"inject: the list of '{pattern}' is empty, so no noise would act. Leave out the "
-                "rule."
-            )
-        return [_make_kind(pattern, part) for part in value]
-    return [_make_kind(pattern, value)]
+def _make_kinds(pattern: str, value: object) -> tuple[Kind, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise InvalidValue(
+            f"inject: the list of '{pattern}' is empty, so no noise would act. Leave out the rule."
+        )
+    return tuple(_make_kind(pattern, one) for one in values)
 
 
 def _make_kind(pattern: str, value: object) -> Kind:

@@ -77,7 +77,7 @@ def apply_steps(
         keys = ((part, key._replace(step=step)) for part, step in parts)
         return torch.cat([apply_noise(part, None, Noise(kind, k, call)) for part, k in keys])
     apart = x.reshape(len(steps), -1, *x.shape[1:])
-    y = core.apply_steps(CPU, kind, apart, key, call.window, call.rate, steps)
+    y = core.apply_steps(CPU, kind, apart, key, call, steps)
     return cast(Tensor, y).reshape(x.shape)
 
 
