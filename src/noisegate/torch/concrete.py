@@ -133,7 +133,7 @@ class ConcreteDropout(NoiseLayer):
         """Return the rate now, with its gradient."""
         return {"p": self.p}
 
-    def _rate_words(self) -> str:
+    def _show_rate(self) -> str:
         return f"{self.p.item():.4g}"
 
 

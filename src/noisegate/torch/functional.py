@@ -115,10 +115,10 @@ def refuse_leaf(x: Tensor) -> None:
         )
 
 
-def _function(name: str) -> Callable[..., Tensor]:
+def _make_function(name: str) -> Callable[..., Tensor]:
     """Return the function of a layer: x, its rate and what else it needs, then by name."""
     definition = catalogue.LAYERS[name]
-    call = _signature(definition)
+    call = _build_signature(definition)
     bind = checks.binder(call)
 
     def function(*args: Any, **kwargs: Any) -> Tensor:
@@ -140,7 +140,7 @@ def _function(name: str) -> Callable[..., Tensor]:
     return function
 
 
-def _signature(definition: catalogue.Definition) -> Signature:
+def _build_signature(definition: catalogue.Definition) -> Signature:
     first, *others = definition.parameters.values()
     needed = [p for p in others if p.default is Parameter.empty]
     by_name = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in others if p not in needed]
@@ -213,25 +213,25 @@ def _apply_or_pass(
     return x.copy_(y) if inplace else y
 
 
-dropout = _function("Dropout")
-dropout1d = _function("Dropout1d")
-dropout2d = _function("Dropout2d")
-dropout3d = _function("Dropout3d")
-alpha_dropout = _function("AlphaDropout")
-feature_alpha_dropout = _function("FeatureAlphaDropout")
-spatial_dropout1d = _function("SpatialDropout1D")
-spatial_dropout2d = _function("SpatialDropout2D")
-spatial_dropout3d = _function("SpatialDropout3D")
-dropout_channels = _function("DropoutChannels")
-dropout_locations = _function("DropoutLocations")
-drop_path = _function("DropPath")
-locked_dropout = _function("LockedDropout")
-concrete_dropout = _function("ConcreteDropout")
-gaussian_dropout = _function("GaussianDropout")
-gaussian_noise = _function("GaussianNoise")
-uniform_noise = _function("UniformNoise")
-impulse_noise = _function("ImpulseNoise")
-drop_block = _function("DropBlock")
-drop_block1d = _function("DropBlock1d")
-drop_block2d = _function("DropBlock2d")
-drop_block3d = _function("DropBlock3d")
+dropout = _make_function("Dropout")
+dropout1d = _make_function("Dropout1d")
+dropout2d = _make_function("Dropout2d")
+dropout3d = _make_function("Dropout3d")
+alpha_dropout = _make_function("AlphaDropout")
+feature_alpha_dropout = _make_function("FeatureAlphaDropout")
+spatial_dropout1d = _make_function("SpatialDropout1D")
+spatial_dropout2d = _make_function("SpatialDropout2D")
+spatial_dropout3d = _make_function("SpatialDropout3D")
+dropout_channels = _make_function("DropoutChannels")
+dropout_locations = _make_function("DropoutLocations")
+drop_path = _make_function("DropPath")
+locked_dropout = _make_function("LockedDropout")
+concrete_dropout = _make_function("ConcreteDropout")
+gaussian_dropout = _make_function("GaussianDropout")
+gaussian_noise = _make_function("GaussianNoise")
+uniform_noise = _make_function("UniformNoise")
+impulse_noise = _make_function("ImpulseNoise")
+drop_block = _make_function("DropBlock")
+drop_block1d = _make_function("DropBlock1d")
+drop_block2d = _make_function("DropBlock2d")
+drop_block3d = _make_function("DropBlock3d")

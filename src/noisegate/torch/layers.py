@@ -215,21 +215,23 @@ class NoiseLayer(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the arguments and the seed, in torch's manner."""
-        words = [repr(self.kind)] if self.definition is None else self._words(self.definition)
+        words = (
+            [repr(self.kind)] if self.definition is None else self._show_arguments(self.definition)
+        )
         if self.seed is not None:
             words = [*words, f"seed={self.seed}", f"site={self.site!r}"]
         return ", ".join(words)
 
-    def _words(self, definition: catalogue.Definition) -> list[str]:
+    def _show_arguments(self, definition: catalogue.Definition) -> list[str]:
         """Return the rate, the other arguments that are not at their default, and `inplace`."""
-        words = [f"{definition.rate}={self._rate_words()}"]
+        words = [f"{definition.rate}={self._show_rate()}"]
         for name, parameter in definition.parameters.items():
             value = getattr(self, name)
             if name != definition.rate and value != parameter.default:
                 words.append(f"{name}={value!r}")
         return [*words, f"inplace={self.inplace}"] if definition.inplace else words
 
-    def _rate_words(self) -> str:
+    def _show_rate(self) -> str:
         return repr(self.kind.rate)
 
 
@@ -280,11 +282,11 @@ class NamedLayer(NoiseLayer):
     """A layer that is a row of `noisegate.core.catalogue.LAYERS`, which names its arguments."""
 
     definition: ClassVar[catalogue.Definition]
-    __signature__ = checks.TableSignature(lambda named: _signature(named.definition))
+    __signature__ = checks.TableSignature(lambda named: _build_signature(named.definition))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         definition = self.definition
-        call = _signature(definition)
+        call = _build_signature(definition)
         with prefix_errors(definition.name):
             given = checks.arguments(call, args, kwargs)
         arguments = {word: given[word] for word in definition.parameters}
@@ -295,10 +297,10 @@ class NamedLayer(NoiseLayer):
                 self.inplace = checks.flag("inplace", given["inplace"])
 
 
-def _layer(name: str) -> type[NamedLayer]:
+def _make_layer(name: str) -> type[NamedLayer]:
     """Return the layer of a row of the table."""
     definition = catalogue.LAYERS[name]
-    call = _signature(definition)
+    call = _build_signature(definition)
     members = {
         "__doc__": _DOC.format(name=name, call=call),
         "__module__": __name__,
@@ -313,7 +315,7 @@ _DOC = """{name} as a layer; arguments as of its kind, the rest as of `NoiseLaye
 """
 
 
-def _signature(definition: catalogue.Definition) -> Signature:
+def _build_signature(definition: catalogue.Definition) -> Signature:
     """Return the rate, what torch has, in torch's order, and the rest by name."""
     own = list(definition.parameters.values())
     if definition.inplace:
@@ -327,24 +329,24 @@ def _signature(definition: catalogue.Definition) -> Signature:
     return Signature([*own, *(word.replace(kind=Parameter.KEYWORD_ONLY) for word in words)])
 
 
-Dropout = _layer("Dropout")
-Dropout1d = _layer("Dropout1d")
-Dropout2d = _layer("Dropout2d")
-Dropout3d = _layer("Dropout3d")
-AlphaDropout = _layer("AlphaDropout")
-FeatureAlphaDropout = _layer("FeatureAlphaDropout")
-SpatialDropout1D = _layer("SpatialDropout1D")
-SpatialDropout2D = _layer("SpatialDropout2D")
-SpatialDropout3D = _layer("SpatialDropout3D")
-DropoutChannels = _layer("DropoutChannels")
-DropoutLocations = _layer("DropoutLocations")
-DropPath = _layer("DropPath")
-LockedDropout = _layer("LockedDropout")
-GaussianDropout = _layer("GaussianDropout")
-GaussianNoise = _layer("GaussianNoise")
-UniformNoise = _layer("UniformNoise")
-ImpulseNoise = _layer("ImpulseNoise")
-DropBlock = _layer("DropBlock")
-DropBlock1d = _layer("DropBlock1d")
-DropBlock2d = _layer("DropBlock2d")
-DropBlock3d = _layer("DropBlock3d")
+Dropout = _make_layer("Dropout")
+Dropout1d = _make_layer("Dropout1d")
+Dropout2d = _make_layer("Dropout2d")
+Dropout3d = _make_layer("Dropout3d")
+AlphaDropout = _make_layer("AlphaDropout")
+FeatureAlphaDropout = _make_layer("FeatureAlphaDropout")
+SpatialDropout1D = _make_layer("SpatialDropout1D")
+SpatialDropout2D = _make_layer("SpatialDropout2D")
+SpatialDropout3D = _make_layer("SpatialDropout3D")
+DropoutChannels = _make_layer("DropoutChannels")
+DropoutLocations = _make_layer("DropoutLocations")
+DropPath = _make_layer("DropPath")
+LockedDropout = _make_layer("LockedDropout")
+GaussianDropout = _make_layer("GaussianDropout")
+GaussianNoise = _make_layer("GaussianNoise")
+UniformNoise = _make_layer("UniformNoise")
+ImpulseNoise = _make_layer("ImpulseNoise")
+DropBlock = _make_layer("DropBlock")
+DropBlock1d = _make_layer("DropBlock1d")
+DropBlock2d = _make_layer("DropBlock2d")
+DropBlock3d = _make_layer("DropBlock3d")

@@ -81,7 +81,7 @@ def _patch(change: int) -> None:
 def _make_holdable(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of Python's or NumPy's whose single numbers may be held."""
 
-    def held(*args: Any, **kwargs: Any) -> Any:
+    def draw(*args: Any, **kwargs: Any) -> Any:
         drawn, coins = function(*args, **kwargs), _held.get()
         if coins is None or not isinstance(drawn, float):
             return drawn
@@ -90,7 +90,7 @@ def _make_holdable(function: Callable[..., Any]) -> Callable[..., Any]:
         low, high = given.get("a", given.get("low", 0.0)), given.get("b", given.get("high", 1.0))
         return low + (high - low) * coins.share
 
-    return held
+    return draw
 
 
 def is_coin(function: Any, drawn: Any) -> bool:

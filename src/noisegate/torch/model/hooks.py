@@ -95,7 +95,7 @@ def _walk_parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Modu
 
 
 def find_handles(model: nn.Module) -> list[Any]:
-    """Return what was given to `on_forward` of a model, in the order in which it was put in."""
+    """Return what was given to `watch_forward` of a model, in the order in which it was put in."""
     hooks = model._forward_hooks.values()
     ends = [hook.function for hook in hooks if isinstance(hook, _End)]
     return [getattr(end, "__self__", end) for end in ends if not isinstance(end, _Gone)]

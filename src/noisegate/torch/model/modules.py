@@ -83,7 +83,7 @@ class OwnForward:
             own = self.before or type(self.module).forward.__get__(self.module)
             result: Tensor = own(x, *args, **kwargs)
             return result
-        name, call = get_call_at(self.module, self._own(), x.shape)
+        name, call = get_call_at(self.module, self._get_call(), x.shape)
         y = apply_functions(x, functions, self.module.training, call, name)
         draws = self.module.training and call.kind.rate != 0
         inplace = getattr(self.module, "inplace", False)
@@ -93,7 +93,7 @@ class OwnForward:
             error.prefix(type(self.module).__name__)
             raise
 
-    def _own(self) -> Call:
+    def _get_call(self) -> Call:
         """Return the noise that the module is now."""
         rate = get_own_rate(self.module)
         known = self._known
