@@ -197,8 +197,8 @@ def _ours(kind: Any, t: Tensor, linear: bool = False) -> Contenders:
     window = window_of(shape, kind.shared)
     dtype = str(t.dtype).removeprefix("torch.")
     geometry = shape, strides, strides
-    work = native.work_of(kind, kind.rate, linear, window, geometry, dtype, t.itemsize)
-    assert work is not None
+    work = native.make_work(kind, kind.rate, linear, window, geometry, dtype, t.itemsize)
+    assert work is not native.IDLE and work is not native.UNABLE
     work = work._replace(large=0)  # asks for no huge pages
 
     def allocating() -> Tensor:

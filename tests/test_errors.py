@@ -29,6 +29,18 @@ def test_it_is_the_same_error_with_its_traceback() -> None:
     assert raised.__context__ is None
 
 
+@pytest.mark.parametrize("error", CLASSES)
+def test_an_error_without_a_text_has_none(error: type[NoisegateError]) -> None:
+    assert str(error()) == ""
+    assert str(error().prefix("Dropout")) == "Dropout"
+
+
+def test_what_else_an_error_holds_stays() -> None:
+    raised = NoisegateError("no.", 17).prefix("Dropout")
+    assert raised.args == ("Dropout: no.", 17)
+    assert str(raised) == "Dropout: no."
+
+
 def test_other_errors_pass_as_they_are() -> None:
     with pytest.raises(KeyError) as caught, prefix_errors("A"):
         raise KeyError("b")

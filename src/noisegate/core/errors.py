@@ -22,12 +22,12 @@ class NoisegateError(Exception):
     def prefix(self, name: str) -> Self:
         """Put the name of what was called before the sentence, unless one stands there already."""
         if not self._has_prefix:
-            self.args = (f"{name}: {self}",)
+            self.args = (f"{name}: {self}" if self.args else name, *self.args[1:])
             self._has_prefix = True
         return self
 
     def __str__(self) -> str:
-        return str(self.args[0])  # an ImportError would keep its first text
+        return str(self.args[0]) if self.args else ""  # an ImportError would keep its first text
 
 
 class InvalidValue(NoisegateError, ValueError):
