@@ -198,7 +198,8 @@ def _ours(kind: Any, t: Tensor, linear: bool = False) -> Contenders:
     dtype = str(t.dtype).removeprefix("torch.")
     geometry = shape, strides, strides
     work = native.make_work(kind, kind.rate, linear, window, geometry, dtype, t.itemsize)
-    assert work is not native.IDLE and work is not native.UNABLE
+    assert work is not native.IDLE
+    assert work is not native.UNABLE
     work = work._replace(large=0)  # asks for no huge pages
 
     def allocating() -> Tensor:

@@ -17,8 +17,9 @@ import torch
 import noisegate as ng
 from _bad_numbers import Case, Value
 from noisegate import MissingExtra, NoisegateError
+from noisegate.core import extras
 from noisegate.estimators import Epoch, History
-from noisegate.study import RECIPES, Source, extra, files, planning, pool, run
+from noisegate.study import RECIPES, Source, files, planning, pool, run
 from noisegate.study.experiment import Job, Run, Setup, Trained
 from noisegate.study.models import Model
 from noisegate.study.store import Store
@@ -79,11 +80,11 @@ def process_that_ends(*, started: bool) -> None:
 
 
 def without(package: str) -> None:
-    real = extra.find_spec
+    real = extras.find_spec
     with mock.patch.object(
-        extra, "find_spec", lambda name: None if name == package else real(name)
+        extras, "find_spec", lambda name: None if name == package else real(name)
     ):
-        extra.require_extra()
+        extras.require_extra("noisegate.study", "study")
 
 
 def fitting_nothing() -> Any:

@@ -86,7 +86,7 @@ def other(**options: Any) -> Callable[[], Any]:
 
 
 def without_optuna() -> Any:
-    with mock.patch("importlib.util.find_spec", return_value=None):
+    with mock.patch("noisegate.core.extras.find_spec", return_value=None):
         return importlib.reload(room)
 
 

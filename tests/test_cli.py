@@ -16,8 +16,9 @@ import noisegate as ng
 from _backends import pure_engines
 from _study_runs import NET, ended, environment, numbers, on_the_terminal, started, without_pictures
 from noisegate import cli
+from noisegate.core import extras
 from noisegate.engines import native
-from noisegate.study import RECIPES, extra, main, run
+from noisegate.study import RECIPES, main, run
 
 SMALL = ["--model", "mlp", "--recipe", "gaussian", "--seeds", "2", "--epochs", "1", "--jobs", "1"]
 COMMANDS = ["study", "tune", "compare", "sites", "show", "info"]
@@ -307,11 +308,10 @@ def test_a_traceback_is_shown_with_debug_alone(call, capsys):
 
 
 def test_a_missing_package_is_one_sentence(monkeypatch, capsys):
-    present = extra.find_spec
-    monkeypatch.setattr(extra, "find_spec", lambda name: None if name == "rich" else present(name))
+    present = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "rich" else present(name))
     for name in [name for name in sys.modules if name.startswith("noisegate.study")]:
-        if name != "noisegate.study.extra":
-            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delitem(sys.modules, name)
     assert on_the_terminal(["study"], capsys) == (
         1,
         "",

@@ -11,6 +11,7 @@ import pytest
 from _architecture import Tree
 from _extras import beyond, extras
 from _hidden import hidden, interpreted
+from noisegate.core.extras import PACKAGES
 from test_architecture import grow
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,15 @@ def test_each_extra_has_its_packages_and_those_of_the_extras_it_names():
     assert found["tune"][1] - found["study"][1] == {"optuna", "sqlalchemy"}
     assert found["parquet"][1] - found["study"][1] == {"pyarrow"}
     assert "tune" not in found["study"][0] | found["parquet"][0]
+
+
+@pytest.mark.parametrize("extra", PACKAGES)
+def test_what_a_room_requires_is_what_its_extra_brings(extra):
+    brought = extras(PYPROJECT)[extra][1]
+    assert set(PACKAGES[extra]) <= brought
+    # The study says what a search lacks of the rest, and Optuna brings sqlalchemy.
+    elsewhere = {*PACKAGES["study"], "sqlalchemy"} if extra == "tune" else set()
+    assert brought - set(PACKAGES[extra]) - {"numpy"} == elsewhere
 
 
 def test_no_room_reaches_beyond_its_extra():
@@ -227,9 +237,9 @@ JOBS = {
             "\nimport noisegate\ntry:\n    import noisegate.estimators\n"
             "except noisegate.MissingExtra as error:\n"
             "    raise SystemExit(f'noisegate: {error}')",
-            needs("noisegate.estimators", package, "estimators"),
+            needs("noisegate.estimators", name, "estimators"),
         )
-        for package in ("skorch", "sklearn")
+        for package, name in (("skorch", "skorch"), ("sklearn", "scikit-learn"), ("torch", "torch"))
     },
 }
 

@@ -111,13 +111,40 @@ def test_a_face_comes_when_it_is_asked_for():
     assert run(code) == "False Dropout True"
 
 
+@pytest.mark.parametrize("missing", ["torch", "sklearn", "matplotlib", "optuna"])
+def test_help_works_where_an_extra_is_missing(missing):
+    """And what cannot be loaded is not offered."""
+    code = (
+        "\nimport inspect, pydoc, noisegate"
+        "\nprint('inject(' in pydoc.render_doc(noisegate))"
+        "\nprint(len(inspect.getmembers(noisegate)) > 30)"
+        "\nprint([name for name in ('estimators', 'nets', 'study', 'torch', 'tune') "
+        "if name not in dir(noisegate)])"
+    )
+    gone = {
+        "torch": ["estimators", "nets", "study", "torch"],
+        "sklearn": ["estimators", "study"],
+        "matplotlib": ["study"],
+        "optuna": ["tune"],
+    }
+    assert run(hidden(missing) + code).splitlines() == ["True", "True", str(gone[missing])]
+
+
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("torch", "torch"), ("study", "torch"), ("study", "matplotlib"), ("tune", "optuna")],
+    [
+        ("nets", "torch"),
+        ("estimators", "torch"),
+        ("torch", "torch"),
+        ("study", "torch"),
+        ("study", "matplotlib"),
+        ("tune", "optuna"),
+    ],
 )
 def test_without_an_extra_there_is_one_sentence_with_the_remedy(name, missing):
     ask = ASK.format(name=name)
+    extra = "torch" if name == "nets" else name
     assert run(hidden(missing) + ask) == (
-        f'noisegate.{name} needs {missing}. Install it with: pip install "noisegate[{name}]"'
+        f'noisegate.{name} needs {missing}. Install it with: pip install "noisegate[{extra}]"'
     )
     assert run(ask) == f"{name} is there"

@@ -19,6 +19,7 @@ from .core.errors import MissingExtra as MissingExtra
 from .core.errors import NoisegateError as NoisegateError
 from .core.errors import RecomputationError as RecomputationError
 from .core.errors import UnmatchedRule as UnmatchedRule
+from .core.extras import find_missing
 from .core.keys import Key, Stream
 from .core.kind import Kind
 from .core.kinds import (
@@ -101,6 +102,14 @@ _LAZY = {
     "study": ("study", None),
     "tune": ("tune", None),
 }
+# The rooms that need an extra.
+_EXTRAS = {
+    "estimators": "estimators",
+    "nets": "torch",
+    "study": "study",
+    "torch": "torch",
+    "tune": "tune",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -114,4 +123,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    # What cannot be loaded is left out: `help` asks for everything that is here.
+    missing = {name for name, extra in _EXTRAS.items() if find_missing(extra) is not None}
+    return sorted({*__all__, *errors.__all__, *_LAZY} - missing)

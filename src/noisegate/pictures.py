@@ -11,7 +11,8 @@ import numpy as np
 
 from noisegate.core import checks
 from noisegate.core.draws import Field
-from noisegate.core.errors import InvalidValue, missing_extra, prefix_errors
+from noisegate.core.errors import InvalidValue, prefix_errors
+from noisegate.core.extras import missing_extra
 from noisegate.core.keys import Key, Site, Stream
 from noisegate.core.kind import Kind, check_kind
 from noisegate.core.window import DEFAULT_AXIS

@@ -54,13 +54,6 @@ class MissingExtra(NoisegateError, ImportError):
     """A part of noisegate needs a package that is not installed."""
 
 
-def missing_extra(what: str, package: str, extra: str) -> MissingExtra:
-    """Return the error for a package that is not installed, with the command that installs it."""
-    return MissingExtra(
-        f'{what} needs {package}. Install it with: pip install "noisegate[{extra}]"'
-    )
-
-
 class prefix_errors:
     """A block whose errors say what was called: a check raises without knowing who asked.
 

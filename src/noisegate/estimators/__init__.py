@@ -5,19 +5,16 @@ Needs the extra `estimators`: ``pip install "noisegate[estimators]"``.
 
 from typing import Any
 
-from noisegate.core.errors import missing_extra
+from noisegate.core.extras import require_extra
 from noisegate.core.old_words import missing_name
 
-try:
-    from .autoencoder import Autoencoder
-    from .classifier import Classifier
-    from .estimator import Estimator
-    from .fitting import Epoch, History, fit, misclassified
-    from .regressor import Regressor
-except ModuleNotFoundError as error:
-    if error.name not in ("skorch", "sklearn"):
-        raise
-    raise missing_extra(__name__, str(error.name), "estimators") from None
+require_extra(__name__, "estimators")
+
+from .autoencoder import Autoencoder
+from .classifier import Classifier
+from .estimator import Estimator
+from .fitting import Epoch, History, fit, misclassified
+from .regressor import Regressor
 
 __all__ = [
     "Autoencoder",

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 import noisegate.prediction as prediction
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue, missing_extra, prefix_errors
+from noisegate.core.errors import InvalidValue, prefix_errors
+from noisegate.core.extras import missing_extra
 from noisegate.core.words import got
 from noisegate.injection import Injection
 from noisegate.torch import Host

@@ -6,7 +6,10 @@ Needs the extra `torch`: ``pip install "noisegate[torch]"``. They are trained by
 
 from typing import Any
 
+from noisegate.core.extras import require_extra
 from noisegate.core.old_words import missing_name
+
+require_extra(__name__, "torch")
 
 from . import initializers, layers, penalties, regularizers  # noqa: F401  initializers by name
 from .adapters import Input

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from noisegate.core.errors import missing_extra
+from noisegate.core.extras import missing_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from noisegate.core.errors import missing_extra
+from noisegate.core.extras import missing_extra
 
 
 @contextmanager

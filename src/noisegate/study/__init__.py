@@ -6,10 +6,10 @@ Needs the extra `study`: ``pip install "noisegate[study]"``.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .extra import require_extra
+from noisegate.core.extras import require_extra
 
 # First of all, so that a missing package is one sentence and not a traceback from within.
-require_extra()
+require_extra(__name__, "study")
 
 if TYPE_CHECKING:
     from .main import run, save

@@ -2,15 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-from noisegate.core.errors import missing_extra
+from noisegate.core.extras import require_extra
 from noisegate.core.old_words import missing_name
 
-try:
-    import torch as _torch  # noqa: F401  the first import of this face that can fail
-except ModuleNotFoundError as error:
-    if error.name != "torch":
-        raise
-    raise missing_extra("noisegate.torch", "torch", "torch") from None
+require_extra(__name__, "torch")
 
 from .concrete import ConcreteDropout
 from .functional import (

@@ -4,14 +4,12 @@ Needs the extra `tune`: ``pip install "noisegate[tune]"``.
 """
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from noisegate.core.errors import missing_extra
+from noisegate.core.extras import require_extra
 
 # Before the study is imported: its packages come with this extra too, so one sentence is enough.
-if find_spec("optuna") is None:
-    raise missing_extra("noisegate.tune", "optuna", "tune")
+require_extra(__name__, "tune")
 
 if TYPE_CHECKING:
     from .main import tune

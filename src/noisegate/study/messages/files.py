@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from noisegate.core.errors import missing_extra
+from noisegate.core.extras import missing_extra
 
 from ._data_words import _count, _names, _near
 

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable
 
-from noisegate.core.errors import missing_extra
-
 __all__ = [
     "cannot_write",
     "corrupt",
     "has_runs",
-    "missing_package",
     "needs_main_guard",
     "no_model",
     "no_recipe_fits",
@@ -156,10 +153,6 @@ def needs_main_guard() -> str:
         "study: a worker process ended before its work did. In a script, call "
         'noisegate.study.run below `if __name__ == "__main__":`, or pass jobs=1.'
     )
-
-
-def missing_package(package: str) -> str:
-    return str(missing_extra("noisegate.study", package, "study"))
 
 
 def _short(value: object) -> str:
