@@ -1,4 +1,4 @@
-"""The one application of noise, over any engine: ``where(keep, gain·x + shift, fill)``."""
+"""The one application of noise, on any engine: ``where(keep, gain·x + shift, fill)``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +15,13 @@ from .window import Window
 
 
 class ArrayEngine(Engine, Protocol):
-    """An engine as the application sees it."""
+    """The operations that an engine supplies for the application, beside those for draws."""
 
     def precision(self, x: Array) -> str:
-        """Return "float32" or "float64", in which x is computed; "integer"; or "unsupported"."""
+        """Return the precision in which x is computed, "integer" or "unsupported".
+
+        The precisions are "float32" and "float64"; integers are selected, never computed with.
+        """
 
     def is_complex(self, x: Array) -> bool:
         """Return whether x holds complex numbers."""
@@ -33,18 +36,21 @@ class ArrayEngine(Engine, Protocol):
         """Return computed values in x's dtype."""
 
     def limits(self, x: Array) -> tuple[int, int]:
-        """Return the smallest and the largest number that an array of integers can hold."""
+        """Return the smallest and the largest number that an integer array can hold."""
 
     def fuse(self, kind: Kind, call: Prepared, x: Array, key: Key, linear: bool) -> Array | None:
-        """Return x with noise on it by a shortcut, in one pass; None where there is none."""
+        """Return x with noise on it by a shortcut, in one pass; None without a shortcut."""
 
     def fuse_mask(self, field: Field, x: Array, window: Window) -> Array | None:
-        """Return x with a field on it whose mask is drawn and whose rest is numbers, or None."""
+        """Return x with a field on it whose mask is an array and whose other parts are numbers.
+
+        None without a shortcut.
+        """
 
     def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
-        """Return values where keep, else fill, laid out in memory as values are.
+        """Return values where keep, else fill, in the memory layout of values.
 
-        What is `own` may be overwritten. No derivative is taken of this.
+        With `own` the values may be overwritten. Derivatives do not go through this operation.
         """
 
     def mask(self, keep: Array, values: Array) -> Array:
@@ -54,16 +60,17 @@ class ArrayEngine(Engine, Protocol):
 def prepare(
     kind: Kind, key: Any, shape: tuple[int, ...], rows: Any, axis: Any, live: Mapping[str, object]
 ) -> Prepared:
-    """Return what is known of a call, all arguments checked."""
+    """Check the arguments of a call, and return all that is known before x is read."""
     usual = rows is None and not live and type(key) is Key and type(kind) in KEPT
     if usual and type(axis) in AXES:
-        # What everyday calls come to, without another layer.
+        # The everyday call: one look-up, which saves some microseconds of checks.
         call = PREPARED.get((kind, None, shape, None, axis, type(axis)))
         if call is not None and type(call.rate) is float:
             return call
     try:
         check_key(key)
         rate = kind.rate_at(key.step, live)
+        # The number of a call or a schedule; None stands for the kind's own rate.
         moves = bool(live) or not checks.is_host(kind.rate)
         number = rate if moves and checks.is_host(rate) else None
         call = find_prepared(kind, number, shape, rows, axis)
@@ -77,7 +84,7 @@ def prepare(
 
 
 def is_identity(kind: Kind, rate: Any) -> bool:
-    """Return whether the rate is a host number that changes nothing."""
+    """Return whether the rate is a host number at which the kind changes nothing."""
     return checks.is_host(rate) and kind.is_identity(rate)
 
 
@@ -87,7 +94,7 @@ def draws_of(engine: Engine, kind: Kind, key: Key, window: Window, precision: st
 
 
 def field_of(kind: Kind, draws: Draws, rate: Any) -> Field:
-    """Return the field of a kind at a rate, which is clamped if it is live."""
+    """Return the field of a kind at a rate; a live rate is clamped."""
     try:
         field = kind.field(draws, rate if checks.is_host(rate) else _clamp(kind, draws, rate)[0])
     except NoisegateError as error:
@@ -97,7 +104,7 @@ def field_of(kind: Kind, draws: Draws, rate: Any) -> Field:
 
 
 def check_field(kind: Kind, method: str, value: object) -> Field:
-    """Return what a method of a kind made of its draws, if it is a field."""
+    """Return the result of a kind's method, or raise if it is no field."""
     if not isinstance(value, Field):
         raise InvalidType(
             f"`{method}` must return a noisegate.Field; got "
@@ -117,11 +124,12 @@ def slope(
     *,
     linear: bool = False,
 ) -> Array:
-    """Return a factor times the derivative, at each element, of noise on x by its live rate.
+    """Return a factor times the output's derivative by its live rate, for each element.
 
-    With the gradient of the output as the factor it is what a rate's gradient is summed from;
-    with the tangent of the rate it is the tangent of the output. Of complex x it has a last
-    axis of 2, for the two parts. With `linear`, that of the linear part.
+    If the factor is the gradient of the output, the products sum to the rate's gradient. If it is
+    the tangent of the rate, they are the output's tangent. For complex x the result has a last
+    axis of 2, for the real and the imaginary part. With `linear`, the derivative is of the linear
+    part of the output.
     """
     precision = engine.precision(x)
     draws = draws_of(engine, kind, key, window, precision)
@@ -133,13 +141,14 @@ def slope(
         factor = engine.as_real(factor) if engine.is_complex(factor) else factor[..., None]
     parts = [] if field.gain is None else [engine.cast(x, precision) * field.gain]
     parts += [] if field.shift is None or linear else [field.shift]
+    # A clamped rate is constant: outside the bounds the derivative is 0.
     product = engine.cast(factor, precision) * sum(parts) * engine.cast(inside, precision)
     return product if field.keep is None else engine.mask(field.keep, product)
 
 
 def _clamp(kind: Kind, draws: Draws, rate: Any) -> tuple[Array, Array]:
-    """Return a live rate in float64 within its bounds, and where it was within them."""
-    # The numbers of a rate are those that it holds in its own precision.
+    """Return a live rate, clamped, in float64, and where it was within its bounds already."""
+    # A float32 rate means the numbers that it holds, so nothing is rounded here.
     live = draws.engine.cast(draws.engine.live(rate), "float64")
     clamped = kind.clamp(draws, live)
     return clamped, clamped == live
@@ -148,9 +157,9 @@ def _clamp(kind: Kind, draws: Draws, rate: Any) -> tuple[Array, Array]:
 def apply(
     engine: ArrayEngine, kind: Kind, x: Array, key: Key, call: Prepared, *, linear: bool = False
 ) -> Array:
-    """Return x with noise on it; with `linear` the part of that which is linear in x.
+    """Return x with noise on it; with `linear`, only the part that is linear in x.
 
-    The linear part, with shift and fill at 0, is the backward pass and the tangent.
+    The linear part has shift and fill at 0; it serves as the backward pass and as the tangent.
     """
     window, rate = call.window, call.rate
     if type(rate) is float:
@@ -162,6 +171,7 @@ def apply(
     field = field_of(kind, draws_of(engine, kind, key, window, computed), rate)
     if linear:
         field = field._replace(shift=None, fill=0.0)
+    # A kind without a trace, such as DropBlock, may still have its field applied in one pass.
     real = precision != "integer" and not engine.is_complex(x)
     if real and field.keep is not None and field.of_numbers:
         fused = engine.fuse_mask(field, x, window)
@@ -171,7 +181,7 @@ def apply(
 
 
 def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precision: str) -> Array:
-    """Return x with a field of a kind on it."""
+    """Return x with the field on it; the kind speaks in the errors."""
     if engine.is_complex(x):
         if field.shift is not None:
             raise InvalidType(
@@ -184,7 +194,7 @@ def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precisi
                 f"{x.dtype}. Noise the real and the imaginary part on their own."
             ).prefix(type(kind).__name__)
         return engine.as_complex(_combine(engine, _with_axis(field), engine.as_real(x)))
-    if precision == "integer":  # they are selected, never computed with
+    if precision == "integer":  # selected, never computed with
         return engine.select(field.keep, x, field.fill, own=False)
     return engine.restore(_combine(engine, field, engine.cast(x, precision)), x)
 
@@ -192,9 +202,9 @@ def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precisi
 def apply_steps(
     engine: ArrayEngine, kind: Kind, x: Array, key: Key, call: Prepared, steps: Sequence[int]
 ) -> Array:
-    """Return x of shape (steps, *local shape) with the noise of each step, drawn at once.
+    """Return x, of shape (steps, *local shape), with each step's noise on it, drawn at once.
 
-    For kinds whose field is made element by element, and floating x of up to 32 bits.
+    The kind must be `elementwise`, and x floating-point of at most 32 bits.
     """
     several = replace(call.window, steps=tuple(steps))
     field = field_of(kind, draws_of(engine, kind, key, several, "float32"), call.rate)
@@ -207,11 +217,12 @@ def _combine(engine: ArrayEngine, field: Field, x: Array) -> Array:
         values = values + field.shift
     if field.keep is None:
         return values
+    # The select comes last: what is removed may be inf or NaN, which no product makes 0.
     return engine.select(field.keep, values, field.fill, own=values is not x)
 
 
 def _with_axis(field: Field) -> Field:
-    """Return a real field with a last axis of 1, for the two parts of complex numbers."""
+    """Return a field with a last axis of 1, shared by the two parts of a complex number."""
     keep, gain = field.keep, field.gain
     return Field(
         keep=None if keep is None else keep[..., None],
@@ -221,7 +232,7 @@ def _with_axis(field: Field) -> Field:
 
 
 def check_input(engine: ArrayEngine, kind: Kind, x: Array) -> str:
-    """Return the precision of the application, or refuse the input."""
+    """Return the precision of the application, or raise if the kind cannot take the input."""
     precision = engine.precision(x)
     if precision == "unsupported":
         raise InvalidType(
@@ -244,7 +255,7 @@ def check_input(engine: ArrayEngine, kind: Kind, x: Array) -> str:
 
 
 def check_rate_shape(name: str, rate: Any, shape: tuple[int, ...]) -> None:
-    """Refuse a live rate that does not broadcast to the input."""
+    """Raise if a live rate does not broadcast to the input."""
     given = tuple(rate.shape)
     fits = len(given) <= len(shape) and all(
         mine in (1, theirs) for mine, theirs in zip(given[::-1], shape[::-1], strict=False)

@@ -1,4 +1,4 @@
-"""Axes as a user names them: numbers, a slice that fits every rank, or all but the samples'."""
+"""Axes as users name them: numbers, a slice that fits every rank, or all but the sample axis."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from . import checks
 from .errors import InvalidType, InvalidValue, prefix_errors
 from .words import got
 
-# One decision for each whole sample, whichever axis a call names as that of the samples.
+# One decision for each whole sample, whichever axis a call names as the sample axis.
 ALL_BUT_SAMPLES: Final = "all_but_samples"
 AllButSamples = Literal["all_but_samples"]
 
@@ -29,11 +29,11 @@ class AxisSlice:
     step: int | None
 
     def config(self) -> dict[str, list[int | None]]:
-        """Return it as a dict that JSON can hold."""
+        """Return the slice as a dict that JSON can hold."""
         return {"slice": [self.start, self.stop, self.step]}
 
     def __repr__(self) -> str:
-        """Return it as it was written."""
+        """Return the slice as a user writes it."""
         given = (self.start, self.stop) if self.step is None else _parts(self)
         return f"slice{given!r}"
 
@@ -63,7 +63,7 @@ def store_shared(name: str, axes: Any) -> tuple[int, ...] | AxisSlice | AllButSa
 
 
 def restore(axes: tuple[int, ...] | AxisSlice | Word) -> tuple[int, ...] | slice | Word:
-    """Return stored axes as they were given: numbers, a slice, or a word."""
+    """Return stored axes in the form that users write: numbers, a slice, or a word."""
     return slice(*_parts(axes)) if isinstance(axes, AxisSlice) else axes
 
 
@@ -79,14 +79,14 @@ def resolve(name: str, axis: int, shape: Sequence[int]) -> int:
 
 
 def resolve_all(name: str, axes: tuple[int, ...] | slice, shape: Sequence[int]) -> frozenset[int]:
-    """Return the axes of an input of that shape, as numbers >= 0."""
+    """Return the named axes as numbers >= 0, for an input of this shape."""
     if isinstance(axes, slice):
         return frozenset(range(len(shape))[axes])
     return frozenset(resolve(name, axis, shape) for axis in axes)
 
 
 def from_config(value: Any) -> Any:
-    """Return axes as they were before `config()`."""
+    """Return axes from their form in a config."""
     if isinstance(value, dict) and "slice" in value:
         with prefix_errors("from_config"):
             checks.keywords(value, ["slice"])

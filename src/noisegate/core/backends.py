@@ -1,7 +1,7 @@
-"""The one list of array libraries, by name; none is imported before the user has done so.
+"""The one list of array libraries, by name; noisegate imports none before the user has done so.
 
-This is the single place from which a lower floor reaches a higher one, and it does so late:
-when an array or a model of a library arrives, its face is looked up here.
+This is the only place where a lower floor reaches a higher one, and it does so late: when an
+array or a model of a library arrives, its face is looked up here.
 """
 
 import sys
@@ -10,7 +10,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
-from . import forks as forks  # from the first import on, forks are counted
+from . import forks as forks  # so that forks are noticed from the first import on
 from .errors import InvalidType
 
 
@@ -24,7 +24,7 @@ class Backend:
     face: str
 
     def owns(self, value: object, names: tuple[str, ...]) -> bool:
-        """Return whether `value` is of one of the classes, if the library is imported."""
+        """Return whether `value` has one of these classes; False if the library is not imported."""
         library = sys.modules.get(self.module)
         return library is not None and isinstance(
             value, tuple(_attribute(library, name) for name in names)
@@ -37,7 +37,8 @@ BACKENDS = (
 )
 
 
-# What is known already of the libraries' own classes: they are asked for at every call.
+# The faces of the libraries' own classes, which are asked for at every call. A user's subclass is
+# not stored, since it would never be freed.
 _FACES: dict[type, Any] = {}
 
 
@@ -56,7 +57,7 @@ def face_of_array(x: object) -> Any:
 
 
 def refuse_array(x: object, *supported: str) -> NoReturn:
-    """Raise, since x is an array of none of the supported libraries."""
+    """Raise, since no supported library has arrays of x's class."""
     raise InvalidType(
         f"the input must be an array of {' or '.join(supported)}; "
         f"got {type(x).__module__}.{type(x).__qualname__}."
@@ -75,7 +76,7 @@ def face_of_model(model: object) -> Any:
 
 
 def numpy_face() -> Any:
-    """Return the face that needs no array to be asked for: NumPy is always there."""
+    """Return NumPy's face, which is always available and needs no array to be found."""
     return import_module(BACKENDS[0].face)
 
 

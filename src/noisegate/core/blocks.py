@@ -1,7 +1,7 @@
-"""Philox blocks for any array library whose integers have 64 bits: addresses to lanes.
+"""From addresses to lanes: Philox blocks for any array library that has 64-bit integers.
 
-Written once over the engine's arrays. Words live in int64 with 32 clean bits; a product that
-overflows wraps, which leaves its low 64 bits, and every shift is followed by a mask.
+Words are int64, and only their low 32 bits count. A product that overflows wraps, which keeps its
+low 64 bits. A right shift of int64 copies the sign, so a mask follows it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,23 +12,25 @@ from .keys import Key
 from .philox import MULTIPLIERS, ROUNDS, WEYL, WORD
 from .window import Window
 
-# Lanes are kept as int16, minus 2¹⁵: not every library compares uint16.
+# Lanes are stored as int16, minus 2¹⁵, since not every library compares uint16.
 BIAS = 1 << 15
 
 
 def philox(
     block: Array, low: Array, high: Array, step: int | Array, key: tuple[int, int]
 ) -> tuple[Array, Array, Array, Array]:
-    """Return four int64 words, with 32 clean bits, of every counter (block, low, high, step).
+    """Return the four words of every counter (block, low, high, step), as int64.
 
-    The shapes broadcast: rows as a column and blocks as a row share the work of two rounds.
+    The shapes broadcast. With rows as a column and blocks as a row, the first two rounds work on
+    these instead of on all pairs.
     """
     c0, c1, c2, c3 = block, low, high, step
     k0, k1 = key
     for turn in range(ROUNDS):
         product0, product1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
         even, odd = product1 >> 32, product0 >> 32
-        if turn < 2:  # shapes still grow by broadcasting
+        # In place saves memory traffic; in the first rounds shapes still grow by broadcasting.
+        if turn < 2:
             even, odd = even ^ c1, odd ^ c3
         else:
             even ^= c1
@@ -37,7 +39,7 @@ def philox(
         even &= WORD
         odd ^= k1
         odd &= WORD
-        # The low words keep garbage above 32 bits, which the next mask removes.
+        # The low words keep garbage above 32 bits, which the next mask removes, or the packing.
         c0, c1, c2, c3 = even, product1, odd, product0
         k0, k1 = (k0 + WEYL[0]) & WORD, (k1 + WEYL[1]) & WORD
     return c0, c1, c2, c3
@@ -47,7 +49,7 @@ def philox(
 class Chunk:
     """The blocks of one pass: a column of rows by a row of block numbers.
 
-    The step is one for all, or a column beside the rows.
+    `low` and `high` are the words of the rows. `step` is one number, or a column beside the rows.
     """
 
     engine: Engine
@@ -63,13 +65,13 @@ class Chunk:
         return self.engine.pack(words).reshape(len(self.low), -1)
 
     def lanes_of(self, plane: int, row: Array, block: Array) -> Array:
-        """Return the biased lanes of single blocks, shape (blocks, 8)."""
+        """Return the biased lanes of single blocks, at (row, block): shape (blocks, 8)."""
         counters = self.blocks[0][block], self.low[row, 0], self.high[row, 0]
         step = self.step if isinstance(self.step, int) else self.step[row, 0]
         return self.engine.pack(philox(*counters, step, self.key(plane)))
 
     def u32(self, number: int) -> Array:
-        """Return the u32 of the random number `number` of every element, as int64."""
+        """Return every element's u32 for its random number `number`, as int64."""
         high = self.engine.cast(self.lanes(2 * number), "int64")
         high += BIAS
         high <<= 16
@@ -79,18 +81,19 @@ class Chunk:
         return high
 
     def below(self, number: int, threshold: int) -> Array:
-        """Return where u32 < threshold < 2³²; plane 1 decides only where the halves tie."""
+        """Return where u32 < threshold < 2³²; the low plane decides only where high halves tie."""
         top, bottom = threshold >> 16, threshold & 0xFFFF
         if bottom and not self.engine.lazy:
+            # To look for ties, the host would have to wait for an accelerator.
             return self.u32(number) < threshold
         lanes = self.lanes(2 * number)
         result = lanes < top - BIAS
         if not bottom:
             return result
         ties = lanes == top - BIAS
-        # Eight answers side by side are one number: an eighth of them is looked through.
+        # The eight bools of a block are read as one int64, so the search is eight times shorter.
         row, block = self.engine.nonzero(self.engine.bits(ties))
-        if len(row):
+        if len(row):  # one element in 65,536
             shape = (len(self.low), -1, 8)
             decided = self.lanes_of(2 * number + 1, row, block) < bottom - BIAS
             result.reshape(shape)[row, block] |= ties.reshape(shape)[row, block] & decided
@@ -105,7 +108,7 @@ def read(
     dtype: str,
     function: Callable[[Chunk], Array],
 ) -> Array:
-    """Return `function` of every chunk of a window, put together in the local noise shape."""
+    """Apply `function` to every chunk of a window; return the results in the local noise shape."""
     blocks, pick = _addresses(engine, window)
     low, high, step = _counters(engine, window, key)
     passes = list(_passes(len(low), len(blocks), engine.blocks_per_pass))
@@ -120,7 +123,7 @@ def read(
         )
         for r, b in passes
     )
-    if len(passes) == 1:
+    if len(passes) == 1:  # saves the copy
         result = function(next(parts))
     else:
         result = engine.empty((len(low), 8 * len(blocks)), dtype)
@@ -130,10 +133,11 @@ def read(
 
 
 def _counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Array, int | Array]:
-    """Return columns of the low and the high words of rows, and the step, or its column."""
+    """Return the low and the high words of rows, as columns, and the step, or a column of steps."""
     low, high = _column(engine, window.rows, 0), _column(engine, window.rows, 32)
     if not window.steps:
         return low, high, key.step
+    # Each step repeats all rows, so that the steps become the first axis of the result.
     count = len(window.rows)
     index = engine.integers(range(count * len(window.steps)))
     row, step = index % count, index // count
@@ -141,9 +145,10 @@ def _counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Array, i
 
 
 def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
-    """Return the low or high words of rows, as a column."""
+    """Return the words of rows, as a column: the low ones for a shift of 0, the high for 32."""
     if not ids:
         return engine.integers(()).reshape(-1, 1)
+    # Rows of 2⁶³ or more do not fit int64: Python splits them into words.
     if isinstance(ids, range) and max(ids.start, ids.stop) < 1 << 63:
         return (engine.integers(ids) >> shift & WORD).reshape(-1, 1)
     words = tuple(row >> shift & WORD for row in ids)
@@ -151,7 +156,7 @@ def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
 
 
 def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array], Array]]:
-    """Return the blocks that a row of the window touches, and what picks its lanes from theirs."""
+    """Return the blocks of a row of the window, and a function that picks its elements' lanes."""
     first, count, runs = window.first, window.count, window.runs
     if window.contiguous:
         start = first >> 3
@@ -160,7 +165,7 @@ def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array],
         return engine.integers(range(start, stop)), lambda lanes: lanes[:, part]
     *outer, (begin, extent, step) = runs
     if step == 1 and not any(stride & 7 for _, _, stride in outer):
-        # Every run along the last axis starts a block, as every query of attention does.
+        # All runs along the last axis lie alike within their blocks, as queries of attention do.
         start, stop = begin >> 3, (begin + extent + 7) >> 3
         width, part = 8 * (stop - start), slice(begin & 7, (begin & 7) + extent)
         blocks = _grid(engine, [*((i, n, s >> 3) for i, n, s in outer), (start, stop - start, 1)])
@@ -171,6 +176,7 @@ def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array],
             )
 
         return blocks, pick
+    # Runs that begin anywhere may share blocks: each block is computed once.
     offsets = _grid(engine, runs)
     blocks, position = engine.unique(offsets >> 3)
     columns = (position << 3) + (offsets & 7)
@@ -178,7 +184,7 @@ def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array],
 
 
 def _grid(engine: Engine, runs: Iterable[tuple[int, int, int]]) -> Array:
-    """Return the sums of all (start + i) · stride, i below the extent, one of each run."""
+    """Return all sums of one (start + i) · stride from each run, with i < extent, in C order."""
     sums = engine.integers((0,))
     for start, extent, stride in runs:
         along = engine.integers(range(start * stride, (start + extent) * stride, stride))
@@ -187,7 +193,7 @@ def _grid(engine: Engine, runs: Iterable[tuple[int, int, int]]) -> Array:
 
 
 def _passes(rows: int, blocks: int, size: int) -> Iterator[tuple[slice, slice]]:
-    """Cut rows by blocks into chunks of at most `size` blocks, whole rows where they fit."""
+    """Cut (rows, blocks) into slices of at most `size` blocks each, whole rows where they fit."""
     if not rows or not blocks:
         return
     wide = min(blocks, size)
@@ -201,7 +207,7 @@ def _passes(rows: int, blocks: int, size: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _shape_as(engine: Engine, window: Window, field: Array) -> Array:
-    """Return a field of shape (rows, offsets) in the local noise shape."""
+    """Return a field of shape (rows, offsets) in the local noise shape, steps first."""
     first = (len(window.steps),) if window.steps else ()
     if window.form is not None:
         return field.reshape((*first, *window.form))

@@ -1,9 +1,9 @@
-"""Warnings that point at the line from which the package was called."""
+"""Warnings that point at the user's line."""
 
 import sys
 import warnings
 
-# The frames that a user did not write: ours, and those by which a framework calls our hooks.
+# Packages whose frames the user did not write: ours, and the framework that calls our hooks.
 _NOT_THE_USERS = {"noisegate", "torch"}
 
 

@@ -1,4 +1,4 @@
-"""What each layer is, for every face: its name, the kind it makes, the inputs it takes.
+"""The layers, for every face: the name of each, the kind it makes, the inputs it takes.
 
 A face turns each row of `LAYERS` into a layer and a function of its own.
 """
@@ -21,12 +21,12 @@ Rate = float | Schedule
 
 
 class DefaultFormat(str):
-    """A data format that nobody named: the word of another name may take its place."""
+    """A default data format, which an argument of another name (`dim_ordering`) may replace."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputForm:
-    """A form of input: its ranks, its axes in words, and its sample axis."""
+    """A form of input that a layer takes: its ranks, its axes in words, and its sample axis."""
 
     ranks: range
     words: str
@@ -39,20 +39,20 @@ def _of_rank(rank: int, words: str, sample_axis: int | None = 0) -> InputForm:
 
 @dataclass(frozen=True)
 class Definition:
-    """A layer, whatever the face.
+    """A layer, in any face.
 
     Attributes
     ----------
     name : str
         The layer's name.
     make : callable
-        Returns the kind from the layer's arguments; one of them is the kind's rate.
+        Returns the kind from the layer's arguments; the first is the kind's rate.
     inputs : callable, optional
-        Returns the forms of input that are taken, from the same arguments; None takes any.
+        Returns the forms of input that the layer takes, from the same arguments; None takes any.
     inplace : bool
-        Whether torch, or torchvision, has the layer with `inplace`.
+        Whether torch's or torchvision's layer of this name has the argument `inplace`.
     training : bool
-        Whether the function has noise unless `training` is given, as torch's of that name.
+        The function's default of `training`, which is that of torch's function of the same name.
     """
 
     name: str
@@ -63,12 +63,12 @@ class Definition:
 
     @cached_property
     def function(self) -> str:
-        """The name of the function: the layer's, in small letters."""
+        """The name of the function: the layer's name in snake case."""
         return re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", self.name).lower()
 
     @cached_property
     def make_once(self) -> Callable[..., Kind]:
-        """`make`, which keeps what it has made of arguments that can be kept."""
+        """`make` with a cache: equal arguments give the same kind, if they can be hashed."""
         cached = lru_cache(maxsize=256, typed=True)(self.make)
 
         def make(**arguments: Any) -> Kind:
@@ -82,18 +82,18 @@ class Definition:
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """The arguments of the layer, by name."""
+        """The parameters of the layer, by name."""
         return dict(signature(self.make).parameters)
 
     @cached_property
     def rate(self) -> str:
-        """The name of the argument that is the kind's rate: the first."""
+        """The name of the kind's rate among the arguments: the first."""
         return next(iter(self.parameters))
 
     def sample_axis(
         self, arguments: Mapping[str, Any], shape: tuple[int, ...], given: int | None
     ) -> int | None:
-        """Return the sample axis of an input of this shape, or refuse its rank."""
+        """Return the sample axis of an input of this shape, or raise if the layer takes no such."""
         if self.inputs is None:
             return given
         forms = self.inputs(**arguments)
@@ -152,7 +152,7 @@ def _spatial_inputs(name: str, default: str | None, places: str) -> Callable[...
 
 
 def _format(name: str, data_format: Any, dim_ordering: Any, default: str | None) -> str:
-    """Return where the channels are, by Keras' word of today or of its first version."""
+    """Return where the channels are, by `data_format` or by Keras 1's `dim_ordering`."""
     if dim_ordering is not None:
         if not isinstance(data_format, DefaultFormat | None):
             raise InvalidType(
@@ -160,7 +160,7 @@ def _format(name: str, data_format: Any, dim_ordering: Any, default: str | None)
             ).prefix(name)
         data_format = dim_ordering
     if data_format == "default":
-        # Keras 1 had this for sequences without a choice.
+        # For sequences Keras 1 had channels_last without a choice.
         return default or "channels_last"
     if data_format is None:
         raise InvalidType(
@@ -184,7 +184,7 @@ LAYERS: dict[str, Definition] = {
             _inputs(_of_rank(3, "(N, C, L)"), _of_rank(2, "(C, L)", None)),
             inplace=True,
         ),
-        # torch takes rank 3 for (N, C, L) here, and not for (C, H, W).
+        # As in torch, rank 3 means (N, C, L) here, not (C, H, W).
         Definition(
             "Dropout2d",
             _dropout2d,

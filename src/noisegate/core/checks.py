@@ -1,4 +1,4 @@
-"""Checks of what users pass in; each returns the value in its one stored form or raises."""
+"""Checks of users' arguments; each returns the value in its one stored form, or raises."""
 
 import functools
 import inspect
@@ -15,24 +15,26 @@ from .words import got, list_names, suggest
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# The largest float64 below 1: the closed end of [0, 1).
 BELOW_ONE = 1 - 2.0**-53
 
 
 def is_number(value: object) -> bool:
-    """Return whether `value` is a real number on the host: Python's or NumPy's, no array."""
+    """Return whether `value` is a real number on the host, Python's or NumPy's, not an array."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_host(rate: object) -> TypeGuard[float]:
-    """Return whether a checked rate is a host number; else it is a live array.
+    """Return whether a checked rate is a host number rather than a live array.
 
-    A live rate of NumPy may decay to a np.float64, which is a float by inheritance.
+    The exact type decides: arithmetic turns NumPy's live rates of rank 0 into np.float64, a
+    subclass of float.
     """
     return type(rate) is float
 
 
 def number(name: str, value: object) -> float:
-    """Return `value` as the float that it holds in its own precision."""
+    """Return `value` as a float, equal to the number that it holds in its own precision."""
     if type(value) is float:
         return value
     if not is_number(value):
@@ -57,7 +59,7 @@ def bounded(name: str, value: object, bounds: tuple[float, float]) -> float:
     """Return a number within closed bounds; an upper bound of inf means any finite number."""
     rate, (low, high) = number(name, value), bounds
     if low <= rate <= high and rate != float("inf"):
-        return rate + 0.0  # -0.0 becomes 0.0, so that equal kinds have equal hashes and reprs
+        return rate + 0.0  # -0.0 becomes 0.0, so that equal kinds have equal reprs
     if high == float("inf"):
         remedy = f" Did you mean {-rate:g}?" if low <= -rate < high and rate < 0 else ""
         raise InvalidValue(f"`{name}` must be a finite number >= {low:g}; {got(rate)}.{remedy}")
@@ -69,7 +71,7 @@ def bounded(name: str, value: object, bounds: tuple[float, float]) -> float:
 
 
 def _guess_rate(value: float) -> str:
-    """Return the question whether a rate outside [0, 1] lacks its point or has a sign too many."""
+    """Return a guess at a rate that lacks its decimal point or has a sign too many, or ""."""
     meant = -value if value < 0 else value / 10 if value < 10 else value / 100
     return f" Did you mean {meant:g}?" if 0 < meant <= 1 else ""
 
@@ -106,14 +108,14 @@ def whole(name: str, value: object, bits: int) -> int:
 
 
 def flag(name: str, value: object) -> bool:
-    """Return a bool; numbers are refused, since `Dropout(0.5, 0.5)` is a slip."""
+    """Return a bool; numbers are refused, since `Dropout(0.5, 0.5)` is a mistake."""
     if not isinstance(value, bool):
         raise InvalidType(f"`{name}` must be True or False; {got(value)}.")
     return value
 
 
 def one_of(*choices: str) -> Callable[[str, object], str]:
-    """Return the check of a word that must be one of several."""
+    """Return a check that takes one of several words."""
 
     def check(name: str, value: object) -> str:
         if isinstance(value, str) and value in choices:
@@ -127,7 +129,7 @@ def one_of(*choices: str) -> Callable[[str, object], str]:
 
 
 def keywords(given: Iterable[str], known: Sequence[str], old: OldWords = OLD_WORDS) -> None:
-    """Refuse a keyword that is not known, and say what it is here, or name the nearest."""
+    """Raise at an unknown keyword, with noisegate's word for it, or the nearest known one."""
     for word in given:
         if word not in known:
             said = pointer(word, known, old)
@@ -136,7 +138,7 @@ def keywords(given: Iterable[str], known: Sequence[str], old: OldWords = OLD_WOR
 
 
 def places(by_place: Sequence[str], args: Sequence[object]) -> None:
-    """Refuse more arguments by place than go by place."""
+    """Raise if more arguments are given by place than may be."""
     if len(args) > len(by_place):
         words = "argument goes" if len(by_place) == 1 else "arguments go"
         raise InvalidType(
@@ -146,7 +148,7 @@ def places(by_place: Sequence[str], args: Sequence[object]) -> None:
 
 
 def given_once(name: str, words: Collection[str]) -> None:
-    """Refuse a keyword for an argument that is given by its place already."""
+    """Raise if an argument given by place is among the keywords too."""
     if name in words:
         raise InvalidType(f"`{name}` is given by place and by name. Give it once.")
 
@@ -157,7 +159,7 @@ def arguments(
     kwargs: Mapping[str, object],
     old: OldWords = OLD_WORDS,
 ) -> dict[str, Any]:
-    """Return the arguments of a call by name, defaults included; or say which is wrong."""
+    """Return the arguments of a call by name, with defaults, or raise for the one at fault."""
     parameters = call.parameters.values()
     keywords(kwargs, list(call.parameters), old)
     by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -176,7 +178,7 @@ def arguments(
 def binder(
     call: inspect.Signature,
 ) -> Callable[[Sequence[object], Mapping[str, object]], dict[str, Any]]:
-    """Return `arguments` for one signature, which has no stars: quick where nothing is wrong."""
+    """Return `arguments` for one signature without * and **; it is fast if nothing is wrong."""
     parameters = call.parameters.values()
     by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     defaults = {p.name: p.default for p in parameters}
@@ -194,9 +196,9 @@ def binder(
 
 
 def known_keywords(speaker: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function say which argument is unknown, missing, given twice, or one too many.
+    """Decorate a function to say which argument is unknown, missing, given twice or too many.
 
-    A function that takes any keyword is left to answer for those that its signature lacks.
+    A function with ** answers itself for the keywords that its signature does not name.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -223,26 +225,26 @@ def known_keywords(speaker: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 class TableSignature:
-    """`__signature__` of classes whose arguments stand in a table.
+    """The `__signature__` of classes whose arguments are in a table.
 
-    A class with an `__init__` of its own shows that, and an instance how it is called.
+    A subclass with an `__init__` of its own shows that one; an instance shows its `__call__`.
     """
 
     def __init__(self, function: Callable[[Any], inspect.Signature]) -> None:
         self.function = function
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Take note of the `__init__` that the table stands behind."""
+        """Store the `__init__` whose arguments the table describes."""
         self.init = vars(owner)["__init__"]
 
     def __get__(self, instance: object, owner: Any = None) -> inspect.Signature | None:
-        """Return the signature of a class; None leaves it to Python."""
+        """Return the signature of a class; None lets Python find another."""
         shown = instance is None and owner.__init__ is self.init
         return self.function(owner) if shown else None
 
 
 def shape(value: Any) -> tuple[int, ...]:
-    """Return a shape as a tuple of whole numbers; a bare whole number is one extent."""
+    """Return a shape as a tuple of whole numbers; a single whole number means one axis."""
     sentence = f"`shape` must be a tuple of whole numbers >= 0; {got(value)}."
     try:
         extents = tuple(value) if isinstance(value, Iterable) else (value,)

@@ -1,4 +1,4 @@
-"""From random words to numbers, over any engine. Rules: `spec/kinds.md`."""
+"""From random words to numbers, on any engine. Rules: `spec/kinds.md`."""
 
 import math
 from collections.abc import Callable
@@ -11,13 +11,14 @@ from .engine import Array, Draw, Engine
 from .keys import Key
 from .window import Window
 
+# The number of u32s. A threshold T of ALL removes every element.
 ALL = 2**32
 
 
 class Field(NamedTuple):
     """Noise as data for one application: ``where(keep, gain·x + shift, fill)``.
 
-    What is None is not applied: without `gain` nothing is multiplied, without `shift` nothing
+    A part that is None is left out: without `gain` nothing is multiplied, without `shift` nothing
     is added (so −0 stays −0), without `keep` nothing is removed.
     """
 
@@ -28,7 +29,7 @@ class Field(NamedTuple):
 
     @property
     def of_numbers(self) -> bool:
-        """Whether all but what is kept is one number for all elements, or none."""
+        """Whether gain, shift and fill are each a number or None: no arrays but `keep`."""
         return all(part is None or type(part) is float for part in self[1:])
 
 
@@ -36,8 +37,8 @@ class Field(NamedTuple):
 class Draws:
     """The random numbers of one kind under one key, over one window.
 
-    An element has as many independent random numbers as a kind asks for: number 0 is made of
-    planes 0 and 1, number 1 of planes 2 and 3, and so on. `dtype` is the precision in which
+    A kind may ask for any number of independent random numbers of an element. Number 0 is made
+    of planes 0 and 1, number 1 of planes 2 and 3, and so on. `dtype` is the precision in which
     the noise is applied, "float32" or "float64".
     """
 
@@ -63,17 +64,18 @@ class Draws:
             return ~(self.u32(number) < self._live_threshold(p))
         t = philox.threshold(p)
         if t in (0, ALL):
+            # Nothing is drawn where every element has the same answer.
             everywhere = self.engine.empty(self.window.form or self.window.extent, "bool")
             everywhere[...] = t == 0
             return everywhere
         return self._read(Draw("mask", number, t), "bool", lambda chunk: ~chunk.below(number, t))
 
     def survivor_scale(self, p: float | Array) -> Array | float | None:
-        """Return 2³² / (2³² − T), rounded once; None where T is 0 or 2³² and it has no use."""
+        """Return 2³² / (2³² − T), rounded once; None if T is 0 or 2³², where nothing is scaled."""
         if checks.is_host(p):
             t = philox.threshold(p)
             return None if t in (0, ALL) else philox.survivor_scale(t, self.digits)
-        # Where all is removed the scale has no use, and must not divide by 0.
+        # Where everything is removed the scale is not used, but it must not divide by 0.
         left = self.engine.clip(ALL - self._live_threshold(p), 1.0, float(ALL))
         return self.engine.cast(ALL / left, self.dtype)
 
@@ -81,6 +83,7 @@ class Draws:
         """Return uniform numbers in (−1, 1), in the precision of the application."""
 
         def function(chunk: Chunk) -> Array:
+            # Odd multiples of 2⁻²⁴: exact in float32, symmetric, and never 0 or ±1.
             odd = 2 * (chunk.u32(number) >> 8) + (1 - 2**24)
             return self.engine.cast(odd, "float32") * 2.0**-24
 
@@ -94,13 +97,14 @@ class Draws:
         return self.engine.cast(numbers, self.dtype)
 
     def all_of_next(self, keep: Array, axis: int, size: int) -> Array:
-        """Return where a place and the size − 1 that follow it along an axis are all kept.
+        """Return where `size` places in a row along an axis, beginning here, are all kept.
 
-        The axis of the result is shorter by size − 1.
+        In the result that axis is shorter by size − 1.
         """
         found = self.engine.spread(keep, axis, size)
         if found is not None:
             return found
+        # `keep` answers for `span` places. Each pass up to doubles it, so there are log₂(size).
         span, before = 1, (slice(None),) * axis
         while span < size:
             step = min(span, size - span)
@@ -109,25 +113,25 @@ class Draws:
         return keep
 
     def survivor_share(self, p: float | Array) -> Any:
-        """Return which share of the elements survives, (2³² − T) / 2³², in float64."""
+        """Return the share of elements that survive, (2³² − T) / 2³², in float64."""
         if checks.is_host(p):
             return (ALL - philox.threshold(p)) / ALL
         return (ALL - self._live_threshold(p)) / ALL
 
     def unit_gain(self, p: float | Array) -> Array | None:
-        """Return the gain of what is not scaled: none, or NaN where a live rate is NaN."""
+        """Return the gain of a kind that does not scale: None, or for a live rate 1, NaN at NaN."""
         return None if checks.is_host(p) else self.round(0 * p + 1)
 
     def where(self, condition: Array, yes: float, no: float) -> Array:
-        """Return one number where a condition holds and another where not."""
+        """Return `yes` where a condition holds and `no` elsewhere."""
         return self.engine.where(condition, yes, no, self.dtype)
 
     def sqrt(self, value: float | Array) -> Any:
-        """Return the square root of a number or an array >= 0."""
+        """Return the square root of a number or an array, each >= 0."""
         return math.sqrt(value) if checks.is_host(value) else self.engine.sqrt(value)
 
     def log(self, value: float | Array) -> Any:
-        """Return the natural logarithm of a number or an array > 0."""
+        """Return the natural logarithm of a number or an array, each > 0."""
         return math.log(value) if checks.is_host(value) else self.engine.log(value)
 
     def exp(self, value: float | Array) -> Any:
@@ -152,27 +156,28 @@ class Draws:
 
     @property
     def digits(self) -> int:
-        """The binary digits of a number in the precision in use: 24 or 53."""
+        """The binary digits of the precision in use: 24 or 53."""
         return 24 if self.dtype == "float32" else 53
 
     def _live_threshold(self, p: Array) -> Array:
-        """Return T of live rates as float64; NaN stays NaN, and no number is below it."""
+        """Return T of live rates as float64; a NaN stays NaN, which removes nothing."""
         return self.engine.round(self.engine.clip(p, 0.0, 1.0) * float(ALL))
 
 
 def _normal_of(engine: Engine, number: int) -> Callable[[Chunk], Array]:
-    """Return inversion of the normal distribution in integers; see `spec/normal.md`."""
+    """Return the function that inverts the normal distribution in integers (`spec/normal.md`)."""
 
     def function(chunk: Chunk) -> Array:
         u = chunk.u32(number)
         a, d, c = engine.normal_table()
-        # The bits of a float64 hold the exponent and, left-aligned, the fraction of the tail.
+        # A conversion to float64 finds the tail's exponent and left-aligns its fraction.
         bits = engine.bits(engine.cast((u << 1 | 1) & philox.WORD, "float64"))
         segment = (bits >> 47) - (1023 << 5)
+        # A row of the table is a chord, A − D · f, with a bow of C · g under it.
         f = (bits >> 31) & 0xFFFF
         g = f * (65535 - f) >> 16
         magnitude = a[segment] - (d[segment] * f + c[segment] * g >> 10)
-        sign = -(u >> 31)
+        sign = -(u >> 31)  # 0 or −1: the next line negates without a branch
         signed = (magnitude ^ sign) - sign
         return engine.cast(signed, "float32") * 2.0**-27
 

@@ -1,4 +1,4 @@
-"""The keyhole through which the generic code sees an array library."""
+"""The operations through which generic code sees an array library, and no others."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -6,15 +6,15 @@ from typing import Any, NamedTuple, Protocol
 from .keys import Key
 from .window import Window
 
-# An array of the engine's library. Beside the engine, only its operators are used.
+# An array of the engine's library. Generic code uses its operators and the engine, nothing else.
 Array = Any
 
 
 class Draw(NamedTuple):
-    """A random number of each element: `what` is "mask", "uniform", "normal" or "word" (its u32).
+    """What to draw for each element: `what` is "mask", "uniform", "normal" or "word" (the u32).
 
-    `number` says which of an element's random numbers; a mask is True where the u32 is at least
-    `threshold`, in (0, 2³²).
+    `number` chooses among an element's random numbers. A mask is True where the u32 is at least
+    `threshold`, which is in (0, 2³²).
     """
 
     what: str
@@ -27,41 +27,41 @@ class Engine(Protocol):
 
     @property
     def lazy(self) -> bool:
-        """Whether plane 1 may be computed for the rare ties alone."""
+        """Whether the low plane may be computed for the rare ties alone."""
 
     @property
     def blocks_per_pass(self) -> int:
-        """How many Philox blocks one pass computes."""
+        """The number of Philox blocks that one pass computes."""
 
     def draw(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
-        """Return a draw over a window in a dtype by a shortcut; None if there is none."""
+        """Return a draw over a window, in a dtype, by a shortcut; None without a shortcut."""
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
-        """Return where bools hold at `block` places in a row along an axis, by a shortcut.
+        """Return where `block` places in a row along an axis, beginning here, are all kept.
 
-        None if there is none.
+        None without a shortcut.
         """
 
     def integers(self, values: range | tuple[int, ...]) -> Array:
         """Return an int64 vector."""
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
-        """Return an array to be filled."""
+        """Return an array to be filled, its values undefined."""
 
     def pack(self, words: tuple[Array, Array, Array, Array]) -> Array:
         """Return biased int16 lanes of shape (..., 8) from four int64 words of shape (...)."""
 
     def nonzero(self, values: Array) -> tuple[Array, ...]:
-        """Return the indices where a number is not 0."""
+        """Return the indices of the numbers that are not 0."""
 
     def permute(self, values: Array, order: Sequence[int]) -> Array:
         """Return the array with its axes in another order."""
 
     def unique(self, values: Array) -> tuple[Array, Array]:
-        """Return the distinct values, ascending, and where each value is among them."""
+        """Return the distinct values, ascending, and the index of each value among them."""
 
     def bits(self, values: Array) -> Array:
-        """Return the last axis as int64, 64 bits at a time: one float64, or eight bools."""
+        """Return the bits of the last axis as int64: a float64 or eight bools make one."""
 
     def cast(self, values: Array, dtype: str) -> Array:
         """Return the values in another dtype, rounded to nearest even."""
@@ -79,10 +79,10 @@ class Engine(Protocol):
         """Return e to the power of the values."""
 
     def where(self, condition: Array, yes: float, no: float, dtype: str) -> Array:
-        """Return one number where the condition holds, another where not."""
+        """Return `yes` where the condition holds and `no` elsewhere, in a dtype."""
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, which stay with length 1, in float64."""
+        """Return how often the condition holds along axes, in float64; they stay, of length 1."""
 
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""

@@ -20,18 +20,19 @@ class NoisegateError(Exception):
     _has_prefix = False
 
     def prefix(self, name: str) -> Self:
-        """Put the name of what was called before the sentence, unless one stands there already."""
+        """Put a name and ": " before the sentence, unless a name stands there already."""
         if not self._has_prefix:
             self.args = (f"{name}: {self}" if self.args else name, *self.args[1:])
             self._has_prefix = True
         return self
 
     def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""  # an ImportError would keep its first text
+        # An ImportError would show its first text, without the prefix.
+        return str(self.args[0]) if self.args else ""
 
 
 class InvalidValue(NoisegateError, ValueError):
-    """An argument has the right type and a value that is out of bounds."""
+    """An argument has the right type, but a value out of bounds."""
 
 
 class InvalidType(NoisegateError, TypeError):
@@ -39,7 +40,7 @@ class InvalidType(NoisegateError, TypeError):
 
 
 class MissingAttribute(InvalidValue, AttributeError):
-    """An object does not have an attribute, for a reason that the sentence gives."""
+    """An object lacks an attribute, for a reason that the sentence gives."""
 
 
 class UnmatchedRule(InvalidValue):
@@ -47,7 +48,7 @@ class UnmatchedRule(InvalidValue):
 
 
 class RecomputationError(NoisegateError, RuntimeError):
-    """A noise that counts was called inside a backward pass, where its step is unknown."""
+    """Seeded noise was called inside a backward pass, where its step is unknown."""
 
 
 class MissingExtra(NoisegateError, ImportError):
@@ -55,9 +56,10 @@ class MissingExtra(NoisegateError, ImportError):
 
 
 class prefix_errors:
-    """A block whose errors say what was called: a check raises without knowing who asked.
+    """Put the name of what was called before the errors of a block.
 
-    Costs 0.2 µs; where that counts, catch the error and raise `error.prefix(name)`.
+    So a check need not know its caller. The block costs 0.2 µs; where that counts, catch the
+    error and raise `error.prefix(name)`.
 
     Examples
     --------

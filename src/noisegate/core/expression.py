@@ -11,7 +11,7 @@ from .errors import InvalidType, InvalidValue, prefix_errors
 from .kind import Kind, check_kind
 from .words import got, suggest
 
-# What may be called: every layer by both of its names, and the shorter ones.
+# What a text may call: every layer by its class's and its function's name, and shorter names.
 CALLS: dict[str, Callable[..., Any]] = {
     **{name: row.make for row in LAYERS.values() for name in (row.name, row.function)},
     "spatial_dropout": presets.spatial_dropout,
@@ -22,19 +22,19 @@ SCHEDULES = {f"schedule.{name}": getattr(schedule, name) for name in schedule.WO
 
 
 def parse(text: str) -> Kind:
-    """Return the kind that a text says; nothing in it is executed but the calls listed here.
+    """Return the kind that a text describes; only the calls listed in this file are made.
 
     Parameters
     ----------
     text : str
-        A call of a kind, a preset or a layer by its name, with numbers, words, tuples, slices
-        and schedules as arguments, or its name alone; or a number p, which means
-        ``dropout(p)``.
+        A call of a kind, a preset or a layer by name, with numbers, words, tuples, slices and
+        schedules as arguments; the name alone, for a call without arguments; or a number p,
+        which means ``dropout(p)``.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If the text is no such call, or the kind refuses what it says.
+        If the text has none of these forms, or the kind refuses an argument.
     """
     try:
         tree = ast.parse(text.strip(), mode="eval").body

@@ -1,4 +1,4 @@
-"""Forks of this process: in a child none of its parent's threads runs."""
+"""Forks of this process: in a child, the parent's threads do not run."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ _children: list[int] = []
 
 
 def after_in_child(function: Callable[[], None]) -> Callable[[], None]:
-    """Call a function in every child of a fork, where there are forks; return it."""
+    """Register a function to run in every forked child, where the system forks; return it."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=function)
     return function
@@ -19,5 +19,5 @@ def _note() -> None:
 
 
 def is_child() -> bool:
-    """Return whether there was a fork since noisegate was imported, and this is its child."""
+    """Return whether this process was forked after it had imported noisegate."""
     return bool(_children)

@@ -1,4 +1,4 @@
-"""Streams, sites and keys: where in the field a noise is read. Rules: `spec/streams.md`."""
+"""Streams, sites and keys: where in the field noise is read. Rules: `spec/streams.md`."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +10,7 @@ from .errors import InvalidType, InvalidValue, prefix_errors
 from .philox import plane_key
 from .words import got
 
-# Which definition of the noise this is: other bits would be another one.
+# The number of this definition of the noise. Other bits would be another scheme, never a fix.
 SCHEME = 1
 
 SEED_BITS, STEP_BITS, CALL_BITS, SLOT_BITS = 64, 32, 32, 32
@@ -19,8 +19,8 @@ SEED_BITS, STEP_BITS, CALL_BITS, SLOT_BITS = 64, 32, 32, 32
 class Key(NamedTuple):
     """One application of noise: seed, site, slot, call and step.
 
-    The kind of noise adds its own name at the draw, so two kinds under one key are
-    independent. Made by ``Stream(seed).site(name).at(step)``.
+    Made by ``Stream(seed).site(name).at(step)``. A kind of noise adds its own name when it draws,
+    so two kinds under one key are independent.
     """
 
     seed: int
@@ -30,13 +30,13 @@ class Key(NamedTuple):
     step: int
 
     def plane(self, kind: str, plane: int) -> tuple[int, int]:
-        """Return the two 32-bit Philox key words of one plane of a kind's draws."""
+        """Return the Philox key, two 32-bit words, of one plane of a kind's draws."""
         return _plane_key(self.seed, self.site, self.slot, kind, self.call, plane)
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A named place in a stream; `at` picks the step."""
+    """A named place in a stream; `at` gives the key of a step."""
 
     seed: int
     name: str
@@ -51,7 +51,7 @@ class Site:
         step : int
             The training step, in [0, 2³²).
         call : int
-            Which use of the site within one forward pass, in [0, 2³²).
+            The number of the site's use within one forward pass, in [0, 2³²).
 
         Examples
         --------
@@ -67,7 +67,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A seed's whole noise: every site, step and element of it.
+    """All noise of a seed: every site, step and element.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Stream:
     Raises
     ------
     InvalidType, InvalidValue
-        If the seed is no whole number, negative or too large.
+        If the seed is not a whole number, is negative, or is too large.
 
     Examples
     --------
@@ -94,14 +94,14 @@ class Stream:
 
     @checks.known_keywords("Stream.site")
     def site(self, name: str, slot: int = 0) -> Site:
-        """Return the place `name` of this stream.
+        """Return the site called `name` in this stream.
 
         Parameters
         ----------
         name : str
             Any text; for a module's noise its ``path:port``, as injection names it.
         slot : int
-            Tells apart several noises of one kind at one site, in [0, 2³²).
+            Distinguishes several noises of one kind at one site, in [0, 2³²).
         """
         if not isinstance(name, str):
             raise InvalidType(
@@ -117,12 +117,12 @@ class Stream:
             return Site(self.seed, name, checks.whole("slot", slot, SLOT_BITS))
 
 
-# In the place of a key that a call leaves out, so that a sentence answers and not Python.
+# Stands for a key that a call leaves out, so that our sentence answers rather than Python's.
 NO_KEY = cast(Key, None)
 
 
 def check_key(value: object) -> Key:
-    """Return `value` if it is a key."""
+    """Return `value` if it is a key, or raise."""
     if value is NO_KEY:
         raise InvalidType(
             "`key` is missing; it says which noise to draw. Make one with "

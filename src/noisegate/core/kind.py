@@ -1,4 +1,4 @@
-"""What a kind of noise is: frozen numbers, callable on any array."""
+"""The base class of kinds of noise: frozen numbers, callable on any array."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -24,28 +24,29 @@ Check = Callable[[str, Any], object]
 
 
 class Kind(ABC):
-    """A kind of noise: numbers that say what is done, and nothing that changes.
+    """A kind of noise: numbers that say what is done to an element, and no state.
 
     A kind is called on any supported array, ``kind(x, key)``, and is a pure function of both.
-    Your own is a frozen dataclass that names its rate and turns draws into a field; from the
-    numbers and `field` follow every engine, the layer, the mask, the gradient and the config.
+    Your own kind is a frozen dataclass that names its rate and turns draws into a field. Its
+    numbers and `field` are enough for every engine, the layer, the mask, the gradient and the
+    config.
 
     Attributes
     ----------
     RATE : str
-        Name of the one number that a call may replace, and a schedule may move.
+        Name of the one number that a call may replace and a schedule may change.
     BOUNDS : tuple of float
-        Lowest and highest rate; by default those of a probability. An upper bound of inf
+        Lowest and highest rate; by default [0, 1], as for a probability. An upper bound of inf
         means any finite number.
     CHECKS : mapping of str to function
-        How the other numbers are checked: ``check(name, value)`` returns what is stored.
+        How the other numbers are checked: ``check(name, value)`` returns the value to store.
     removes : bool
-        Whether it removes elements, and so has a mask.
+        Whether the kind removes elements, and so has a mask.
     takes_live : bool
         Whether a call may give the rate as an array.
     elementwise : bool
-        Whether `field` makes every element by itself, from draws of its own; then several steps
-        may be drawn at once. The same noise, in less time.
+        Whether `field` makes each element from that element's draws alone. Then several steps
+        may be drawn at once: the same noise, in less time.
 
     Examples
     --------
@@ -69,13 +70,16 @@ class Kind(ABC):
     removes: ClassVar[bool] = False
     takes_live: ClassVar[bool] = True
     elementwise: ClassVar[bool] = False
-    # What is said to integer input.
+    # The way out, in the error for integer input.
     REMEDY: ClassVar[str] = "Convert it with x.astype('float32') or x.float()."
 
     shared_axes: Any = ()
 
     def __new__(cls, *args: object, **kwargs: object) -> "Kind":
-        """Refuse a misspelt keyword and name the nearest; and a class that is no kind yet."""
+        """Refuse a misspelt keyword, naming the nearest, and a class that is not a complete kind.
+
+        The `__init__` that a dataclass writes would answer with Python's own errors.
+        """
         if not is_dataclass(cls) or getattr(cls, "RATE", None) not in cls.names():
             raise InvalidType(
                 "a kind must be a dataclass with a class attribute RATE that "
@@ -88,7 +92,7 @@ class Kind(ABC):
         return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
-        """Refuse the name of a kind that exists: the name is part of where it draws."""
+        """Refuse the name of a noisegate kind: kinds of one name draw the same random numbers."""
         ours = f"{__package__}."
         taken = {
             kind.__name__ for kind in Kind.__subclasses__() if kind.__module__.startswith(ours)
@@ -102,7 +106,7 @@ class Kind(ABC):
             cls.__repr__ = Kind.__repr__  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
-        """Check every number and store it in its one form."""
+        """Check every number and store it in one form, so that equal kinds have equal hashes."""
         with prefix_errors(type(self).__name__):
             for name in self.names():
                 value = getattr(self, name)
@@ -116,7 +120,7 @@ class Kind(ABC):
 
     @classmethod
     def names(cls) -> list[str]:
-        """Return the names of the numbers that make the kind."""
+        """Return the names of the kind's numbers, its fields."""
         return [field.name for field in fields(cast(Any, cls))]
 
     @classmethod
@@ -137,7 +141,7 @@ class Kind(ABC):
         return rate == 0
 
     def check_window(self, window: Window) -> None:
-        """Raise if the noise cannot be on an array that holds this window of a field."""
+        """Raise if the kind cannot be applied to an array with this window."""
         return
 
     @abstractmethod
@@ -147,7 +151,7 @@ class Kind(ABC):
     def slope(self, draws: Draws, rate: Array) -> Field | None:
         """Return the derivative of gain and shift by a live rate, with the field's keep.
 
-        None, where there is none: then a rate that requires grad is refused.
+        None if the kind has no derivative: then a rate that requires grad is refused.
         """
         return None
 
@@ -158,12 +162,12 @@ class Kind(ABC):
 
     @property
     def integers(self) -> tuple[float, ...] | None:
-        """What may take the place of an integer, if integers are accepted: never computed with."""
+        """The values that may replace an integer, which is only selected; None refuses integers."""
         return None
 
     @property
     def rate(self) -> float | Schedule:
-        """The number that a call may replace, or the schedule that moves it."""
+        """The number that a call may replace, or its schedule."""
         return cast("float | Schedule", getattr(self, self.RATE))
 
     @property
@@ -172,12 +176,12 @@ class Kind(ABC):
         return axes.restore(self.shared_axes)
 
     def rate_at(self, step: int | None, live: Mapping[str, object]) -> Any:
-        """Return the rate of a call: what the call gives, else its own, at the step of its key.
+        """Return the rate of a call: the call's own, else the kind's; a schedule's at the step.
 
-        A step of None is that of a key that nobody named: there is none, and schedules raise.
+        A step of None means fresh noise, whose key has no step: there schedules raise.
         """
         if not live and checks.is_host(own := self.rate):
-            return own  # which was checked when the kind was made
+            return own  # checked when the kind was made
         with prefix_errors(type(self).__name__):
             for word in live:
                 if word != self.RATE:
@@ -191,7 +195,7 @@ class Kind(ABC):
             if step is None:
                 self.refuse_schedule()
             return self.check(value.at(cast(int, step)))
-        # Text and None have no array in them; let the check say so.
+        # Text and None are no arrays, so the check of a number answers for them.
         if not hasattr(value, "shape") or checks.is_number(value):
             return self.check(value)
         if not self.takes_live:
@@ -209,7 +213,7 @@ class Kind(ABC):
             ).prefix("mask")
 
     def refuse_schedule(self) -> None:
-        """Raise, since a schedule is read at a step, and fresh noise has none."""
+        """Raise, since a schedule is read at a step and fresh noise has no step."""
         raise InvalidValue(
             f"`{self.RATE}` is a schedule, and without a seed there is no step to read it at. "
             "Give `seed=` and `site=`, a `key=`, or put the noise in with noisegate.inject."
@@ -230,22 +234,22 @@ class Kind(ABC):
         x : array
             Any NumPy array or torch tensor, of float16, bfloat16, float32, float64 or complex.
         key : Key
-            ``Stream(seed).site(name).at(step)``; without one there is an error that says so.
+            ``Stream(seed).site(name).at(step)``. Without a key, an error says how to make one.
         rows : slice or sequence of int, optional
-            Which sample each of x's samples is, in [0, 2⁶⁴); by default 0, 1, 2 ….
+            The number of each of x's samples, in [0, 2⁶⁴); by default 0, 1, 2 ….
         sample_axis : int, None or "attention"
-            The axis of the samples. None means there is none; arrays of rank 0 and 1 have
-            none unless it is named. "attention" is for probabilities (batch, head, query, key),
-            or with the first two as one: neither padding nor merging then changes the noise.
+            The axis of the samples; None if x has no samples. The default is axis 0, and None for
+            arrays of rank 0 and 1. "attention" is for probabilities (batch, head, query, key), or
+            with the first two axes merged: neither padding nor merging then changes the noise.
         **live
             The rate (`p`, `sigma` or `width`) as a number, a schedule, or an array that
-            broadcasts to x. A number is checked; an array is clamped to its bounds, and NaN
-            gives NaN.
+            broadcasts to x. A number is checked; an array is clamped to the bounds, and a NaN in
+            it gives NaN.
 
         Returns
         -------
         array
-            Of x's library, shape, dtype and device. x itself where the rate is the number 0.
+            Of x's library, shape, dtype and device; x itself if the rate is the number 0.
         """
         try:
             face = face_of_array(x)
@@ -269,7 +273,7 @@ class Kind(ABC):
         return config
 
     def __repr__(self) -> str:
-        """Return what makes the kind again; numbers that are at their default are left out."""
+        """Return the call that makes the kind, without numbers that are at their default."""
         given = [
             f"{field.name}={getattr(self, field.name)!r}"
             for field in fields(cast(Any, self))
@@ -284,6 +288,7 @@ class Kind(ABC):
     def _check_rate(self, value: Any) -> float | Schedule:
         if not isinstance(value, Schedule):
             return self.check(value)
+        # A schedule stays between its ends, so its ends prove every step.
         for end in (value.start, value.end):
             self.check(end)
         return value

@@ -1,4 +1,4 @@
-"""Values that belong to whoever is running: a thread, or a task of asyncio."""
+"""Values of their own for each thread and each asyncio task."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -7,16 +7,17 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
-# One variable for all owners, since a context never forgets a variable that was set in it.
+# One variable for all owners, since a context never frees a variable that was set in it.
 _values: ContextVar[Mapping["Local[Any]", Any]] = ContextVar(
     "noisegate", default=MappingProxyType({})
 )
 
 
 class Local(Generic[T]):
-    """A value that each thread, and each task of asyncio, has for itself.
+    """A value that each thread, and each asyncio task, has for itself.
 
-    It is `default` where nothing was set; setting the default forgets it. A copy starts anew.
+    It is `default` until it is set; setting the default frees the stored value. A copy has the
+    default everywhere.
     """
 
     __slots__ = ("default",)
@@ -25,17 +26,18 @@ class Local(Generic[T]):
         self.default = default
 
     def get(self) -> T:
-        """Return the value that is set here, or the default."""
+        """Return this thread's or task's value, or the default."""
         value: T = _values.get().get(self, self.default)
         return value
 
     def set(self, value: T) -> None:
-        """Set the value here; no other thread or task sees it."""
+        """Set the value of this thread or task alone."""
+        # A new mapping, since a task shares its parent's until it sets a value.
         values = {owner: kept for owner, kept in _values.get().items() if owner is not self}
         if value is not self.default:
             values[self] = value
         _values.set(values)
 
     def __reduce__(self) -> Any:
-        """Return how a copy is made."""
+        """Return how pickle and copy make a new one, without values."""
         return Local, (self.default,)

@@ -1,10 +1,10 @@
-"""Words of other systems, each with the sentence that says what it is here."""
+"""Names from other libraries, each with the sentence that gives noisegate's name for it."""
 
 from collections.abc import Collection, Mapping
 
 from .errors import MissingAttribute
 
-# Word: {the word here: the sentence}, which is said where the word here is known.
+# {their word: {our word: the sentence}}. The sentence is used where our word is an argument.
 OldWords = Mapping[str, Mapping[str, str]]
 
 _KEPT = "`{0}` is the probability to keep, and `p` that to remove: write p = 1 - {0}."
@@ -31,7 +31,7 @@ OLD_WORDS: OldWords = {
     "noise": {"rules": "`noise` is `rules` here: {'hid1:out': noisegate.GaussianNoise(0.1)}."},
 }
 
-# Classes and functions, by the place in `noisegate` where each is, whichever room is asked for it.
+# Classes and functions of other libraries, with their place in `noisegate`, for every module.
 _NETS = {
     # Lasagne
     "DropoutLayer": "Dropout",
@@ -65,7 +65,7 @@ _NETS = {
     **{f"AveragePooling{d}D": f"AveragePooling{d}d" for d in "123"},
     # theanets
     "params_matching": "parameters_matching",
-    # Where other systems have a class or a function, and these have a method or several classes.
+    # Classes and functions for which noisegate has a method or several classes.
     "Activation": "Relu() or Softmax()",
     "get_all_layers": "join(layer).layers",
     "get_all_params": "join(layer).parameters()",
@@ -75,7 +75,7 @@ _NETS = {
 NAMES: Mapping[str, str] = {
     **{old: f"nets.{new}" for old, new in _NETS.items()},
     "Regression": "estimators.Regressor",
-    # Names of today that people look for in other rooms.
+    # Noisegate's own names, which people look for in other modules.
     "BernoulliDropout": "nets.regularizers.BernoulliDropout",
     "dropout": "torch.dropout",
     **{
@@ -109,23 +109,23 @@ NAMES: Mapping[str, str] = {
 
 
 def pointer(word: str, known: Collection[str], old: OldWords = OLD_WORDS) -> str | None:
-    """Return the sentence for an old word where its new one is known, else None."""
+    """Return the sentence for an old word if its new word is among the known ones, else None."""
     return next((said for new, said in old.get(word, {}).items() if new in known), None)
 
 
 def answer(owner: str, name: str, sentences: Mapping[str, str]) -> None:
-    """Raise the sentence for an attribute that is an old word."""
+    """Raise the sentence for an attribute if it has one."""
     if name in sentences:
         raise MissingAttribute(f"{owner} has no `{name}`. {sentences[name]}") from None
 
 
 def missing_name(room: str, name: str) -> AttributeError:
-    """Return the error for a name that a room lacks, with the place of the new name if it is old.
+    """Return the error for a name that a module lacks, with its place in noisegate if it has one.
 
     Parameters
     ----------
     room : str
-        The module that was asked, by its full name.
+        The full name of the module.
     """
     if name not in NAMES:
         return AttributeError(f"module {room!r} has no attribute {name!r}")

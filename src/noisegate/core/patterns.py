@@ -1,9 +1,10 @@
 """The grammar of sites, ``path:port``, and of the patterns that name them.
 
-Patterns are shell globs over paths, in which ``*`` crosses dots. A port is no glob, but for ``*``
-alone, which means `pre` and `out`, as a bare ``*`` does of every path:
-`dropout`, `noise` and `probs` mean all calls of that module, ``dropout.0``, ``dropout.1`` … one of
-them, and ``out.logits`` or ``out.1`` one part of what a module returns.
+A pattern's path is a shell glob in which ``*`` crosses dots. Its port is a word, not a glob:
+
+- ``*`` means `pre` and `out`; a bare ``*`` means these two ports of every path.
+- `dropout`, `noise` and `probs` mean all calls of that module; ``dropout.0``, ``dropout.1`` … one.
+- ``out.logits`` or ``out.1`` means one part of what a module returns.
 """
 
 import re
@@ -16,9 +17,9 @@ from typing import NoReturn
 from .errors import InvalidType, InvalidValue, UnmatchedRule
 from .words import got, list_names
 
-# Where a module has a tensor that a hook sees; where its own noise is; a parameter's name.
+# Ports at which a hook sees a tensor; before an activation; at a module's own noises, counted.
 HOOKED, PRE, COUNTED = ("in", "out"), "pre", ("dropout", "noise", "probs")
-# The wildcard, and the ports that it means.
+# The wildcard, and the ports that it stands for.
 ANY, OF_ANY = "*", ("pre", "out")
 _PORT = re.compile(
     rf"(?P<hooked>{'|'.join(HOOKED)})(\.(?P<part>[^.:*?\[\]]+))?"
@@ -26,22 +27,22 @@ _PORT = re.compile(
     rf"|{PRE}|(?P<parameter>[A-Za-z_]\w*)"
 )
 
-# theanets' names for a model's own input and output, unless a module bears the name.
+# theanets' names for a model's own input and output; a module of that name comes first.
 ALIASES = {"in:out": ":in", "out:out": ":out"}
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """What follows the colon.
+    """The port of a site or pattern: what follows the colon.
 
     Attributes
     ----------
     name : str
         `in`, `out`, `pre`, `dropout`, `noise`, `probs`, or a parameter's name.
     part : str or None
-        Which of the values that a module takes or returns, by name or number.
+        One of the values that a module takes or returns, by name or number.
     number : int or None
-        Which of the module's own calls.
+        The number of one of the module's own calls.
     """
 
     name: str
@@ -50,12 +51,12 @@ class Port:
 
     @property
     def own(self) -> bool:
-        """Whether it is a noise that the module makes itself."""
+        """Whether it is the place of a noise that the module makes itself."""
         return self.name in COUNTED
 
     @property
     def parameter(self) -> bool:
-        """Whether it is none of the known words, and so a parameter's name."""
+        """Whether it is a parameter's name: any word but the known ones."""
         return self.name not in (*HOOKED, PRE, *COUNTED, ANY)
 
 
@@ -78,7 +79,7 @@ def parse_port(site: str) -> Port:
 
 
 def refuse_port(pattern: str) -> NoReturn:
-    """Raise, since a pattern names no port at which noise can be put."""
+    """Raise, since noise cannot be put at the port that a pattern names."""
     raise InvalidValue(
         "inject: the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
         f"parameter's name; got `{split(pattern)[1]}` in '{pattern}'. Write for example "
@@ -103,7 +104,7 @@ def check_pattern(pattern: object) -> str:
 
 
 def matches(pattern: str, sites: Sequence[str]) -> list[str]:
-    """Return the sites that a pattern names, in their order; with the part that it names."""
+    """Return the sites that a pattern names, in their order, with the pattern's part if any."""
     alias = ALIASES.get(pattern)
     if alias is not None and pattern not in sites:
         return [alias] if alias in sites else []
@@ -117,7 +118,7 @@ def matches(pattern: str, sites: Sequence[str]) -> list[str]:
 
 
 def refuse_unmatched(pattern: str, sites: Sequence[str]) -> NoReturn:
-    """Raise, since a pattern names none of the sites; the message has the nearest."""
+    """Raise, since a pattern names none of the sites; the sentence lists the nearest."""
     near = list_names(get_close_matches(pattern, sites, n=3, cutoff=0.0), "'")
     raise UnmatchedRule(
         f"inject: the rule '{pattern}' matches no site. The nearest sites are {near}."
@@ -125,7 +126,7 @@ def refuse_unmatched(pattern: str, sites: Sequence[str]) -> NoReturn:
 
 
 def strip_part(site: str) -> str:
-    """Return a site without the part of it that a pattern names."""
+    """Return a site without the part that its port names."""
     path, port = split(site)[0], parse_port(site)
     return site if port.part is None else f"{path}:{port.name}"
 

@@ -1,8 +1,8 @@
-"""The reference: noise in readable Python integers, which imports nothing.
+"""The reference: noise in readable Python integers, without any import.
 
-Every engine must give what this page gives, bit for bit; the vectors in `spec/vectors` are
-made from it. It is written to be read beside `spec/streams.md` and `spec/kinds.md`, and is
-far too slow for anything else.
+Every engine must return the bits of this file, and the vectors in `spec/vectors` are made from
+it. It is written to be read beside `spec/streams.md` and `spec/kinds.md`, and is far too slow for
+anything else.
 """
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -35,19 +35,19 @@ def plane_key(seed: int, site_hash: int, call: int, plane: int) -> tuple[int, in
 
 
 def lane(key: tuple[int, int], row: int, offset: int, step: int) -> int:
-    """Return the 16 bits of one element in the plane that `key` opens."""
+    """Return the lane of one element, 16 bits, in the plane with this key."""
     words = philox4x32((offset >> 3, row & WORD, row >> 32, step), key)
     position = offset & 7
     return (words[position >> 1] >> 16 * (position & 1)) & 0xFFFF
 
 
 def join_planes(high: int, low: int) -> int:
-    """Return the u32 of an element from its lanes in a plane and the next."""
+    """Return the u32 of an element from its lanes in two planes, 2k (high) and 2k + 1 (low)."""
     return high << 16 | low
 
 
 def threshold(p: float) -> int:
-    """Return T, p in units of 2⁻³², rounded half to even: removed if and only if u32 < T."""
+    """Return T = p · 2³², rounded half to even: an element is removed if and only if u32 < T."""
     return round(p * 2**32)
 
 
@@ -57,7 +57,7 @@ def round_ratio(numerator: int, denominator: int, digits: int) -> float:
     24 digits are a float32, 53 a float64. The result must be a normal number of that format.
     """
     shift = digits + denominator.bit_length() - numerator.bit_length()
-    # One more or one fewer digit, until the quotient has exactly `digits` of them.
+    # Bit lengths give the exponent up to one; the quotient must have exactly `digits` digits.
     for exponent in (shift - 1, shift, shift + 1):
         scaled = numerator << max(exponent, 0)
         divisor = denominator << max(-exponent, 0)
@@ -79,17 +79,17 @@ def round_float(value: float, digits: int) -> float:
 
 
 def survivor_scale(t: int, digits: int) -> float:
-    """Return what survivors of a threshold t < 2³² are multiplied by: 2³² / (2³² - t)."""
+    """Return the factor of survivors, 2³² / (2³² - t), for a threshold t < 2³²."""
     return round_ratio(2**32, 2**32 - t, digits)
 
 
 def uniform(u: int) -> float:
-    """Return the uniform number in (-1, 1) of a u32: an odd multiple of 2⁻²⁴, exact."""
+    """Return a u32's uniform number in (-1, 1): an odd multiple of 2⁻²⁴, exact."""
     return (2 * (u >> 8) + 1 - 2**24) / 2**24
 
 
 def normal(u: int, table: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]) -> float:
-    """Return the normal number of a u32, a float32, by inversion in integers.
+    """Return a u32's normal number, a float32, by inversion in integers.
 
     `table` holds the columns A, D, C of `spec/normal_table.txt`; see `spec/normal.md`.
     """
@@ -112,9 +112,9 @@ def address(
     rows: tuple[int, ...] | None,
     index: tuple[int, ...],
 ) -> tuple[int, int]:
-    """Return (row, offset) of the element at `index` of an input of a global shape.
+    """Return (row, offset) of the element at `index` in an input of a global shape.
 
-    All axes are numbers >= 0. `rows` are the samples' ids; without, a sample's id is its index.
+    All axes are numbers >= 0. `rows` are the samples' ids; without `rows` an id is the index.
     """
     row = offset = 0
     for axis, (extent, position) in enumerate(zip(shape, index, strict=True)):
@@ -128,7 +128,7 @@ def address(
 
 
 def dropout(x: float, u: int, p: float, rescale: bool, digits: int) -> float:
-    """Return Dropout of one element; `digits` is the precision of the computation."""
+    """Return Dropout of one element, computed with `digits` binary digits."""
     t = threshold(p)
     if u < t:
         return 0.0
@@ -180,13 +180,13 @@ def impulse_noise(
 def block_threshold(p: float, count: int) -> int:
     """Return T of a block's seed: 2³² · (1 − (1 − p)^(1/count)), rounded half to even.
 
-    In whole numbers: T is at least t where 1 − (t − ½)/2³² is at least the root of 1 − p.
+    Whole numbers decide: T is at least t if 1 − (t − ½)/2³² is at least the root of 1 − p.
     """
     removed, denominator = p.as_integer_ratio()
     numerator = denominator - removed
 
     def side(t: int) -> int:
-        """Return the sign of the exact threshold minus (t − ½)."""
+        """Return the sign of (exact threshold) − (t − ½)."""
         left: int = (2**33 - 2 * t + 1) ** count * denominator
         right = numerator << 33 * count
         return (left > right) - (left < right)
@@ -203,5 +203,5 @@ def block_threshold(p: float, count: int) -> int:
 
 
 def block_scale(t: int, count: int, digits: int) -> float:
-    """Return what DropBlock's survivors are multiplied by: (1 − t/2³²)^(−count)."""
+    """Return the factor of DropBlock's survivors: (1 − t/2³²)^(−count)."""
     return round_ratio(2 ** (32 * count), (2**32 - t) ** count, digits)

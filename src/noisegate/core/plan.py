@@ -1,4 +1,4 @@
-"""Rules and a model's sites make a plan: who gets which noise, in which order, and why."""
+"""A plan, made of rules and a model's sites: which site gets which noise, and by which rule."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -20,7 +20,7 @@ Taken = AbstractSet[tuple[str, str, int]]
 class Placement:
     """One noise at one site, by one rule.
 
-    `own` says that it is a noise of the model's own, with the rate that the model gives it.
+    `own` marks a noise of the model's own that is taken over, at the rate that the model gives it.
     """
 
     site: str
@@ -32,33 +32,33 @@ class Placement:
 
     @property
     def name(self) -> tuple[str, str, int]:
-        """What tells it apart from every other noise of a seed: site, kind and slot."""
+        """Site, kind and slot, which no other noise of the seed has."""
         return self.site, type(self.kind).__name__, self.slot
 
 
 class Plan:
-    """Every placement of an injection, in the order of the rules, and what is worth saying.
+    """Every placement of an injection, in the order of the rules, and notes for the report.
 
     Parameters
     ----------
     rules : mapping of pattern to number, Schedule, Kind, or a list of them
-        A number p, or a schedule of it, means ``Dropout(p)``. Every rule that matches a site
+        A number p, or a schedule of p, means ``Dropout(p)``. Every rule that matches a site
         acts there.
     sites : Sites
         The model's sites.
     taken : callable
         Returns the (site, kind, slot) that other noises of the same seed hold on this model.
     sample_axis : int, None, or mapping of rule to int or None
-        The axis of the samples, of all rules or of some.
+        The axis of the samples, for all rules, or by rule.
     existing : bool
-        Whether the model's own noises are taken over where no rule names them.
+        Whether to take over the model's own noises where no rule names them.
     keep : bool
-        Whether those that cannot be taken over are left to the model, and not refused.
+        Whether to leave noises that cannot be taken over to the model, instead of refusing them.
 
     Raises
     ------
     UnmatchedRule
-        If a rule matches no site, and none can show later; the message names the nearest.
+        If a rule matches no site and a forward can show no more; the message names the nearest.
     InvalidType, InvalidValue
         If a pattern or a noise is malformed.
     """
@@ -82,11 +82,13 @@ class Plan:
                 "{'hid*:out': 0.5}, or existing=True for the model's own dropouts."
             )
         self.placements: list[Placement] = []
+        # Names in use on this model, by this plan or another injection with the same seed.
         self._held: set[tuple[str, str, int]] = set(taken())
         self.notes: list[str] = []
         self._unreached: list[tuple[str, str]] = []
         self._draws: dict[tuple[str, str], OwnDraw] = {}
         self._left: set[str] = set()
+        # Rules come first: existing=True acts only where no rule does.
         for rule in self.rules:
             self._place_rule(rule)
         self._place_own(sites.own)
@@ -95,17 +97,18 @@ class Plan:
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """The sites that have noise, each once, in the order in which they were found."""
+        """The sites with noise, each once, in the order of their first placements."""
         return tuple(dict.fromkeys(placement.site for placement in self.placements))
 
     @property
     def looks(self) -> bool:
-        """Whether a forward has to be looked at for noises that functions make."""
+        """Whether a forward has to be watched for noises that functions make."""
         return self.existing or any(rule.waits for rule in self.rules)
 
     def place_call(self, site: str, call: Call) -> list[Placement]:
-        """Place noise where a forward has shown a noise of the model's own; return what is new."""
+        """Place noise at a site where a forward made its own; return the new placements."""
         count = len(self.placements)
+        # Another injection may have been made since the plan was.
         self._held |= self._taken()
         for rule in self.rules:
             if rule.waits and patterns.matches(rule.text, [site]):
@@ -114,7 +117,7 @@ class Plan:
         return self.placements[count:]
 
     def note_unreached(self, site: str, words: str) -> None:
-        """Note a noise of the model's own that cannot be taken over."""
+        """Record a noise of the model's own that cannot be taken over."""
         if not self.existing or (site, words) in self._unreached:
             return
         self._unreached.append((site, words))
@@ -125,7 +128,7 @@ class Plan:
         self.note(f"'{site}' ({words}) is left to the model.")
 
     def note_draw(self, draw: OwnDraw) -> str | None:
-        """Note random numbers that the model's own code draws; return the sentence if it is new."""
+        """Record random numbers that the model's own code draws; return the sentence if new."""
         if draw.place in self._draws:
             return None
         self._draws[draw.place] = draw
@@ -135,7 +138,7 @@ class Plan:
         return sentence
 
     def check_reached(self) -> None:
-        """Raise if noises of the model's own cannot be taken over, and are not to be kept."""
+        """Raise if noises of the model's own can neither be taken over nor left to the model."""
         if self._unreached and not self.keep:
             named = ", ".join(f"'{site}' ({words})" for site, words in self._unreached)
             it, rule = ("it", "a rule") if len(self._unreached) == 1 else ("them", "rules")
@@ -145,18 +148,18 @@ class Plan:
             )
 
     def note(self, sentence: str) -> None:
-        """Say something in the report, once."""
+        """Add a sentence to the report, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
     def replace(self, old: Placement, **changes: Any) -> Placement:
-        """Return a placement with something changed, in the place of the old one."""
+        """Put a changed placement in the place of the old one, and return it."""
         new = replace(old, **changes)
         self.placements[self.placements.index(old)] = new
         return new
 
     def move(self, old: Placement, sites: Sequence[str]) -> list[Placement]:
-        """Return placements at other sites, in the place of an old one."""
+        """Put placements at other sites in the place of an old one, and return them."""
         self._held |= self._taken()
         index = self.placements.index(old)
         new = [replace(old, site=site, slot=self._free_slot(site, old.kind)) for site in sites]
@@ -164,12 +167,13 @@ class Plan:
         return new
 
     def check_all_matched(self) -> None:
-        """Raise if a rule has matched nothing, now that a forward has shown every site."""
+        """Raise if a rule has matched nothing, after a forward has shown every site."""
         matched = {placement.rule for placement in self.placements}
         names = [*self._sites.names, *self.sites]
         for rule in self.rules:
             if rule.text not in matched | self._left:
                 patterns.refuse_unmatched(rule.text, names)
+        # Without placements, what follows is about existing=True.
         if self.placements or self._unreached:
             return
         if self._draws:
@@ -190,6 +194,7 @@ class Plan:
         matched = self._sites.matching(rule.text)
         left = self._leave_reserved(rule, matched)
         left |= self._leave_closed(rule, matched)
+        # A rule that waits may match what functions do; `check_all_matched` decides later.
         if not matched and not rule.waits and not left:
             self._refuse_unmatched(rule.text)
         self._place(rule, matched)
@@ -211,6 +216,7 @@ class Plan:
     def _refuse_unmatched(self, rule: str) -> NoReturn:
         if patterns.parse_port(rule).parameter:
             patterns.refuse_port(rule)
+        # Without a forward, a container such as nn.ModuleList has no input or output of its own.
         own = patterns.ALIASES.get(rule, rule)
         if own.startswith(":") and self._sites.names:
             part = self._sites.names[0].partition(":")[0]
@@ -222,8 +228,12 @@ class Plan:
         patterns.refuse_unmatched(rule, self._sites.names)
 
     def _leave_reserved(self, rule: Rule, matched: Sequence[str]) -> bool:
-        """Refuse a rule that names what a later version will have; or leave that, and say so."""
+        """Refuse a rule for a site that only a later version has, or leave the site and note it.
+
+        Return whether the rule names a site that is left to the model.
+        """
         text, reserved = rule.text, self._sites.reserved
+        # A wildcard that also matches usable sites did not ask for the reserved ones.
         asked = patterns.parse_port(text).name == "probs" or not (matched or rule.waits)
         for site in patterns.matches(text, list(reserved)):
             if not (asked or site == text or site in self._sites.unreached):
@@ -239,9 +249,9 @@ class Plan:
         return text in self._left
 
     def _leave_closed(self, rule: Rule, matched: Sequence[str]) -> bool:
-        """Refuse a rule that can only mean what is inside compiled code; else say what it leaves.
+        """Refuse a rule that names only sites inside compiled code; else note which ones it skips.
 
-        Return whether all that it names is left to the model.
+        Return whether everything that it names is left to the model.
         """
         text, closed = rule.text, self._sites.closed
         for site in patterns.matches(text, list(closed)):
@@ -260,13 +270,14 @@ class Plan:
         return text in self._left
 
     def note_tokens(self, rule: str, tokens: Iterable[str]) -> None:
-        """Note that a rule of the model's input acts on its embedding's output."""
+        """Note that a rule for the model's input acts on the output of its embedding."""
         names = list_names(tokens, "'")
         self.note(
             f"'{rule}' means {names}, the embedding's output: the model's input is whole numbers."
         )
 
     def _place(self, rule: Rule, sites: Sequence[str]) -> None:
+        # Whole numbers that name tokens take no noise; their embedding does.
         tokens = self._sites.tokens if self._sites.takes_tokens else ()
         if ":in" in sites and tokens:
             self.note_tokens(rule.text, tokens)
@@ -276,7 +287,7 @@ class Plan:
             self.placements.append(Placement(site, kind, slot, rule.text, rule.sample_axis))
 
     def _place_own(self, calls: Mapping[str, Call]) -> None:
-        """Take over noises of the model's own where no rule has placed any."""
+        """Take over the model's own noises where no rule has placed one."""
         placed = {placement.site for placement in self.placements}
         for site, call in calls.items() if self.existing else ():
             if site not in placed:
@@ -285,7 +296,7 @@ class Plan:
                 self.placements.append(own)
 
     def _free_slot(self, site: str, kind: Kind) -> int:
-        """Return the lowest slot that nobody holds at a site, and hold it."""
+        """Reserve the lowest free slot of a kind at a site, and return it."""
         name, slot = type(kind).__name__, 0
         while (site, name, slot) in self._held:
             slot += 1

@@ -1,4 +1,4 @@
-"""What calls share that differ in their key alone, kept in one cache for every face and site."""
+"""What calls have in common when only their keys differ, in one cache for all faces and sites."""
 
 from collections.abc import Hashable
 from types import NoneType
@@ -10,31 +10,32 @@ from .window import DefaultAxis, SampleAxis, Window, window_of
 
 # A site or layer seldom meets arrays of more than one or two layouts.
 MOST_LAYOUTS = 64
+# A full cache is cleared: cheaper at every hit than to note which entry was used last.
 MOST_CALLS, MOST_WITH_IDS = 4096, 16
 
 
 class Works(dict[Hashable, Any]):
-    """What an engine has worked out for calls of one window and rate, by dtype and layout.
+    """An engine's plans for calls of one window and rate, by dtype and layout.
 
-    A copy is empty, and fills itself.
+    A copy is empty, since plans of the extension cannot be copied, and fills again in use.
     """
 
     def keep(self, layout: Hashable, work: Any) -> None:
-        """Keep the work of a layout."""
+        """Store the work of a layout."""
         if len(self) >= MOST_LAYOUTS:
             self.clear()
         self[layout] = work
 
     def __reduce__(self) -> Any:
-        """Return how a copy is made."""
+        """Return how pickle and copy make a new one, which is empty."""
         return Works, ()
 
 
 class Prepared(NamedTuple):
-    """What is the same for every call of a kind with one rate on arrays of one shape.
+    """All that calls of a kind with one rate, on arrays of one shape, have in common.
 
-    `rate` is a number, or a schedule or an array until a call has read it. `idle` says that it
-    changes nothing. `works` is None where the next call may do otherwise.
+    `rate` is a number; a schedule or an array stands there until a call reads it. `idle` means
+    that this rate changes nothing. `works` is None for a user's kind, whose next call may differ.
     """
 
     window: Window
@@ -46,13 +47,14 @@ class Prepared(NamedTuple):
 def find_prepared(
     kind: Kind, rate: float | None, shape: tuple[int, ...], rows: Any, sample_axis: SampleAxis
 ) -> Prepared:
-    """Return what is known of a call, its rows and sample axis checked.
+    """Check the rows and the sample axis of a call, and return what is known of it.
 
-    A rate of None is the kind's own.
+    A rate of None means the kind's own.
     """
     axis, ours = type(sample_axis), is_ours(kind)
     cache, ids = _find_cache(rows) if ours and axis in AXES else (None, None)
-    place = kind, rate, shape, ids, sample_axis, axis  # the default axis is a 0 of its own type
+    # The type is part of the place, since the default axis equals 0 and means something else.
+    place = kind, rate, shape, ids, sample_axis, axis
     call = None if cache is None else cache.get(place)
     if call is None:
         window = window_of(tuple(shape), kind.shared, rows, sample_axis)
@@ -68,9 +70,9 @@ def find_prepared(
 
 
 def _find_cache(rows: Any) -> tuple[dict[Any, Prepared] | None, Any]:
-    """Return where calls with rows are kept, and under which name.
+    """Return the cache for calls with these rows, and the rows in a hashable form.
 
-    None for rows that may equal others without meaning the same, as True equals 1.
+    The cache is None for rows that might equal others of another meaning, as True equals 1.
     """
     if rows is None or type(rows) is range:
         return PREPARED, rows
@@ -84,17 +86,17 @@ def _find_cache(rows: Any) -> tuple[dict[Any, Prepared] | None, Any]:
 
 
 def is_ours(kind: Kind) -> bool:
-    """Return whether a kind is noisegate's, so that equal ones always do the same.
+    """Return whether a kind is noisegate's own, so that equal kinds always do the same.
 
-    A user's kind may depend on more than its fields, so nothing of its calls is kept.
+    A user's kind may depend on more than its fields, so nothing of its calls is cached.
     """
     return type(kind).__module__.startswith("noisegate.")
 
 
-# An axis of another type might equal one of these without meaning the same, or have no hash.
+# Types of a sample axis. Another type might have no hash, or equal one of these and mean more.
 AXES = (DefaultAxis, int, str, NoneType)
 PREPARED: dict[Any, Prepared] = {}
-# The kinds whose calls are kept.
+# The classes of kinds that have calls in a cache: `prepare` hashes no others.
 KEPT: set[type[Kind]] = set()
-# Ids of samples are many numbers, and seldom come again.
+# Ids of samples are long tuples that seldom recur, so only few are kept.
 _WITH_IDS: dict[Any, Prepared] = {}

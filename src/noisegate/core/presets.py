@@ -1,4 +1,4 @@
-"""Presets: well-known noises by name, each a function that returns a kind."""
+"""Presets: functions that return well-known noises as kinds."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -18,7 +18,7 @@ P = ParamSpec("P")
 
 
 def _preset(make: Callable[P, Dropout]) -> Callable[P, Dropout]:
-    """Answer `shared_axes`, which a preset sets itself, and words that are not known."""
+    """Decorate a preset to refuse unknown keywords, and `shared_axes`, which it sets itself."""
     known = checks.known_keywords(make.__name__)(make)
 
     @wraps(make)
@@ -87,8 +87,8 @@ def dropout_locations(p: float | Schedule, data_format: str = "channels_first") 
 def drop_path(p: float | Schedule) -> Dropout:
     """Return dropout of whole samples, for the branch of a residual block.
 
-    The samples are along axis 0, or along the `sample_axis` of the call; with ``sample_axis=None``
-    there is one decision for the whole array.
+    Samples lie along axis 0, or along the call's `sample_axis`. With ``sample_axis=None`` there is
+    one decision for the whole array.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ def locked_dropout(p: float | Schedule, time_axis: int) -> Dropout:
     p : float or Schedule
         Probability of removal, in [0, 1].
     time_axis : int
-        The axis of time: 1 for (samples, time, features). For time-major data it is 0, and
-        the kind is called with ``sample_axis=1``.
+        The axis of time: 1 for (samples, time, features). For time-major data give 0 here, and
+        ``sample_axis=1`` at the call.
 
     References
     ----------
@@ -142,7 +142,7 @@ def refuse_shared_axes(preset: str) -> NoReturn:
 
 
 def check_data_format(value: object) -> str:
-    """Return where the channels are; `th` and `tf` are the words of Keras 1."""
+    """Return where the channels are; Keras 1's `th` and `tf` are accepted."""
     old = {"th": "channels_first", "tf": "channels_last"}
     if not isinstance(value, str) or value not in (*CHANNELS, *old):
         raise InvalidValue(

@@ -1,4 +1,4 @@
-"""The rules of an injection, checked: what a user writes, and what it comes to."""
+"""The rules of an injection: from what a user writes to checked records."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from .kinds import Dropout, GaussianNoise
 from .schedule import Schedule
 from .words import got
 
-# What the report calls the rule by which a model's own noise is taken over.
+# The rule's name in the report where a model's own noise is taken over.
 EXISTING = "existing"
 
-# theanets' words: where, and what a number means there.
+# theanets' words: the role of the sites, and the kind that a number means there.
 SHORTHANDS: dict[str, tuple[str, Callable[[Any], Kind]]] = {
     f"{role}_{word}": (role, kind)
     for word, kind in (("dropout", Dropout), ("noise", GaussianNoise))
@@ -24,7 +24,7 @@ SHORTHANDS: dict[str, tuple[str, Callable[[Any], Kind]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule, checked: its pattern or shorthand, its noises, its sample axis."""
+    """A checked rule: its pattern or shorthand, its noises, its sample axis."""
 
     text: str
     kinds: tuple[Kind, ...]
@@ -32,12 +32,12 @@ class Rule:
 
     @property
     def waits(self) -> bool:
-        """Whether sites that it names may show in a forward only."""
+        """Whether it may match noises of functions, which show only in a forward."""
         return self.text not in SHORTHANDS and patterns.parse_port(self.text).own
 
 
 def check_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
-    """Return the rules of an injection, or raise."""
+    """Return the rules of an injection, checked, or raise."""
     if not isinstance(rules, Mapping):
         refuse_rules(rules)
     given = sample_axis if isinstance(sample_axis, Mapping) else dict.fromkeys(rules, sample_axis)
@@ -57,7 +57,7 @@ def check_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
 
 
 def refuse_rules(rules: object) -> NoReturn:
-    """Raise, since rules are a dict."""
+    """Raise, since the rules are not a dict."""
     raise InvalidType(
         "inject: `rules` must be a dict of patterns and noises; "
         f"{got(rules)}. Write for example {{'hid*:out': 0.5}}."
@@ -65,7 +65,7 @@ def refuse_rules(rules: object) -> NoReturn:
 
 
 def check_axis(axis: Any) -> int | None:
-    """Return a sample axis, or refuse it."""
+    """Return a sample axis if it is an int or None, or raise."""
     if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
         raise InvalidType(f"inject: `sample_axis` must be a whole number or None; {got(axis)}.")
     return axis

@@ -1,4 +1,4 @@
-"""Schedules: a rate that moves with the step of the key. Rules: `spec/schedules.md`."""
+"""Schedules: rates that change with the step of the key. Rules: `spec/schedules.md`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from .words import list_names, suggest
 
 __all__ = ["Schedule", "constant", "cosine", "curriculum", "early", "late", "linear"]
 
-# How fast a curriculum nears its end: by e⁻¹⁰ of the way at `steps`, as in the paper.
+# How fast a curriculum nears its end: at `steps`, e⁻¹⁰ of the way is left, as in the paper.
 STEEPNESS = 10.0
 
-# Which part of the way from start to end is done at step/steps, for a fraction in [0, 1] …
+# The share of the way from start to end that is done at t = step/steps, in [0, 1] …
 RISES: dict[str, Callable[[float], float]] = {
     "constant": lambda t: 0.0,
     "linear": lambda t: t,
@@ -25,7 +25,7 @@ RISES: dict[str, Callable[[float], float]] = {
     "early": lambda t: 0.0,
     "late": lambda t: 0.0,
 }
-# … and the names in which each is given; the other end of `value` is 0.
+# … and the arguments of each function; where one is `value`, the other end is 0.
 WORDS = {
     "constant": ("value",),
     "linear": ("start", "end", "steps"),
@@ -38,19 +38,19 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Schedule:
-    """A rate that moves with the step: stands wherever a kind's rate does.
+    """A rate that changes with the step; every kind takes one as its rate.
 
     The rate of a call is ``schedule.at(key.step)`` and depends on nothing else, so a resumed run
-    goes on where it was. Made by `linear`, `cosine` and the other functions of this module.
+    continues where it stopped. Made by `linear`, `cosine` and the other functions of this module.
 
     Attributes
     ----------
     shape : str
-        Name of the function that made it.
+        Name of the function that makes the schedule.
     start, end : float
-        The rate at step 0, and the one from `steps` on (a curriculum only nears it).
+        The rate at step 0, and the rate from `steps` on (a curriculum only approaches it).
     steps : int
-        Length of the way, in steps, at least 1.
+        Steps from start to end, at least 1.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Schedule:
         return {"schedule": self.shape, **self._words()}
 
     def __repr__(self) -> str:
-        """Return the call that makes it."""
+        """Return the call that makes the schedule."""
         words = self._words()
         steps = f", steps={words.pop('steps')}" if "steps" in words else ""
         return f"schedule.{self.shape}({', '.join(map(repr, words.values()))}{steps})"
@@ -97,20 +97,20 @@ def _rate_at(schedule: Schedule, step: int) -> float:
     if step >= schedule.steps and schedule.shape not in ("constant", "curriculum"):
         return schedule.end
     done = RISES[schedule.shape](step / schedule.steps)
-    # A mean of the two, so that rounding leaves neither end.
+    # A weighted mean, and then bounds, so that rounding cannot leave the range.
     rate = schedule.start * (1 - done) + schedule.end * done
     return min(max(rate, min(schedule.start, schedule.end)), max(schedule.start, schedule.end))
 
 
 @checks.known_keywords("schedule.constant")
 def constant(value: float) -> Schedule:
-    """Return the schedule of a rate that stays."""
+    """Return the schedule of a rate that never changes."""
     return _schedule("constant", value, value, 1)
 
 
 @checks.known_keywords("schedule.linear")
 def linear(start: float, end: float, steps: int) -> Schedule:
-    """Return the straight line from `start` at step 0 to `end` at `steps`, and `end` from there.
+    """Return a straight line from `start` at step 0 to `end` at `steps`, then `end`.
 
     Parameters
     ----------
@@ -124,9 +124,10 @@ def linear(start: float, end: float, steps: int) -> Schedule:
 
 @checks.known_keywords("schedule.cosine")
 def cosine(start: float, end: float, steps: int) -> Schedule:
-    """Return half a cosine wave from `start` at step 0 to `end` at `steps`, flat at both ends.
+    """Return half a cosine wave from `start` at step 0 to `end` at `steps`, then `end`.
 
-    ``start + (end − start) · (1 − cos(π · step/steps)) / 2``. Parameters are those of `linear`.
+    ``start + (end − start) · (1 − cos(π · step/steps)) / 2``, flat at both ends. It takes the same
+    parameters as `linear`.
     """
     return _schedule("cosine", start, end, steps)
 
@@ -153,9 +154,9 @@ def curriculum(value: float, steps: int) -> Schedule:
 
 @checks.known_keywords("schedule.early")
 def early(value: float, steps: int) -> Schedule:
-    """Return `value` for the first `steps` steps, and 0 from there: against underfitting.
+    """Return `value` for the first `steps` steps, then 0: against underfitting.
 
-    With a linear decrease it is ``linear(value, 0, steps)``.
+    For a linear decrease write ``linear(value, 0, steps)``.
 
     References
     ----------
@@ -166,7 +167,7 @@ def early(value: float, steps: int) -> Schedule:
 
 @checks.known_keywords("schedule.late")
 def late(value: float, steps: int) -> Schedule:
-    """Return 0 for the first `steps` steps, and `value` from there: against overfitting.
+    """Return 0 for the first `steps` steps, then `value`: against overfitting.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What a face tells of a model's sites, and of the noises that the model makes itself."""
+"""Records in which a face describes a model's sites and the noises that the model makes itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,23 +11,23 @@ from .window import DEFAULT_AXIS, SampleAxis
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a noise that a model makes itself: a dropout of its own.
+    """One call of a noise that a model makes itself, such as its own dropout.
 
     Attributes
     ----------
     kind : Kind
-        What the model does there.
+        The noise that the model makes.
     words : str
-        How the model's code says it.
+        How the model's code writes it.
     live : mapping
-        The rate where it is an array, for a call of the kind.
+        The rate by name, for a call of the kind, if it is an array.
     sample_axis : int, None or "attention"
-        None if the input has no samples, else that of the rule, or the address of attention.
+        None if the input has no samples; else the rule's axis, or "attention" for its addresses.
     shared_axes : sequence of int or None
-        The axes that share one decision, where the input's rank decides that; None are those of
+        The axes that share one decision, if the input's rank decides them; None for the axes of
         the kind.
     stays : bool
-        Whether the model's code leaves it on in evaluation.
+        Whether the model's code leaves the noise on in evaluation.
     """
 
     kind: Kind
@@ -40,24 +40,24 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class OwnDraw:
-    """Random numbers that a model's own code draws, for nothing that is taken over.
+    """Random numbers that a model's own code draws, and that no injection takes over.
 
     Attributes
     ----------
     path : str
         The module whose call draws; the model itself is "".
     words : str
-        What draws, and the module's class.
+        The function that draws, and the module's class.
     drops : bool
-        Whether it is known to be a dropout: by what it draws, or by the name of the class.
+        Whether it is known to be a dropout, by its numbers or by the name of the class.
     known : bool
-        Whether the module is a noise that is known, which may be taken over.
+        Whether the module is a known noise, which may be taken over.
     coin : bool
-        Whether it is one number, by which the model may decide what runs.
+        Whether it is a single number, by which the model may decide what runs.
     rate : float, optional
-        What a coin was compared with, if that was seen.
+        The number with which a coin was compared, if that was seen.
     certain : bool
-        Whether it is the model's for certain, and not another thread's.
+        Whether the model drew for certain, and not another thread.
     """
 
     path: str
@@ -70,11 +70,11 @@ class OwnDraw:
 
     @property
     def place(self) -> tuple[str, str]:
-        """What tells it apart from other draws of a model."""
+        """Path and words, which distinguish it from the model's other draws."""
         return self.path, self.words
 
     def __str__(self) -> str:
-        """Return place and words, as a sentence names them."""
+        """Return the draw as sentences name it: its place and words."""
         rate = "" if self.rate is None else f" at rate {self.rate:g}"
         where = f"'{self.path}'" if self.path else "the model itself"
         return f"{where} ({self.words}{rate})"
@@ -82,30 +82,30 @@ class OwnDraw:
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """The sites of a model, before it runs.
+    """The sites of a model, as known before it runs.
 
     Attributes
     ----------
     names : tuple of str
-        Every site that noise can be put at. What functions do shows in a forward only.
+        Every site at which noise can be put. Noises of functions show only in a forward.
     own : mapping of site to Call
         The noises that modules make themselves.
     reserved : mapping of site to str
-        Sites that a later version will have, and what is there.
+        Sites that a later version will have, and what each is.
     closed : mapping of site to str
-        Sites inside compiled code, where no noise can be put, and the path of the module whose
-        code it is.
+        Sites inside compiled code, where no noise can be put, and the path of the compiled
+        module.
     unreached : mapping of site to str
-        Noises of the model's own that cannot be taken over, and how its code says them.
+        Noises of the model's own that cannot be taken over, and how its code writes them.
     roles : mapping of str to tuple of str
-        The sites that `input`, `hidden` and `output` mean.
+        The sites that `input`, `hidden` and `output` stand for.
     own_names : mapping of site to site
-        What the model's own input and output are called besides: ``in:out`` is ``:in``.
+        Other names of the model's own input and output: ``in:out`` is ``:in``.
     tokens : tuple of str
-        Where whole numbers that enter the model become vectors: an embedding, or several modules
-        that share one weight.
+        Sites where whole numbers that enter the model become vectors: an embedding's, or those
+        of several modules that share one weight.
     takes_tokens : bool
-        Whether the model looks like one whose input is whole numbers.
+        Whether the model seems to take whole numbers as its input.
     """
 
     names: tuple[str, ...]
@@ -119,6 +119,6 @@ class Sites:
     takes_tokens: bool = False
 
     def matching(self, pattern: str) -> list[str]:
-        """Return the sites that a pattern names, each once, by its own name."""
+        """Return the sites that a pattern names, each once, under the model's own name for it."""
         found = patterns.matches(pattern, self.names)
         return list(dict.fromkeys(self.own_names.get(site, site) for site in found))

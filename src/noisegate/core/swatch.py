@@ -1,4 +1,4 @@
-"""A small picture of a kind of noise, as SVG: what it does to an array of ones."""
+"""A small picture of a kind of noise, as SVG: its effect on an array of ones."""
 
 from html import escape
 from typing import Any
@@ -9,10 +9,10 @@ from .keys import Stream
 from .schedule import Schedule
 
 ROWS, COLUMNS, CELL = 8, 16, 12
-# Of Okabe and Ito, told apart by colour-blind readers: what stays is pale, what goes is not.
+# Okabe and Ito's blue and orange, which colour-blind readers can distinguish; pale is unchanged.
 PALE, LOWER, HIGHER = (237, 237, 237), (0, 114, 178), (213, 94, 0)
 
-# Where the kind's axes allow it, samples are rows and features columns; else one image is shown.
+# Samples are rows and features columns if the kind's axes allow it; else one image is shown.
 _IMAGE = (ROWS, COLUMNS)
 _SHAPES = (
     _IMAGE,
@@ -24,11 +24,11 @@ _SHAPES = (
 
 
 def draw_swatch(kind: Any) -> str:
-    """Return SVG of a kind's noise on ones, 8 rows of 16; "" where no shape fits it.
+    """Return SVG of a kind's noise on ones, 8 rows of 16; "" if no shape fits the kind.
 
-    The noise is that of step 0 of one stream, with a schedule's rate at its end.
-    Pale elements stay as they are. The deeper the blue, the lower an element has become, and the
-    deeper the orange, the higher; removed elements are blue.
+    The noise is drawn at step 0 of one stream; a schedule's rate is taken at its end.
+    Pale elements are unchanged. The deeper the blue, the lower an element has become; the deeper
+    the orange, the higher. Removed elements are blue.
     """
     words = repr(kind)
     if isinstance(kind.rate, Schedule):
@@ -36,10 +36,10 @@ def draw_swatch(kind: Any) -> str:
     drawn = [values for shape in _SHAPES if (values := _values(kind, shape))]
     if not drawn:
         return ""
-    # Where an image has one channel and one sample, noise that they share shows nothing.
+    # An image of one channel and one sample shows nothing of noise that channels or samples share.
     values = next((v for v in drawn if len(set(v)) > 1), drawn[0])
     kept = [value for value in values if value is not None]
-    # Survivors that are all scaled alike are what the kind leaves alone.
+    # If all survivors are scaled alike, as by dropout, they count as unchanged.
     usual = 1.0 if len(set(kept)) > 1 else next(iter(kept), 1.0)
     most = max((abs(value - usual) for value in kept), default=0.0) or 1.0
     cells = "".join(
@@ -54,7 +54,7 @@ def draw_swatch(kind: Any) -> str:
 
 
 def _values(kind: Any, shape: tuple[int, ...]) -> list[float | None]:
-    """Return what ones become, row by row; None where one is removed, [] if the shape is wrong."""
+    """Return what ones become, row by row: None if removed; [] if the shape does not fit."""
     try:
         field = numpy_face().noise(kind, shape, Stream(13).site("").at(0))
     except NoisegateError:
@@ -67,7 +67,7 @@ def _values(kind: Any, shape: tuple[int, ...]) -> list[float | None]:
 
 
 def _cell(place: int, change: float) -> str:
-    """Return one element's square; its change is in [-1, 1]."""
+    """Return the square of one element, for a change in [-1, 1]."""
     row, column = divmod(place, COLUMNS)
     colour = LOWER if change < 0 else HIGHER
     parts = (round(p + (c - p) * abs(change)) for p, c in zip(PALE, colour, strict=True))

@@ -1,8 +1,8 @@
-"""What a kind does to one element, as data: an engine needs it to do the kind in one pass.
+"""What a kind does to one element, as data, by which an engine applies the kind in one pass.
 
-A kind's `field` works on arrays. `trace_kind` calls it with a `Tracer` in place of draws, which
-returns stand-ins for arrays; the result, a `Trace`, says how one element is made. A kind that
-does more than the stand-ins allow has no trace, and its field is computed on arrays as usual.
+A kind's `field` works on arrays. `trace_kind` calls it with a `Tracer` instead of draws. The
+tracer returns stand-ins for arrays, and the resulting `Trace` says how one element is made. A kind
+that does more than the stand-ins allow has no trace, and its field is computed on arrays as usual.
 """
 
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ class StandIn:
     """Stand in for an array while a kind is traced, and refuse most of what arrays do."""
 
     __slots__ = ()
-    __array_ufunc__ = None  # so that NumPy's numbers leave operators to it
-    # As Python itself sets where there is no hash; its stubs know only functions.
+    __array_ufunc__ = None  # so that NumPy's numbers leave operators to the stand-in
+    # None is how Python marks a class without a hash; its type stubs allow only a function.
     __hash__ = None  # type: ignore[assignment]
 
     def _refuse(self, *_: object, **__: object) -> Any:
@@ -30,7 +30,7 @@ class StandIn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeepMask(StandIn):
-    """Where a random number's u32 is not below a threshold."""
+    """The elements whose random number has a u32 of at least a threshold."""
 
     number: int
     threshold: int
@@ -47,7 +47,7 @@ class Choice(StandIn):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Random(StandIn):
-    """A random number z of an element: ``z · factor + plus``, each where it is not None."""
+    """A random number z of an element: ``z · factor + plus``, without a part that is None."""
 
     normal: bool
     number: int
@@ -55,13 +55,13 @@ class Random(StandIn):
     plus: float | None = None
 
     def __mul__(self, factor: Any) -> "Random":
-        """Return the number times another; once, and before anything is added."""
+        """Return the number times another; once, and before an addition, as engines compute it."""
         if not _is_plain(factor) or self.factor is not None or self.plus is not None:
             return NotImplemented
         return replace(self, factor=float(factor))
 
     def __add__(self, plus: Any) -> "Random":
-        """Return the number and another one; once."""
+        """Return the number plus another; once."""
         if not _is_plain(plus) or self.plus is not None:
             return NotImplemented
         return replace(self, plus=float(plus))
@@ -70,7 +70,7 @@ class Random(StandIn):
 
 
 def _is_plain(value: object) -> bool:
-    """Return whether every library takes the value in the array's own precision."""
+    """Return whether every library computes with the value in the array's own precision."""
     return type(value) is float or (type(value) is int and abs(value) < 1 << 24)
 
 
@@ -89,11 +89,11 @@ class Trace(NamedTuple):
 
     @property
     def idle(self) -> bool:
-        """Whether elements stay as they are."""
+        """Whether all elements stay as they are."""
         return self.keep is None and self.gain is None and self.shift is None
 
     def fits(self, dtype: str) -> bool:
-        """Return whether an engine can apply it to a dtype; if not, the way by arrays says why."""
+        """Return whether an engine can apply it to a dtype; if not, the array path says why."""
         if dtype.startswith("complex"):
             return self.shift is None and type(self.fill) is float and self.fill == 0.0
         if dtype in PRECISION:
@@ -103,7 +103,7 @@ class Trace(NamedTuple):
 
     @property
     def linear(self) -> "Trace":
-        """The part that is linear in the input."""
+        """The part that is linear in the input, which is the backward pass."""
         return self._replace(shift=None, fill=0.0)
 
 
@@ -141,7 +141,7 @@ def _host(p: Any) -> float:
     return p
 
 
-# The precision in which a dtype is computed; there is no arithmetic on integers.
+# The precision in which a dtype is computed. Integers are missing: they are only selected.
 PRECISION = {
     "float16": "float32",
     "bfloat16": "float32",
@@ -155,33 +155,34 @@ PRECISION = {
 def trace_kind(kind: Kind, rate: float, dtype: str) -> Trace | None:
     """Return the trace of a kind at a rate for elements of a dtype; None if it has none."""
     computed = PRECISION.get(dtype, "float64")
-    nothing: Any = None  # a trace holds for every key and window
+    nothing: Any = None  # key and window stay open, so one trace serves all of them
     tracer = Tracer(nothing, type(kind).__name__, nothing, nothing, computed)
     try:
         field = kind.field(tracer, rate)
     except Exception:
-        # Stand-ins refuse it, or the kind is at fault: on arrays it raises the same error again.
+        # A stand-in refused, or the kind is at fault; then arrays raise the same error again.
         return None
     trace = _read_field(field)
     return trace if trace is not None and trace.fits(dtype) else None
 
 
 def _read_field(field: Any) -> Trace | None:
-    """Return the trace that a field of stand-ins amounts to; None if it holds anything else."""
+    """Return the trace of a field of stand-ins; None if the field holds anything else."""
     if type(field) is not Field:
         return None
     keep, gain, shift, fill = field
-    # Exactly these types: NumPy's numbers are floats too, and would widen the arrays' precision.
+    # Exact types, since a np.float64 is a float too, and would widen the arrays' precision.
     numbers = (float, Random, type(None))
     decided = type(keep) in (KeepMask, type(None))
     filled = type(fill) is float or (type(fill) is Choice and type(fill.mask) is KeepMask)
     if not (decided and filled and type(gain) in numbers and type(shift) in numbers):
         return None
     moved = sum(part is not None for part in (gain, shift))
+    # The extension has one action for each form of field, and none for this combination.
     if type(fill) is Choice and moved:
         return None
     trace = Trace(keep, gain, shift, fill)
-    # An engine draws one plane: a random gain or shift comes without a mask and a second one.
+    # An action draws one number: a random gain or shift stands alone, without a mask or another.
     alone = keep is None and moved == 1
     return trace if alone or trace.random is None else None
 

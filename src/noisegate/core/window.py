@@ -1,4 +1,4 @@
-"""Which part of the global field an array holds, and its addresses: rows and offsets."""
+"""The part of the global field that an array holds, and its addresses: rows and offsets."""
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from .words import got
 
 OFFSET_BITS, ROW_BITS = 35, 64
 
-# Attention probabilities (batch, head, query, key) have an address of their own, in which nothing
-# moves when queries or keys are added at the end: a query takes 2**KEY_BITS offsets.
+# Attention probabilities (batch, head, query, key) have their own addresses: a query takes
+# 2**KEY_BITS offsets. So no element's address changes when queries or keys are added at the end.
 ATTENTION: Literal["attention"] = "attention"
 QUERY_BITS, KEY_BITS = 18, 17
 
@@ -23,12 +23,12 @@ SampleAxis = int | Literal["attention"] | None
 
 
 class DefaultAxis(int):
-    """The sample axis 0 that nobody named: it lapses for arrays of rank 0 and 1."""
+    """The sample axis 0 as a default: arrays of rank 0 and 1 then have no sample axis."""
 
     __slots__ = ()
 
 
-# A step of time within a sample is row · 2²⁰ + step, where steps are samples of their own.
+# Where time steps are samples of their own, step t of a row is the sample row · 2²⁰ + t.
 TIME_BITS = 20
 
 DEFAULT_AXIS = DefaultAxis(0)
@@ -41,20 +41,19 @@ class Window:
     Attributes
     ----------
     shape : tuple of int
-        Global noise shape: that of the whole input, every shared axis set to 1.
+        Global noise shape: the whole input's shape, with every shared axis set to 1.
     sample_axis : int or None
-        The axis whose index, or id, is the row; None if there is none or it is shared.
+        The axis whose index, or id, is the row; None without a sample axis, or if it is shared.
     rows : range or tuple of int
         Row of each local sample, in [0, 2⁶⁴); ``range(1)`` without a sample axis.
     start : tuple of int
-        First global index on each axis; 0 on the sample axis, where `rows` rule.
+        First global index on each axis; 0 on the sample axis, where `rows` hold the indices.
     extent : tuple of int
         Local noise shape.
     form : tuple of int, optional
-        Local noise shape as the array has it, where several of its axes make the sample axis.
+        The array's own local noise shape, if several of its axes together are the sample axis.
     steps : tuple of int
-        Several steps to be read at once, which make an axis before the others; empty for that of
-        the key alone.
+        Steps to read at once, along an axis before the others; empty to read the key's step.
     """
 
     shape: tuple[int, ...]
@@ -72,7 +71,7 @@ class Window:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Return the step of the offset along each of the `offset_axes`, in C order."""
+        """Return by how much the offset grows along each of the `offset_axes`, in C order."""
         extents = [self.shape[axis] for axis in self.offset_axes]
         return tuple(prod(extents[i + 1 :]) for i in range(len(extents)))
 
@@ -95,7 +94,7 @@ class Window:
         return sum(start * stride for start, _, stride in self.runs)
 
     def pad(self, more: Mapping[int, int]) -> "Window":
-        """Return the window whose extents, global and local, are larger by `more` of an axis."""
+        """Return the window with `more[axis]` added to its extents, global and local."""
 
         def add(extents: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(extent + more.get(axis, 0) for axis, extent in enumerate(extents))
@@ -104,7 +103,7 @@ class Window:
         return _check_size(Window(shape, self.sample_axis, self.rows, self.start, extent))
 
     def whole(self) -> "Window":
-        """Return the window of the same samples, each of them whole."""
+        """Return the window that holds the same samples in full."""
         extent = tuple(
             local if axis == self.sample_axis else whole
             for axis, (local, whole) in enumerate(zip(self.extent, self.shape, strict=True))
@@ -116,12 +115,13 @@ class Window:
         """Return whether the local offsets of a row are consecutive numbers."""
         if self.count == 0:
             return True
+        # Offsets are distinct, so they are consecutive if they span no more numbers than there are.
         last = sum(stride * (start + extent - 1) for start, extent, stride in self.runs)
         return last - self.first + 1 == self.count
 
 
 def resolve_sample_axis(axis: Any, shape: Sequence[int]) -> int | None:
-    """Return the sample axis; the default lapses for ranks 0 and 1."""
+    """Return the sample axis as a number; None if there is none, the default for ranks 0 and 1."""
     if axis is None or (isinstance(axis, DefaultAxis) and len(shape) < 2):
         return None
     try:
@@ -134,10 +134,10 @@ def resolve_sample_axis(axis: Any, shape: Sequence[int]) -> int | None:
 
 
 def resolve_shared(shared_axes: Axes, shape: Sequence[int], sample_axis: Any) -> frozenset[int]:
-    """Return the shared axes of an input of that shape, as numbers >= 0."""
+    """Return the shared axes as numbers >= 0, for an input of this shape."""
     if shared_axes != ALL_BUT_SAMPLES:
         return named.resolve_all("shared_axes", shared_axes, shape)
-    # Each number of an array of rank 1 is a sample, though its axis gives no rows by default.
+    # In an array of rank 1 each number is a sample, although the default axis gives it no rows.
     first = sample_axis == ATTENTION or isinstance(sample_axis, DefaultAxis)
     samples = 0 if first else resolve_sample_axis(sample_axis, shape)
     return frozenset(axis for axis in range(len(shape)) if axis != samples)
@@ -153,8 +153,8 @@ def window_of(
 ) -> Window:
     """Return the window of an array of the given shape.
 
-    With `select`, `shape` is that of the whole field and `rows` choose among its samples or
-    replace them; without, it is the array's own and `rows` tell which sample each one is.
+    With `select`, `shape` is the whole field's, and `rows` choose or replace its samples.
+    Otherwise `shape` is the array's own, and `rows` name its samples.
     """
     shared = resolve_shared(shared_axes, shape, sample_axis)
     if sample_axis == ATTENTION:
@@ -170,13 +170,14 @@ def window_of(
         ids = _select_rows(rows, shape[axis]) if select else _rows(rows, shape[axis])
         shape = (*shape[:axis], len(ids), *shape[axis + 1 :])
     if axis in shared:
+        # The decision that all samples share is at row 0, whichever samples the array holds.
         axis, ids = None, range(1)
     noise_shape = tuple(1 if i in shared else extent for i, extent in enumerate(shape))
     return _check_size(Window(noise_shape, axis, ids, (0,) * len(shape), noise_shape))
 
 
 def _attention(shape: tuple[int, ...], shared: frozenset[int], rows: Any, select: bool) -> Window:
-    """Return the window of attention probabilities, with all axes but the last two as one."""
+    """Return the window of attention probabilities: all axes but the last two make the rows."""
     if len(shape) < 3 or shape[-2] > 2**QUERY_BITS or shape[-1] > 2**KEY_BITS:
         raise InvalidValue(
             "attention probabilities must have shape (batch, head, query, key), or the first two "
@@ -187,27 +188,29 @@ def _attention(shape: tuple[int, ...], shared: frozenset[int], rows: Any, select
         ids = _select_rows(rows, shape[0])
         shape, heads = (len(ids), *shape[1:]), shape[1:-2]
     else:
-        # Where heads are merged with the batch, there are as many as the ids leave.
+        # Where heads are merged with the batch, the number of ids tells how many heads there are.
         count = len(rows) if len(shape) == 3 and isinstance(rows, Sized) else 0
         split = (count, shape[0] // count) if count and shape[0] % count == 0 else shape[:-2]
         ids, heads = _rows(rows, split[0]), split[1:]
     form = tuple(1 if axis in shared else extent for axis, extent in enumerate(shape))
     heads = form[1:-2] if len(shape) > 3 or 0 in shared else heads
     numbers = rows_of(spread(range(1) if 0 in shared else ids, prod(heads)))
+    # The largest field, whatever the array's size, so that padding changes no address.
     whole = (len(numbers), 1 << QUERY_BITS, 1 << KEY_BITS)
     extent = (len(numbers), *form[-2:])
     return _check_size(Window(whole, 0, numbers, (0, 0, 0), extent, form))
 
 
 def spread(samples: Sequence[int], each: int) -> range | tuple[int, ...]:
-    """Return the rows of samples that have several each: heads, windows, tokens."""
+    """Return the rows of samples that have `each` of them: heads, windows or tokens."""
     if isinstance(samples, range) and samples.step == 1:
+        # A range stays a range: engines read it as two numbers, however long it is.
         return range(samples.start * each, samples.stop * each)
     return tuple(row * each + place for row in samples for place in range(each))
 
 
 def _check_size(window: Window) -> Window:
-    """Return a window whose samples are not too large."""
+    """Return the window, or raise if a sample has more than 2**35 elements."""
     total = prod(window.shape[axis] for axis in window.offset_axes)
     if total > 2**OFFSET_BITS:
         raise InvalidValue(
@@ -246,12 +249,12 @@ def _rows(rows: Any, extent: int) -> range | tuple[int, ...]:
 
 
 def rows_count(count: int, extent: int) -> str:
-    """Return the sentence for ids that are not as many as the samples."""
+    """Return the sentence for a number of ids that differs from the number of samples."""
     return f"`rows` must name each of the {extent} samples of the input once; got {count} rows."
 
 
 def _select_rows(rows: Any, extent: int) -> range | tuple[int, ...]:
-    """Return the rows that are chosen out of a field of `extent` samples."""
+    """Return the rows that `rows` choose from a field of `extent` samples."""
     if rows is None:
         return range(extent)
     if isinstance(rows, slice):
@@ -262,11 +265,12 @@ def _select_rows(rows: Any, extent: int) -> range | tuple[int, ...]:
 def rows_of(rows: Any) -> range | tuple[int, ...]:
     """Return ids of samples as whole numbers in [0, 2⁶⁴)."""
     if isinstance(rows, range):
+        # Its two ends bound all of it, so a long range costs no loop.
         ends = (rows[0], rows[-1]) if len(rows) else ()
         for row in ends:
             checks.whole("rows", row, ROW_BITS)
         return rows
-    # Arrays of any library give Python numbers by `tolist`, on the host.
+    # Every array library has `tolist`, which gives Python numbers on the host.
     values = rows.tolist() if hasattr(rows, "tolist") else rows
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InvalidType(

@@ -1,4 +1,4 @@
-"""Pieces of the sentences that errors say: what was received, names, the nearest of them."""
+"""Pieces of the sentences of errors: what was received, lists of names, the nearest name."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -15,7 +15,7 @@ def list_names(names: Iterable[object], quote: str = "`") -> str:
 
 
 def suggest(word: object, words: Sequence[str]) -> str:
-    """Return the question whether the nearest of some words was meant; "" if none is near."""
+    """Return " Did you mean `x`?" for the nearest of some words; "" if no word is near."""
     near = get_close_matches(str(word), words, n=1, cutoff=0.5)
     return f" Did you mean `{near[0]}`?" if near else ""
 

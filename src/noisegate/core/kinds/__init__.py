@@ -1,4 +1,4 @@
-"""The kinds of noise, one file each: what is done to an element. Rules: `spec/kinds.md`."""
+"""The kinds of noise, one file each: what each does to an element. Rules: `spec/kinds.md`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -50,14 +50,15 @@ def from_config(config: Any, kinds: Iterable[type[Kind]] = ()) -> Kind:
     Parameters
     ----------
     config : mapping
-        What ``kind.config()`` returned, or JSON made of it.
+        The result of ``kind.config()``, or its copy by way of JSON.
     kinds : iterable of classes
-        Your own kinds, that the config may name beside noisegate's.
+        Your own kinds, which the config may name as well as noisegate's.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If it is no dict with an entry 'kind', the kind is unknown, or a number is bad.
+        If the config is not a dict with an entry 'kind', the kind is unknown, or a number is
+        invalid.
 
     Examples
     --------

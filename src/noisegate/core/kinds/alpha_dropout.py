@@ -1,4 +1,4 @@
-"""AlphaDropout: elements set to SELU's floor, mean and variance kept."""
+"""AlphaDropout: elements set to SELU's floor at random, with mean and variance preserved."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -14,7 +14,7 @@ FLOOR = -1.7580993408473766
 
 @dataclass(frozen=True, slots=True)
 class AlphaDropout(Kind):
-    """Sets elements to SELU's floor at random, so that mean 0 and variance 1 stay.
+    """Sets elements to SELU's floor at random, and preserves mean 0 and variance 1.
 
     ``y = a · where(u32 < T, α', x) + b`` with α' = −1.7580993408473766, the value at which SELU
     saturates, ``q = 1 − p``, ``a = 1 / √(q · (1 + p·α'²))`` and ``b = −a·p·α'``; p is T / 2³².
@@ -30,12 +30,12 @@ class AlphaDropout(Kind):
     Raises
     ------
     InvalidType, InvalidValue
-        If p is no number or outside [0, 1]; at the call, if x is complex or integer.
+        If p is not a number or outside [0, 1]; at the call, if x is complex or integer.
 
     Notes
     -----
-    Tier: the decisions are exact; the sum is close, within one rounding of the product. What was
-    set to the floor has gradient 0, and an inf or NaN in its place is gone.
+    Tier: the decisions are exact; the sum is close, within one rounding of the product. An element
+    set to the floor has gradient 0, even if it was inf or NaN.
 
     References
     ----------
@@ -59,14 +59,14 @@ class AlphaDropout(Kind):
     removes = True
 
     def is_identity(self, rate: float) -> bool:
-        """Return whether a p is so small that nothing is ever set to the floor."""
+        """Return whether p is so small that no element is ever set to the floor."""
         return threshold(rate) == 0
 
     def field(self, draws: Draws, rate: Any) -> Field:
-        """Return the survivors, and the affine map that acts on them and on the floor."""
+        """Return the survivors, and the affine map of survivors and floor."""
         kept = draws.survivor_share(rate)
         spread = 1 + (1 - kept) * (FLOOR * FLOOR)
-        # Where nothing survives a and b have no use, and must not divide by 0.
+        # Where nothing survives, a and b are not used, but they must not divide by 0.
         gain = 1 / draws.sqrt(draws.clip(kept, 2.0**-32, 1.0) * spread)
         return Field(
             keep=draws.keep(rate),

@@ -1,4 +1,4 @@
-"""ConcreteDropout: dropout relaxed, so that its rate has a gradient."""
+"""ConcreteDropout: dropout with a smooth mask, so that its rate has a gradient."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
@@ -16,14 +16,14 @@ class ConcreteDropout(Kind):
     """Multiplies by a smooth stand-in for dropout's mask, so that p can be learned.
 
     ``y = x · (1 − z) / (1 − p)`` with ``z = sigmoid((logit p − logit v) / temperature)`` and v
-    uniform in (0, 1): nearly 1 where ``v < p``, nearly 0 elsewhere. As the temperature goes to 0
-    it becomes Dropout. The mean is kept only in that limit.
+    uniform in (0, 1): z is nearly 1 where ``v < p`` and nearly 0 elsewhere. As the temperature
+    goes to 0, the noise becomes Dropout. The mean is preserved only in that limit.
 
     Parameters
     ----------
     p : float or Schedule
-        The rate of the Dropout that it stands for, in [0, 1). 0 returns the input itself. A
-        tensor that requires grad gets its gradient; the layer of this name learns it.
+        The rate of the Dropout that it approximates, in [0, 1). 0 returns the input itself. A
+        tensor that requires grad gets its gradient; the layer of this name learns p.
     temperature : float
         How soft the decision is, finite and > 0; the paper's is 0.1.
     shared_axes : int, sequence of int, slice, or "all_but_samples"
@@ -32,12 +32,12 @@ class ConcreteDropout(Kind):
     Raises
     ------
     InvalidType, InvalidValue
-        If a number is none or out of bounds; at 1 the gain would be infinite.
+        If an argument is not a number or out of bounds; at p = 1 the gain would be infinite.
 
     Notes
     -----
-    Tier: close. v is exact; the gain is computed in float64, with the platform's exponential and
-    logarithm, and rounded once: equal within 1 ulp up to float32, and within a relative
+    Tier: close. v is exact. The gain is computed in float64, with the platform's exponential and
+    logarithm, and rounded once. It is equal within 1 ulp up to float32, and within a relative
     ``(4 + |w|) · 2⁻⁵⁰`` in float64, where w is the argument of the sigmoid.
 
     References

@@ -15,12 +15,12 @@ from ..schedule import Schedule
 from ..window import Window, resolve_shared
 from ..words import got
 
-# Those of channels-first data.
+# The spatial axes of channels-first data.
 SPATIAL = named.AxisSlice(2, None, None)
 
 
 def check_block(name: str, value: Any) -> int | tuple[int, ...]:
-    """Return one extent for all spatial axes, or one for each."""
+    """Return the extent of blocks: one for all spatial axes, or one for each."""
     many = isinstance(value, Iterable) and not isinstance(value, str)
     sizes = tuple(checks.whole(name, size, 32) for size in (value if many else [value]))
     if not sizes or min(sizes) < 1:
@@ -35,16 +35,16 @@ class DropBlock(Kind):
     """Removes contiguous blocks of feature maps and scales the survivors.
 
     Each of the ``b^d`` blocks that could cover a position is removed with probability
-    ``γ = 1 − (1 − p)^(1/b^d)``, also those that reach over an edge: so every position, corners
-    included, is removed with probability p, and the mean stays at each of them.
+    ``γ = 1 − (1 − p)^(1/b^d)``, also if it reaches over an edge. So every position, corners
+    included, is removed with probability p, and keeps its mean.
 
     Parameters
     ----------
     p : float or Schedule
-        Share of positions that is removed, in [0, 1]; the paper's and NeuPy's keep probability
-        is one minus that. 0 returns the input itself; 1 returns zeros. No array.
+        Share of positions that is removed, in [0, 1]; the keep probability of the paper and of
+        NeuPy is 1 − p. 0 returns the input itself; 1 returns zeros. Never an array.
     block_size : int or sequence of int
-        Extent of a block on every spatial axis, or on each of them; at least 1, odd or even,
+        Extent of a block, one for all spatial axes or one for each; at least 1, odd or even,
         smaller or larger than the map.
     axes : int, sequence of int, or slice
         The spatial axes; ``slice(2, None)`` for channels-first data, ``slice(1, -1)`` for
@@ -52,20 +52,20 @@ class DropBlock(Kind):
     shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one decision is shared; the channel axis for blocks through all channels.
     normalize : {"expected", "sample"}
-        Whether survivors are divided by the expected share of them, which keeps the mean at
-        every position, or by each sample's own share, as the paper does within a batch: then
-        each sample keeps the mean of its mask, and the mean at a position is biased.
+        "expected" divides survivors by their expected share, which preserves the mean at every
+        position. "sample" divides by each sample's own share, as the paper does for a batch. Then
+        each sample's scaled mask has mean 1, and the mean at a position is biased.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If a number is none or out of bounds; at the call, if the input has no spatial axis,
-        or one of them is shared or the sample axis.
+        If an argument is of the wrong type or out of bounds; at the call, if the input has no
+        spatial axis, or a spatial axis is shared or the sample axis.
 
     Notes
     -----
-    Tier: exact. No sample depends on another, whatever `normalize` is. A sample of which nothing
-    is left is zeros.
+    Tier: exact. No sample depends on another, whatever `normalize` is. A sample without survivors
+    is zeros.
 
     References
     ----------
@@ -101,7 +101,7 @@ class DropBlock(Kind):
     takes_live = False
 
     def check_window(self, window: Window) -> None:
-        """Raise if there are no spatial axes, or not as many as the block has extents."""
+        """Raise if there are no spatial axes, or if the block has another number of extents."""
         self._sizes(window)
 
     def field(self, draws: Draws, rate: Any) -> Field:
@@ -114,17 +114,20 @@ class DropBlock(Kind):
             scales = 0 < t < ALL
             gain = decimals.inverse_power(t, positions, draws.digits) if scales else None
             return Field(keep=keep, gain=gain)
+        # A sample's own share counts all of it, though the array may hold a part.
         whole = self._keep(draws.over(draws.window.whole()), t, sizes)
         counted = tuple(axis for axis in range(whole.ndim) if axis != draws.window.sample_axis)
         kept = draws.engine.count(whole, counted)
         every = float(prod(whole.shape[axis] for axis in counted))
         kept = draws.engine.clip(kept, 1.0, float("inf"))
-        # A number over an array may be a product with its inverse, which rounds twice.
+        # Array over array: for a number over an array, libraries may multiply by the inverse, which
+        # rounds twice.
         gain = draws.round((kept * 0 + every) / kept)
         return Field(keep=_part(whole, draws.window), gain=gain)
 
     def _keep(self, draws: Draws, t: int, sizes: Mapping[int, int]) -> Array:
-        """Return where no seed of a block is: a seed at s removes s − block + 1 … s."""
+        """Return where no block removes an element: a seed at s removes s − block + 1 … s."""
+        # Seeds beyond the far edge remove elements before it, so the window is padded.
         more = {axis: size - 1 for axis, size in sizes.items()}
         keep = draws.over(draws.window.pad(more)).keep(t / ALL)
         for axis, size in sizes.items():
@@ -170,7 +173,7 @@ def _cut(values: Array, axis: int, part: slice) -> Array:
 
 
 def _part(whole: Array, window: Window) -> Array:
-    """Return the part of whole samples that a window holds."""
+    """Return a window's part of whole samples."""
     for axis in window.offset_axes:
         start, extent = window.start[axis], window.extent[axis]
         whole = _cut(whole, axis, slice(start, start + extent))

@@ -13,11 +13,11 @@ from ..schedule import Schedule
 
 @dataclass(frozen=True, slots=True)
 class Dropout(Kind):
-    """Removes elements at random and scales the survivors, so that the mean stays.
+    """Removes elements at random and scales the survivors, which preserves the mean.
 
     ``y = where(u32 < T, 0, x · 2³²/(2³² − T))`` with ``T = round(p · 2³²)``: unbiased for
-    every p, up to the rounding of the product. Removal is a select: a removed inf or NaN is 0,
-    in the gradient too.
+    every p, up to the rounding of the product. Removal is a select, so a removed inf or NaN
+    becomes 0, in the gradient too.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class Dropout(Kind):
         Probability of removal, in [0, 1]. 0 returns the input itself; 1 returns zeros, and
         zeros as the gradient. Below 2⁻³³ nothing is removed.
     rescale : bool
-        Whether survivors are multiplied; without, integers are accepted and keep their dtype.
+        Whether survivors are scaled; if False, integers are accepted and keep their dtype.
     shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one decision is shared; negative ones count from the end.
         ``slice(2, None)`` shares the spatial axes of channels-first data of any rank;
@@ -34,12 +34,12 @@ class Dropout(Kind):
     Raises
     ------
     InvalidType, InvalidValue
-        If p is no number or outside [0, 1]; at the call, if an axis does not exist or the
-        input is of integers (with `rescale`), sparse or of an unknown library.
+        If p is not a number or outside [0, 1]; at the call, if an axis does not exist, or the
+        input holds integers (with `rescale`), is sparse, or is of an unknown library.
 
     Notes
     -----
-    Tier: exact. Equal bits on every engine; a live p gives the scale within 1 ulp.
+    Tier: exact, with equal bits on every engine. A live p gives the scale within 1 ulp.
 
     References
     ----------
@@ -71,11 +71,11 @@ class Dropout(Kind):
 
     @property
     def integers(self) -> tuple[float, ...] | None:
-        """What may take the place of an integer: 0, without rescaling."""
+        """The values that may replace an integer: 0, without rescaling."""
         return None if self.rescale else (0.0,)
 
     def is_identity(self, rate: float) -> bool:
-        """Return whether a p is so small that nothing is ever removed."""
+        """Return whether p is so small that no element is ever removed."""
         return threshold(rate) == 0
 
     def field(self, draws: Draws, rate: Any) -> Field:

@@ -13,19 +13,19 @@ from ..schedule import Schedule
 class GaussianDropout(Kind):
     """Multiplies by normal noise of mean 1: ``y = x · (1 + σ·ε)`` with ``σ = √(p/(1−p))``.
 
-    The mean and the variance are those of Dropout(p), but nothing is removed.
+    Mean and variance are as with Dropout(p), but nothing is removed.
 
     Parameters
     ----------
     p : float or Schedule
-        The rate of the Dropout that it matches, in [0, 1). 0 returns the input itself.
+        The rate of the Dropout with the same variance, in [0, 1). 0 returns the input itself.
     shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one number is shared.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If p is no number or outside [0, 1); at 1 the noise would be infinite.
+        If p is not a number or outside [0, 1); at 1 the noise would be infinite.
 
     Notes
     -----

@@ -23,11 +23,11 @@ class GaussianNoise(Kind):
     Raises
     ------
     InvalidType, InvalidValue
-        If sigma is no number, negative or infinite; at the call, if x is complex or integer.
+        If sigma is not a number, negative or infinite; at the call, if x is complex or integer.
 
     Notes
     -----
-    Tier: ε is exact, a float32 of |ε| < 6.34 with equal bits on every engine; the sum is close,
+    Tier: ε is exact, a float32 with |ε| < 6.34 and equal bits on every engine. The sum is close,
     within one rounding of the product, which a compiler may skip.
 
     References

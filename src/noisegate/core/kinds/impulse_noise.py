@@ -1,4 +1,4 @@
-"""ImpulseNoise: salt and pepper."""
+"""ImpulseNoise: elements replaced by salt or pepper at random."""
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
@@ -15,29 +15,29 @@ from ..schedule import Schedule
 class ImpulseNoise(Kind):
     """Replaces elements at random by one of two values: salt-and-pepper noise.
 
-    ``y = where(u32 < T, low or high, x)`` with ``T = round(p · 2³²)``; a second random number,
-    a fair coin, takes low or high. The mean is not kept.
+    ``y = where(u32 < T, low or high, x)`` with ``T = round(p · 2³²)``. A second random number,
+    a fair coin, chooses between low and high. The mean is not preserved.
 
     Parameters
     ----------
     p : float or Schedule
         Probability that an element is replaced, in [0, 1]. 0 returns the input itself.
     low, high : float
-        The two values, finite, in the unit of x: 0 and 1 or 0 and 255 for images. Of integer
-        input they must be whole and within the dtype.
+        The two values, finite, in the unit of x: 0 and 1 or 0 and 255 for images. For integer
+        input they must be whole numbers within the dtype.
     shared_axes : int, sequence of int, slice, or "all_but_samples"
         Axes along which one decision is shared; the channel axis for whole pixels.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If a number is none or out of bounds; at the call, if x is complex, or integer and low
-        and high are no such integers.
+        If an argument is not a number or out of bounds; at the call, if x is complex, or if x is
+        integer and its dtype cannot hold low and high.
 
     Notes
     -----
-    Tier: exact. What was replaced has gradient 0. Raising p replaces more elements and changes
-    none that was replaced before.
+    Tier: exact. A replaced element has gradient 0. A larger p replaces more elements, and those
+    replaced at a smaller p as before.
 
     References
     ----------
@@ -66,15 +66,15 @@ class ImpulseNoise(Kind):
 
     @property
     def integers(self) -> tuple[float, ...] | None:
-        """What may take the place of an integer: both values, if they are whole."""
+        """The values that may replace an integer: low and high, if both are whole."""
         values = (self.low, self.high)
         return values if all(value.is_integer() for value in values) else None
 
     def is_identity(self, rate: float) -> bool:
-        """Return whether a p is so small that nothing is ever replaced."""
+        """Return whether p is so small that no element is ever replaced."""
         return threshold(rate) == 0
 
     def field(self, draws: Draws, rate: Any) -> Field:
-        """Return what stays, and the values of what does not."""
+        """Return the elements that stay, and the values of the others."""
         fill = draws.where(draws.keep(0.5, number=1), self.high, self.low)
         return Field(keep=draws.keep(rate), gain=draws.unit_gain(rate), fill=fill)

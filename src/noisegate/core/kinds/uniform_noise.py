@@ -24,12 +24,12 @@ class UniformNoise(Kind):
     Raises
     ------
     InvalidType, InvalidValue
-        If width is no number, negative or infinite; at the call, if x is complex or integer.
+        If width is not a number, negative or infinite; at the call, if x is complex or integer.
 
     Notes
     -----
-    Tier: u is exact, an odd multiple of 2⁻²⁴; the sum is close, within one rounding of the
-    product. Its standard deviation is width / √3.
+    Tier: u is exact, an odd multiple of 2⁻²⁴. The sum is close, within one rounding of the
+    product. The noise has the standard deviation width / √3.
 
     Examples
     --------
