@@ -1,10 +1,10 @@
 """Noise for neural networks: dropout and its family, for any model, with the same bits everywhere.
 
-Kinds say what noise is (`Dropout`, `GaussianNoise`, `DropBlock` and others), presets are functions
-that return kinds, `schedule` makes rates that move with the step, a `Stream` gives the key that
-says which noise, `mask` and `noise` show it without a model, and `inject` puts it into one.
-`noisegate.numpy` and `noisegate.torch` are the faces for each library, imported when they are
-first used.
+Kinds say what the noise is: `Dropout`, `GaussianNoise`, `DropBlock` and others. Presets are
+functions that return kinds, and `schedule` makes rates that change with the step. A `Stream` gives
+keys, which say where noise is read. `mask` and `noise` show it without a model, and `inject` puts
+it into a model. `noisegate.numpy` and `noisegate.torch` are the faces of these libraries, imported
+on first use.
 """
 
 from importlib import import_module
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Every error has its name here too; their list is `errors`. `estimators` and `tune`
-# are rooms to import from.
+# Left out: the errors, which are listed in `errors`, and `estimators` and `tune`, which are modules
+# to import from.
 __all__ = [
     "AlphaDropout",
     "ConcreteDropout",
@@ -87,7 +87,7 @@ __all__ = [
     "torch",
 ]
 
-# Name: (module, what of it; None is the module itself). A module whose extra is missing says so.
+# Name: (module, attribute; None for the module itself). A module names the extra that it lacks.
 _LAZY = {
     "estimators": ("estimators", None),
     "handles": ("injection", "handles"),

@@ -1,4 +1,4 @@
-"""Pictures of noise: the field of any kind, step by step. They need matplotlib."""
+"""Pictures of noise: the field of any kind at any steps. They need matplotlib."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-# The most tiles side by side and below each other, and the most steps.
+# The most tiles in a row and in a column, and the most steps.
 TILES, STEPS = 8, 16
-# The most elements on a side of the image: the picture has no more pixels.
+# The most elements on a side of the image, since the picture has no more pixels.
 PIXELS = 1000
-# The most elements of noise for one step; some kinds need 32 bytes for each.
+# The most elements of noise at one step: some kinds need 32 bytes for each, so 1 GiB.
 MOST = 2**25
-# Okabe and Ito's colours, which colour-blind readers can tell apart: kept elements are pale.
+# Okabe and Ito's blue and orange, which colour-blind readers can distinguish, and a pale grey.
 KEPT, GONE = "#ededed", ("#0072b2", "#d55e00")
-# The entry of each format that names the day or the program, so that equal noise gave other bytes.
+# The entry of each format that names the day or the program. It is left out, so that equal noise
+# gives equal bytes.
 METADATA = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a field as it is drawn: its name, and the visible tiles of each step.
+    """A part of a field to be drawn: its name, and the visible tiles at each step.
 
-    `classes` are the meanings of the values 0, 1 …; without them the values are continuous,
-    around `middle`.
+    `classes` name the values 0, 1 …; without classes the values are continuous, around `middle`.
     """
 
     name: str
@@ -63,21 +63,22 @@ def draw(
 ) -> bytes:
     r"""Return a picture of what a kind does to an input of a shape.
 
-    A mask has two colours, a replaced value one of its own; gains and shifts are on a scale.
-    The last two axes make a tile; samples lie below each other, channels side by side.
+    Kept and removed elements have a colour each, and so have up to two replacing values. Gains and
+    shifts are on a scale. The last two axes make a tile. Samples lie below each other, channels
+    side by side.
 
     Parameters
     ----------
     kind : Kind
         Any kind of noise, your own included.
     shape : int or tuple of int
-        Shape of the input; of a long axis the first eight tiles are shown, and the title says so.
-        Of a tile with more elements than the picture has pixels, every second or n-th is shown.
-        Noise is made for the samples that are shown: at most 2²⁵ elements for each step.
+        Shape of the input. Of a long axis the first eight tiles are shown, and the title says so.
+        If a tile has more elements than the picture has pixels, every second or n-th is shown.
+        Noise is made for the samples that are shown: at most 2²⁵ elements at each step.
     seed, site
-        The seed and the site of the stream that is drawn.
+        The seed of the stream, and the site in it, at which noise is drawn.
     steps : int or sequence of int
-        How many steps from 0 on, or which steps, side by side; at most 16.
+        The number of steps from 0 on, or the steps, side by side; at most 16.
     sample_axis : int or None
         As at a call of the kind.
     data_format : {"channels_first", "channels_last"}
@@ -90,7 +91,7 @@ def draw(
     MissingExtra
         If matplotlib is not installed.
     InvalidType, InvalidValue
-        If an argument is of the wrong type or out of bounds, or the shape has no elements.
+        If an argument has the wrong type or is out of bounds, or if the shape has no elements.
 
     Examples
     --------
@@ -122,7 +123,7 @@ def draw(
 def _parts(
     kind: Kind, shape: tuple[int, ...], keys: list[Key], sample_axis: int | None, data_format: str
 ) -> Iterator[_Part]:
-    """Yield the parts of a field that are worth a picture: those that are not neutral."""
+    """Yield the parts of a field that are worth a picture, which are not neutral."""
     fields = list(_draw_tiles(kind, shape, keys, sample_axis, data_format))
 
     def values(name: str) -> list[np.ndarray]:
@@ -153,7 +154,7 @@ def _draw_tiles(
     """Yield the field of each step, cut to the visible tiles."""
     rows, part = None, shape
     if sample_axis == 0 and len(shape) > 2:
-        # Noise is made for whole samples, and only for those that have a visible tile.
+        # Noise is made for whole samples, but only for samples with a visible tile.
         below = prod(_move_channels_first(shape, data_format)[1:-3])
         part = (min(shape[0], ceil(TILES / below)), *shape[1:])
         rows = slice(0, part[0])
@@ -170,7 +171,7 @@ def _draw_tiles(
 
 
 def _shrink(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape that is small enough: the longest axes are halved until it is."""
+    """Return a shape of at most MOST elements, by halving the longest axes."""
     while prod(shape) > MOST:
         shape = tuple(ceil(axis / 2) if axis == max(shape) else axis for axis in shape)
     return shape
@@ -184,7 +185,7 @@ def _picture(
     parts: list[_Part],
     format: str,
 ) -> bytes:
-    """Return the picture of all parts at all steps."""
+    """Return the picture of all parts at all steps, as a file's bytes."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -254,7 +255,7 @@ def _draw_row(
 
 
 def _heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> str:
-    """Return the heading of a step: its rate if that is a schedule, and what share is gone."""
+    """Return the heading of a step: its rate, if scheduled, and the share of replaced elements."""
     text = f"step {step}"
     if not isinstance(kind.rate, float):
         text += f", {kind.RATE} = {kind.rate_at(step, {}):.3g}"
@@ -267,7 +268,7 @@ def _heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> str:
 def _title(
     kind: Kind, shape: tuple[int, ...], place: Site, data_format: str = "channels_first"
 ) -> str:
-    """Return the title of a picture: the noise, and which part of it is shown."""
+    """Return the title of a picture: the noise, and the part of it that is shown."""
     rows, columns = _counts(_move_channels_first(shape, data_format))
     text = f"{kind!r}\non {shape}, seed {place.seed}"
     if place.name:
@@ -281,7 +282,7 @@ def _title(
 
 
 def _labels(rank: int) -> tuple[str, str]:
-    """Return the labels of the tiles below each other and of those side by side."""
+    """Return the labels of the picture's vertical and horizontal direction."""
     if rank < 4:
         return (("", ""), ("", "axis 0"), ("axis 0", "axis 1"), ("axis 0; tiles: 1 × 2", ""))[rank]
     rows = "axis 0" if rank == 4 else f"axes 0 to {rank - 4}"
@@ -289,7 +290,7 @@ def _labels(rank: int) -> tuple[str, str]:
 
 
 def _counts(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return how many tiles lie below each other and side by side."""
+    """Return the number of tiles in a column and in a row."""
     columns = shape[-3] if len(shape) > 3 else 1
     return int(np.prod(shape[: -3 if len(shape) > 3 else -2], dtype=int)), columns
 
@@ -314,7 +315,7 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _gap(height: int, width: int) -> int:
-    """Return how many elements lie between tiles."""
+    """Return the width of the gap between tiles, in elements."""
     return 1 if min(height, width) < 40 else 3
 
 
@@ -326,7 +327,7 @@ def _tiles(values: np.ndarray) -> np.ndarray:
 
 
 def _mosaic(values: np.ndarray) -> np.ndarray:
-    """Return the tiles of an array as one image, NaN between them."""
+    """Return the tiles of an array as one image, with NaN between the tiles."""
     tiles = _tiles(values).astype(float)
     height, width = tiles.shape[2:]
     gap = _gap(height, width)

@@ -66,9 +66,11 @@ class Definition:
         """The name of the function: the layer's name in snake case."""
         return re.sub(r"(?<!^)(?<!\d)(?=[A-Z])", "_", self.name).lower()
 
+    # Functions need their kind at each call, and making it takes as long as noise on a small array.
     @cached_property
     def make_once(self) -> Callable[..., Kind]:
         """`make` with a cache: equal arguments give the same kind, if they can be hashed."""
+        # Typed, since True equals 1 and is refused.
         cached = lru_cache(maxsize=256, typed=True)(self.make)
 
         def make(**arguments: Any) -> Kind:
@@ -171,6 +173,8 @@ def _format(name: str, data_format: Any, dim_ordering: Any, default: str | None)
         return check_data_format(data_format)
 
 
+# SpatialDropout2D and 3D default to torch's order; for sequences, Keras and torch users expect
+# different ones, so SpatialDropout1D has no default.
 _FIRST = DefaultFormat("channels_first")
 _ANY_CHANNELS = _inputs(InputForm(range(2, 65), "(N, C, ...)"))
 

@@ -137,6 +137,7 @@ def check_key(value: object) -> Key:
     return value
 
 
+# Every forward of a model asks for the same few names.
 @lru_cache(maxsize=4096)
 def site_hash(site: str, slot: int, kind: str) -> int:
     """Return the 64-bit name of a noise: BLAKE2b of ``site#slot:Kind``, little-endian."""

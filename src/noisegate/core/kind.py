@@ -253,7 +253,7 @@ class Kind(ABC):
         """
         try:
             face = face_of_array(x)
-        except NoisegateError as error:
+        except NoisegateError as error:  # a block of `prefix_errors` would cost 0.2 µs a call
             error.prefix(type(self).__name__)
             raise
         return face.apply(self, x, key, rows, sample_axis, live)

@@ -119,6 +119,7 @@ def matches(pattern: str, sites: Sequence[str]) -> list[str]:
 
 def refuse_unmatched(pattern: str, sites: Sequence[str]) -> NoReturn:
     """Raise, since a pattern names none of the sites; the sentence lists the nearest."""
+    # No cutoff: whatever the pattern, the user sees how sites are written.
     near = list_names(get_close_matches(pattern, sites, n=3, cutoff=0.0), "'")
     raise UnmatchedRule(
         f"inject: the rule '{pattern}' matches no site. The nearest sites are {near}."

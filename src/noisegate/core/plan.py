@@ -198,6 +198,7 @@ class Plan:
         if not matched and not rule.waits and not left:
             self._refuse_unmatched(rule.text)
         self._place(rule, matched)
+        # `in:out` may mean the model's input or a module called `in`; the report says which.
         self.notes += _explain_alias(rule.text, matched)
 
     def _place_shorthand(self, rule: Rule, role: str) -> None:
@@ -298,6 +299,7 @@ class Plan:
     def _free_slot(self, site: str, kind: Kind) -> int:
         """Reserve the lowest free slot of a kind at a site, and return it."""
         name, slot = type(kind).__name__, 0
+        # Two noises of one name would draw the same numbers, so each has a slot of its own.
         while (site, name, slot) in self._held:
             slot += 1
         self._held.add((site, name, slot))

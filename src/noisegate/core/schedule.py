@@ -94,6 +94,7 @@ class Schedule:
 
 @lru_cache(maxsize=4096)
 def _rate_at(schedule: Schedule, step: int) -> float:
+    # A curriculum only approaches its end, so it goes on after `steps`.
     if step >= schedule.steps and schedule.shape not in ("constant", "curriculum"):
         return schedule.end
     done = RISES[schedule.shape](step / schedule.steps)

@@ -1,1 +1,1 @@
-"""One file per array library: how to read the field there, and nothing else."""
+"""The engines, one file for each array library: how to read the field there, and no more."""

@@ -1,7 +1,7 @@
-"""The native engine: the shortcuts in C++ that the NumPy and the torch engine take on a CPU.
+"""The native engine: shortcuts in C++ for the NumPy and the torch engine on a CPU.
 
-It takes addresses of memory, and so knows no array library. The engines compute the same bits
-without it, only slower: it may be missing, or switched off by ``NOISEGATE_NATIVE=0``.
+It takes addresses of memory, so it depends on no array library. Without it the engines compute
+the same bits, only slower: it may be missing, or switched off by ``NOISEGATE_NATIVE=0``.
 """
 
 import os
@@ -25,7 +25,7 @@ MOST_THREADS = 1024
 SETS = ("avx512", "avx2", "neon", "portable")
 BUILD = "Where there is a C++17 compiler, `pip install --force-reinstall --no-cache-dir noisegate`"
 
-# As in `native/plan.h` and `native/kernels.h`.
+# The same numbers as in `native/plan.h` and `native/kernels.h`: roles of axes, actions, types.
 SHARED, OFFSET, ROW = range(3)
 MASKED, SELECT, IMPULSE, GAIN, SHIFT, MASK, NUMBER, WORD = range(8)
 TYPES = {
@@ -39,7 +39,8 @@ TYPES = {
 BITS = {1: 4, 2: 5, 4: 6, 8: 7}
 SIZES = (2, 2, 4, 8)
 
-# Bytes from which on an output is worth huge pages; NumPy asks for them by itself.
+# The bytes of an output from which huge pages pay: the first touch of small pages costs more than
+# the noise. NumPy asks for them by itself.
 HUGE = 1 << 22
 
 _WARNED: list[bool] = []
@@ -49,8 +50,9 @@ _WARNED: list[bool] = []
 def library() -> Any:
     """Return the extension module, or None where it is switched off or missing.
 
-    ``NOISEGATE_NATIVE`` is 0 for none, 1 to require it, or the name of an instruction set. It is
-    read once. A missing extension that was not switched off is warned of once.
+    ``NOISEGATE_NATIVE`` is read once: 0 switches the module off, 1 requires it, and the name of
+    an instruction set requires that set. If the module is missing, and neither required nor
+    switched off, there is one warning.
     """
     asked = os.environ.get(VARIABLE, "").lower()
     if asked not in ("", "0", "1", *SETS):
@@ -73,7 +75,7 @@ def library() -> Any:
                 f"{VARIABLE} is {asked}, so the native engine must be there, and it cannot be "
                 f"imported: {error}. {BUILD} builds it."
             ) from None
-        # Noted first: where the warning is turned into an error, the next call does not repeat it.
+        # Noted first, so that a warning that is turned into an error comes only once too.
         if not _WARNED:
             _WARNED.append(True)
             warnings.warn(
@@ -84,6 +86,7 @@ def library() -> Any:
                 stacklevel=2,
             )
         return None
+    # In a child of a fork the pool's threads do not run, so it has to use one thread.
     if forks.is_child():
         module.stay_alone()
     if asked in SETS:
@@ -98,7 +101,7 @@ def library() -> Any:
 
 
 def facts() -> dict[str, Any]:
-    """Return which engine is in use, its instruction set and its number of threads."""
+    """Return the engine in use, its instruction set and its number of threads."""
     module = library()
     if module is None:
         return {"engine": "pure", "instruction set": None, "threads": 1}
@@ -110,10 +113,10 @@ def facts() -> dict[str, Any]:
 
 
 class Work(NamedTuple):
-    """What the extension does to arrays of one geometry: its plan and its recipe.
+    """The extension's work on arrays of one geometry: its plan and its recipe.
 
-    `kind` is the name that the noise is drawn under; `large` is the output's size in bytes if
-    that is worth huge pages, else 0.
+    `kind` is the name under which the noise is drawn. `large` is the output's size in bytes if
+    huge pages pay, else 0.
     """
 
     plan: Any
@@ -122,9 +125,9 @@ class Work(NamedTuple):
     large: int = 0
 
     def run(self, key: Key, x: Any, y: Any, given: Any = 0) -> None:
-        """Put noise on x and write it to y; `given` is a mask that has been drawn already.
+        """Put noise on x and write it to y; `given` is a mask that was drawn before, or 0.
 
-        Each is an address or an object with a buffer. If y is an address, its memory is fresh.
+        Each is an address or an object with a buffer. Memory at an address y must be fresh.
         """
         if self.large and type(y) is int:
             library().huge_pages(y, self.large)
@@ -132,11 +135,11 @@ class Work(NamedTuple):
         self.plan.run(self.recipe, key.seed, site, key.call, key.step, x, y, given)
 
 
-# The shape of input and output, the strides of the input, and of the output, in elements.
+# The shape of input and output, the input's strides, and the output's strides, in elements.
 Geometry = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-# The work that changes nothing.
+# Stands for work that changes nothing.
 IDLE = Work(None, None)
-# The work of a kind that has no trace.
+# Stands for the work of a kind without a trace.
 UNABLE = Work(None, None)
 
 
@@ -158,19 +161,19 @@ def make_work(
 
 
 def work_of_mask(field: Field, window: Window, geometry: Geometry, dtype: str, size: int) -> Work:
-    """Return the work of a field whose mask has been drawn, and whose other parts are numbers."""
+    """Return the work of a field whose mask is drawn and whose other parts are numbers."""
     trace = Trace(KeepMask(0, 0), field.gain, field.shift, field.fill)
     plan = _plan(window, *geometry, dtype.startswith("complex"))
     return Work(plan, _recipe(trace, dtype, size), "", _large(geometry[0], size))
 
 
 def _large(shape: tuple[int, ...], size: int) -> int:
-    """Return the bytes of an array if they are worth huge pages, else 0."""
+    """Return the bytes of an array if huge pages pay for it, else 0."""
     total = prod(shape) * size
     return total if total >= HUGE else 0
 
 
-# For work that draws nothing: its mask is given.
+# The key for work that draws nothing, since its mask is given.
 NO_KEY = Key(0, "", 0, 0, 0)
 
 
@@ -189,18 +192,22 @@ def _plan_in_c_order(window: Window, shape: tuple[int, ...]) -> Any:
     return _plan(window, shape, strides, strides, False)
 
 
+# Windows with ids are long and seldom recur, so only few of their plans are kept.
 _plan_of_draw = lru_cache(maxsize=1024)(_plan_in_c_order)
 _plan_of_few = lru_cache(maxsize=16)(_plan_in_c_order)
 
 
 def spread(extents: tuple[int, ...], axis: int, block: int, x: Any, y: Any) -> None:
-    """Write to y where x, bools in C order, holds at a place and the next ones along an axis."""
+    """Write to y where `block` places of x in a row along an axis are all True.
+
+    x holds bools in C order; y is shorter along the axis by block − 1.
+    """
     outer, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
     library().spread(x, y, outer, extents[axis], inner, block)
 
 
 def fits(window: Window) -> bool:
-    """Return whether the native engine is available and reads such windows."""
+    """Return whether the native engine is available and can read this window."""
     return library() is not None and not window.steps
 
 
@@ -211,7 +218,7 @@ def _plan(
     y: tuple[int, ...],
     pairs: bool,
 ) -> Any:
-    """Return the walk over arrays of a shape, by the strides of x and y, through a window.
+    """Return the extension's plan to walk arrays with the strides x and y through a window.
 
     With `pairs` an element is two real numbers, as a complex one is.
     """
@@ -229,12 +236,13 @@ def _plan(
         axes.append((SHARED, 2, 1, 1, 0, 0))
     rows = window.rows
     if isinstance(rows, range):
+        # Rows are unsigned in the extension: a negative step wraps around 2⁶⁴.
         return library().Plan(axes, window.first, rows.start % 2**64, rows.step % 2**64, [])
     return library().Plan(axes, window.first, 0, 0, list(rows))
 
 
 def _addresses(window: Window) -> list[tuple[int, int]]:
-    """Return the role of each axis of the local noise shape, and its step among offsets or rows."""
+    """Return each axis' role in the local noise shape, and its step among offsets or rows."""
     if window.form is not None:
         *leading, _, _ = window.form
         rows = [(ROW, step) for step in _c_order(tuple(leading))]
@@ -244,7 +252,7 @@ def _addresses(window: Window) -> list[tuple[int, int]]:
 
 
 def _c_order(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the strides of an array of a shape, in elements."""
+    """Return the strides, in elements, of an array in C order."""
     return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
@@ -261,6 +269,7 @@ def _recipe(trace: Trace, dtype: str, size: int) -> Any:
     recipe = library().Recipe
     if random is not None:
         action = GAIN if trace.gain is random else SHIFT
+        # The neutral numbers: x + −0.0 keeps every x, where +0.0 would turn −0.0 into 0.0.
         plus = -0.0 if random.plus is None else random.plus
         factor = 1.0 if random.factor is None else random.factor
         return recipe(action, kind, int(random.normal), random.number, factor=factor, plus=plus)
@@ -269,7 +278,7 @@ def _recipe(trace: Trace, dtype: str, size: int) -> Any:
         gain = 1.0 if trace.gain is None else trace.gain
         affine = {"gain": gain, "shift": trace.shift, "fill": cast(float, trace.fill) + 0.0}
         return recipe(MASKED, kind, 0, number, threshold, **affine)
-    # Elements are moved as bits; a complex number as two of them.
+    # Elements without arithmetic are moved as bits; a complex number is two of them.
     bits = BITS[size if kind is None else SIZES[kind]]
     if isinstance(trace.fill, Choice):
         fill = trace.fill

@@ -1,4 +1,4 @@
-"""The NumPy engine."""
+"""The NumPy engine: the field in NumPy arrays, and the native shortcut to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from . import native
 
 Array = Any
 
-# Two biases side by side, as a word holds two lanes.
+# Two biases side by side, since a word holds two lanes.
 _BOTH = BIAS << 16 | BIAS
 
 
@@ -30,7 +30,7 @@ class NumpyEngine:
     """Reads the field into NumPy arrays; see `noisegate.core.engine.Engine`."""
 
     lazy: bool = True
-    # Larger passes pay the fixed cost of a tie less often; twice this gains no more.
+    # Larger passes pay the fixed cost of ties less often; beyond this size there is no gain.
     blocks_per_pass: int = 32768
 
     def fuse(self, kind: Kind, call: Prepared, x: Array, key: Key, linear: bool) -> Array | None:
@@ -75,7 +75,7 @@ class NumpyEngine:
         return y
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
-        """Return where bools hold at a place and at the next ones along an axis."""
+        """Return where `block` places in a row along an axis are all kept, by the native engine."""
         if native.library() is None:
             return None
         kept = np.ascontiguousarray(kept)
@@ -92,7 +92,7 @@ class NumpyEngine:
         return np.array(values, dtype=np.int64)
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
-        """Return an array to be filled."""
+        """Return an array to be filled, its values undefined."""
         return np.empty(shape, dtype)
 
     def pack(self, words: tuple[Array, Array, Array, Array]) -> Array:
@@ -106,7 +106,7 @@ class NumpyEngine:
         return packed.view("<i2")
 
     def nonzero(self, values: Array) -> tuple[Array, ...]:
-        """Return the indices where a number is not 0."""
+        """Return the indices of the numbers that are not 0."""
         return np.nonzero(values)
 
     def permute(self, values: Array, order: Sequence[int]) -> Array:
@@ -114,12 +114,12 @@ class NumpyEngine:
         return np.transpose(values, order)
 
     def unique(self, values: Array) -> tuple[Array, Array]:
-        """Return the distinct values, ascending, and where each value is among them."""
+        """Return the distinct values, ascending, and the index of each value among them."""
         distinct, position = np.unique(values, return_inverse=True)
         return distinct, position
 
     def bits(self, values: Array) -> Array:
-        """Return the last axis as int64, 64 bits at a time: one float64, or eight bools."""
+        """Return the bits of the last axis as int64: a float64 or eight bools make one."""
         return values.view(np.int64)
 
     def cast(self, values: Array, dtype: str) -> Array:
@@ -143,12 +143,12 @@ class NumpyEngine:
         return np.exp(values)
 
     def where(self, condition: Array, yes: float, no: float, dtype: str) -> Array:
-        """Return one number where the condition holds, another where not."""
+        """Return `yes` where the condition holds and `no` elsewhere, in a dtype."""
         kind = np.dtype(dtype).type
         return np.where(condition, kind(yes), kind(no))
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, which stay with length 1, in float64."""
+        """Return how often the condition holds along axes, in float64; they stay, of length 1."""
         return condition.sum(axes, dtype=np.float64, keepdims=True)
 
     def round(self, values: Array) -> Array:
@@ -164,7 +164,7 @@ class NumpyEngine:
         return np.asarray(value)
 
     def precision(self, x: Array) -> str:
-        """Return "float32" or "float64", in which x is computed; "integer"; or "unsupported"."""
+        """Return the precision in which x is computed, "integer" or "unsupported"."""
         other = "integer" if x.dtype.kind in "biu" else "unsupported"
         return PRECISION.get(x.dtype.name, other)
 
@@ -186,7 +186,7 @@ class NumpyEngine:
         return values.astype(x.dtype, copy=False)
 
     def limits(self, x: Array) -> tuple[int, int]:
-        """Return the smallest and the largest number that an array of integers can hold."""
+        """Return the smallest and the largest number that an integer array can hold."""
         if x.dtype.kind == "b":
             return 0, 1
         return int(np.iinfo(x.dtype).min), int(np.iinfo(x.dtype).max)
@@ -199,8 +199,8 @@ class NumpyEngine:
         """Return values where keep, else fill."""
         if not isinstance(fill, float) or fill != 0:
             return np.where(keep, values, np.asarray(fill).astype(values.dtype))
-        # `where` branches on each element; with a random mask every second prediction fails.
-        # A mask of 0 and -1 instead keeps all bits or none.
+        # `where` branches at each element, and a random mask makes the processor mispredict often.
+        # A mask of 0 and −1 keeps no bits or all of them, without a branch.
         bits = values.view(f"i{values.itemsize}")
         flat = keep.shape == bits.shape and keep.flags.c_contiguous and bits.flags.c_contiguous
         if not own or not flat or bits.size <= _CHUNK:
@@ -217,7 +217,7 @@ _CHUNK = 1 << 20
 
 
 def _plain(x: Array) -> bool:
-    """Return whether the native engine reads x: whole strides, and this machine's byte order."""
+    """Return whether the native engine can read x: aligned, in whole strides and native order."""
     return bool(
         type(x) is np.ndarray
         and x.flags.aligned
@@ -237,7 +237,7 @@ def _strides(x: Array) -> tuple[int, ...]:
 
 
 def _buffer(x: Array) -> Any:
-    """Return the array with its memory as a buffer: other bits where the dtype has no buffer."""
+    """Return x as an array that has a buffer: bfloat16 has none, and passes as uint16."""
     return x if x.dtype.kind in "biufc" else x.view(np.uint16)
 
 

@@ -1,4 +1,4 @@
-"""The torch engine: plain operations, on any device that has 64-bit integers."""
+"""The torch engine: the field by plain operations, on any device that has 64-bit integers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from . import native
 
 Array = Any
 
-# Two biases side by side, as a word holds two lanes; as int32, in which words are packed.
+# Two biases side by side, since a word holds two lanes; in int32, in which words are packed.
 _BOTH = (BIAS << 16 | BIAS) - (1 << 32)
 
 
@@ -34,12 +34,12 @@ class TorchEngine:
 
     @property
     def lazy(self) -> bool:
-        """Whether plane 1 may be computed for the rare ties alone; an accelerator would wait."""
+        """Whether the low plane may be computed for ties alone, which stalls an accelerator."""
         return self.device.type == "cpu"
 
     @property
     def blocks_per_pass(self) -> int:
-        """How many Philox blocks one pass computes; accelerators want few, large launches."""
+        """The number of Philox blocks in one pass; accelerators want few, large launches."""
         return 1 << 17 if self.device.type == "cpu" else 1 << 22
 
     def fuse(self, kind: Kind, call: Prepared, x: Array, key: Key, linear: bool) -> Array | None:
@@ -55,7 +55,7 @@ class TorchEngine:
                 works.keep(layout, work)
         if work is native.IDLE or work is native.UNABLE:
             return None if work is native.UNABLE else x
-        # Lazy views: their memory holds the numbers before conjugation or negation.
+        # In a lazy view, memory holds the numbers before conjugation or negation.
         if x.is_conj() or x.is_neg():
             return self.fuse(kind, call, x.resolve_conj().resolve_neg(), key, linear)
         y = torch.empty_like(x)
@@ -90,7 +90,7 @@ class TorchEngine:
         return y
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
-        """Return where bools hold at a place and at the next ones along an axis."""
+        """Return where `block` places in a row along an axis are all kept, by the native engine."""
         if native.library() is None or _address(kept) is None:
             return None
         kept, shape = kept.contiguous(), list(kept.shape)
@@ -108,7 +108,7 @@ class TorchEngine:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
 
     def empty(self, shape: tuple[int, ...], dtype: str) -> Array:
-        """Return a tensor to be filled."""
+        """Return a tensor to be filled, its values undefined."""
         return torch.empty(shape, dtype=getattr(torch, dtype), device=self.device)
 
     def pack(self, words: tuple[Array, Array, Array, Array]) -> Array:
@@ -118,7 +118,7 @@ class TorchEngine:
         return packed.view(torch.int16)
 
     def nonzero(self, values: Array) -> tuple[Array, ...]:
-        """Return the indices where a number is not 0."""
+        """Return the indices of the numbers that are not 0."""
         return tuple(values.nonzero(as_tuple=True))
 
     def permute(self, values: Array, order: Sequence[int]) -> Array:
@@ -126,12 +126,12 @@ class TorchEngine:
         return values.permute(*order)
 
     def unique(self, values: Array) -> tuple[Array, Array]:
-        """Return the distinct values, ascending, and where each value is among them."""
+        """Return the distinct values, ascending, and the index of each value among them."""
         distinct, position = torch.unique(values, return_inverse=True)
         return distinct, position
 
     def bits(self, values: Array) -> Array:
-        """Return the bits of a float64 tensor as int64."""
+        """Return the bits of the last axis as int64: a float64 or eight bools make one."""
         return values.view(torch.int64)
 
     def cast(self, values: Array, dtype: str) -> Array:
@@ -140,7 +140,7 @@ class TorchEngine:
 
     def normal_table(self) -> tuple[Array, Array, Array]:
         """Return the columns A, D, C of the normal table as int64 vectors."""
-        # A dispatch mode may wrap what it sees made, and a wrapper must not outlive it in a cache.
+        # A dispatch mode may wrap new tensors, and a wrapper must not outlive it in a cache.
         make = _normal_table.__wrapped__ if _len_torch_dispatch_stack() else _normal_table
         return make(self.device)
 
@@ -157,12 +157,12 @@ class TorchEngine:
         return values.exp()
 
     def where(self, condition: Array, yes: float, no: float, dtype: str) -> Array:
-        """Return one number where the condition holds, another where not."""
+        """Return `yes` where the condition holds and `no` elsewhere, in a dtype."""
         like = {"dtype": getattr(torch, dtype), "device": self.device}
         return torch.where(condition, torch.tensor(yes, **like), torch.tensor(no, **like))
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, which stay with length 1, in float64."""
+        """Return how often the condition holds along axes, in float64; they stay, of length 1."""
         return condition.sum(axes, dtype=torch.float64, keepdim=True)
 
     def round(self, values: Array) -> Array:
@@ -178,7 +178,7 @@ class TorchEngine:
         return torch.as_tensor(value, device=self.device)
 
     def precision(self, x: Array) -> str:
-        """Return "float32" or "float64", in which x is computed; "integer"; or "unsupported"."""
+        """Return the precision in which x is computed, "integer" or "unsupported"."""
         dtype = x.dtype
         if dtype in _PRECISION:
             return _PRECISION[dtype]
@@ -201,7 +201,7 @@ class TorchEngine:
         return values.to(x.dtype)
 
     def limits(self, x: Array) -> tuple[int, int]:
-        """Return the smallest and the largest number that a tensor of integers can hold."""
+        """Return the smallest and the largest number that an integer tensor can hold."""
         if x.dtype is torch.bool:
             return 0, 1
         return torch.iinfo(x.dtype).min, torch.iinfo(x.dtype).max
@@ -211,14 +211,14 @@ class TorchEngine:
         return torch.where(keep, values, torch.zeros((), dtype=values.dtype, device=self.device))
 
     def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
-        """Return values where keep, else fill, laid out in memory as values are."""
+        """Return values where keep, else fill, in the memory layout of values."""
         filled = not isinstance(fill, float) or fill != 0
-        # `where` would lay its result out as the mask is.
+        # `where` would give its result the layout of the mask.
         result = values if own else values.clone()
         if result.dtype is torch.bool:
             result.masked_fill_(~keep, False)
             return result | (~keep & torch.as_tensor(fill, dtype=torch.bool)) if filled else result
-        # Bits, since a fill by a random mask branches, and every second prediction fails.
+        # By bits: a fill branches at each element, and a random mask makes it mispredict often.
         bits = result.view(_BITS[result.itemsize])
         if not filled:
             for part, kept in self._parts(bits, keep):
@@ -231,7 +231,7 @@ class TorchEngine:
         return result
 
     def _parts(self, bits: Array, keep: Array) -> Iterable[tuple[Array, Array]]:
-        """Return two tensors in parts that fit the cache; whole if they cannot be cut."""
+        """Return bits and mask in parts that fit the cache, or whole if they cannot be cut."""
         large = bits.numel() > _CHUNK and self.device.type == "cpu" and keep.shape == bits.shape
         if not (large and bits.is_contiguous() and keep.is_contiguous()):
             return [(bits, keep)]
@@ -250,12 +250,12 @@ _PRECISION = {
     torch.complex128: "float64",
 }
 
-# The dtypes that noise computes with.
+# The dtypes in which noise is computed; integers are only selected.
 FLOATS = frozenset(_PRECISION)
 
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-# NumPy's names of dtypes.
+# The names of dtypes, as NumPy writes them.
 _NAMES = {
     dtype: str(dtype).removeprefix("torch.")
     for dtype in vars(torch).values()
@@ -264,7 +264,10 @@ _NAMES = {
 
 
 def _address(x: Array) -> int | None:
-    """Return the address of a tensor's memory; None if it is not plain, or a torch mode is on."""
+    """Return the address of a tensor's memory; None if it is not plain, or torch watches calls.
+
+    A dispatch mode, a trace or a transformation sees only torch's operations.
+    """
     if type(x) not in _PLAIN or not x.is_cpu or is_functorch_wrapped_tensor(x):
         return None
     if _is_tracing() or _len_torch_dispatch_stack():
@@ -277,8 +280,8 @@ def _address(x: Array) -> int | None:
 
 
 def _make_work(kind: Kind, rate: float, linear: bool, window: Window, x: Array) -> native.Work:
-    """Return the native engine's work from a tensor to one that is like it."""
-    # On the device "meta", which lays tensors out and allocates nothing.
+    """Return the native engine's work from x to `torch.empty_like(x)`."""
+    # The layout of the result comes from the device "meta", which allocates nothing.
     like = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
     geometry = tuple(x.shape), x.stride(), torch.empty_like(like).stride()
     return native.make_work(kind, rate, linear, window, geometry, _NAMES[x.dtype], x.itemsize)

@@ -1,4 +1,4 @@
-"""The NumPy face: forward and backward by hand, and the field itself as arrays."""
+"""The NumPy face: forward and backward passes by hand, and the field itself as arrays."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ __all__ = [
     "noise",
 ]
 
-if not TYPE_CHECKING:  # to whom every name would then be one of this room
+if not TYPE_CHECKING:  # a type checker would take every name to exist here
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name)

@@ -1,4 +1,4 @@
-"""The field itself, without an input: its parts as arrays of a given shape."""
+"""The field itself, without an input: its parts as arrays of a shape."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,8 +29,8 @@ def noise(
 ) -> Field:
     """Return the field of a kind: (keep, gain, shift, fill), as NumPy arrays.
 
-    Noise is ``where(keep, gain·x + shift, fill)``. These are its four parts for an input of a
-    shape, or for some of its samples; no input is needed.
+    Noise on x is ``where(keep, gain·x + shift, fill)``. These are the four parts for an input of
+    this shape, or for some of its samples; no input is needed.
 
     Parameters
     ----------
@@ -41,26 +41,26 @@ def noise(
     key : Key
         ``Stream(seed).site(name).at(step)``.
     rows : slice or sequence of int, optional
-        Which samples: a slice selects within the sample axis of `shape`; numbers are ids in
-        [0, 2⁶⁴), and their count is the result's extent.
+        The samples to return. A slice selects along the sample axis of `shape`. Numbers are ids in
+        [0, 2⁶⁴), and there are as many samples in the result as ids.
     sample_axis : int or None
         The axis of the samples, as at a call of the kind.
     dtype : dtype
-        Precision of gain, shift and fill: float32 for inputs of up to 32 bits a real number,
-        float64 for the others.
+        Precision of gain, shift and fill: float32 for inputs of up to 32 bits for a real number,
+        float64 for wider ones.
     **live
         A rate as an array, as at a call of the kind.
 
     Returns
     -------
     Field
-        Named tuple of arrays of the same shape; shared axes are broadcast views. A part that the
-        kind does not use is neutral: keep True, gain 1, shift −0, fill 0.
+        Named tuple of arrays of one shape; shared axes are broadcast views. A part that the kind
+        does not use is neutral: keep True, gain 1, shift −0, fill 0.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If an argument is of the wrong type or out of bounds.
+        If an argument has the wrong type or is out of bounds.
 
     Examples
     --------
@@ -85,9 +85,9 @@ def mask(
     sample_axis: SampleAxis = DEFAULT_AXIS,
     **live: Any,
 ) -> np.ndarray:
-    """Return the mask of a kind that removes elements: True where one is kept.
+    """Return the mask of a kind that removes elements: True where an element is kept.
 
-    Parameters are those of `noise`.
+    It takes the parameters of `noise`, without `dtype`.
 
     Returns
     -------
@@ -97,11 +97,11 @@ def mask(
     Raises
     ------
     InvalidType, InvalidValue
-        If an argument is of the wrong type or out of bounds, or the kind removes nothing.
+        If an argument has the wrong type or is out of bounds, or if the kind removes nothing.
 
     Examples
     --------
-    Samples 1 and 0, in that order, have the masks that they have in any other batch:
+    Samples 1 and 0, in that order, have the same masks as in any other batch:
 
     >>> import noisegate as ng
     >>> key = ng.Stream(13).site("hid1:out").at(0)
@@ -140,7 +140,7 @@ def _field(
         raise InvalidType(
             f"`dtype` must be float32 or float64, the precision of the noise; got {precision}."
         )
-    # As when noise is applied: a number too large for the dtype becomes infinite, silently.
+    # Without a warning, as when noise is applied: a number too large for the dtype becomes inf.
     with np.errstate(over="ignore", divide="ignore"):
         field = field_of(kind, draws_of(engine, kind, key, window, precision), rate)
     neutral = Field(keep=True, gain=1.0, shift=-0.0)

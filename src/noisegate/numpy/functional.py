@@ -1,4 +1,4 @@
-"""Forward and backward by hand, in NumPy."""
+"""Forward and backward passes by hand, in NumPy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ def apply(
 
 
 def _apply(kind: Kind, x: Any, key: Key, call: Prepared, *, linear: bool = False) -> Any:
-    # An element may overflow before it is removed; NumPy would warn of a value that is not used.
+    # An element may overflow before it is removed, and NumPy would warn of a value not used.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         array = np.asarray(x)
         result = core.apply(ENGINE, kind, array, key, call, linear=linear)
@@ -53,12 +53,12 @@ def _apply(kind: Kind, x: Any, key: Key, call: Prepared, *, linear: bool = False
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cache:
-    """The place of a forward's noise in the field, from which `backward` computes it again.
+    """The place in the field of a forward's noise, from which `backward` computes it again.
 
     Attributes
     ----------
     kind, key, window, rate
-        The noise, the key and the window it was read through, and the rate in use.
+        The kind of noise, the key and the window of the forward, and the rate in use.
     shape, dtype
         The shape and dtype of the forward's input.
     active : bool
@@ -80,7 +80,7 @@ class Cache:
 
     @property
     def mask(self) -> np.ndarray:
-        """Zeros where an element was removed and ones elsewhere, rebuilt from the key."""
+        """Zeros for removed elements and ones for the others, rebuilt from the key."""
         self.kind.check_removes()
         if self.key is None or self.window is None:
             return np.ones(self.shape, self.dtype)
@@ -108,10 +108,10 @@ def forward(
     x : ndarray
         The input, of any shape.
     training : bool
-        Whether there is noise at all; if False, x itself is returned.
+        Whether to put noise on x; if False, x itself is returned.
     rng : int, numpy.random.Generator, Key or None
-        A seed; a generator, from which 64 bits are drawn; a key, used as it is; or None for
-        fresh noise from the system's entropy. NumPy's global state is never touched.
+        A seed; a generator, which gives 64 bits; a key, used as it is; or None for fresh noise
+        from the system's entropy. NumPy's global state is never touched.
     rows, sample_axis, **live
         As at a call of the kind.
 
@@ -140,33 +140,33 @@ def forward(
     dtype = np.asarray(x).dtype
     rate = kind.rate_at(rng.step if isinstance(rng, Key) else None, live)
     if not training or core.is_identity(kind, rate):
-        if rows is not None:  # wrong rows are an error without noise too
+        if rows is not None:  # wrong rows are an error even without noise
             with prefix_errors(type(kind).__name__):
                 window_of(x.shape, kind.shared, rows, sample_axis)
         return x, Cache(kind, None, None, rate, x.shape, dtype)
     key = key_of(rng)
     call = core.prepare(kind, key, x.shape, rows, sample_axis, live)
     if not checks.is_host(call.rate):
-        # A copy: if the array changed before the backward, the mask there would be another one.
+        # A copy, since the user may change the array before the backward, which needs this mask.
         call = call._replace(rate=np.array(call.rate))
     cache = Cache(kind, key, call.window, call.rate, x.shape, dtype, call.works)
     return _apply(kind, x, key, call), cache
 
 
 def backward(dout: np.ndarray, cache: Cache) -> np.ndarray:
-    """Return the gradient of a noise's input from that of its output.
+    """Return the gradient of the input from the gradient of the output.
 
     Parameters
     ----------
     dout : ndarray
         Gradient of the output, in the output's shape.
     cache : Cache
-        The second result of `forward`; the noise is computed again from its key.
+        The second result of `forward`, from whose key the noise is computed again.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If the cache is not one of `forward`, or the gradient has another shape.
+        If the cache is not from `forward`, or the gradient has another shape.
     """
     if not isinstance(cache, Cache):
         raise InvalidType(
@@ -203,7 +203,7 @@ def dropout_forward(
     Returns
     -------
     out : ndarray
-        Survivors are scaled by 1 / (1 − p); x itself if p is 0 or not training.
+        x with survivors scaled by 1 / (1 − p); x itself if p is 0 or `training` is False.
     cache : Cache
         ``cache.mask`` is the mask of zeros and ones.
 
@@ -233,7 +233,7 @@ _DROPOUT = kinds.Dropout()
 
 
 def key_of(rng: Any) -> Key:
-    """Return the key for a source of randomness, as SPEC 7 defines sources.
+    """Return the key for a source of randomness; SPEC 7 defines the sources.
 
     Reference: Scientific Python, SPEC 7, Seeding pseudo-random number generation.
     """

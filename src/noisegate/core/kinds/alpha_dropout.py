@@ -35,7 +35,7 @@ class AlphaDropout(Kind):
     Notes
     -----
     Tier: the decisions are exact; the sum is close, within one rounding of the product. An element
-    set to the floor has gradient 0, even if it was inf or NaN.
+    set to the floor has gradient 0, and nothing remains of an inf or NaN in its place.
 
     References
     ----------
