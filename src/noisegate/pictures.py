@@ -301,7 +301,7 @@ def _move_channels_first(shape: tuple[int, ...], data_format: str) -> tuple[int,
 
 
 def _order(rank: int, data_format: str) -> tuple[int, ...]:
-    """Return the axes of an input as they are drawn."""
+    """Return the axes of an input in the order in which they are drawn."""
     first = data_format == "channels_first" or rank < 3
     return tuple(range(rank)) if first else (0, rank - 1, *range(1, rank - 1))
 

@@ -18,10 +18,7 @@ class ArrayEngine(Engine, Protocol):
     """The operations that an engine supplies for the application, beside those for draws."""
 
     def precision(self, x: Array) -> str:
-        """Return the precision in which x is computed, "integer" or "unsupported".
-
-        The precisions are "float32" and "float64"; integers are selected, never computed with.
-        """
+        """Return the precision of x: "float32", "float64", "integer" or "unsupported"."""
 
     def is_complex(self, x: Array) -> bool:
         """Return whether x holds complex numbers."""
@@ -181,7 +178,7 @@ def apply(
 
 
 def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precision: str) -> Array:
-    """Return x with the field on it; the kind speaks in the errors."""
+    """Return x with the field on it; errors bear the kind's name."""
     if engine.is_complex(x):
         if field.shift is not None:
             raise InvalidType(
@@ -217,7 +214,7 @@ def _combine(engine: ArrayEngine, field: Field, x: Array) -> Array:
         values = values + field.shift
     if field.keep is None:
         return values
-    # The select comes last: what is removed may be inf or NaN, which no product makes 0.
+    # The select comes last: a removed element may be inf or NaN, which no product turns into 0.
     return engine.select(field.keep, values, field.fill, own=values is not x)
 
 

@@ -93,7 +93,7 @@ class Chunk:
         ties = lanes == top - BIAS
         # The eight bools of a block are read as one int64, so the search is eight times shorter.
         row, block = self.engine.nonzero(self.engine.bits(ties))
-        if len(row):  # one element in 65,536
+        if len(row):  # a tie is one element in 65,536
             shape = (len(self.low), -1, 8)
             decided = self.lanes_of(2 * number + 1, row, block) < bottom - BIAS
             result.reshape(shape)[row, block] |= ties.reshape(shape)[row, block] & decided

@@ -52,7 +52,7 @@ class Definition:
     inplace : bool
         Whether torch's or torchvision's layer of this name has the argument `inplace`.
     training : bool
-        The function's default of `training`, which is that of torch's function of the same name.
+        The function's default of `training`, as in torch's function of the same name.
     """
 
     name: str

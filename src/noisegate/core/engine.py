@@ -1,4 +1,4 @@
-"""The operations through which generic code sees an array library, and no others."""
+"""The keyhole through which generic code uses an array library: a few operations."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -82,7 +82,7 @@ class Engine(Protocol):
         """Return `yes` where the condition holds and `no` elsewhere, in a dtype."""
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, in float64; they stay, of length 1."""
+        """Count where the condition holds along axes, in float64; these axes stay, of extent 1."""
 
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""

@@ -24,7 +24,7 @@ Check = Callable[[str, Any], object]
 
 
 class Kind(ABC):
-    """A kind of noise: numbers that say what is done to an element, and no state.
+    """A kind of noise: the numbers that define what happens to an element, and no state.
 
     A kind is called on any supported array, ``kind(x, key)``, and is a pure function of both.
     Your own kind is a frozen dataclass that names its rate and turns draws into a field. Its
@@ -236,7 +236,7 @@ class Kind(ABC):
         key : Key
             ``Stream(seed).site(name).at(step)``. Without a key, an error says how to make one.
         rows : slice or sequence of int, optional
-            The number of each of x's samples, in [0, 2⁶⁴); by default 0, 1, 2 ….
+            The id of each of x's samples, in [0, 2⁶⁴); by default 0, 1, 2 ….
         sample_axis : int, None or "attention"
             The axis of the samples; None if x has no samples. The default is axis 0, and None for
             arrays of rank 0 and 1. "attention" is for probabilities (batch, head, query, key), or

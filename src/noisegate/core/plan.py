@@ -108,7 +108,7 @@ class Plan:
     def place_call(self, site: str, call: Call) -> list[Placement]:
         """Place noise at a site where a forward made its own; return the new placements."""
         count = len(self.placements)
-        # Another injection may have been made since the plan was.
+        # Another injection may have taken slots since this plan was made.
         self._held |= self._taken()
         for rule in self.rules:
             if rule.waits and patterns.matches(rule.text, [site]):

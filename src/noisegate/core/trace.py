@@ -1,4 +1,4 @@
-"""What a kind does to one element, as data, by which an engine applies the kind in one pass.
+"""A kind as data: what it does to one element, so that an engine can apply it in one pass.
 
 A kind's `field` works on arrays. `trace_kind` calls it with a `Tracer` instead of draws. The
 tracer returns stand-ins for arrays, and the resulting `Trace` says how one element is made. A kind

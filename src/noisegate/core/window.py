@@ -121,7 +121,7 @@ class Window:
 
 
 def resolve_sample_axis(axis: Any, shape: Sequence[int]) -> int | None:
-    """Return the sample axis as a number; None if there is none, the default for ranks 0 and 1."""
+    """Return the sample axis as a number, or None, which is the default for ranks 0 and 1."""
     if axis is None or (isinstance(axis, DefaultAxis) and len(shape) < 2):
         return None
     try:
@@ -202,7 +202,7 @@ def _attention(shape: tuple[int, ...], shared: frozenset[int], rows: Any, select
 
 
 def spread(samples: Sequence[int], each: int) -> range | tuple[int, ...]:
-    """Return the rows of samples that have `each` of them: heads, windows or tokens."""
+    """Return the rows of parts of samples, `each` for a sample: heads, windows or tokens."""
     if isinstance(samples, range) and samples.step == 1:
         # A range stays a range: engines read it as two numbers, however long it is.
         return range(samples.start * each, samples.stop * each)

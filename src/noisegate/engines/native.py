@@ -75,7 +75,7 @@ def library() -> Any:
                 f"{VARIABLE} is {asked}, so the native engine must be there, and it cannot be "
                 f"imported: {error}. {BUILD} builds it."
             ) from None
-        # Noted first, so that a warning that is turned into an error comes only once too.
+        # Noted first, so that even a warning that is turned into an error comes only once.
         if not _WARNED:
             _WARNED.append(True)
             warnings.warn(
@@ -242,7 +242,7 @@ def _plan(
 
 
 def _addresses(window: Window) -> list[tuple[int, int]]:
-    """Return each axis' role in the local noise shape, and its step among offsets or rows."""
+    """Return each axis's role in the local noise shape, and its step among offsets or rows."""
     if window.form is not None:
         *leading, _, _ = window.form
         rows = [(ROW, step) for step in _c_order(tuple(leading))]

@@ -148,7 +148,7 @@ class NumpyEngine:
         return np.where(condition, kind(yes), kind(no))
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, in float64; they stay, of length 1."""
+        """Count where the condition holds along axes, in float64; these axes stay, of extent 1."""
         return condition.sum(axes, dtype=np.float64, keepdims=True)
 
     def round(self, values: Array) -> Array:
@@ -164,7 +164,7 @@ class NumpyEngine:
         return np.asarray(value)
 
     def precision(self, x: Array) -> str:
-        """Return the precision in which x is computed, "integer" or "unsupported"."""
+        """Return the precision of x: "float32", "float64", "integer" or "unsupported"."""
         other = "integer" if x.dtype.kind in "biu" else "unsupported"
         return PRECISION.get(x.dtype.name, other)
 

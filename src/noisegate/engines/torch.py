@@ -162,7 +162,7 @@ class TorchEngine:
         return torch.where(condition, torch.tensor(yes, **like), torch.tensor(no, **like))
 
     def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Return how often the condition holds along axes, in float64; they stay, of length 1."""
+        """Count where the condition holds along axes, in float64; these axes stay, of extent 1."""
         return condition.sum(axes, dtype=torch.float64, keepdim=True)
 
     def round(self, values: Array) -> Array:
@@ -178,7 +178,7 @@ class TorchEngine:
         return torch.as_tensor(value, device=self.device)
 
     def precision(self, x: Array) -> str:
-        """Return the precision in which x is computed, "integer" or "unsupported"."""
+        """Return the precision of x: "float32", "float64", "integer" or "unsupported"."""
         dtype = x.dtype
         if dtype in _PRECISION:
             return _PRECISION[dtype]
