@@ -119,7 +119,7 @@ class Draws:
         return (ALL - self._live_threshold(p)) / ALL
 
     def unit_gain(self, p: float | Array) -> Array | None:
-        """Return the gain of a kind that does not scale: None, or for a live rate 1, NaN at NaN."""
+        """Return the gain of a kind that does not scale: None; for a live rate 1, or NaN at NaN."""
         return None if checks.is_host(p) else self.round(0 * p + 1)
 
     def where(self, condition: Array, yes: float, no: float) -> Array:
@@ -160,12 +160,15 @@ class Draws:
         return 24 if self.dtype == "float32" else 53
 
     def _live_threshold(self, p: Array) -> Array:
-        """Return T of live rates as float64; a NaN stays NaN, which removes nothing."""
+        """Return T of live rates, as float64; NaN stays NaN, and no u32 is below it."""
         return self.engine.round(self.engine.clip(p, 0.0, 1.0) * float(ALL))
 
 
 def _normal_of(engine: Engine, number: int) -> Callable[[Chunk], Array]:
-    """Return the function that inverts the normal distribution in integers (`spec/normal.md`)."""
+    """Return a function from chunks to normal numbers, by inversion in integers.
+
+    The rules are in `spec/normal.md`.
+    """
 
     def function(chunk: Chunk) -> Array:
         u = chunk.u32(number)

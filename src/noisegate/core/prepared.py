@@ -10,7 +10,7 @@ from .window import DefaultAxis, SampleAxis, Window, window_of
 
 # A site or layer seldom meets arrays of more than one or two layouts.
 MOST_LAYOUTS = 64
-# A full cache is cleared: cheaper at every hit than to note which entry was used last.
+# A full cache is cleared, since noting the order of use would cost time at every hit.
 MOST_CALLS, MOST_WITH_IDS = 4096, 16
 
 
@@ -93,7 +93,8 @@ def is_ours(kind: Kind) -> bool:
     return type(kind).__module__.startswith("noisegate.")
 
 
-# Types of a sample axis. Another type might have no hash, or equal one of these and mean more.
+# Types of a sample axis that may be a key of the cache. Another type might have no hash, or equal
+# one of these without meaning the same.
 AXES = (DefaultAxis, int, str, NoneType)
 PREPARED: dict[Any, Prepared] = {}
 # The classes of kinds that have calls in a cache: `prepare` hashes no others.

@@ -119,6 +119,6 @@ class Sites:
     takes_tokens: bool = False
 
     def matching(self, pattern: str) -> list[str]:
-        """Return the sites that a pattern names, each once, under the model's own name for it."""
+        """Return the sites that a pattern names, each once, by its main name."""
         found = patterns.matches(pattern, self.names)
         return list(dict.fromkeys(self.own_names.get(site, site) for site in found))

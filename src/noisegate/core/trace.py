@@ -55,13 +55,13 @@ class Random(StandIn):
     plus: float | None = None
 
     def __mul__(self, factor: Any) -> "Random":
-        """Return the number times another; once, and before an addition, as engines compute it."""
+        """Return the number times another; allowed once, and before an addition."""
         if not _is_plain(factor) or self.factor is not None or self.plus is not None:
             return NotImplemented
         return replace(self, factor=float(factor))
 
     def __add__(self, plus: Any) -> "Random":
-        """Return the number plus another; once."""
+        """Return the number plus another; allowed once."""
         if not _is_plain(plus) or self.plus is not None:
             return NotImplemented
         return replace(self, plus=float(plus))
@@ -178,7 +178,7 @@ def _read_field(field: Any) -> Trace | None:
     if not (decided and filled and type(gain) in numbers and type(shift) in numbers):
         return None
     moved = sum(part is not None for part in (gain, shift))
-    # The extension has one action for each form of field, and none for this combination.
+    # Engines have no action for values in place of elements beside a gain or a shift.
     if type(fill) is Choice and moved:
         return None
     trace = Trace(keep, gain, shift, fill)
