@@ -95,7 +95,7 @@ class Definition:
     def sample_axis(
         self, arguments: Mapping[str, Any], shape: tuple[int, ...], given: int | None
     ) -> int | None:
-        """Return the sample axis of an input of this shape, or raise if the layer takes no such."""
+        """Return the sample axis of an input of this shape, or raise if its rank does not fit."""
         if self.inputs is None:
             return given
         forms = self.inputs(**arguments)
