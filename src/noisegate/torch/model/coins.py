@@ -1,4 +1,4 @@
-"""Random numbers of one element, by which a model decides what runs: a layer is skipped or not."""
+"""Coins: single random numbers by which a model decides whether to run a layer or skip it."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -13,23 +13,26 @@ from torch import Tensor
 
 from noisegate.core.local import Local
 
-# Uniform numbers in [0, 1) that float16 and bfloat16 can tell from 1.
+# Uniform numbers close to 1 and to 0; float16 and bfloat16 do not round HIGH up to 1.
 HIGH, LOW = 1 - 2.0**-8, 2.0**-8
 
-# What draws uniform numbers, each of which may be a coin.
+# Functions that draw uniform numbers. A single number from one of them may be a coin.
 _TORCH = (torch.rand, torch.rand_like, Tensor.uniform_)
 _OTHERS = (
     (random, ("random", "uniform")),
     (np.random, ("random", "random_sample", "rand", "uniform")),
 )
 
-# How the result of such a function is marked: with the `OwnDraw` that it is.
+# The attribute of a tensor from such a function that holds its `OwnDraw`.
 _MARK = "_noisegate_coin"
 
 
 @dataclass
 class Coins:
-    """What all coins of a block are, as a share of their range, and whether there were any."""
+    """The value of all coins of a block, as a share in [0, 1) of their range.
+
+    `tossed` says whether any was drawn.
+    """
 
     share: float
     tossed: bool = False
@@ -39,13 +42,13 @@ _held: Local[Coins | None] = Local(None)
 
 
 def get_coins() -> Coins | None:
-    """Return what coins are held at here, if they are."""
+    """Return the coins that are held in this thread, or None."""
     return _held.get()
 
 
 @contextmanager
 def hold_coins(share: float) -> Iterator[Coins]:
-    """Hold all coins of a block, in this thread, at one share of their range."""
+    """Hold all coins of a block, in this thread, at one share in [0, 1) of their range."""
     coins, before = Coins(share), _held.get()
     _held.set(coins)
     _patch(+1)
@@ -56,7 +59,8 @@ def hold_coins(share: float) -> Iterator[Coins]:
         _held.set(before)
 
 
-# Functions of Python's and NumPy's are replaced while any thread holds coins.
+# Python's and NumPy's functions are patched while any thread holds coins: no mode sees their calls.
+# The replacement holds coins in the threads that asked for it, and draws as usual in all others.
 _patching = Lock()
 _originals: list[tuple[Any, str, Any]] = []
 _holding = 0
@@ -79,14 +83,16 @@ def _patch(change: int) -> None:
 
 
 def _make_holdable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of Python's or NumPy's whose single numbers may be held."""
+    """Wrap a function of Python's or NumPy's so that its single numbers can be held."""
 
     def draw(*args: Any, **kwargs: Any) -> Any:
+        # Drawn first, since only the result shows whether it is a single number.
         drawn, coins = function(*args, **kwargs), _held.get()
         if coins is None or not isinstance(drawn, float):
             return drawn
         coins.tossed = True
         given = dict(zip(("low", "high"), args, strict=False)) | kwargs
+        # `random.uniform` calls its bounds a and b, NumPy's functions low and high.
         low, high = given.get("a", given.get("low", 0.0)), given.get("b", given.get("high", 1.0))
         return low + (high - low) * coins.share
 
@@ -94,13 +100,13 @@ def _make_holdable(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_coin(function: Any, drawn: Any) -> bool:
-    """Return whether what a function drew may be a coin: one uniform number."""
+    """Return whether a function's result may be a coin: a single uniform number."""
     one = isinstance(drawn, Tensor) and drawn.ndim < 2 and drawn.numel() == 1
     return one and function in _TORCH
 
 
 def hold_coin(function: Any, args: Any, kwargs: Any, drawn: Tensor) -> None:
-    """Hold a coin of torch's, where coins are held."""
+    """Overwrite a coin of torch's with the held value, if coins are held in this thread."""
     coins = get_coins()
     if coins is None:
         return
@@ -113,10 +119,10 @@ def hold_coin(function: Any, args: Any, kwargs: Any, drawn: Tensor) -> None:
 
 
 def mark_coin(drawn: Tensor, what: Any) -> None:
-    """Remember of a tensor that it is a coin, and which."""
+    """Mark a tensor as a coin, with its draw."""
     setattr(drawn, _MARK, what)
 
 
 def find_coin(values: Any) -> Any:
-    """Return which coin is among some values, if one is."""
+    """Return the draw of the first coin among some values, or None."""
     return next((value._noisegate_coin for value in values if hasattr(value, _MARK)), None)

@@ -1,8 +1,9 @@
-"""What of a model's own draws random numbers, found while its forwards run.
+"""Find where a model's own code draws random numbers, while its forwards run.
 
-States of the process's generators are the net that catches everything: what moved them is named by
-the function that did, or by the module that ran. Other threads move them too: where any runs, only
-functions that are known to draw are named, and of all else it is said that it may be theirs.
+Every draw changes the state of one of the process's generators. A change is attributed to the
+function that was called, or to the module that ran. Other threads change these states too: while
+any runs, only functions that are known to draw are named, and any other change is reported as
+uncertain.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from ..generators import Ledger, find_generators, read_state
 from .coins import get_coins, hold_coin, is_coin, mark_coin
 from .sharing import is_alone
 
-# Functions that draw by functions which they call; of all others torch's operators tell.
+# Functions that draw by calling other functions. For all others a tag of torch's operator says so.
 COMPOSED = (
     F.gumbel_softmax,
     F.fractional_max_pool2d,
@@ -40,7 +41,7 @@ COMPOSED = (
 
 
 class ModuleCall(Protocol):
-    """Which call of a module is running."""
+    """A running call of a module."""
 
     path: str
     module: torch.nn.Module
@@ -48,30 +49,30 @@ class ModuleCall(Protocol):
 
 
 class KnownDraws:
-    """What is known of a model's draws, from the forwards before."""
+    """The draws that earlier forwards of a model have shown."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Look closely again, as at a model of which nothing is known."""
-        # Functions that drew; generators that were moved, nobody saw by what; modes in which a
-        # forward was watched closely.
+        """Forget everything, so that the next forwards are watched closely again."""
+        # Functions that drew; generators that moved without a known function; the modes (training
+        # or not) in which a forward was watched closely.
         self.functions: set[Any] = set()
         self.unseen: set[str] = set()
         self.modes: set[bool] = set()
 
     def __reduce__(self) -> Any:
-        """Return how a copy is made: it looks for itself."""
+        """Return how a copy is made: it knows no draws yet."""
         return KnownDraws, ()
 
 
 class DrawWatch:
     """Watches the generators in one forward.
 
-    The first forward in training, and the first in evaluation, are watched closely: around every
-    function of torch's and at every module's call. Of the others, the functions that drew then
-    are, and the generators at both ends.
+    The first forward in training and the first in evaluation are watched closely: generators are
+    compared around every torch function and at every module call. In later forwards they are
+    compared only around the functions that drew before, and at both ends of the forward.
     """
 
     def __init__(
@@ -84,28 +85,31 @@ class DrawWatch:
         self.ledger = Ledger(self.closely, skipped)
         self.close = self.ledger.close
         self.alone = is_alone()
-        # Generators that the model keeps, with their states; and those that functions were given.
+        # Generators that the model stores, with their states; and the ids of those that functions
+        # were given.
         self.kept = (
             [(k, read_state(k.generator)) for k in find_generators(model)] if self.closely else []
         )
         self.given: set[int] = set()
-        # Single numbers that were drawn, and the rates of those that something was decided by.
+        # Draws of a single number, which may be coins; and the rate of each coin that was compared.
+        # Only the end of the forward shows which single numbers decided something.
         self.single: dict[OwnDraw, None] = {}
         self.rates: dict[OwnDraw, float | None] = {}
 
     def run(self, place: ModuleCall, function: Any, args: Any, kwargs: Any) -> Any:
-        """Return what a function of torch's gives, and tell if it draws."""
+        """Return the result of a torch function, and report it if it draws."""
         if not self.closely and function not in self.known.functions:
             return function(*args, **kwargs)
         return self.run_drawing(place, function, args, kwargs)
 
     def run_drawing(self, place: ModuleCall, function: Any, args: Any, kwargs: Any) -> Any:
-        """Return what a function of torch's gives that may draw, and tell if it does."""
+        """Return the result of a torch function that may draw, and report it if it does."""
         result, has_moved = self.ledger.watch_torch(
             lambda: function(*args, **kwargs), lambda: may_draw(function) or self._is_alone()
         )
         given = {id(x) for x in (*args, *kwargs.values()) if isinstance(x, torch.Generator)}
         self.given |= given
+        # A generator that is an argument, or on another device, is not among those compared.
         if has_moved or given or (_is_unwatched(result) and may_draw(function)):
             self.known.functions.add(function)
             name = name_function(function)
@@ -119,7 +123,7 @@ class DrawWatch:
         return result
 
     def run_known(self, function: Callable[[], Any]) -> Any:
-        """Return what a call gives that may draw, and has been told of already."""
+        """Return the result of a call whose draw was reported already."""
         return self.ledger.watch_torch(function, lambda: True)[0]
 
     def _is_alone(self) -> bool:
@@ -127,13 +131,13 @@ class DrawWatch:
         return self.alone and is_alone()
 
     def note_decision(self, coin: OwnDraw, rate: float | None) -> None:
-        """Take note that something is decided by a coin, at a rate that is known or not."""
+        """Note that a coin was compared with a rate, or with something unknown (None)."""
         before = self.rates.get(coin, rate)
         known = rate is not None and before is not None
         self.rates[coin] = max(rate or 0.0, before or 0.0) if known else None
 
     def look(self, place: ModuleCall) -> None:
-        """Tell of what has moved since the last look, while a call of a module ran."""
+        """Report generators that have moved since the last look, as drawn by a running module."""
         moved = self.ledger.find_moved()
         certain = not moved or self._is_alone()
         for name in moved:
@@ -145,7 +149,7 @@ class DrawWatch:
                 self.tell(OwnDraw("", words, known=place.known, certain=False))
 
     def _look_at_kept(self) -> None:
-        """Tell of generators that the model keeps and has drawn from."""
+        """Report generators stored in the model that moved, unless a function was given them."""
         for kept, state in self.kept:
             if id(kept.generator) not in self.given and read_state(kept.generator) != state:
                 module = self.model.get_submodule(kept.module)
@@ -153,20 +157,20 @@ class DrawWatch:
                 self.tell(OwnDraw(kept.module, words))
 
     def end(self, root: ModuleCall) -> None:
-        """Tell of what is left at the end of a forward."""
+        """Report the remaining draws at the end of a forward."""
         before = len(self.known.unseen)
         self.look(root)
         self._look_at_kept()
         if self.closely and self.ledger.steady:
             self.known.modes.add(self.training)
         if not self.closely and len(self.known.unseen) > before:
-            # Something that did not draw before: the next forward shows where.
+            # Something draws that did not before: watch the next forward closely to find it.
             self.known.modes.discard(self.training)
         for draw in self.single:
             if draw not in self.rates:
                 self.tell(draw)
         for coin, rate in self.rates.items():
-            if rate != 0:  # at rate 0 it decides nothing
+            if rate != 0:  # a coin that is compared with 0 decides nothing
                 self.tell(replace(coin, coin=True, rate=rate))
 
 
@@ -176,18 +180,18 @@ def _make_draw(place: ModuleCall, name: str, drops: bool = False) -> OwnDraw:
 
 
 def _name_class(module: nn.Module) -> str:
-    # A script module is of a class of torch's, and remembers its own.
+    # A script module has a class of torch's, and stores the name of the original one.
     return str(getattr(module, "original_name", type(module).__name__))
 
 
 def _is_unwatched(result: Any) -> bool:
-    """Return whether a tensor is on a device whose generator is not compared."""
+    """Return whether a result is a tensor on a device whose generator is not compared."""
     return isinstance(result, torch.Tensor) and result.device.type not in ("cpu", "cuda", "meta")
 
 
 @lru_cache(maxsize=256)
 def may_draw(function: Any) -> bool:
-    """Return whether a function is known to draw: torch's operator of its name says so."""
+    """Return whether a function is known to draw, by the tag of torch's operator of its name."""
     if function in COMPOSED:
         return True
     name = name_function(function).rpartition(".")[2]
@@ -198,7 +202,7 @@ def may_draw(function: Any) -> bool:
 
 @lru_cache(maxsize=256)
 def name_function(function: Any) -> str:
-    """Return how code calls a function of torch's."""
+    """Return a torch function's name as code writes it, such as `F.dropout`."""
     if isinstance(function, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
         name = str(function)
         return "torch.ops." + ".".join(name.split(".")[:2])

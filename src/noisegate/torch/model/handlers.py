@@ -1,4 +1,4 @@
-"""How each function of torch's that is a noise is handled where a model's forward calls it."""
+"""Handle each torch function that makes noise when a model's forward calls it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,29 +25,29 @@ class Caller(Protocol):
 
     @property
     def frame(self) -> ModuleCall:
-        """Which call of which module is running."""
+        """The running call of the module."""
 
     @property
     def draws(self) -> DrawWatch | None:
-        """What looks at the generators in this thread."""
+        """The watch on the generators in this thread, if there is one."""
 
     def find_functions(self, port: str, call: Call) -> list[SiteFunction]:
-        """Return the functions that are present at the next site of the module."""
+        """Return the functions at the module's next site of a port."""
 
     def leave_to_model(self, function: Callable[[], Any]) -> Any:
-        """Return what a call gives that is left to the model."""
+        """Return the result of the model's own call."""
 
     def note_unreached(self, site: str, words: str) -> None:
-        """Tell whoever listens of a noise that cannot be taken over."""
+        """Tell all listeners of a noise that cannot be replaced."""
 
 
-# What is known to be the probabilities of an attention: a softmax, and what is made of one.
+# Marks tensors that are attention probabilities: a softmax's result, and what is computed from one.
 _MARK = "_noisegate_probabilities"
 
 
 def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
-    """Return the handler of a dropout function: (input, p, training, inplace)."""
-    # torch's functions of alpha dropout are off unless they are told.
+    """Return the handler of a dropout function with arguments (input, p, training, inplace)."""
+    # F.alpha_dropout and F.feature_alpha_dropout have training=False by default.
     default = not words.startswith(("F.alpha", "F.feature_alpha"))
 
     def handle(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
@@ -55,6 +55,7 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
         x, p = given["input"], float(given.get("p", 0.5))
         training = bool(given.get("training", given.get("train", default)))
         trains = caller.frame.module.training
+        # A softmax's result with more than two axes is an attention's, not a classifier's.
         probabilities = name == "Dropout" and x.ndim > 2 and hasattr(x, _MARK)
         call = adapt_to_rank(name, make_dropout_call(name, p, f"{words}(p={p:g})"), x.ndim)
         if probabilities or (training and p > 0 and not trains):
@@ -87,7 +88,7 @@ def _handle_attention(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
         return caller.leave_to_model(lambda: func(*args, **kwargs))
     training = caller.frame.module.training
     if not any(function.acts(training, call) for function in functions):
-        return func(**given)
+        return func(**given)  # without dropout_p, which the functions replace
     return compute_attention(lambda x: apply_functions(x, functions, training, call), **given)
 
 
@@ -98,7 +99,7 @@ def _mark_softmax(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _pass_mark_on(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
-    """Let what is made of probabilities, element by element, be probabilities."""
+    """Mark the result of an elementwise function of probabilities as probabilities."""
     y = func(*args, **kwargs)
     if any(isinstance(x, Tensor) and hasattr(x, _MARK) for x in args) and isinstance(y, Tensor):
         setattr(y, _MARK, True)
@@ -106,7 +107,8 @@ def _pass_mark_on(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _run_drawing(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
-    """Look for the draw of a function of which models make dropouts, in compiled ones too."""
+    """Run a function that models build dropouts from, and report its draw."""
+    # As a handler it runs in compiled models too: `_run_handler` breaks the graph.
     draws = caller.draws
     if draws is None:
         return func(*args, **kwargs)
@@ -114,7 +116,7 @@ def _run_drawing(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _note_decision(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
-    """Take note that a coin is compared, and with which rate; or that it becomes a number."""
+    """Note that a coin is compared with a rate, or becomes a Python number."""
     draws, coin = caller.draws, find_coin(args)
     if draws is not None and coin is not None:
         rates = (float(rate) for rate in args if isinstance(rate, int | float))
@@ -122,17 +124,17 @@ def _note_decision(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     return func(*args, **kwargs)
 
 
-# Handlers that only remember something.
+# Handlers that only take notes: they need no check whether the forward still runs.
 SILENT = (_mark_softmax, _pass_mark_on, _note_decision)
 
-# Modules of torch's that draw, for no dropout.
+# torch modules that draw random numbers for something other than dropout.
 DRAWING = (nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
 
 
 def _make_inside_handler(
     words: str, port: str, names: Sequence[str], rate: str, training: str
 ) -> Any:
-    """Return the handler of a function that has a dropout inside, out of reach."""
+    """Return the handler of a function with a dropout inside that cannot be replaced."""
 
     def handle(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
         given = dict(zip(names, args, strict=False)) | kwargs
@@ -165,7 +167,7 @@ _DROPOUTS = {
 }
 DROPOUTS = tuple(_DROPOUTS)
 
-# What makes of probabilities other probabilities, element by element.
+# Functions that models call between the softmax and its dropout; each keeps all elements in place.
 _ELEMENTWISE = (
     *(Tensor.to, Tensor.type_as, Tensor.type),
     *(Tensor.float, Tensor.half, Tensor.bfloat16, Tensor.double),

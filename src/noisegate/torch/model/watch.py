@@ -1,7 +1,7 @@
-"""The noises that a model makes by functions, seen and replaced.
+"""Observe and replace the noise that a model makes by calling functions.
 
-One mode is entered at the beginning of the model's forward and left at its end. It sees every call
-of a function of torch's; hooks on the modules in between say which of them is calling.
+A `TorchFunctionMode` is entered when the model's forward begins and left when it ends. It sees
+every call of a torch function. Hooks on the modules tell it which module is calling.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,28 +28,28 @@ from .scripted import find_dropouts_inside, is_scripted
 
 
 class Listener(Protocol):
-    """Who wants to know what a forward shows."""
+    """Receives what the watch observes in a forward."""
 
     def note_site(self, site: str, call: Call) -> None:
-        """Take note of a noise that a function makes, at its first call or at any."""
+        """Note a function that makes noise at a site; called every time the function is."""
 
     def note_unreached(self, site: str, words: str) -> None:
-        """Take note of a noise that cannot be replaced."""
+        """Note a noise that cannot be replaced."""
 
     def note_draw(self, draw: OwnDraw) -> None:
-        """Take note of random numbers that the model's own code draws."""
+        """Note random numbers that the model's own code draws."""
 
     @property
     def watches(self) -> bool:
-        """Whether it wants to know of those in the forward that begins now."""
+        """Whether `note_draw` is wanted for the forward that begins now."""
 
 
 @dataclass
 class _Frame:
-    """A call of a module: which, and how many noises of each port it has made.
+    """A running call of a module, with the number of noises that it has made at each port.
 
-    A module that is a noise itself, or that is known to make noise inside, is `known`: the
-    functions that it calls are no sites.
+    A module is `known` if it is a noise itself, or is known to make noise inside. The functions
+    that a known module calls are not sites.
     """
 
     path: str
@@ -68,10 +68,10 @@ class _Frame:
 
 @dataclass
 class _Thread:
-    """What watches in one thread: a mode for each forward, and the calls of modules in them.
+    """The watch in one thread: a mode for each running forward, and the module calls in them.
 
-    `modes` says how many calls there were before each. `draws` looks at the generators, from the
-    beginning of the outermost forward to its end.
+    `modes` pairs each mode with the number of frames that were there before it. `draws` watches
+    the generators from the beginning of the outermost forward to its end.
     """
 
     modes: list[tuple[TorchFunctionMode, int]] = field(default_factory=list)
@@ -87,25 +87,26 @@ def _is_known(module: nn.Module) -> bool:
 
 
 def _has_frame(module: nn.Module) -> bool:
-    """Return whether functions that a module calls are told apart from its parent's."""
+    """Return whether sites of functions that a module calls are named by its own path."""
+    # torch's other modules call no functions that make noise, so hooks there would only cost time.
     own_code = type(module).__module__.partition(".")[0] != "torch"
     return own_code or is_scripted(module) or isinstance(module, DRAWING)
 
 
-# Several threads may run one model.
+# Several threads may run one model; guards `FunctionWatch._inside`.
 _counting = Lock()
 
 
 class FunctionWatch:
-    """What functions do in a model's forward: who listens, and what has taken their place."""
+    """The watch on a model's function calls: its listeners and the functions put at sites."""
 
     def __init__(self, model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
         self.functions: dict[str, list[SiteFunction]] = {}
         self.listeners: list[Listener] = []
-        # The default stays empty: it stands for every thread in which nothing watches.
+        # The default stays empty: it represents every thread without a running forward.
         self._here: Local[_Thread] = Local(_Thread())
-        # In how many forwards of the model something watches, of all threads; and whether
-        # nothing needs that any more.
+        # How many watched forwards run, over all threads; and whether the hooks are to be removed
+        # once that is 0.
         self._inside, self._closing = 0, False
         self._known_draws = KnownDraws()
         self.root = _Frame("", model, _is_known(model))
@@ -114,6 +115,7 @@ class FunctionWatch:
             hook_after(model, _Leave(self), always_call=True),
         ]
         for path, module in modules.items():
+            # `_Enter` pushes the model's own frame.
             if path and (_is_known(module) or _has_frame(module)):
                 before, after = _Push(self, path, _is_known(module)), _Pop(self)
                 self.hooks.append(hook_before(module, before, prepend=True))
@@ -122,128 +124,130 @@ class FunctionWatch:
 
     @classmethod
     def find(cls, model: nn.Module) -> "FunctionWatch | None":
-        """Return what watches a model's forward, if anything does."""
+        """Return the watch on a model, or None if it has none."""
         for hook in model._forward_pre_hooks.values():
             if isinstance(hook, _Enter):
                 return hook.watch
         return None
 
     def add(self, site: str, function: SiteFunction) -> Callable[[], None]:
-        """Put a function at a site; return how to undo it."""
+        """Put a function at a site; return the callable that removes it."""
         self._closing = False
         self.functions.setdefault(site, []).append(function)
         return partial(self.discard, site, function)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell somebody what a forward shows; return how to undo it."""
+        """Add a listener; return the callable that removes it."""
         self._closing = False
+        # A new listener has heard of no draw yet, so each mode gets another close watch.
         self._known_draws.forget()
         self.listeners.append(listener)
         return partial(self.discard, "", listener)
 
     def discard(self, site: str, whom: Any) -> None:
-        """Give up a function or a listener, and with the last the hooks."""
+        """Remove a function from a site, or a listener if `site` is ""; then unused hooks too."""
         those: list[Any] = self.functions.get(site, []) if site else self.listeners
         if whom in those:
             those.remove(whom)
         if not self.listeners and not any(self.functions.values()):
-            while self.modes:  # within a forward, whose end nobody would see
+            while self.modes:  # inside a forward, which could not leave them without the hooks
                 self.leave()
             self._closing = True
             self._close()
 
     def _close(self) -> None:
-        """Take the hooks out, unless another thread's forward has to end first."""
+        """Remove the hooks if nothing needs them, once the forwards of other threads have ended."""
         with _counting:
             closed = self._closing and not self._inside
         for hook in self.hooks if closed else ():
             hook.remove()
 
-    # What handlers ask ------------------------------------------------------------------------
+    # For handlers -----------------------------------------------------------------------------
 
     def find_functions(self, port: str, call: Call) -> list[SiteFunction]:
-        """Return the functions that are present at the next site of the calling module."""
+        """Return the functions at the calling module's next site of a port; note the call."""
         site = self.frame.name_next(port)
         for listener in self.listeners:
             listener.note_site(site, call)
         return reach_functions(self.functions.get(site, []))
 
     def note_unreached(self, site: str, words: str) -> None:
-        """Tell whoever listens of a noise that cannot be replaced."""
+        """Tell all listeners of a noise that cannot be replaced."""
         for listener in self.listeners:
             listener.note_unreached(site, words)
 
     def leave_to_model(self, function: Callable[[], Any]) -> Any:
-        """Return what a call gives that is left to the model, and has been told of already."""
+        """Return the result of the model's own call, whose draw the listeners know already."""
         draws = self.draws
         return function() if draws is None else draws.run_known(function)
 
     @property
     def draws(self) -> DrawWatch | None:
-        """What looks at the generators in this thread."""
+        """The watch on the generators in this thread, if there is one."""
         return self._here.get().draws
 
     @property
     def frames(self) -> list[_Frame]:
-        """The calls of modules that are running in this thread, in a forward that is watched."""
+        """The module calls that run in this thread's watched forwards, innermost last."""
         return self._here.get().frames
 
     @property
     def modes(self) -> list[tuple[TorchFunctionMode, int]]:
-        """The modes that watch in this thread, and how many calls there were before each."""
+        """The modes of this thread, each with the number of frames that were there before it."""
         return self._here.get().modes
 
     @property
     def frame(self) -> _Frame:
-        """The call of a module that is running."""
+        """The innermost running call of a module; the model's own if none runs."""
         return self.frames[-1] if self.frames else self.root
 
     @property
     def interrupted(self) -> bool:
-        """Whether the forward that is watched has gone.
+        """Whether a watched forward has ended without its hooks.
 
-        torch calls no hook where an interrupt from the keyboard ends a forward.
+        torch calls no hook if a keyboard interrupt ends a forward.
         """
-        if is_replaying() or compiler_looks_on():  # no forward is on the stack then
+        if is_replaying() or compiler_looks_on():  # then no forward is on the stack
             return False
         return len(self.modes) > count_running(self.root.module)
 
     # A forward --------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Begin to watch a forward of the model, and end what an interrupt has left."""
+        """Watch a forward of the model; first leave the modes of interrupted ones."""
         while (
             self.modes and not is_replaying() and len(self.modes) >= count_running(self.root.module)
         ):
             self.leave()
         self.enter()
+        # A forward within another, or a recomputed segment, draws as part of the outer one.
         first = len(self.modes) == 1 and not is_replaying()
         if first and any(listener.watches for listener in self.listeners):
             watch = DrawWatch(self._known_draws, self.root.module, self._note_draw)
             self._here.get().draws = watch
 
     def look(self) -> None:
-        """Look at the generators where a call of a module begins or ends, in a close watch."""
+        """Compare the generators' states where a module call begins or ends, in a close watch."""
         draws = self.draws
         if draws is not None and draws.closely:
             draws.look(self.frame)
 
     def _note_draw(self, draw: OwnDraw) -> None:
-        if self.interrupted:  # it is nobody's forward that draws
+        if self.interrupted:  # the forward has gone, and other code draws
             return
         for listener in list(self.listeners):
             if listener.watches:
                 listener.note_draw(draw)
 
     def end(self, succeeded: bool) -> None:
-        """End to watch a forward; of one that succeeded, tell what it has drawn."""
+        """Stop watching a forward; report the draws of one that succeeded."""
         here = self._here.get()
         if here.draws and succeeded and len(here.modes) == 1:
             here.draws.end(here.frames[0])
         self.leave()
 
     def enter(self) -> None:
-        """Begin to watch."""
+        """Enter a mode in this thread, with a frame for the model."""
         here = self._here.get()
         if here is self._here.default:
             here = _Thread()
@@ -256,7 +260,7 @@ class FunctionWatch:
         here.frames.append(_Frame("", self.root.module, self.root.known))
 
     def leave(self) -> None:
-        """End to watch, however the forward ended."""
+        """Leave the innermost mode of this thread; do nothing if there is none."""
         here = self._here.get()
         if not here.modes:
             return
@@ -272,11 +276,14 @@ class FunctionWatch:
         self._close()
 
     def snapshot(self) -> Any:
-        """Return which calls are running, for a segment that will run again."""
+        """Return which modes and module calls are running, for a segment that will run again."""
         return len(self.modes), [frame.copy() for frame in self.frames]
 
     def restore(self, state: Any) -> None:
-        """Return to what a snapshot says: outside of a forward, watch as within."""
+        """Return to a snapshot, entering or leaving modes as needed.
+
+        A segment is computed again outside of the forward, where no mode is active.
+        """
         depth, frames = state
         while len(self.modes) < depth:
             self.enter()
@@ -285,11 +292,11 @@ class FunctionWatch:
         self.frames[:] = [frame.copy() for frame in frames]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy needs."""
+        """Return the state for a copy, in which no forward runs."""
         return {**self.__dict__, "_inside": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state of a copied model's."""
+        """Take the state of a copy, and register it with checkpointing."""
         self.__dict__.update(state)
         register(self)
 
@@ -328,18 +335,19 @@ class _Pop(_Hook):
 
 
 class _Mode(TorchFunctionMode):
-    """Sees every call of a function of torch's, and handles those that are noises."""
+    """Sees every call of a torch function, and handles those that make noise."""
 
     def __init__(self, watch: FunctionWatch, here: _Thread) -> None:
         super().__init__()
         self.watch, self.here = watch, here
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Return what a function gives."""
+        """Return the function's result, or that of its handler."""
         handler = HANDLERS.get(func)
         kwargs = kwargs or {}
         if handler is None and compiler_looks_on():
-            return func(*args, **kwargs)  # what draws in a graph shows in the generators' states
+            # A handler would break the graph; draws in it show in the generators' states.
+            return func(*args, **kwargs)
         frame, draws = self.here.frames[-1], self.here.draws
         if frame.known:
             if draws is None or compiler_looks_on() or not may_draw(func):
