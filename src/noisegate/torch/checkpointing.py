@@ -1,8 +1,9 @@
-"""Activation checkpointing: what counts is where it was while a segment is computed again.
+"""Give checkpointed segments the same noise when torch computes them again.
 
-torch has no public place for this. Four names in `torch.utils.checkpoint` are wrapped when
-something first counts: where a segment begins, and where it is computed again. Where torch has
-other names, a recomputation raises, as it does in other libraries' checkpointing.
+Counters of noise are saved when a segment begins, and restored while it is computed again. torch
+has no public hook for this, so private functions of `torch.utils.checkpoint` are wrapped when the
+first counter registers. If a torch version lacks these names, a recomputation raises, as it does
+under other libraries' checkpointing.
 """
 
 from collections.abc import Iterator
@@ -22,30 +23,32 @@ class Counting(Protocol):
     """Something whose noise depends on how often it was called."""
 
     def snapshot(self) -> Any:
-        """Return what its next noise depends on."""
+        """Return the state that its next noise depends on."""
 
     def restore(self, state: Any) -> None:
-        """Return to what a snapshot says."""
+        """Return to the state of a snapshot."""
 
 
+# The state of each counter when a segment began, with a weak reference to the counter.
 Segment = list[tuple[Any, Any]]
 
+# Weak, so that a model with noise is freed as any other.
 _counting: WeakSet[Any] = WeakSet()
 _lock = Lock()
-# How many segments are computed again here, one within the other.
+# How many segments, one nested in the other, are being computed again in this thread.
 _replaying: Local[int] = Local(0)
 
 
 def register(counting: Counting) -> None:
-    """Let segments remember where this is when they begin."""
+    """Save and restore a counter's state with every segment from now on."""
     with _lock:
         _counting.add(counting)
     _wrap_torch()
 
 
 def refuse_backward() -> None:
-    """Raise if this runs inside a backward pass, and no segment is known to be replayed."""
-    # torch's own checkpointing asks the same private question; -1 is outside.
+    """Raise inside a backward pass, unless it computes a known segment again."""
+    # torch's own checkpointing uses this private function too; -1 is outside of a backward pass.
     if torch._C._current_graph_task_id() != -1 and not _replaying.get():
         raise RecomputationError(
             "a seeded noise was called inside a backward pass that torch.utils.checkpoint does "
@@ -56,7 +59,7 @@ def refuse_backward() -> None:
 
 
 def is_replaying() -> bool:
-    """Return whether a segment is computed again now."""
+    """Return whether a segment is being computed again in this thread."""
     return _replaying.get() > 0
 
 
@@ -67,7 +70,7 @@ def _snapshot() -> Segment:
 
 
 def _restore(segment: Segment) -> Segment:
-    """Return to where a segment began, and return where all was before."""
+    """Restore all counters to a segment's beginning, and return their present states."""
     before = []
     for reference, state in segment:
         counting = reference()
@@ -79,7 +82,7 @@ def _restore(segment: Segment) -> Segment:
 
 @contextmanager
 def _replay(segment: Segment) -> Iterator[None]:
-    """Be where a segment began, for a block."""
+    """Restore all counters to a segment's beginning for a block, and back after it."""
     before = _restore(segment)
     _replaying.set(_replaying.get() + 1)
     try:
@@ -90,7 +93,7 @@ def _replay(segment: Segment) -> Iterator[None]:
 
 
 def _wrap_torch() -> None:
-    """Wrap the places where torch begins a segment and computes it again, once."""
+    """Wrap torch's functions that begin a segment and compute it again; do so only once."""
     names = ("_CheckpointFrame", "_recomputation_hook", "CheckpointFunction")
     found = [getattr(torch_checkpoint, name, None) for name in names]
     if None in found or hasattr(found[0], "_noisegate"):
@@ -102,6 +105,7 @@ def _wrap_torch() -> None:
 
 
 def _wrap_frames(frame: Any, hook: Any) -> None:
+    # use_reentrant=False: a frame is made when a segment begins; the hook surrounds recomputation.
     begin, create, enter, leave = frame.__init__, hook.__init__, hook.__enter__, hook.__exit__
 
     def frame_init(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -129,6 +133,7 @@ def _wrap_frames(frame: Any, hook: Any) -> None:
 
 
 def _wrap_reentrant(function: Any) -> None:
+    # use_reentrant=True: the segment is an autograd function, and its backward recomputes it.
     forward, backward = function.forward, function.backward
 
     def remember(ctx: Any, *args: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Functions that run outside of compiled graphs."""
+"""Keep functions out of compiled graphs."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,20 +11,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-# What compiles the frames that are entered; private, as are other names of torch's in this face.
+# Returns what compiles the frames that Python enters, or None. torch has no public name for it.
 _callback: Callable[[], Any] = getattr(eval_frame, "get_eval_frame_callback", lambda: None)
 
 
 def compiler_looks_on() -> bool:
-    """Return whether a compiler traces this, or would compile what this calls."""
+    """Return whether a compiler traces this call, or would compile the functions that it calls."""
     return torch.compiler.is_compiling() or _callback() is not None
 
 
 def eager_only(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function run outside of compiled graphs: a graph break, and the right noise.
+    """Make a function run outside of compiled graphs, at the cost of a graph break.
 
-    Keys are worked out in Python integers, which no compiler traces. Where nothing is compiled,
-    this costs the question alone: torch's own wrapper takes some microseconds.
+    Keys are computed in Python integers, which compilers do not trace. If nothing is compiled, the
+    only cost is the check; torch's own wrapper would take some microseconds.
     """
     outside = torch.compiler.disable(function)
 

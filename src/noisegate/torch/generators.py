@@ -1,4 +1,4 @@
-"""The generators of the process, torch's, NumPy's and Python's: saved, compared, restored."""
+"""Save, compare and restore the process's generators: torch's, NumPy's and Python's."""
 
 import ctypes
 import random
@@ -17,7 +17,7 @@ from noisegate.core import forks
 TORCH, NUMPY, PYTHON = "torch's", "NumPy's", "Python's"
 NAMES = (TORCH, NUMPY, PYTHON)
 
-# What a Mersenne Twister is: 624 words of 32 bits, and which of them is the next.
+# The state of a Mersenne Twister: 624 words of 32 bits, and the index of the next word.
 _TWISTER_BYTES = 4 * 624 + 4
 
 
@@ -25,19 +25,19 @@ State = dict[str, Any]
 
 
 def save_state(names: Iterable[str] = NAMES) -> State:
-    """Return the states of the process's generators, torch's on every GPU that has begun."""
+    """Return the states of the process's generators; of torch's, on the CPU and all begun GPUs."""
     return {name: _SAVE[name]() for name in names}
 
 
 def restore_state(state: State) -> None:
-    """Put the generators back into a saved state."""
+    """Restore the generators to a saved state."""
     for name, value in state.items():
         _RESTORE[name](value)
 
 
 @contextmanager
 def keep_states(*names: str) -> Iterator[None]:
-    """Restore, after a block, the states of the generators that are named; of all if none is."""
+    """Restore the states of the named generators after a block; of all, if no name is given."""
     state = save_state(names or NAMES)
     try:
         yield
@@ -47,16 +47,19 @@ def keep_states(*names: str) -> Iterator[None]:
 
 @contextmanager
 def hide_draws() -> Iterator[None]:
-    """Restore, after a block, every generator, and tell no ledger of what the block draws.
+    """Restore every generator after a block, whose draws no ledger reports.
 
-    Another thread's block waits, or each would restore what the other has made.
+    Another thread's block waits: two at a time would restore each other's intermediate states.
     """
     with _keeping, _excuse_draws(), keep_states():
         yield
 
 
 def seed_all(number: int, later: bool = True) -> None:
-    """Seed every generator of the process; `later`, devices that have not begun too."""
+    """Seed every generator of the process.
+
+    `later` includes devices that are not initialised yet: torch seeds them when they are.
+    """
     if later:
         torch.manual_seed(number)
     else:
@@ -64,19 +67,20 @@ def seed_all(number: int, later: bool = True) -> None:
             torch.default_generator.manual_seed(number)
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed_all(number)
+    # A user may have set another bit generator, which `np.random.seed` refuses.
     if isinstance(get_bit_generator(), np.random.MT19937):
         np.random.seed(number % 2**32)  # noqa: NPY002  it is the one that models use
     random.seed(number)
 
 
 def save_cpu_state() -> torch.Tensor:
-    """Return the state of torch's CPU generator, which a file can hold."""
+    """Return the state of torch's CPU generator as a tensor, which `torch.save` can store."""
     with _reading:
         return torch.get_rng_state()
 
 
 def restore_cpu_state(state: torch.Tensor) -> None:
-    """Put torch's CPU generator back into a saved state."""
+    """Restore torch's CPU generator to a saved state."""
     with _reading:
         torch.set_rng_state(state)
 
@@ -95,7 +99,7 @@ def _restore_torch(states: Any) -> None:
             generator.set_state(state)
 
 
-# NumPy's and Python's are the ones that models use.
+# NumPy's and Python's global generators, which models use.
 _SAVE: dict[str, Callable[[], Any]] = {
     TORCH: _save_torch,
     NUMPY: np.random.get_state,
@@ -108,14 +112,15 @@ _RESTORE: dict[str, Callable[[Any], None]] = {
 }
 
 _keeping = RLock()
-# torch holds a generator's mutex while it wraps a state, which may run Python's garbage collector
-# and so let another thread go on; one that waits for that mutex would never give Python back.
+# Guards every access to torch's states. torch holds a generator's mutex while it wraps a state in
+# Python. Doing so may run the garbage collector, which may switch threads. If the other thread then
+# waits for the mutex, it holds the interpreter's lock, and both threads are stuck.
 _reading = RLock()
 
 
 @forks.after_in_child
 def _forget() -> None:
-    """Forget the blocks of threads that a fork has not copied."""
+    """Release the locks and excuses of threads that a fork has not copied."""
     global _keeping, _reading
     _keeping, _reading = RLock(), RLock()
     _excuses.clear()
@@ -128,7 +133,7 @@ def _torch_state() -> Any:
     """Return the states of torch's default generators, as bytes."""
     with _reading:
         state = torch.default_generator.get_state()
-    # Not by `numpy()`, which modes that trace would see.
+    # Not by `numpy()`, which a tracing mode would see.
     on_cpu = ctypes.string_at(state.data_ptr(), state.numel())
     if not torch.cuda.is_initialized() or torch.cuda.is_current_stream_capturing():
         return on_cpu
@@ -137,7 +142,10 @@ def _torch_state() -> Any:
 
 
 def _numpy_state(closely: bool) -> Any:
-    """Return the state of NumPy's generator; closely, with the number that is left of a pair."""
+    """Return the state of NumPy's generator; `closely` includes whether a normal number is cached.
+
+    Normal numbers are made in pairs, so the second of a pair moves no word.
+    """
     bits: Any = get_bit_generator()
     if not isinstance(bits, np.random.MT19937):
         return repr(bits.state)
@@ -149,9 +157,10 @@ def _numpy_state(closely: bool) -> Any:
 
 
 def _python_reader() -> Callable[[], Any]:
-    """Return what reads the state of Python's generator: from memory, or as Python does.
+    """Return a function that reads the state of Python's generator.
 
-    `random.getstate` makes a tuple of 625 numbers, which takes longer than all else here.
+    `random.getstate` makes a tuple of 625 numbers, which takes longer than all else here. So the
+    state is read from the generator's memory, if that proves to be laid out as expected.
     """
     owner: Any = getattr(random.random, "__self__", None)
     address = id(owner) + object.__basicsize__
@@ -171,7 +180,7 @@ _python_state = _python_reader()
 
 
 class Ledger:
-    """The states in which the generators are expected to be, while something is watched."""
+    """The expected states of the generators while a forward is watched."""
 
     def __init__(self, closely: bool, skipped: frozenset[str] = frozenset()) -> None:
         self.closely, self.names = closely, [name for name in NAMES if name not in skipped]
@@ -181,15 +190,15 @@ class Ledger:
         _ledgers.append(self)
 
     def close(self) -> None:
-        """Expect nothing any more."""
+        """Stop following noisegate's own draws."""
         if self in _ledgers:
             _ledgers.remove(self)
 
     def find_moved(self) -> list[str]:
-        """Return whose generators are not where they were expected, and expect them there.
+        """Return the names of generators that have moved, and expect them where they are now.
 
-        One that is where it was in the beginning has been put back, and counts as unmoved. While
-        another thread's block is excused nothing is compared: the next look does.
+        A generator in its initial state was restored, and counts as unmoved. While another
+        thread's block is excused, nothing is compared; the next look compares again.
         """
         now, steady = self._read()
         if not steady:
@@ -204,9 +213,9 @@ class Ledger:
     def watch_torch(
         self, function: Callable[[], Any], is_its: Callable[[], bool]
     ) -> tuple[Any, bool]:
-        """Return what a function gives, and whether it moved torch's generator.
+        """Return a function's result, and whether the function moved torch's generator.
 
-        A move that is not the function's, as `is_its` says, is left for the next look.
+        If `is_its` says that the move is not the function's, it is left for the next look.
         """
         before = _torch_state()
         result = function()
@@ -218,6 +227,7 @@ class Ledger:
 
     def _read(self) -> tuple[dict[str, Any], bool]:
         """Return the states, and whether no other thread's block was excused meanwhile."""
+        # The epoch shows a block that began and ended while the states were read.
         epoch = _epoch
         states = {name: self._state(name) for name in self.names}
         steady = epoch == _epoch and all(thread == self.thread for thread in list(_excuses))
@@ -229,11 +239,11 @@ class Ledger:
         return _numpy_state(self.closely) if name == NUMPY else _python_state()
 
 
-# Generators that a model keeps -----------------------------------------------------------------
+# Generators stored in a model ------------------------------------------------------------------
 
 
 class ModelGenerator(NamedTuple):
-    """A generator that a module has as an attribute, or in a list, tuple or dict that it has."""
+    """A generator that a module stores as an attribute, or in a list, tuple or dict attribute."""
 
     module: str
     name: str
@@ -241,7 +251,7 @@ class ModelGenerator(NamedTuple):
 
 
 def find_generators(model: nn.Module) -> Iterator[ModelGenerator]:
-    """Yield each generator that a model's modules keep, once."""
+    """Yield each generator that a model's modules store, once."""
     seen: set[int] = set()
     for path, module in model.named_modules():
         for name, value in _list_values(vars(module)):
@@ -262,21 +272,21 @@ def _list_values(attributes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def read_state(generator: Any) -> Any:
-    """Return what a generator's next numbers depend on, to be compared only."""
+    """Return the state of a generator in a form for comparison only."""
     if isinstance(generator, np.random.Generator):
         return repr(generator.bit_generator.state)
     if isinstance(generator, np.random.RandomState):
         return repr(generator.get_state(legacy=False))
     if isinstance(generator, torch.Generator):
         return generator.get_state().tolist()
-    # `SystemRandom` has no state, and is a `Random`.
+    # `SystemRandom` is a `Random` without a state.
     return None if isinstance(generator, random.SystemRandom) else generator.getstate()
 
 
-# Draws of noisegate's own ---------------------------------------------------------------------
+# noisegate's own draws ------------------------------------------------------------------------
 
 _ledgers: list[Ledger] = []
-# Whose threads are in a block that is excused now, and how often one has begun or ended.
+# The threads that are in an excused block now, and how often such a block has begun or ended.
 _excuses: list[int] = []
 _epoch = 0
 
@@ -294,7 +304,7 @@ def _excuse_draws() -> Iterator[None]:
 
 
 def draw_unseen(draw: Callable[[], Any]) -> Any:
-    """Return a number that noisegate draws from torch's generator: no draw of a model's."""
+    """Return a number that noisegate draws from torch's generator, hidden from all ledgers."""
     if not _ledgers:
         return draw()
     before = _torch_state()

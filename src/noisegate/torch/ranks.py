@@ -1,4 +1,4 @@
-"""Processes that train one model together."""
+"""Groups of processes that train one model together."""
 
 import warnings
 
@@ -8,14 +8,14 @@ _has_warned = False
 
 
 def world_size() -> int:
-    """Return how many processes are in this one's group; 1 where there is no group."""
+    """Return the number of processes in the default group; 1 without a group."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return 1
     return int(distributed.get_world_size())
 
 
 def warn_of_equal_ranks(layer: str) -> None:
-    """Warn, once in a process, that the layers of all ranks have the same masks."""
+    """Warn, once per process, that a layer has the same masks on all ranks."""
     global _has_warned
     world = 1 if _has_warned else world_size()
     if world == 1:

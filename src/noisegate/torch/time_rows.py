@@ -1,4 +1,4 @@
-"""The rows of samples that are steps of time, and the rows in use where a call names none."""
+"""Rows of samples that are time steps, and the rows in use where a call names none."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from noisegate.core.window import TIME_BITS
 
 
 class TimeRows(tuple[int, ...]):
-    """The rows of samples that are steps of time: step t of row r is r · 2²⁰ + t, or r itself.
+    """The rows of samples that are time steps: step t of row r is r · 2²⁰ + t, or r itself.
 
     Attributes
     ----------
@@ -19,7 +19,7 @@ class TimeRows(tuple[int, ...]):
     numbered : bool
         Whether each step has a row of its own.
     outer : TimeRows or None
-        What has these steps for its samples.
+        The rows of the enclosing loop over time, if these samples are its steps.
     """
 
     samples: int
@@ -28,7 +28,7 @@ class TimeRows(tuple[int, ...]):
     outer: "TimeRows | None"
 
     def __new__(cls, samples: Iterable[int], steps: int, numbered: bool = False) -> "TimeRows":
-        """Return the row of each step of each sample."""
+        """Return the rows of all steps, sample by sample."""
         outer = samples if isinstance(samples, TimeRows) else None
         samples = tuple(samples)
         if numbered:
@@ -41,7 +41,7 @@ class TimeRows(tuple[int, ...]):
         return self
 
     def of(self, samples: Iterable[int]) -> "TimeRows":
-        """Return the rows of the same steps of other samples."""
+        """Return the rows of the same steps for other samples."""
         inner = samples if self.outer is None else self.outer.of(samples)
         return TimeRows(inner, self.steps, self.numbered)
 
@@ -50,13 +50,13 @@ _ROWS: ContextVar[TimeRows | None] = ContextVar("rows of noise layers", default=
 
 
 def rows_in_use() -> TimeRows | None:
-    """Return the rows that noise layers have where a call names none."""
+    """Return the rows that noise layers use where a call names none."""
     return _ROWS.get()
 
 
 @contextmanager
 def use_rows(rows: TimeRows | None) -> Iterator[None]:
-    """Give noise layers the rows of their samples, for a block."""
+    """Set the rows that noise layers use in a block."""
     token = _ROWS.set(rows)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What can be known of a model's sites before it runs."""
+"""Find a model's sites before it runs."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ from .paths import unwrap
 from .protocols import Composed, PreActivation
 from .scripted import find_dropouts_inside, find_sites_inside, is_scripted
 
-# What a later version will reach inside a module: its class, the port, what is there.
+# Places inside a module that a later version will reach: the module's class, the port, and words.
 _INSIDE: tuple[tuple[type[nn.Module], str, str], ...] = (
     (nn.MultiheadAttention, "probs", "the attention inside {name}"),
     (nn.RNNBase, "dropout", "the dropout between the layers of {name}"),
@@ -37,7 +37,11 @@ _DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
 
 
 def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
-    """Return what is known of the sites of a model, whose modules are `found` by their paths."""
+    """Return the sites of a model, given its modules by canonical path.
+
+    Noises that functions make are not among them: only a forward shows these.
+    """
+    # A module that is used twice sees other tensors than those of one pre-activation.
     uses = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
     names: list[str] = []
     own: dict[str, Call] = {}
@@ -77,14 +81,14 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
 
 
 def _is_called(module: nn.Module) -> bool:
-    """Return whether a module may be called, which a list of modules is not."""
+    """Return whether a module can be called; a ModuleList, which has no `forward`, cannot."""
     if is_scripted(module):
         return True
     return type(module).forward is not nn.Module.forward or "forward" in vars(module)
 
 
 def find_pre_activation(module: nn.Module) -> tuple[nn.Module, str] | None:
-    """Return where a module's pre-activation is to be had: which module within, and its port."""
+    """Return the inner module and the port at which a module's pre-activation is, or None."""
     if isinstance(module, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
         return module.linear1, "out"
     if isinstance(module, nn.Sequential) and len(module) > 1 and is_activation(module[-1]):
@@ -93,7 +97,7 @@ def find_pre_activation(module: nn.Module) -> tuple[nn.Module, str] | None:
 
 
 def is_activation(module: nn.Module) -> bool:
-    """Return whether a module is an activation: of torch's, or of transformers'."""
+    """Return whether a module is an activation of torch or of transformers."""
     home = type(module).__module__
     torch_s = home == "torch.nn.modules.activation" and not isinstance(module, _NO_ACTIVATIONS)
     return torch_s or home == "transformers.activations"
@@ -103,7 +107,7 @@ def is_activation(module: nn.Module) -> bool:
 
 
 def get_own_call(module: nn.Module) -> Call | None:
-    """Return the noise that a module is, at its rate now; None if it is none that is known."""
+    """Return the noise of a dropout or noise module, at its present rate; None for any other."""
     module = unwrap(module)
     if is_scripted(module):
         return None
@@ -120,15 +124,18 @@ def get_own_call(module: nn.Module) -> Call | None:
 
 
 def get_own_rate(module: nn.Module) -> Any:
-    """Return the number by which such a module's noise may change; None where it is not one."""
+    """Return the rate attribute of a dropout module; None for noisegate's own layers.
+
+    A cached `Call` is valid as long as this number is the same.
+    """
     if isinstance(module, NoiseLayer):
         return None
     return vars(module).get("p", vars(module).get("drop_prob"))
 
 
 def get_call_at(module: nn.Module, call: Call, shape: tuple[int, ...]) -> tuple[str, Call]:
-    """Return the layer of torch's that a module is, if it is one; and its noise at this shape."""
-    if type(module) is nn.Dropout:
+    """Return the name of a module's torch layer, "" if it is none, and its noise at this shape."""
+    if type(module) is nn.Dropout:  # by far the most frequent, and its noise has any shape
         return "Dropout", call
     module = unwrap(module)
     if isinstance(module, NoiseLayer):
@@ -141,12 +148,13 @@ def get_call_at(module: nn.Module, call: Call, shape: tuple[int, ...]) -> tuple[
 
 
 def _get_home(module: nn.Module) -> str:
-    """Return the name of the class whose `forward` a module has; "" if that is no function."""
+    """Return the name of the class that defines a module's `forward`; "" if it is no function."""
+    # Subclasses of torch's layers that keep its forward are handled like the layer itself.
     return str(getattr(type(module).forward, "__qualname__", "")).partition(".")[0]
 
 
-# torch's layers of whole channels: the ranks of which they say nothing, and the one that has
-# samples where another rank is taken as that of one sample.
+# torch's layers for whole channels. `_RANKS` lists the ranks that torch takes without a warning.
+# `_BATCHED` has the rank of a batch, where torch takes an input of another rank as one sample.
 _RANKS: dict[str, Sequence[int]] = {
     "Dropout1d": (2, 3),
     "Dropout2d": (4,),
@@ -157,29 +165,30 @@ _BATCHED = {"Dropout1d": 3, "Dropout3d": 5}
 
 
 def adapt_to_rank(name: str, call: Call, rank: int) -> Call:
-    """Return the call of a layer of torch's as torch means it for an input of this rank."""
+    """Return the call of a torch layer as torch applies it to an input of this rank."""
     if rank == _BATCHED.get(name, rank):
         return call
-    # torch puts an axis before the others, and then drops along the first two.
+    # torch prepends an axis to a single sample, and drops along the first two.
     return replace(call, sample_axis=None, shared_axes=tuple(range(1, rank)))
 
 
 def check_rank(name: str, x: Tensor, acting: bool) -> None:
-    """Let torch's own function warn of a rank or refuse it, where it does."""
+    """Let torch's own function warn of a rank or refuse it, so that it does so as without noise."""
     if x.ndim in _RANKS.get(name, (x.ndim,)):
         return
+    # In training only where it raises: else it would draw.
     refused = x.ndim < (1 if name == "Dropout3d" else 2)
     function = getattr(functional, layers.LAYERS[name].function)
     function(x, 0.5, acting and refused)
 
 
 def make_dropout_call(name: str, p: float, words: str) -> Call:
-    """Return the call of a dropout of torch's, by the name of its layer."""
+    """Return the call of a torch dropout, by the name of its layer."""
     return Call(_make_kind(name, p), words)
 
 
 def choose_port(kind: Kind) -> str:
-    """Return the port at which a module that is a noise has it."""
+    """Return the port of a module's own noise: `noise` for kinds named so, else `dropout`."""
     return "noise" if type(kind).__name__.endswith("Noise") else "dropout"
 
 
@@ -189,7 +198,8 @@ def _make_kind(name: str, p: float) -> Kind:
 
 
 def _make_drop_path_call(module: nn.Module, p: float) -> Call:
-    """Return the call of a drop path, as timm, torchvision and transformers have it."""
+    """Return the call of a drop path module of timm, torchvision or transformers."""
+    # torchvision's has a mode, timm's has `scale_by_keep`.
     whole = getattr(module, "mode", "row") == "batch"
     rescale = bool(getattr(module, "scale_by_keep", True))
     kind = Dropout(p, shared_axes=slice(None) if whole else ALL_BUT_SAMPLES, rescale=rescale)
@@ -197,7 +207,7 @@ def _make_drop_path_call(module: nn.Module, p: float) -> Call:
 
 
 def _find_reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what a later version will reach, and what of it is active now."""
+    """Return the sites that a later version will reach, and those whose noise is active now."""
     reserved, unreached = {}, {}
     for path, module in found.items():
         if is_scripted(module):
@@ -224,9 +234,9 @@ def _find_roles(composed: nn.Module, found: dict[str, nn.Module]) -> Mapping[str
 
 
 def _find_hidden(found: dict[str, nn.Module]) -> list[str]:
-    """Return the outputs of the activations, but for one that ends the model.
+    """Return the outputs of the activations, except one that ends the model.
 
-    Where there are none, those of the layers with weights, but for the last.
+    In a model without activations, return the outputs of the layers with weights, except the last.
     """
     weighted = [path for path, module in found.items() if _is_weighted(module)]
     order = list(found)
@@ -240,7 +250,7 @@ def _find_hidden(found: dict[str, nn.Module]) -> list[str]:
 
 
 def _in_order(found: dict[str, nn.Module], path: str) -> bool:
-    """Return whether a module's place among the others is surely that of its call."""
+    """Return whether a module is called in the order in which modules are registered."""
     parent = path.rpartition(".")[0]
     return not parent or isinstance(found.get(parent), nn.Sequential)
 
@@ -256,14 +266,14 @@ def _is_weighted(module: nn.Module) -> bool:
 
 
 def _find_tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
-    """Return the outputs of the embedding that whole numbers go through first.
+    """Return the output sites of the embedding that tokens go through first.
 
-    They are several where modules share its weight, as encoder and decoder may.
+    There are several if modules share its weight, as encoder and decoder may.
     """
     named: Any = _get_attribute(unwrap(model), "get_input_embeddings")
     try:
         embedding = named() if callable(named) else None
-    except (NotImplementedError, AttributeError):  # what transformers raises where there is none
+    except (NotImplementedError, AttributeError):  # transformers raises these if it has none
         embedding = None
     tables = {path: module for path, module in found.items() if isinstance(module, _EMBEDDINGS)}
     if embedding not in tables.values():
@@ -273,9 +283,9 @@ def _find_tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ..
 
 
 def _get_attribute(module: nn.Module, name: str) -> Any:
-    """Return an attribute that a module has; None where only its `__getattr__` would answer.
+    """Return an attribute of a module without calling its `__getattr__`; None if it has none.
 
-    That may answer any name, or raise what it likes.
+    A user's `__getattr__` may answer any name, or raise any error.
     """
     try:
         return object.__getattribute__(module, name)
@@ -284,7 +294,7 @@ def _get_attribute(module: nn.Module, name: str) -> Any:
 
 
 def _takes_tokens(model: nn.Module, found: dict[str, nn.Module]) -> bool:
-    """Return whether the input looks like whole numbers."""
+    """Return whether the model's input is tokens, as far as its names and first weights show."""
     word = _get_attribute(unwrap(model), "main_input_name")
     if isinstance(word, str):
         return word.endswith("ids")

@@ -1,4 +1,4 @@
-"""A model run once: on whatever it takes, and so that nothing of it stays."""
+"""Run a model on any input that it takes, without leaving a trace in it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -20,38 +20,39 @@ from .scripted import is_scripted, trains
 from .sharing import exclude_others
 from .values import count_batch, find_tensors, is_floating, name_parts
 
-# What samples come in.
+# The types of arrays whose first axis is the samples.
 ARRAYS = (Tensor, np.ndarray)
 
 
 class Runner:
-    """Runs a model on whatever it takes, and so that nothing of a run stays."""
+    """Runs a model on any input that it takes, without leaving a trace in it."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
 
     def dry_run(self, example: Any) -> None:
-        """Run the model in training on an example, and leave it and every generator as they were.
+        """Run the model in training on an example, then restore it and every generator.
 
-        What a model skips at random runs too: where a coin decides, the model runs with every coin
-        high, and once more with every coin low. What is found depends on no generator's state.
+        Layers that the model skips at random run too: if coins decide, the model runs once with
+        every coin high and once with every coin low. So the sites that are found depend on no
+        generator's state.
         """
         model = self.model
         with exclude_others(model.modules()), keep_model(model), torch.no_grad():
             model.train()
             for module in model.modules():
-                if isinstance(module, _NormBase):  # it would refuse one sample, and count the batch
+                if isinstance(module, _NormBase):  # in training it refuses a batch of one sample
                     module.eval()
-            seed_all(0, later=False)
+            seed_all(0, later=False)  # for draws that are no coins; seeding starts no device
             with hold_coins(HIGH) as coins:
                 run_model(model, example)
             if coins.tossed:
-                # A model without any of its layers may fail, which is no fault of the caller's.
+                # A model that skips all of these layers at once may fail; that is no user's error.
                 with suppress(Exception), hold_coins(LOW):
                     run_model(model, example)
 
     def split_batches(self, x: Any, size: int | None) -> Iterator[tuple[Any, int]]:
-        """Yield what the model takes, in batches, and how many samples each has."""
+        """Yield the batches of an input, beside the model's weights, with their sample counts."""
         for batch in split_batches(x, size):
             inputs = prepare_inputs(self.model, batch)
             count = count_batch(inputs)
@@ -59,8 +60,9 @@ class Runner:
 
     @contextmanager
     def evaluate(self) -> Iterator[None]:
-        """Put the model in evaluation, without gradients, for a block; then modes are as before."""
+        """Put the model in evaluation, without gradients, for a block; then restore its modes."""
         modules = list(self.model.modules())
+        # A model that is in evaluation already needs no other thread to wait.
         changes = any(trains(module) for module in modules)
         alone = exclude_others(modules) if changes else nullcontext()
         with alone, _keep_modes(self.model), torch.no_grad():
@@ -68,13 +70,19 @@ class Runner:
             yield
 
     def estimate_rounding(self) -> float:
-        """Return how far outputs differ by rounding alone, as a share of the largest."""
+        """Return how far outputs may differ by rounding, as a share of the largest; at least 1e-5.
+
+        The bound is 4 · eps of the coarsest dtype among the weights.
+        """
         dtypes = {p.dtype for p in self.model.parameters() if p.is_floating_point()}
         return max([1e-5, *(4 * torch.finfo(dtype).eps for dtype in dtypes)])
 
     @contextmanager
     def measure_tensors(self) -> Iterator[Callable[[], int]]:
-        """Yield what returns the elements of the largest tensor that modules took or returned."""
+        """Yield a function that returns the number of elements of the largest tensor in the block.
+
+        Only tensors that modules take or return count.
+        """
         sizes = [0]
 
         def measure(module: nn.Module, args: Any, output: Any) -> None:
@@ -95,9 +103,9 @@ class Runner:
         return pick_output(run_model(self.model, batch), name)
 
     def find_shuffler(self, x: Any) -> str | None:
-        """Return the class of the sampler by which a loader shuffles, or None.
+        """Return the class name of the sampler by which a loader shuffles, or None.
 
-        A sampler of batches takes what another sampler yields.
+        A batch sampler wraps another sampler, which decides the order.
         """
         sampler: Any = getattr(x, "batch_sampler", None) or getattr(x, "sampler", None)
         while hasattr(sampler, "sampler"):
@@ -108,14 +116,14 @@ class Runner:
         return None
 
     def count_samples(self, x: Any) -> int | None:
-        """Return how many samples there are in all, or None where only a loader knows."""
+        """Return how many samples an input has, or None for a loader of unknown length."""
         if _is_loader(x):
             whole: Any = getattr(x, "dataset", None)
             return len(whole) if hasattr(whole, "__len__") else None
         return count_batch(x, ARRAYS)
 
     def get_vector(self, x: Any) -> np.ndarray | None:
-        """Return an input of one floating number a sample as a vector; None for any other."""
+        """Return an input that has one floating number per sample as a vector; None for others."""
         if not isinstance(x, Tensor | np.ndarray):
             return None
         values = x.detach().cpu().double().numpy() if isinstance(x, Tensor) else np.asarray(x)
@@ -123,28 +131,30 @@ class Runner:
         return values.reshape(-1) if one and np.issubdtype(values.dtype, np.floating) else None
 
     def take_part(self, batch: Any, rows: slice | list[int], count: int) -> Any:
-        """Return some samples of a batch of `count`; what has another extent stays whole."""
+        """Return some samples of a batch of `count`; arrays of another length stay whole."""
         return take_part(batch, rows, count)
 
     def repeat_batch(self, batch: Any, count: int, times: int) -> Any:
-        """Return a batch of `count` samples several times; what has another extent once."""
+        """Return a batch of `count` samples repeated; arrays of another length are not repeated."""
         return _change_samples(
             batch, count, lambda value: value.repeat(times, *[1] * (value.ndim - 1))
         )
 
     def join_batches(self, batch: Any, other: Any) -> Any:
-        """Return two batches of one sample each as one of both; of what is no array, the first's.
+        """Return two batches of one sample each as one batch.
+
+        Values that are no tensor of one sample are taken from the first batch.
 
         Raises
         ------
         RuntimeError
-            If samples are of different shapes.
+            If the samples have different shapes.
         """
         return _join(batch, other)
 
 
 def run_model(model: nn.Module, x: Any) -> Any:
-    """Return a model's output: a mapping is given by name, a tuple or list by place."""
+    """Return a model's output for x: a mapping is passed by name, a tuple or list by position."""
     if isinstance(x, Mapping):
         return model(**x)
     return model(*x) if isinstance(x, tuple | list) else model(x)
@@ -152,7 +162,7 @@ def run_model(model: nn.Module, x: Any) -> Any:
 
 @contextmanager
 def _keep_modes(model: nn.Module) -> Iterator[None]:
-    """Put back, after a block, which modules train."""
+    """Restore, after a block, the mode of every module."""
     modes = [(module, trains(module)) for module in model.modules()]
     try:
         yield
@@ -163,8 +173,9 @@ def _keep_modes(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def keep_model(model: nn.Module) -> Iterator[None]:
-    """Put back, after a block, modes, buffers, and torch's, NumPy's and Python's generators."""
-    # A script module has buffers that cannot be exchanged, only overwritten.
+    """Restore modes, buffers, and torch's, NumPy's and Python's generators after a block."""
+    # The buffer objects themselves are put back, then their values. A script module's buffers
+    # cannot be exchanged, only overwritten.
     modules = [module for module in model.modules() if not is_scripted(module)]
     owners = [(module, dict(module._buffers)) for module in modules]
     values = [(buffer, buffer.clone()) for buffer in model.buffers()]
@@ -183,12 +194,12 @@ def keep_model(model: nn.Module) -> Iterator[None]:
 def split_batches(x: Any, size: int | None) -> Iterator[Any]:
     """Yield the batches of x: a tensor, array, tuple or dict of them, or a loader of batches.
 
-    Of what a loader yields as a list or tuple, the first is the input, and the others are not.
+    If a loader yields a list or tuple, its first entry is the input.
 
     Raises
     ------
     InvalidType
-        If a list or tuple has numbers alone in it.
+        If x is a list or tuple of numbers.
     """
     if _is_loader(x):
         for batch in x:
@@ -215,14 +226,14 @@ def _is_loader(x: Any) -> bool:
 
 
 def _is_of_numbers(x: Any) -> bool:
-    """Return whether a list or tuple has numbers in it, in lists or not, and nothing else."""
+    """Return whether x is a list or tuple of numbers, nested or not."""
     return isinstance(x, tuple | list) and all(
         isinstance(value, int | float) or _is_of_numbers(value) for value in x
     )
 
 
 def _change_each(x: Any, change: Callable[[Any], Any]) -> Any:
-    """Return what a model takes with every value in it changed, in mappings, tuples and lists."""
+    """Return an input with every value in its mappings, tuples and lists changed."""
     if isinstance(x, Mapping):
         return {name: _change_each(value, change) for name, value in x.items()}
     if isinstance(x, tuple | list):
@@ -231,7 +242,7 @@ def _change_each(x: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def _change_samples(x: Any, count: int, change: Callable[[Any], Any]) -> Any:
-    """Return what a model takes with every array of `count` samples changed, and the rest as is."""
+    """Return an input with every array of `count` samples changed, and all else as it is."""
 
     def of_samples(value: Any) -> Any:
         whole = isinstance(value, ARRAYS) and value.ndim and len(value) == count
@@ -241,7 +252,7 @@ def _change_samples(x: Any, count: int, change: Callable[[Any], Any]) -> Any:
 
 
 def take_part(x: Any, rows: slice | list[int], count: int) -> Any:
-    """Return some samples of a batch of `count`; what has another extent stays whole."""
+    """Return some samples of a batch of `count`; arrays of another length stay whole."""
     return _change_samples(x, count, lambda value: value[rows])
 
 
@@ -254,11 +265,11 @@ def _join(x: Any, y: Any) -> Any:
 
 
 def mute_part(x: Tensor, part: int, parts: int) -> Tensor:
-    """Return x with one of its equal parts along the first axis muted: its first row, quartered.
+    """Return x with one of `parts` equal parts along the first axis muted.
 
-    Small values give way to others wherever a maximum, a scale or a sum is taken over the batch,
-    and equal rows crowd into one place wherever places are limited. Quartered and not 0, which
-    any scale has.
+    Every row of the muted part becomes a quarter of the part's first row. Small values lose
+    wherever the model takes a maximum, a scale or a sum over the batch, and equal rows compete
+    wherever places are limited. Rows of 0 would not show a scale, since no scale changes 0.
     """
     changed = x.clone()
     muted = changed.tensor_split(parts)[part]
@@ -267,7 +278,10 @@ def mute_part(x: Tensor, part: int, parts: int) -> Tensor:
 
 
 def prepare_inputs(model: nn.Module, x: Any) -> Any:
-    """Return a batch as tensors beside the model's weights; floating arrays of their dtype."""
+    """Return a batch as tensors on the device of the model's weights.
+
+    Floating NumPy arrays get the dtype of the weights; tensors keep theirs.
+    """
     weights = [p for p in model.parameters() if p.is_floating_point()]
     like = weights[0] if weights else torch.empty(())
 
@@ -281,12 +295,14 @@ def prepare_inputs(model: nn.Module, x: Any) -> Any:
 
 
 def pick_output(output: Any, name: str | int | None) -> np.ndarray:
-    """Return one tensor of what a model returns, in NumPy: the named, the logits, or the first.
+    """Return one tensor of a model's output as a NumPy array.
+
+    It is the named one, else `logits`, else the first floating one that is not `loss`.
 
     Raises
     ------
     InvalidType
-        If there is none.
+        If there is no such floating-point tensor.
     """
     parts: dict[str, Any] = name_parts(output)
     if name is None and "logits" in parts:
@@ -303,4 +319,5 @@ def pick_output(output: Any, name: str | int | None) -> np.ndarray:
             f"{', '.join(known) or 'none'}."
         )
     value = value.detach()
+    # NumPy has no bfloat16.
     return np.asarray((value.double() if value.dtype is torch.bfloat16 else value).cpu().numpy())

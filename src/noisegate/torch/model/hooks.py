@@ -1,4 +1,4 @@
-"""Functions put where a module's tensors go in and come out, and where a model's forward begins."""
+"""Hook functions to a module's inputs and outputs, and to both ends of a model's forward."""
 
 import inspect
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -22,26 +22,27 @@ from .values import (
     replace_part,
 )
 
-# What is called where a forward begins: with the model's mode, a shape, and whether of tokens.
+# Called when a forward begins: whether the model trains, the shape of the first tensor, and whether
+# all tensors are tokens.
 Begin = Callable[[bool, tuple[int, ...] | None, bool], None]
 Remove = Callable[[], None]
 
 
 def hook_before(module: nn.Module, hook: Any, **words: bool) -> Any:
-    """Register a hook before a module's forward; return torch's handle of it."""
-    # A script module has no such method of its own, and calls such hooks all the same.
+    """Register a hook before a module's forward; return torch's handle."""
+    # By nn.Module's method: a script module refuses the name, and calls the hooks all the same.
     return nn.Module.register_forward_pre_hook(module, hook, **words)
 
 
 def hook_after(module: nn.Module, hook: Any, **words: bool) -> Any:
-    """Register a hook after a module's forward; return torch's handle of it."""
+    """Register a hook after a module's forward; return torch's handle."""
     return nn.Module.register_forward_hook(module, hook, **words)
 
 
 def attach_to_input(
     module: nn.Module, site: str, part: str | None, function: SiteFunction
 ) -> Remove:
-    """Put a function at what enters a module; return how to undo it."""
+    """Put a function at a module's input; return the callable that removes it."""
     hook = _Before(site, part, function)
     return _Undo(hook_before(module, hook, with_kwargs=True).remove, hook.retire)
 
@@ -49,7 +50,7 @@ def attach_to_input(
 def attach_to_output(
     module: nn.Module, site: str, part: str | None, function: SiteFunction
 ) -> Remove:
-    """Put a function at what a module returns; return how to undo it."""
+    """Put a function at a module's output; return the callable that removes it."""
     hook = _After(site, part, function)
     return _Undo(hook_after(module, hook).remove, hook.retire)
 
@@ -57,7 +58,7 @@ def attach_to_output(
 def attach_to_pre_activation(
     module: PreActivation, site: str, part: str | None, function: SiteFunction
 ) -> Remove:
-    """Put a function at what enters a module's activation; return how to undo it."""
+    """Put a function at a module's pre-activation; return the callable that removes it."""
     hook = _After(site, part, function)
     return _Undo(module.register_pre_activation_hook(hook).remove, hook.retire)
 
@@ -65,10 +66,11 @@ def attach_to_pre_activation(
 def watch_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -> Remove:
     """Call `begin` before each forward of a model, and `end` after it.
 
-    `begin` gets the model's mode, the shape of the first tensor that enters, and whether only
-    whole numbers enter; `end`, which is called after a failed forward too, whether it succeeded.
-    Returns how to undo both.
+    `begin` gets whether the model trains, the shape of the first input tensor, and whether all
+    input tensors are whole numbers. `end` gets whether the forward succeeded; it is called after a
+    failed one too. Returns the callable that removes both.
     """
+    # `begin` runs before, and `end` after, all hooks that are there now.
     first, last = _Begin(begin), _End(end)
     before = hook_before(model, first, prepend=True, with_kwargs=True)
     after = hook_after(model, last, always_call=True)
@@ -76,10 +78,10 @@ def watch_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -
 
 
 def watch_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Remove:
-    """Call `begin` before each call of a part of a model, with its path and the model's mode.
+    """Call `begin` before each call of a part, with its path and whether the model trains.
 
-    A part is what the model itself may call: a child, or what is in a list of modules. Returns
-    how to undo it.
+    A part is a module that the model itself may call: a child, or a module in a child's list or
+    dict. Returns the callable that removes the hooks.
     """
     hooks = [(part, _Part(path, model, begin)) for path, part in _walk_parts(model)]
     removals = [hook_before(part, hook).remove for part, hook in hooks]
@@ -95,16 +97,16 @@ def _walk_parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Modu
 
 
 def find_handles(model: nn.Module) -> list[Any]:
-    """Return what was given to `watch_forward` of a model, in the order in which it was put in."""
+    """Return the handles whose methods were given to `watch_forward`, in that order."""
     hooks = model._forward_hooks.values()
     ends = [hook.function for hook in hooks if isinstance(hook, _End)]
     return [getattr(end, "__self__", end) for end in ends if not isinstance(end, _Gone)]
 
 
 def find_all_handles(model: nn.Module) -> list[Any]:
-    """Return the handles of the noise that a model, or a module inside it, has or bears.
+    """Return the handles of all noise in a model and the modules inside it.
 
-    Those of a larger model are among them where their noise is put at one of these modules.
+    The handle of a larger model is included if its noise sits at one of these modules.
     """
     found: list[Any] = []
     for module in model.modules():
@@ -117,6 +119,7 @@ def find_all_handles(model: nn.Module) -> list[Any]:
     return list({id(handle): handle for handle in found}.values())
 
 
+# A frame of this code on the stack is a running call of a module.
 _CALL = nn.Module._call_impl.__code__
 
 
@@ -126,7 +129,7 @@ def count_running(model: nn.Module) -> int:
 
 
 def count_calls(frame: Any, modules: Container[int]) -> int:
-    """Return how many calls of some modules, by their ids, a frame is within."""
+    """Return how many calls of modules with the given ids are on the stack of a frame."""
     count = 0
     while frame is not None:
         if frame.f_code is _CALL and id(frame.f_locals.get("self")) in modules:
@@ -136,7 +139,7 @@ def count_calls(frame: Any, modules: Container[int]) -> int:
 
 
 class _Undo:
-    """Several removals as one, which a copied model copies."""
+    """Several removals as one; unlike a closure, it is copied with a copied model."""
 
     def __init__(self, *removals: Callable[[], None]) -> None:
         self.removals = removals
@@ -147,19 +150,19 @@ class _Undo:
 
 
 class _Gone:
-    """What a hook calls once it is taken out.
+    """The inert function of a retired hook.
 
-    Whoever swaps a module for another, as quantization does, moves its hooks, and then torch's
-    handle of a hook no longer finds it.
+    Code that swaps a module for another, such as quantization, moves its hooks. torch's handle of
+    a hook then no longer finds it, so removing it by the handle is not enough.
     """
 
     every, silent = False, True
 
     def reach(self) -> None:
-        """Take note of nothing."""
+        """Do nothing."""
 
     def acts(self, training: bool, call: Any = None) -> bool:
-        """Return that nothing would change."""
+        """Return False."""
         return False
 
     def __call__(self, *args: Any) -> None:
@@ -167,18 +170,18 @@ class _Gone:
 
 
 class _Hook:
-    """A hook that can be taken out wherever it is."""
+    """A hook that can be made inert wherever it was moved to."""
 
     function: Any
 
     def retire(self) -> None:
-        """Do nothing from here on."""
+        """Make the hook inert."""
         self.function = _Gone()
 
 
-# Hooks run outside of a compiled graph: a step is a Python number, and would be compiled in.
-# torch calls a hook without the arguments by name where it no longer knows that the hook wants
-# them: one that another thread has removed, or that a quantized module was given.
+# Hooks run outside of compiled graphs, which would hold a step, a Python number, as a constant.
+# `kwargs` is None where torch has lost the flag `with_kwargs` of a hook: if another thread has
+# removed the hook, or quantization has moved it.
 
 
 class _Part(_Hook):
@@ -214,7 +217,7 @@ class _At(_Hook):
         self.site, self.part, self.function = site, part, function
 
     def add_noise(self, value: Any) -> Any:
-        """Return what a module takes or returns, with noise on a tensor in it."""
+        """Return a module's inputs or outputs with noise on a tensor in them."""
         if self.part is not None:
             return self._by_name(value, self.part)
         changed, done = _add_noise_within(value, self.function)
@@ -254,17 +257,18 @@ class _Before(_At):
 
 class _After(_At):
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
-        # As `eager_only`, without its layer: this is called at every site.
+        # `eager_only` written out: its wrapper would cost at every call of every site.
         outside = compiler_looks_on()
         return (
             _outside(self, module, output) if outside else self.add_noise_to_output(module, output)
         )
 
     def add_noise_to_output(self, module: nn.Module, output: Any) -> Any:
-        """Return what a module returns, with noise on it; None where there is none."""
+        """Return a module's output with noise on it; None, which torch takes as unchanged."""
         function = self.function
         if not function.acts(trains(module)):
             return None
+        # The usual case without the search for a tensor; below, a watching mode is kept out.
         if self.part is None and is_floating(output) and not torch._C._len_torch_function_stack():
             return function(output)
         return self.add_noise(output)
@@ -274,7 +278,10 @@ _outside = torch.compiler.disable(_After.add_noise_to_output)
 
 
 def _add_noise_within(value: Any, function: SiteFunction) -> tuple[Any, bool]:
-    """Return a copy with noise on floating tensors, the first or all; and whether one is there."""
+    """Return a copy with noise on its floating tensors, and whether it has any.
+
+    Noise is put on the first, or on all of them if the function acts on `every` one.
+    """
     if is_floating(value):
         return call_unwatched(function, value), True
     if not isinstance(value, Mapping | list | tuple):

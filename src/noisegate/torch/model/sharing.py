@@ -1,7 +1,7 @@
-"""One model in several threads: who may change it, and who waits meanwhile.
+"""Share one model between threads: let one change it while the others wait.
 
-A prediction puts hooks into a model and takes them out again; a run in training on an example
-changes the mode of every module. Threads that would meet this wait.
+A prediction puts hooks into a model and removes them again. A run on an example changes the mode
+of every module. Other threads must not run the model meanwhile.
 """
 
 import _thread
@@ -21,23 +21,26 @@ from noisegate.core.errors import NoisegateError
 from ..compiling import eager_only
 from .hooks import count_calls, hook_before
 
-# Against a deadlock, in seconds: a forward that waits for a thread that waits for it.
+# Seconds after which waiting raises: two threads that wait for each other would wait forever.
 PATIENCE = 600.0
-# How often a look is taken at what the other threads are doing, in seconds.
+# Seconds between two looks at the other threads' frames.
 INTERVAL = 0.001
 
 _released = threading.Condition()
+# The models that are being changed: the thread, and the ids of the model's modules.
 _held: list[tuple[int, frozenset[int]]] = []
 
 
 @contextmanager
 def exclusive(model: nn.Module) -> Iterator[None]:
-    """Let one thread at a time change a model; models that share a module count as one.
+    """Let one thread at a time change a model, for a block.
+
+    Models that share a module count as one model.
 
     Raises
     ------
     NoisegateError
-        If another thread has not given it back after ten minutes.
+        If another thread has not released the model after ten minutes.
     """
     mine = get_ident(), frozenset(map(id, model.modules()))
     with _released:
@@ -65,7 +68,7 @@ def _is_free(thread: int, modules: frozenset[int]) -> bool:
 
 @forks.after_in_child
 def _forget() -> None:
-    """Forget threads that a fork has not copied."""
+    """Release the models of threads that a fork has not copied."""
     global _released
     _released = threading.Condition()
     _held.clear()
@@ -73,10 +76,10 @@ def _forget() -> None:
 
 @contextmanager
 def exclude_others(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Keep every other thread out of some modules for a block, whose modes it may change.
+    """Keep all other threads out of some modules for a block that changes their modes.
 
-    Calls that other threads have begun are waited for first; those that they begin meanwhile
-    wait in turn.
+    The block begins when the calls that other threads have begun are over. Calls that they begin
+    meanwhile wait until the block ends.
     """
     if is_alone():
         yield
@@ -93,14 +96,14 @@ def exclude_others(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def is_alone() -> bool:
-    """Return whether Python has started no thread beside the main one."""
-    # Not by the threads' frames: to look at those while they run is slow, and not always safe.
+    """Return whether the main thread is Python's only one."""
+    # Not by the threads' frames: reading those while they run is slow, and not always safe.
     return _thread._count() == 0
 
 
 def _frames_of_threads() -> Mapping[int, Any]:
-    """Return the frame that each thread runs now, by its identity."""
-    # In Python before 3.11.8 and 3.12.2 a collection of garbage within waits for itself.
+    """Return the current frame of each thread, by the thread's identity."""
+    # Before Python 3.11.8 and 3.12.2, a garbage collection inside this call deadlocks.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -111,7 +114,7 @@ def _frames_of_threads() -> Mapping[int, Any]:
 
 
 class _Gate:
-    """A hook before modules at which every thread but one waits."""
+    """A pre-hook at which every thread but its owner waits."""
 
     def __init__(self, modules: list[nn.Module]) -> None:
         self.modules, self.ids = modules, frozenset(map(id, modules))
@@ -120,7 +123,7 @@ class _Gate:
 
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
-        # A replica of a module (nn.DataParallel) has copied its hooks; its modes are its own.
+        # A replica of a module (nn.DataParallel) has a copy of the hook, but modes of its own.
         thread = get_ident()
         if thread == self.owner or self.opened.is_set() or id(module) not in self.ids:
             return
@@ -130,7 +133,7 @@ class _Gate:
         self.waiting.discard(thread)
 
     def wait_for_others(self) -> None:
-        """Wait until no other thread is in a call of one of the modules."""
+        """Wait until no other thread is inside a call of one of the modules."""
         pause = threading.Event()
         for _ in range(int(PATIENCE / INTERVAL)):
             if not self._others():
@@ -145,9 +148,9 @@ class _Gate:
                 for thread, frame in _frames_of_threads().items()
                 if thread != self.owner and thread not in self.waiting
             )
-        except AttributeError:  # a call ended while it was looked at: look again
+        except AttributeError:  # a call ended while its frame was read: look again
             return True
 
     def open(self) -> None:
-        """Let every thread go on."""
+        """Let all waiting threads continue."""
         self.opened.set()
