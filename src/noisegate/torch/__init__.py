@@ -118,7 +118,7 @@ __all__ = [
     "uniform_noise",
 ]
 
-if not TYPE_CHECKING:  # to whom every name would then be one of this room
+if not TYPE_CHECKING:  # a type checker would accept every name of the module
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name)

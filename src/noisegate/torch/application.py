@@ -1,4 +1,4 @@
-"""One application of noise to a tensor: forward, backward, double backward, tangents, vmap."""
+"""Apply noise to a tensor once: forward, backward, double backward, tangents, vmap."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from noisegate.core.kind import Kind
 from noisegate.core.prepared import Prepared
 from noisegate.engines.torch import TorchEngine
 
-# Metal has no float64, which thresholds of live rates and normal numbers are made with.
+# Metal has no float64, in which thresholds of live rates and normal numbers are computed.
 WITHOUT_FLOAT64 = {"mps"}
 
 CPU = TorchEngine(torch.device("cpu"))
 
 
 def device_of_noise(device: torch.device) -> torch.device:
-    """Return where the noise for tensors of a device is computed: there, or on the CPU."""
+    """Return the device that computes noise for tensors of a device: itself, or the CPU."""
     if device.type == "xpu":
         exact = bool(torch.xpu.get_device_capability(device)["has_fp64"])
     else:
@@ -34,10 +34,10 @@ def device_of_noise(device: torch.device) -> torch.device:
 
 @dataclass(slots=True)
 class Noise:
-    """One application: which noise, which part of the field, and whether only its linear part.
+    """One application: the noise, its part of the field, and whether only the linear part is meant.
 
-    Nothing changes it; it is not frozen, since that would be half of what making it costs. The
-    rate of its call is None where it is a tensor that comes with x.
+    Treat it as immutable; it is not frozen, since that would double the cost of making it. The
+    rate in `call` is None if it is a tensor, which is passed along with x.
     """
 
     kind: Kind
@@ -49,25 +49,25 @@ class Noise:
         """Return x with the noise on it."""
         if x.is_cpu:
             call = self.call if live is None else self.call._replace(rate=live)
-            # What is asked first there, without its layer: this is what every site comes to.
+            # `core.apply` would try this first; every site gets here, so a call is saved.
             fused = CPU.fuse(self.kind, call, x, self.key, self.linear) if live is None else None
             if fused is not None and fused is not x:
                 return cast(Tensor, fused)
             result: Any = core.apply(CPU, self.kind, x, self.key, call, linear=self.linear)
         else:
             result = self._apply_elsewhere(x, live)
-        # A field of zeros and no arithmetic at all can leave x itself.
+        # `core.apply` may return x itself where a field is zero; the result is always a new tensor.
         return cast(Tensor, result.clone() if result is x else result)
 
     def _apply_elsewhere(self, x: Tensor, live: Tensor | None) -> Tensor:
-        """Return x with noise that is made where its device, or the CPU, has float64."""
+        """Return x with noise that its own device computes, or the CPU if that has no float64."""
         where = device_of_noise(x.device)
         call = self.call if live is None else self.call._replace(rate=live.to(where))
         given = self.kind, x.to(where), self.key, call
         return cast(Tensor, core.apply(TorchEngine(where), *given, linear=self.linear)).to(x.device)
 
     def slope(self, factor: Tensor, x: Tensor, live: Tensor) -> Tensor:
-        """Return a factor times the derivative by the rate, of the shape of x."""
+        """Return a factor times the derivative by the rate, in the shape of x."""
         where = device_of_noise(x.device)
         factor = factor.expand(torch.broadcast_shapes(factor.shape, x.shape)).to(where)
         given = self.kind, factor, x.to(where), self.key, self.call.window, live.to(where)
@@ -79,9 +79,9 @@ class Noise:
 
 
 class _Linear(torch.autograd.Function):
-    """Autograd around an application; it keeps the key and computes the noise again.
+    """Autograd for an application: it saves the key, not the mask, and computes the noise again.
 
-    The derivative of noise is its linear part, which is noise again: so one formula serves
+    The derivative of noise is its linear part, which is noise again. So one formula serves
     backward, double backward and tangents.
     """
 
@@ -101,7 +101,7 @@ class _Linear(torch.autograd.Function):
 
 
 class _Apply(_Linear):
-    """With a rate that is a tensor, and as torch.func wants it."""
+    """The function for a rate that is a tensor, or under a transformation of torch.func."""
 
     generate_vmap_rule = True
 
@@ -114,11 +114,14 @@ class _Apply(_Linear):
         _, live, ctx.noise = inputs
         ctx.save_for_backward(live)
         ctx.save_for_forward(live)
-        ctx.set_materialize_grads(False)  # so that a rate with a tangent shows
+        ctx.set_materialize_grads(False)  # so a rate without a tangent has None, not zeros
 
 
 class _ApplyNumber(_Linear):
-    """With a rate that is a number, in everyday use: a third of the cost."""
+    """The function for a rate that is a number, outside of transformations.
+
+    Without `setup_context` it costs a third of `_Apply`.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, live: None, noise: Noise) -> Tensor:
@@ -126,16 +129,16 @@ class _ApplyNumber(_Linear):
         return noise(x, None)
 
 
-# What `Function.apply` comes to where no transformation is active. It first binds arguments by
-# name, which this has no need of.
+# `Function.apply` without its binding of arguments by name, which would cost time at every site.
+# It is right only where no transformation is active.
 _apply_number: Callable[..., Any] = super(torch.autograd.Function, _ApplyNumber).apply
 
 
 class _ApplyRate(torch.autograd.Function):
-    """Autograd around an application whose rate has a gradient; it keeps x and the rate.
+    """Autograd for an application whose rate has a gradient; it saves x and the rate.
 
-    Backward and tangents are plain operations on noise that is computed again, so that they
-    are differentiated in turn by torch itself.
+    Backward and tangents are plain operations on noise that is computed again, so torch itself
+    differentiates them further.
     """
 
     generate_vmap_rule = True
@@ -157,7 +160,7 @@ class _ApplyRate(torch.autograd.Function):
         if not ctx.needs_input_grad[1]:
             return x_grad, None, None
         product = ctx.noise.slope(grad, x, live)
-        if x.is_complex():
+        if x.is_complex():  # the slope then has real and imaginary parts on a last axis
             product = product.sum(-1)
         return x_grad, product.sum_to_size(live.shape).to(live), None
 
@@ -172,19 +175,19 @@ class _ApplyRate(torch.autograd.Function):
 
 
 def apply_noise(x: Tensor, live: Tensor | None, noise: Noise) -> Tensor:
-    """Return x with noise on it, in a way that torch differentiates."""
+    """Return x with noise on it, differentiable by torch."""
     if live is not None or _are_functorch_transforms_active():
         with_gradient = live is not None and noise.kind.differentiable
         function = _ApplyRate if with_gradient else _Apply
         return cast(Tensor, function.apply(x, live, noise))  # type: ignore[no-untyped-call]
     if not ((x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0):
         return noise(x, None)
-    # A tensor that has left a transformation may still be wrapped.
+    # A tensor that has left a transformation may still have its wrapper.
     return cast(Tensor, _apply_number(unwrap_if_dead(x), None, noise))
 
 
 def refuse_gradient(kind: Kind) -> NoReturn:
-    """Raise, since a rate requires grad, and its kind has no derivative by it."""
+    """Raise because a rate requires grad and its kind has no derivative by the rate."""
     raise InvalidValue(
         f"{type(kind).__name__}: `{kind.RATE}` requires grad, but the decision to remove has no "
         f"gradient. ConcreteDropout has one; or pass {kind.RATE}.detach()."

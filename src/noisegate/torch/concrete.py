@@ -1,4 +1,4 @@
-"""Concrete dropout as a layer that learns its rate."""
+"""A layer of concrete dropout, which learns its rate."""
 
 from math import log
 from typing import Any
@@ -16,15 +16,15 @@ from .layers import NoiseLayer
 
 
 class ConcreteDropout(NoiseLayer):
-    """Dropout that learns its rate, in front of the layer whose inputs it noises.
+    """Dropout that learns its rate; put it before the layer whose inputs it drops.
 
-    ``p = sigmoid(p_logit)`` is a parameter: give it to the optimizer, and add `regularization`
-    to the loss, without which p would only fall.
+    The rate is ``p = sigmoid(p_logit)``. Give the parameter `p_logit` to the optimizer, and add
+    `regularization` to the loss: without it p would only fall.
 
     Parameters
     ----------
     p : float
-        The rate to begin with, in (0, 1).
+        The initial rate, in (0, 1).
     temperature, shared_axes
         As of `noisegate.ConcreteDropout`; ``shared_axes=slice(2, None)`` for feature maps.
     seed, site, sample_axis
@@ -33,14 +33,14 @@ class ConcreteDropout(NoiseLayer):
     Attributes
     ----------
     p_logit : Parameter
-        Of shape (), in ``state_dict()``.
+        The logit of the rate, of shape (); part of ``state_dict()``.
     p : Tensor
-        The rate now, with its gradient; a number may be assigned.
+        The present rate, with its gradient; a number may be assigned.
 
     Raises
     ------
     InvalidType, InvalidValue
-        If p is no number in (0, 1); a rate that is learned follows no schedule.
+        If p is not a number in (0, 1). A schedule is refused, since the rate is learned.
 
     References
     ----------
@@ -84,7 +84,7 @@ class ConcreteDropout(NoiseLayer):
 
     @property
     def p(self) -> Tensor:
-        """The rate now, with its gradient."""
+        """The present rate, with its gradient."""
         return self.p_logit.sigmoid()
 
     def regularization(
@@ -93,20 +93,20 @@ class ConcreteDropout(NoiseLayer):
         weight_regularizer: float = 1e-6,
         dropout_regularizer: float = 1e-5,
     ) -> Tensor:
-        """Return the term that the loss needs: the prior's pull on the weights and on p.
+        """Return the term to add to the loss: the pull of the prior on the weights and on p.
 
         ``weight_regularizer · ‖W‖² / (1 − p) + dropout_regularizer · K · (p log p + (1 − p)
-        log(1 − p))`` with K the number of inputs of `module`.
+        log(1 − p))``, where K is the number of inputs of `module`.
 
         Parameters
         ----------
         module : Module
-            The layer that the noise feeds, with a `weight` of shape (outputs, inputs, ...).
+            The layer after the noise, with a `weight` of shape (outputs, inputs, ...).
         weight_regularizer : float
-            l²/N with the prior length scale l and N training samples, at least 0; for
-            regression l²/(τN) with the precision τ of the model.
+            At least 0: l²/N for the prior length scale l and N training samples; for regression
+            l²/(τN), where τ is the precision of the model.
         dropout_regularizer : float
-            2/N, or 2/(τN) for regression, at least 0.
+            At least 0: 2/N, or 2/(τN) for regression.
         """
         who = "ConcreteDropout.regularization"
         weight = getattr(module, "weight", None)
@@ -130,7 +130,7 @@ class ConcreteDropout(NoiseLayer):
         return False
 
     def live(self) -> dict[str, Any]:
-        """Return the rate now, with its gradient."""
+        """Return the present rate, with its gradient."""
         return {"p": self.p}
 
     def _show_rate(self) -> str:

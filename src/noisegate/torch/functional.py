@@ -31,7 +31,7 @@ def apply_eagerly(
     sample_axis: SampleAxis = DEFAULT_AXIS,
     live: Mapping[str, Any] | None = None,
 ) -> Tensor:
-    """Return x with the noise of a key on it, where nothing is compiled."""
+    """Return x with the noise of a key on it; not for code that a compiler traces."""
     if x.layout is not torch.strided or x.is_nested:
         _refuse_sparse(kind, x)
     call = core.prepare(kind, key, x.shape, rows, sample_axis, live or {})
@@ -42,7 +42,7 @@ def apply_eagerly(
     if type(rate) is float:
         noise, tensor = Noise(kind, key, call), None
     else:
-        # A float64 of NumPy's has no place on a device without it.
+        # The device of the noise has float64; the device of x may lack it.
         tensor = torch.as_tensor(rate, device=device_of_noise(x.device))
         noise = Noise(kind, key, call._replace(rate=None))
         if tensor.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
@@ -50,17 +50,17 @@ def apply_eagerly(
     return noise(x, tensor) if integers else apply_noise(x, tensor, noise)
 
 
-# What ``kind(x, key)`` calls for tensors.
+# ``kind(x, key)`` calls this for tensors.
 apply = eager_only(apply_eagerly)
 
 
 def apply_steps(
     kind: Kind, x: Tensor, key: Key, rows: Any, sample_axis: SampleAxis, steps: Sequence[int]
 ) -> Tensor | None:
-    """Return x with the noise of several steps on it, each on an equal part of its first axis.
+    """Return x with the noise of several steps, each on an equal part of the first axis.
 
-    `rows` are those of a part. None where steps cannot share a pass: a rate moves with the step, or
-    x is integers.
+    `rows` are the rows of one part. Return None if steps cannot share a pass, because the rate
+    depends on the step or x is of integers.
     """
     if x.layout is not torch.strided:
         _refuse_sparse(kind, x)
@@ -70,7 +70,8 @@ def apply_steps(
         return None
     if call.idle:
         return x
-    # Without a pass that is over in microseconds, all steps share one.
+    # The native engine's passes take microseconds, so each step has its own. A pass of whole-array
+    # operations costs 0.4 ms however small it is, so all steps share one.
     simple = kind.elementwise and x.is_cpu and x.is_floating_point() and x.itemsize <= 4
     if native.library() is not None or not simple or (x.requires_grad and torch.is_grad_enabled()):
         parts = zip(x.chunk(len(steps)), steps, strict=True)
@@ -82,7 +83,7 @@ def apply_steps(
 
 
 def check_rows(kind: Kind, x: Tensor, rows: Any, sample_axis: SampleAxis) -> None:
-    """Refuse rows that are none of x's samples, also where no noise acts."""
+    """Raise if rows do not fit the samples of x, even where no noise acts."""
     if rows is not None:
         with prefix_errors(type(kind).__name__):
             window_of(tuple(x.shape), kind.shared, rows, sample_axis)
@@ -103,11 +104,11 @@ def draw_seed() -> int:
     return int(draw_unseen(lambda: place.random_(-(2**63), None).item())) % 2**64
 
 
-_SCRATCH = threading.local()  # where each thread draws
+_SCRATCH = threading.local()  # one tensor per thread to draw into, since making one costs time
 
 
 def refuse_leaf(x: Tensor) -> None:
-    """Raise if x is what torch would not let be overwritten: a leaf that requires grad."""
+    """Raise if x is a leaf that requires grad, which torch does not let be overwritten."""
     if x.requires_grad and x.is_leaf and torch.is_grad_enabled():
         raise InvalidValue(
             "`inplace=True` would overwrite a leaf tensor that requires grad, whose gradient "
@@ -116,7 +117,7 @@ def refuse_leaf(x: Tensor) -> None:
 
 
 def _make_function(name: str) -> Callable[..., Tensor]:
-    """Return the function of a layer: x, its rate and what else it needs, then by name."""
+    """Return the function of a layer of the catalogue."""
     definition = catalogue.LAYERS[name]
     call = _build_signature(definition)
     bind = checks.binder(call)
@@ -141,6 +142,7 @@ def _make_function(name: str) -> Callable[..., Tensor]:
 
 
 def _build_signature(definition: catalogue.Definition) -> Signature:
+    """Return a function's signature: x, rate, needed arguments and flags, then the rest by name."""
     first, *others = definition.parameters.values()
     needed = [p for p in others if p.default is Parameter.empty]
     by_name = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in others if p not in needed]
@@ -191,7 +193,7 @@ def _apply_or_pass(
     sample_axis: int | None,
     inplace: bool = False,
 ) -> Tensor:
-    """Return x with noise: that of the key, or fresh noise by torch's generator."""
+    """Return x with the noise of the key, or without a key with fresh noise."""
     checks.flag("training", training)
     checks.flag("inplace", inplace)
     if not isinstance(x, Tensor):
@@ -199,7 +201,7 @@ def _apply_or_pass(
     live: dict[str, Any] = {}
     if checks.is_host(words[definition.rate]):
         kind = definition.make_once(**words)
-    else:  # a tensor or a schedule, which a kind does not hold, or not for all calls
+    else:  # a tensor or a schedule may differ at every call, so the cached kind has rate 0
         kind = definition.make_once(**{**words, definition.rate: 0.0})
         live = {kind.RATE: words[definition.rate]}
     axis = definition.sample_axis(words, tuple(x.shape), sample_axis)

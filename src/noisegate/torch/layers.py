@@ -26,9 +26,9 @@ class NoiseLayer(nn.Module):
     """A kind of noise as a module; its layers are `Dropout`, `GaussianNoise` and the others.
 
     Without a seed every training call draws 64 bits from torch's CPU generator, so that
-    ``torch.manual_seed`` governs. With a seed and a site the layer reads
-    ``Stream(seed).site(site).at(step)`` and counts its own training calls in `step`, which may
-    be set and is not part of ``state_dict()``: a resume sets it.
+    ``torch.manual_seed`` governs. With a seed and a site the layer uses the key
+    ``Stream(seed).site(site).at(step)`` and counts its own training calls in `step`. The step is
+    not part of ``state_dict()``: set it to resume.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class NoiseLayer(nn.Module):
     site : str, optional
         Name of this noise in the seed's stream.
     sample_axis : int or None
-        The axis of the samples, as at a call of a kind. By default the one that the layer's
-        form of input has: none for an unbatched (C, L) of `Dropout1d`.
+        The axis of the samples, as at a call of a kind. By default it follows from the layer's
+        form of input: an unbatched (C, L) of `Dropout1d` has none.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class NoiseLayer(nn.Module):
     step : int
         The step that the next training call uses; only with a seed.
     inplace : bool
-        Whether the input is overwritten, where torch's layer has that.
+        Whether the input is overwritten; only for layers whose torch original has `inplace`.
 
     Raises
     ------
@@ -58,13 +58,13 @@ class NoiseLayer(nn.Module):
         If a seed is given without a site, a site without a seed, or a schedule without a seed;
         at the call, if the input's rank is not the layer's.
     RecomputationError
-        If a seeded layer is called inside a backward pass by another checkpointing than torch's,
-        where its step is not known.
+        If a seeded layer is called inside a backward pass that is not torch's checkpointing: its
+        step is unknown there.
 
     Notes
     -----
-    Noise on MPS tensors, and on XPU devices without float64, is computed on the CPU and carried
-    over.
+    Noise on MPS tensors, and on XPU devices without float64, is computed on the CPU and copied to
+    the device.
 
     Examples
     --------
@@ -110,21 +110,21 @@ class NoiseLayer(nn.Module):
         self.sample_axis = sample_axis
         self._step = 0
         if seed is not None and site is not None:
-            Stream(seed).site(site)  # refuses what is no site, now and not at the first call
+            Stream(seed).site(site)  # refuses an invalid site now rather than at the first call
         self._set(arguments, kind)
         register(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state of a copy, which counts on its own."""
+        """Take the state of a copy, and register it: it counts its own calls."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         register(self)
 
     def snapshot(self) -> Any:
-        """Return what the next noise depends on."""
+        """Return the state that the next noise depends on."""
         return self._step, self._kind, self.arguments
 
     def restore(self, state: Any) -> None:
-        """Return to what a snapshot says."""
+        """Return to the state of a snapshot."""
         self._step, self._kind, self.arguments = state
 
     def _set(self, arguments: dict[str, Any], kind: Kind) -> None:
@@ -160,7 +160,7 @@ class NoiseLayer(nn.Module):
     def step(self) -> int:
         """The step that the next training call uses."""
         if self.seed is None:
-            raise AttributeError("step")  # which `__getattr__` answers
+            raise AttributeError("step")  # Python then calls `__getattr__`, which refuses it
         return self._step
 
     @step.setter
@@ -178,7 +178,7 @@ class NoiseLayer(nn.Module):
         )
 
     def forward(self, x: Tensor, rows: Any = None) -> Tensor:
-        """Return x with noise in training, x itself otherwise."""
+        """Return x with noise in training, else x itself."""
         axis = self.sample_axis
         if self.definition is not None and self.definition.inputs is not None:
             axis = self.definition.sample_axis(self.arguments, tuple(x.shape), axis)
@@ -202,11 +202,12 @@ class NoiseLayer(nn.Module):
         return self.kind.is_identity(cast(float, self.kind.rate))
 
     def live(self) -> dict[str, Any]:
-        """Return the rate where it is a tensor, for a call of the kind."""
+        """Return the rate if it is a tensor, for a call of the kind; else nothing."""
         return {}
 
     def _next_key(self) -> Key:
         if self.seed is None or self.site is None:
+            # A fresh seed is the whole key: site and step add nothing to it.
             return Key(draw_seed(), "", 0, 0, 0)
         with _counting:
             step = self._step
@@ -223,7 +224,7 @@ class NoiseLayer(nn.Module):
         return ", ".join(words)
 
     def _show_arguments(self, definition: catalogue.Definition) -> list[str]:
-        """Return the rate, the other arguments that are not at their default, and `inplace`."""
+        """Return words for the rate, the arguments that differ from their default, and `inplace`."""
         words = [f"{definition.rate}={self._show_rate()}"]
         for name, parameter in definition.parameters.items():
             value = getattr(self, name)
@@ -236,7 +237,7 @@ class NoiseLayer(nn.Module):
 
 
 def refuse_lone_seed(layer: str) -> NoReturn:
-    """Raise, since a layer was given a seed and no site."""
+    """Raise because a layer was given a seed without a site."""
     raise InvalidValue(
         f"{layer}: a layer with `seed` needs `site` too, or two layers with one seed would share "
         f"a mask. Write for example {layer}(seed=13, site='hid1:out')."
@@ -244,7 +245,7 @@ def refuse_lone_seed(layer: str) -> NoReturn:
 
 
 def refuse_lone_site(layer: str) -> NoReturn:
-    """Raise, since a layer was given a site and no seed."""
+    """Raise because a layer was given a site without a seed."""
     raise InvalidValue(
         f"{layer}: `site` does nothing without `seed`. "
         f"Write for example {layer}(seed=13, site='hid1:out')."
@@ -260,7 +261,7 @@ def layer(
 ) -> NoiseLayer:
     """Return the layer of any kind, your own included.
 
-    Parameters are those of `NoiseLayer`; a kind of noisegate gives the layer of its name.
+    Parameters are those of `NoiseLayer`. A kind of noisegate's gives the named layer of the kind.
 
     Examples
     --------
@@ -279,7 +280,7 @@ def layer(
 
 
 class NamedLayer(NoiseLayer):
-    """A layer that is a row of `noisegate.core.catalogue.LAYERS`, which names its arguments."""
+    """A layer defined by a row of `noisegate.core.catalogue.LAYERS`, which names its arguments."""
 
     definition: ClassVar[catalogue.Definition]
     __signature__ = checks.TableSignature(lambda named: _build_signature(named.definition))
@@ -298,7 +299,7 @@ class NamedLayer(NoiseLayer):
 
 
 def _make_layer(name: str) -> type[NamedLayer]:
-    """Return the layer of a row of the table."""
+    """Return the layer class of a row of the catalogue."""
     definition = catalogue.LAYERS[name]
     call = _build_signature(definition)
     members = {
@@ -316,7 +317,7 @@ _DOC = """{name} as a layer; arguments as of its kind, the rest as of `NoiseLaye
 
 
 def _build_signature(definition: catalogue.Definition) -> Signature:
-    """Return the rate, what torch has, in torch's order, and the rest by name."""
+    """Return a layer's signature: the rate, torch's arguments in torch's order, others by name."""
     own = list(definition.parameters.values())
     if definition.inplace:
         needed = [p for p in own if p.name == definition.rate or p.default is Parameter.empty]

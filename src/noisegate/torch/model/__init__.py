@@ -1,1 +1,1 @@
-"""What injection needs of a model of torch's: its sites, hooks, draws and modules."""
+"""Sites, hooks, draws and modules of a torch model, for injection."""

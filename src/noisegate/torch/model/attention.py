@@ -1,4 +1,4 @@
-"""Scaled dot-product attention computed openly, so that noise reaches its probabilities."""
+"""Scaled dot-product attention in separate operations, so that noise reaches its probabilities."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -19,9 +19,9 @@ def compute_attention(
 ) -> Tensor:
     """Return ``noise(softmax(scale · query · keyᵀ + mask)) · value``.
 
-    Arguments are those of ``torch.nn.functional.scaled_dot_product_attention`` but for its
-    `dropout_p`, whose place `noise` takes. Probabilities are computed in float32 at least. A
-    query that may see no key has probabilities 0, as there.
+    Arguments are those of ``torch.nn.functional.scaled_dot_product_attention``, with `noise` in
+    place of `dropout_p`. Probabilities are computed in float32 at least. A query that may see no
+    key has probabilities 0, as in torch.
 
     Reference: Vaswani et al. (2017), Attention is all you need, section 3.2.1.
     """
@@ -41,9 +41,11 @@ def compute_attention(
         precise = precise + attn_mask
     probabilities = precise.softmax(-1)
     if attn_mask is not None:
+        # A softmax over -inf alone gives NaN.
         nothing = (precise == float("-inf")).all(-1, keepdim=True)
         probabilities = probabilities.masked_fill(nothing, 0.0)
     probabilities = probabilities.to(query.dtype)
+    # Without a batch the site still sees an axis of samples, of length 1.
     if probabilities.ndim == 2:
         return noise(probabilities[None])[0] @ value
     return noise(probabilities) @ value

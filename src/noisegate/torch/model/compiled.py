@@ -1,4 +1,4 @@
-"""Compiled code that has run knows nothing of hooks that are put in later."""
+"""Refuse models whose compiled code has run already: it would ignore hooks that are added later."""
 
 import gc
 import sys
@@ -11,9 +11,9 @@ from noisegate.core.errors import InvalidValue
 
 
 def refuse_compiled(model: nn.Module) -> None:
-    """Raise if a model, or a module of it, was compiled and has run; warn if one of its class has.
+    """Raise if a model or a module of it was compiled and has run; warn if only its class's has.
 
-    torch 2.13 looks neither at hooks nor at which instance it is when it looks up compiled code
+    When torch 2.13 looks up compiled code, it compares neither hooks nor the instance
     (``torch._dynamo.config.skip_nnmodule_hook_guards``).
     """
     dynamo = sys.modules.get("torch._dynamo.eval_frame")
@@ -50,7 +50,8 @@ def _name(module: nn.Module) -> str:
 
 
 def _find_compiled(dynamo: Any, own: set[int]) -> list[nn.Module]:
-    """Return the modules among some that were given to `torch.compile`."""
+    """Return the modules, of those with the given ids, that were passed to `torch.compile`."""
+    # torch keeps no list of them: this searches all objects, only where compiled code has run.
     found = []
     for value in gc.get_objects():
         if type(value) is dynamo.OptimizedModule and id(value._orig_mod) in own:
@@ -61,9 +62,9 @@ def _find_compiled(dynamo: Any, own: set[int]) -> list[nn.Module]:
 
 
 def _find_inlined(entries: Any) -> list[nn.Module]:
-    """Return the modules of torch's own classes of which compiled code has run.
+    """Return the modules of torch's own classes whose compiled code has run.
 
-    They are compiled through a closure around their call.
+    torch compiles a closure around their call, so their `forward` has no compiled code.
     """
     inline = getattr(sys.modules.get("torch._dynamo.external_utils"), "wrap_inline", None)
     if inline is None:

@@ -1,4 +1,4 @@
-"""A PyTorch model as injection sees it: its sites, and how functions are put at them."""
+"""Give injection access to a PyTorch model: its sites, and functions at them."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -25,7 +25,7 @@ from .watch import FunctionWatch, Listener
 
 
 class Host(Runner):
-    """A model, and the modules of it by canonical path.
+    """A model with its modules by canonical path.
 
     Raises
     ------
@@ -38,6 +38,7 @@ class Host(Runner):
         self.modules = find_modules(model)
         refuse_compiled(model)
 
+    # Functions of the face that injection calls through its host, since it imports no framework.
     draw_seed = staticmethod(draw_seed)
     refuse_backward = staticmethod(refuse_backward)
     register = staticmethod(register)
@@ -48,12 +49,12 @@ class Host(Runner):
     mute_part = staticmethod(mute_part)
 
     def sites(self) -> Sites:
-        """Return what is known of the model's sites before it runs."""
+        """Return the sites of the model that are known before it runs."""
         return find_sites(self.model, self.modules)
 
     @property
     def has_code_of_its_own(self) -> bool:
-        """Whether a module's class is neither torch's nor ours, so that it may call anything."""
+        """Whether a module's class is neither torch's nor noisegate's, so it may call anything."""
         homes = (type(module).__module__.partition(".")[0] for module in self.modules.values())
         return any(home not in ("torch", "noisegate") for home in homes)
 
@@ -62,7 +63,7 @@ class Host(Runner):
         return hooks.find_handles(self.model)
 
     def attach(self, site: str, function: SiteFunction) -> Callable[[], None]:
-        """Put a function at a site; return how to undo it."""
+        """Put a function at a site; return the callable that removes it."""
         module, port = self.modules[split(site)[0]], parse_port(site)
         if port.own:
             return self._attach_own(module, site, function)
@@ -85,15 +86,15 @@ class Host(Runner):
         return (forward if isinstance(forward, OwnForward) else OwnForward(module)).add(function)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Tell somebody of the noises that functions make in a forward; return how to undo it."""
+        """Add a listener for the noise that functions make; return the callable that removes it."""
         return self._watch().listen(listener)
 
     def watch_forward(self, begin: hooks.Begin, end: Callable[[bool], None]) -> Callable[[], None]:
-        """Call functions where a forward of the model begins and ends; return how to undo it."""
+        """Call functions when a forward begins and ends; return the callable that removes both."""
         return hooks.watch_forward(self.model, begin, end)
 
     def watch_parts(self, begin: Callable[[str, bool], None]) -> Callable[[], None]:
-        """Call a function where a call of a part of the model begins; return how to undo it."""
+        """Call a function before each call of a part of the model; return how to remove it."""
         return hooks.watch_parts(self.model, begin)
 
     def exclusive(self) -> AbstractContextManager[None]:
@@ -101,11 +102,11 @@ class Host(Runner):
         return exclusive(self.model)
 
     def count_running(self) -> int:
-        """Return how many calls of the model are going on, one within the other."""
+        """Return how many calls of the model, nested in each other, are running."""
         return hooks.count_running(self.model)
 
     def find_replaced(self) -> list[str]:
-        """Return the sites where something has taken the place of the model's own noise."""
+        """Return the sites where the model's own noise is replaced."""
         own = ((path, m, get_own_call(m)) for path, m in self.modules.items())
         found = [
             f"{path}:{choose_port(call.kind)}"

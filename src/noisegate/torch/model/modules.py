@@ -1,4 +1,4 @@
-"""The modules of a model that are noises themselves, taken over."""
+"""Replace the noise of modules that are a noise themselves."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,28 +16,28 @@ from .discover import check_rank, get_call_at, get_own_call, get_own_rate
 
 
 class SiteFunction(Protocol):
-    """What is put at a site."""
+    """A function at a site."""
 
     @property
     def every(self) -> bool:
-        """Whether it acts on every floating tensor that it sees, not on the first alone."""
+        """Whether it acts on every floating tensor that it sees, not only on the first."""
 
     @property
     def silent(self) -> bool:
-        """Whether it is as if it were not there."""
+        """Whether the site behaves as if the function were not there."""
 
     def reach(self) -> None:
-        """Take note that the place was reached."""
+        """Note that the site was reached."""
 
     def acts(self, training: bool, call: Call | None = None) -> bool:
-        """Return whether it would change anything, in training or not, for a call."""
+        """Return whether it would change a tensor, given the mode and the call that it replaces."""
 
     def __call__(self, x: Tensor, call: Call | None = None) -> Tensor:
         """Return the tensor with noise on it."""
 
 
 def reach_functions(functions: list[SiteFunction]) -> list[SiteFunction]:
-    """Return the functions that are there now; each takes note that its place was reached."""
+    """Return the functions that are not silent; all note that their site was reached."""
     for function in functions:
         function.reach()
     return [function for function in functions if not function.silent]
@@ -46,9 +46,9 @@ def reach_functions(functions: list[SiteFunction]) -> list[SiteFunction]:
 def apply_functions(
     x: Tensor, functions: list[SiteFunction], training: bool, call: Call, name: str = ""
 ) -> Tensor:
-    """Return x as the functions that act make it, one after the other.
+    """Return x after the functions that act, applied in order.
 
-    `name` is the layer of torch's that they take the place of: it looks at x's rank first.
+    `name` is the torch layer that they replace. Its check of x's rank comes first.
     """
     acting = [function for function in functions if function.acts(training, call)]
     check_rank(name, x, bool(acting))
@@ -58,7 +58,8 @@ def apply_functions(
 
 
 def call_unwatched(function: SiteFunction, x: Tensor, call: Call | None = None) -> Tensor:
-    """Return what a function makes of x, unseen by modes that watch functions of torch's."""
+    """Return a function's result for x, hidden from modes that watch torch functions."""
+    # Turning modes off costs time, so only where there is one.
     if not torch._C._len_torch_function_stack():
         return function(x, call)
     with torch._C.DisableTorchFunction():
@@ -66,7 +67,10 @@ def call_unwatched(function: SiteFunction, x: Tensor, call: Call | None = None) 
 
 
 class OwnForward:
-    """The `forward` of a dropout module whose noise is taken over."""
+    """The `forward` of a dropout module whose noise is replaced.
+
+    It is set on the instance: the class's `forward` would draw from torch's generator.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -77,7 +81,7 @@ class OwnForward:
 
     @eager_only
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Return x with what has taken the place of the module's noise."""
+        """Return x with the noise of the functions instead of the module's own."""
         functions = reach_functions(self.functions)
         if not functions:
             own = self.before or type(self.module).forward.__get__(self.module)
@@ -94,7 +98,7 @@ class OwnForward:
             raise
 
     def _get_call(self) -> Call:
-        """Return the noise that the module is now."""
+        """Return the module's noise at its present rate, cached until the rate changes."""
         rate = get_own_rate(self.module)
         known = self._known
         if known is None or rate is None or rate != known[0]:
@@ -104,12 +108,12 @@ class OwnForward:
         return known[1]
 
     def add(self, function: SiteFunction) -> Callable[[], None]:
-        """Take one function more; return how to undo it."""
+        """Add a function; return the callable that removes it."""
         self.functions.append(function)
         return partial(self.discard, function)
 
     def discard(self, function: SiteFunction) -> None:
-        """Give one function up, and with the last the module its own forward again."""
+        """Remove a function; after the last, restore the module's own forward."""
         if function in self.functions:
             self.functions.remove(function)
         if not self.functions and self.module.__dict__.get("forward") is self:
@@ -119,11 +123,11 @@ class OwnForward:
 
 
 def write_in_place(x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:
-    """Return y, in x's own memory where the model's code asks for that.
+    """Return y, written to x's memory if the model's code asks for that.
 
-    `draws` says that the model's own noise would have returned another tensor than x. Then a
-    parameter is not returned itself: a module that drops weights would register it under the name
-    of the dropped ones.
+    `draws` says that the model's own noise would have returned another tensor than x. If y is x and
+    a parameter, it is then cloned: a module that drops weights would register the parameter itself
+    under the name of the dropped weights.
     """
     if y is x:
         return x.clone() if draws and not inplace and isinstance(x, nn.Parameter) else x

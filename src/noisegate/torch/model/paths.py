@@ -1,4 +1,4 @@
-"""Canonical paths: what wrappers put into the names of modules is left out."""
+"""Canonical paths: names of modules without the parts that wrappers add."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,8 @@ from .scripted import is_scripted
 
 # Names that only wrappers give to what they wrap.
 _WRAPPED = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-# `module` is a word of everyone's: it is left out of these classes and of what is derived of them.
+# A user's own attribute may be called `module`: the name is left out for these classes and their
+# subclasses alone.
 _WRAPPERS = {
     "AveragedModel",
     "DataParallel",
@@ -23,7 +24,7 @@ _WRAPPERS = {
 def find_modules(model: nn.Module) -> dict[str, nn.Module]:
     """Return every module by its canonical path, each once; a wrapper stands for what it wraps.
 
-    What is inside a script module is left out.
+    Modules inside a script module are left out.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def find_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """Return what a wrapper wraps, however often; any other module itself."""
+    """Return the module inside one or several wrappers; any other module itself."""
     name = _find_wrapped(module)
     return module if name is None else unwrap(module.get_submodule(name))
 
@@ -54,9 +55,9 @@ def unwrap(module: nn.Module) -> nn.Module:
 def _walk(
     module: nn.Module, place: str, path: str, seen: set[int], rest: Sequence[str] = ()
 ) -> Iterator[tuple[str, str, nn.Module, bool]]:
-    """Yield place, canonical path, module, and whether a wrapper above it bears the path.
+    """Yield place, canonical path, module, and whether a wrapper above it has this path already.
 
-    `rest` is what is still to be left out of a wrapper's path.
+    `rest` are the names of a wrapper's path that are still to be left out.
     """
     if is_scripted(module):
         return
@@ -76,7 +77,7 @@ def _join(path: str, name: str) -> str:
 
 
 def _find_wrapped(module: nn.Module) -> str | None:
-    """Return the path, within a wrapper, of what it wraps; None if it is no wrapper."""
+    """Return the path of the wrapped module within a wrapper; None if a module is no wrapper."""
     if is_scripted(module):
         return None
     children = module._modules
@@ -88,7 +89,7 @@ def _find_wrapped(module: nn.Module) -> str | None:
     inner = children.get("base_model")
     if inner is None or "model" not in inner._modules:
         return None
-    # An adapter (PEFT): its class says so, or there is nothing else in it.
+    # An adapter (PEFT), by its class's name or because it contains nothing else.
     alone = len(children) == 1 == len(inner._modules)
     named = any(name.startswith("Peft") for name in classes)
     return "base_model.model" if alone or named else None

@@ -1,4 +1,4 @@
-"""Modules that say themselves where their noise goes: what a face knows of composed networks."""
+"""Base classes of modules that declare the places for noise inside them."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ from torch.utils.hooks import RemovableHandle
 class PreActivation(nn.Module):
     """A module whose pre-activation is a place for noise: the port `pre`.
 
-    Its forward calls `pre` with what enters its activation, and goes on with what that returns.
+    Its forward passes the activation's input through `pre`, and continues with the result.
     """
 
     has_pre = True
 
     def pre(self, z: Tensor) -> Tensor:
-        """Return what enters the activation, after whatever was put there."""
+        """Return the activation's input, changed by the functions that were put there."""
         for function in self.__dict__.get("_at_pre", {}).values():
             changed = function(self, (), z)
             z = z if changed is None else changed
@@ -26,7 +26,7 @@ class PreActivation(nn.Module):
     def register_pre_activation_hook(
         self, function: Callable[[nn.Module, Any, Tensor], Tensor | None]
     ) -> RemovableHandle:
-        """Put ``function(module, (), z)`` at the pre-activation; return how to remove it."""
+        """Call ``function(module, (), z)`` at the pre-activation; return a handle to remove it."""
         hooks = self.__dict__.setdefault("_at_pre", OrderedDict())
         handle = RemovableHandle(hooks)
         hooks[handle.id] = function
@@ -41,9 +41,9 @@ class Composed(nn.Module):
     roles : mapping of str to tuple of str
         The sites that `input`, `hidden` and `output` mean, by paths within the model.
     own_names : mapping of str to str
-        Sites that are the model's own input or output, by another name: ``in:out`` to ``:in``.
+        Other names of the model's own input and output, such as ``in:out`` for ``:in``.
     inner : tuple of str
-        Paths of modules that a module of the model calls piece by piece: no places for noise.
+        Paths of modules that another module runs in pieces, so their calls are no sites.
     """
 
     @property
@@ -53,10 +53,10 @@ class Composed(nn.Module):
 
     @property
     def own_names(self) -> Mapping[str, str]:
-        """The model's own input and output by other names."""
+        """Other names of the model's own input and output."""
         return {}
 
     @property
     def inner(self) -> tuple[str, ...]:
-        """Paths of modules that are called piece by piece."""
+        """Paths of modules that another module runs in pieces."""
         return ()

@@ -1,4 +1,4 @@
-"""What modules take and return: tensors in nested tuples, lists and mappings."""
+"""Inputs and outputs of modules: tensors in nested tuples, lists and mappings."""
 
 import copy
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ def find_tensors(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> list[Any]:
 
 
 def find_shape(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> tuple[int, ...] | None:
-    """Return the shape of the first tensor in what is given that has axes."""
+    """Return the shape of the first tensor that has axes, or None."""
     return next((tuple(x.shape) for x in find_tensors(values, kinds) if x.ndim), None)
 
 
 def count_batch(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> int | None:
-    """Return the extent of the first axis of the first tensor in what is given."""
+    """Return the length of the first axis of the first tensor that has axes, or None."""
     shape = find_shape(values, kinds)
     return None if shape is None else int(shape[0])
 
 
 def name_parts(value: Any) -> dict[str, Any]:
-    """Return what a module takes or returns by name, or by number."""
+    """Return the parts of a module's inputs or outputs by name or number."""
     if isinstance(value, Mapping):
         return {str(name): inner for name, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -41,18 +41,18 @@ def name_parts(value: Any) -> dict[str, Any]:
 
 
 def is_floating(value: Any) -> bool:
-    """Return whether a value is a tensor that noise can be put on."""
+    """Return whether a value is a floating-point or complex tensor, which can have noise."""
     return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
 
 
 def holds_only_tokens(values: Any) -> bool:
-    """Return whether there are tensors, all of whole numbers."""
+    """Return whether there are tensors, and all are of integers."""
     found = find_tensors(values)
     return bool(found) and not any(is_floating(x) for x in found)
 
 
 def replace_part(value: Any, part: str, inner: Any) -> Any:
-    """Return a copy of what a module takes or returns, with another value at a name."""
+    """Return a copy of a module's inputs or outputs with another value for one part."""
     if isinstance(value, Mapping):
         changed: Any = copy.copy(value)
         name = next(key for key in value if str(key) == part)
@@ -67,7 +67,7 @@ def replace_part(value: Any, part: str, inner: Any) -> Any:
 
 
 def describe_types(value: Any) -> str:
-    """Return what types a module takes or returns, in words."""
+    """Return words for the types in a module's inputs or outputs."""
     if isinstance(value, Tensor):
         return f"a tensor of {value.dtype}"
     if isinstance(value, Mapping | list | tuple):
