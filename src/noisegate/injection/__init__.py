@@ -1,4 +1,4 @@
-"""Noise put into a model that somebody else wrote, by name, and taken out without a trace."""
+"""Put noise into any model by name, and remove it without a trace."""
 
 from .front import handles, inject
 from .handle import Injection

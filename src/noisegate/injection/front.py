@@ -1,4 +1,4 @@
-"""`inject` puts noise into a model; `handles` finds it there again."""
+"""`inject` puts noise into a model; `handles` finds the noise of a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,8 @@ def handles(model: Any) -> tuple[Injection, ...]:
     """Return the handles of the noise in a model, even if it was copied, loaded or wrapped since.
 
     Noise in a module inside the model is found too: within `DataParallel`, `AveragedModel`,
-    ``torch.compile`` or a parent. For a part of a model with noise, the handle is that of the
-    whole, if a module of the part has noise.
+    ``torch.compile`` or a parent. For a part of a model, this returns the whole model's handle if a
+    module of the part has noise.
 
     Examples
     --------
@@ -51,46 +51,47 @@ def inject(
     Parameters
     ----------
     model : torch.nn.Module
-        Any model. Its ``state_dict()`` stays key for key what it was.
+        Any model. The keys of its ``state_dict()`` do not change.
     rules : mapping of str to float, Schedule, Kind, or a list of them
         A rule is a pattern ``path:port`` and a noise. A number p, or a schedule of numbers,
         means ``Dropout(p)``. Patterns are shell globs in which ``*`` crosses dots. Every rule that
         matches acts, with its own mask; the noises of a list act one after the other. Where nested
-        modules pass on the same tensor, a rule acts once, innermost, and the report says so.
+        modules pass on the same tensor, a rule acts once, at the innermost; the report says so.
 
         The path is a module's, without the names that wrappers add. The port is
 
-        - `in` or `out`: what enters or leaves the module. Of several tensors, that is the first
+        - `in` or `out`: the module's input or output. Of several tensors, that is the first
           floating-point one, or the one that is named: ``lstm:out.0``, ``:out.logits``. ``:in`` and
-          ``:out`` are the model's own, and so are ``in:out`` and ``out:out`` unless a module is
-          called `in` or `out`. If the input is whole numbers, ``in:out`` is the output of their
-          embedding;
+          ``:out`` are the model's own input and output, and so are ``in:out`` and ``out:out``
+          unless a module is called `in` or `out`. If the input is whole numbers, ``in:out`` is the
+          output of their embedding;
         - `pre`: the input of the activation, in a ``Sequential`` that ends with one and in torch's
           transformer layers;
-        - `dropout`, `noise`: a noise that the module is, or makes by calling functions. The rule
-          takes its place; ``dropout.0``, ``dropout.1`` name one of several;
+        - `dropout`, `noise`: the module's own noise, if it is a noise layer or makes noise by
+          calling functions. The rule replaces it; ``dropout.0``, ``dropout.1`` name one of several;
         - `probs`: the probabilities of the attention that the module computes.
     seed : int, optional
         In [0, 2⁶⁴). None draws one from torch's CPU generator.
     existing : bool
-        Whether the model's own dropouts are taken over, at the rates that the model gives them,
+        Whether the model's own dropouts are replaced, at the rates that the model gives them,
         unless a rule names them: modules, noisegate's layers, drop paths, and functions.
     example : batch, dict or tuple, optional
-        What the model takes. The model is run on it once, in training, to find the noises that
-        functions make; the run leaves no trace. Without it they are found in the first forward.
+        An input of the model. The model is run on it once, in training, to find the noise that
+        functions make; the run leaves no trace. Without it, this noise is found in the first
+        forward.
     unreached : {"raise", "keep"}
-        What to do about dropouts of the model's own that cannot be taken over.
+        Whether to raise for the model's own dropouts that cannot be replaced, or keep them.
     sample_axis : int, None, or mapping of rule to int or None
         The axis of the samples, for all rules or for some: 1 for time-major tensors. The rule of
         the model's own dropouts is called ``existing``.
     input_dropout, input_noise : float, Schedule, Kind, or a list of them
-        At every floating input of the model, or at its embedding's output. A number is p of
+        Noise at every floating input of the model, or at its embedding's output. A number is p of
         Dropout, or sigma of GaussianNoise.
     hidden_dropout, hidden_noise
-        At the outputs of the activation modules before the last layer with weights; where there
-        are none, of the layers with weights but the last.
+        Noise at the outputs of the activation modules before the last layer with weights. In a
+        model without such modules: at the outputs of all layers with weights except the last.
     output_dropout, output_noise
-        At the model's output.
+        Noise at the model's output.
 
     Returns
     -------
@@ -101,17 +102,17 @@ def inject(
     Raises
     ------
     UnmatchedRule
-        If a rule matches nothing; the message names the nearest sites. For noises that functions
-        make, this is known at the end of the first training forward, which then does not count.
+        If a rule matches nothing; the message names the nearest sites. For noise that functions
+        make, this is raised at the end of the first training forward, which then uses up no step.
     InvalidType, InvalidValue
         If the model, a pattern, a noise or the seed is unusable; if a dropout of the model's own
-        cannot be reached; if compiled code of the model has run. The model is then untouched.
+        cannot be replaced; if compiled code of the model has run. The model is then untouched.
 
     Notes
     -----
     A site is active while its own module trains. At step n it has the noise of the key
     ``Stream(seed).site(site).at(n)``, for the whole batch along the sample axis. A module that is
-    called without the model has fresh noise, and warns.
+    called outside of a forward of the model has fresh noise, and warns.
 
     Examples
     --------
@@ -137,7 +138,7 @@ def inject(
 
 
 def join_rules(rules: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return rules together with the shorthands among the arguments of a call."""
+    """Return the rules joined with the shorthands among the arguments of a call."""
     rules = {} if rules is None else rules
     if not isinstance(rules, Mapping):
         refuse_rules(rules)

@@ -1,4 +1,4 @@
-"""`Injection`: the handle of the noise in a model, with what users call."""
+"""`Injection`: the handle of the noise in a model, with its public methods."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +19,7 @@ from .site import compute_mask
 
 
 class Injection(ModelNoise):
-    """Noise in a model, as `inject` returns it; also a context manager that removes it.
+    """Noise in a model, as returned by `inject`; also a context manager that removes it.
 
     Attributes
     ----------
@@ -82,10 +82,10 @@ class Injection(ModelNoise):
         return self.steps.at(step, rows)
 
     def report(self) -> Report:
-        """Return a table of what was put where, by which rule, as text that rich shows too.
+        """Return a table of the noises, their sites and rules, as text that rich shows too.
 
         After a forward it has the shape that each noise last saw, how often it acted, and the
-        share that its mask removed. The mask is computed from its key; nothing was counted.
+        share that its mask removed. The mask is computed from its key; the forward counts nothing.
         """
         passed_on = [
             f"'{site}' passes on the tensor of '{inner}', where '{rule}' has acted; it acts once."
@@ -107,7 +107,7 @@ class Injection(ModelNoise):
         site : str
             One of `sites`. If it has several noises, an element is kept if all of them keep it.
         step : int, optional
-            In [0, 2³²); by default that of the last forward.
+            In [0, 2³²); by default the step of the last forward.
         rows : slice or sequence of int, optional
             Which samples: ids in [0, 2⁶⁴), or a slice of those that the site last saw.
         call : int
@@ -116,7 +116,7 @@ class Injection(ModelNoise):
         Raises
         ------
         InvalidValue
-            If the site has no noise that removes, or has seen nothing yet.
+            If the site has no noise that removes elements, or has seen no tensor yet.
         """
         if site not in self.sites:
             raise InvalidValue(f"mask: {self._suggest_sites(site)}")
@@ -131,7 +131,7 @@ class Injection(ModelNoise):
         pattern : str
             A rule of this injection as it was written, or a pattern of sites.
         rate : float or Schedule
-            The number that the kinds' call may replace: p, sigma or width.
+            The new value of the kind's rate: p, sigma or width.
         """
         self.check_there("set_rate")
         noises = [n for n in self.noises if n.placement.rule == pattern]
@@ -150,7 +150,7 @@ class Injection(ModelNoise):
         Parameters
         ----------
         trial : optuna.trial.Trial
-            Or anything with ``suggest_float(name, low, high)``.
+            Or any object with ``suggest_float(name, low, high)``.
         pattern : str
             As in `set_rate`.
         low, high : float
@@ -174,23 +174,23 @@ class Injection(ModelNoise):
         return rate
 
     def state(self) -> dict[str, Any]:
-        """Return what a resume needs, as a dict that JSON can hold."""
+        """Return the state that a resume needs, as a dict that JSON can store."""
         noises = [
             {"site": p.site, "slot": p.slot, "noise": p.kind.config()} for p in self.plan.placements
         ]
         return {"scheme": SCHEME, "seed": self.seed, "step": self.step, "noises": noises}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state, which must be one of the same noise.
+        """Resume from a state of the same noise.
 
         Raises
         ------
         InvalidValue
-            If scheme, seed, sites or kinds differ: the message says which.
+            If scheme, seed, sites or kinds differ; the message says which.
         """
         mine, given = self.state(), dict(state)
         if self.plan.looks and not self._checked:
-            # Noises that functions make are not known before the first forward.
+            # Sites of functions are not known before the first forward.
             given["noises"] = [n for n in given.get("noises", []) if n in mine["noises"]]
         for name in ("scheme", "seed", "noises"):
             if given.get(name) != mine[name]:
@@ -201,12 +201,12 @@ class Injection(ModelNoise):
         self.step = given["step"]
 
     def _suggest_sites(self, name: object) -> str:
-        """Return the sentence for a site that has no noise, with the nearest that have."""
+        """Return the sentence for a site without noise, with the nearest sites that have some."""
         near = get_close_matches(str(name), self.sites, n=3, cutoff=0.0)
         nearest = list_names(near, "'")
         return f"'{name}' has no noise. The nearest that have are {nearest}."
 
-    # torch's names, by which Accelerate and Lightning take what they save.
+    # Accelerate and Lightning look for torch's names in the objects that they save.
     state_dict, load_state_dict = state, load_state
 
     def __enter__(self) -> "Injection":
@@ -218,14 +218,14 @@ class Injection(ModelNoise):
         self.remove()
 
     def __dir__(self) -> Iterable[str]:
-        """Return what users call, and Python's own names."""
-        # What else the base class has is for the files that put noise in and let it act.
+        """Return the public names, and Python's own."""
+        # The other names of the base class are for this room alone.
         public = {*vars(Injection), "off", "on", "remove", "seed", "sites"}
         names = super().__dir__()
         return [n for n in names if n.startswith("__") or (n in public and n[0] != "_")]
 
     def _repr_html_(self) -> str:
-        """Return the report under the handle's text, which a notebook shows."""
+        """Return HTML for notebooks: the handle's text above the report."""
         return paragraphs([repr(self)]) + self.report()._repr_html_()
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The noise that is in a model: where it was put, and what each forward does with it."""
+"""Put noise into a model, and let it act in each forward."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -17,15 +17,15 @@ from .row_finder import RowFinder
 from .site import SiteNoise
 from .steps import Steps
 
-# Threads that run one model for the first time see the same noises.
+# Several threads may run a model for the first time, and reach the same new sites.
 _placing = Lock()
 
 
 class ModelNoise:
-    """Noise in a model; `Injection` adds what users call.
+    """Noise in a model; `Injection` adds the public methods.
 
     With `always` it is the noise of a prediction: it acts in evaluation too, and only in the thread
-    that put it in.
+    that created it.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ModelNoise:
                 "handle already. Remove that one first; noisegate.handles(model) has it."
             )
         self.always, self.removed = always, False
-        # How many blocks or calls silence it, and how many fresh keys it has made.
+        # How many blocks and calls of `off` silence it now, and how many fresh keys it has made.
         self.silent = self.strays = 0
         self._thread = get_ident()
         self.passed_on: dict[tuple[str, str], str] = {}
@@ -60,16 +60,16 @@ class ModelNoise:
         self.row_finder = RowFinder(self.steps, always)
         self.notices = Notices(self)
         self.noises: list[SiteNoise] = []
-        # The axis of the model's samples.
+        # The sample axis of the model's input.
         self._axis = 0
-        # Whether every rule is known to match, a run on an example goes on, and one has been.
+        # Whether every rule is known to match, and whether a run on an example is going on or over.
         self._checked = self._looks = self._has_looked = False
         self._detach: list[Callable[[], None]] = []
         self.host.register(self)
         with self.host.exclusive():
             known, keep = self.host.sites(), unreached == "keep"
             self._tokens = () if known.takes_tokens else known.tokens
-            # The sites of the model's own noises that rules have been matched with.
+            # The sites of the model's own noise that rules were matched with already.
             self._placed: set[str] = set(known.own)
             self.plan = Plan(rules, known, self._list_held, sample_axis, existing, keep)
             try:
@@ -79,7 +79,7 @@ class ModelNoise:
                 raise
 
     def _attach_all(self, example: Any) -> None:
-        """Put all noise and hooks into the model; with an example, run the model on it."""
+        """Put all noise and hooks into the model; run it on the example if there is one."""
         for placement in self.plan.placements:
             self._attach(placement)
         if example is None:
@@ -93,7 +93,7 @@ class ModelNoise:
             self.look(example)
 
     def look(self, example: Any) -> None:
-        """Find the noises that functions make: run the model once in training, without a trace."""
+        """Find the noise that functions make by one run in training, which leaves no trace."""
         others = [handle for handle in self.host.handles() if handle is not self]
         with ExitStack() as silent:
             for handle in (self, *others):
@@ -118,8 +118,8 @@ class ModelNoise:
     def off(self) -> AbstractContextManager[None]:
         """Silence the noise until `on`, or for a block: ``with noise.off():``.
 
-        The model then behaves as if it had no such noise: the step does not advance, and its own
-        dropouts act as they did.
+        The model then behaves as without this noise: the step does not advance, and the model's own
+        dropouts act as before.
         """
         self.silent += 1
 
@@ -128,13 +128,13 @@ class ModelNoise:
             try:
                 yield
             finally:
-                # One less, not as before: another thread's block may have begun or ended.
+                # Decrement, not restore: another thread's block may have begun or ended.
                 self.silent = max(0, self.silent - 1)
 
         return silence()
 
     def on(self) -> None:
-        """Let the noise act again, however often it was silenced."""
+        """Let the noise act again, no matter how often it was silenced."""
         self.check_there("on")
         self.silent = 0
 
@@ -145,31 +145,31 @@ class ModelNoise:
 
     @property
     def listens(self) -> bool:
-        """Whether it takes part in the forwards of this thread: a prediction only in its own."""
+        """Whether it takes part in the forwards of this thread; a prediction only in its own."""
         return not self.always or self._thread == get_ident()
 
     @property
     def watches(self) -> bool:
-        """Whether it wants to know what the model's own code draws in a forward that begins."""
+        """Whether it wants to know what the model's own code draws in the forward that begins."""
         wanted = self.plan.existing or self.always
         return wanted and self.listens and (self._looks or not self.silent)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state of a copied model's noise, which counts on its own."""
+        """Take the state of a copy, and register it: it counts its own forwards."""
         self.__dict__.update(state)
         self.host.register(self)
 
     def snapshot(self) -> Any:
-        """Return what the next noise depends on."""
+        """Return the state that the next noise depends on."""
         return self.steps.snapshot(), self.silent, self.strays
 
     def restore(self, state: Any) -> None:
-        """Return to what a snapshot says."""
+        """Return to the state of a snapshot."""
         steps, self.silent, self.strays = state
         self.steps.restore(steps)
 
     def note_site(self, site: str, call: Call) -> None:
-        """Put noise where a function makes noise of the model's own, at its first call."""
+        """Match rules with a function that makes noise in the model, at its first call."""
         if not self.listens:
             return
         if call.stays:
@@ -185,7 +185,7 @@ class ModelNoise:
             self.notices.note_late(site, call)
 
     def note_unreached(self, site: str, words: str) -> None:
-        """Refuse or note a noise of the model's own that cannot be taken over."""
+        """Refuse or note a noise of the model's own that cannot be replaced."""
         if not self.listens or (self.silent and not self._looks):
             return
         self.plan.note_unreached(site, words)
@@ -197,7 +197,7 @@ class ModelNoise:
         self.notices.note_draw(draw, self._looks or not self.always)
 
     def remove(self) -> None:
-        """Take the noise out of the model; nothing of it stays, and its slots are free again."""
+        """Remove the noise from the model without a trace; its slots are free again."""
         with self.host.exclusive():
             for detach in self._detach:
                 detach()
@@ -205,7 +205,7 @@ class ModelNoise:
             self.removed = True
 
     def check_there(self, name: str) -> None:
-        """Raise if the noise was removed, so that a call of `name` would have no effect."""
+        """Raise if the noise was removed: using `name` would have no effect."""
         if self.removed:
             raise InvalidValue(
                 f"inject: `{name}` has no effect on noise that was removed. Put it in again with "
@@ -213,15 +213,15 @@ class ModelNoise:
             )
 
     def make_stray_key(self, placement: Placement) -> Key:
-        """Return a fresh key for a module that is called without the model, and warn."""
-        # The model alone knows the step.
+        """Return a fresh key for a module that is called outside of the model's forward; warn."""
+        # Only a forward of the model has a step, so the key counts these calls instead.
         self.notices.note_stray(placement)
         self.strays += 1
         site = Stream(self.seed).site(f"{placement.site} without its model", placement.slot)
         return site.at(self.strays - 1)
 
     def _list_held(self) -> set[tuple[str, str, int]]:
-        """Return the slots that other noises of the seed hold."""
+        """Return the names of placements of other handles with this seed, whose slots are taken."""
         others = [h for h in self.host.handles() if h is not self and h.seed == self.seed]
         return {placement.name for other in others for placement in other.plan.placements}
 
@@ -234,7 +234,7 @@ class ModelNoise:
         self._detach.append(self.host.attach(placement.site, noise))
 
     def _begin(self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool) -> None:
-        """Begin a forward of the model, with the next step or the next part of a pinned one."""
+        """Begin a forward of the model at the next step, or as the next part of a pinned step."""
         if not self.acts_here:
             return
         running = self.steps.running
@@ -250,7 +250,7 @@ class ModelNoise:
             self.notices.begin(forward)
 
     def _end(self, succeeded: bool) -> None:
-        """End a forward of the model; check after the first that every rule has matched."""
+        """End a forward of the model; after the first, check that every rule has matched."""
         running = self.steps.running
         if running is None or self._looks or not self.listens:
             return
@@ -274,7 +274,7 @@ class ModelNoise:
     def _move_input(self, tokens: Sequence[str]) -> None:
         """Move the noise of the model's input to the output of its embedding."""
         for noise in [n for n in self.noises if n.placement.site == ":in"]:
-            # Its hook stays, since torch has collected those of this call already.
+            # Its hook stays, since torch has collected the hooks of this call already.
             noise.retired = True
             self.noises.remove(noise)
             self.plan.note_tokens(noise.placement.rule, tokens)

@@ -1,4 +1,4 @@
-"""What a handle tells its user, once each: noise that does not act as one might think."""
+"""Warn the user, once each, where noise does not act as expected."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,37 +11,38 @@ from noisegate.core.words import list_names
 from .site import Owner
 from .steps import Forward
 
-# The module and the words of a draw.
+# Identifies a draw: the module's path and the words for the draw.
 Place = tuple[str, str]
 
 
 class Notices:
-    """Looks at the forwards of a model, and warns once of each thing that is not as it seems."""
+    """Watches the forwards of a model, and warns once where noise does not act as expected."""
 
     def __init__(self, injection: Owner) -> None:
         self.injection = injection
-        # Rules that acted nowhere in a forward, and rules whose noise was fresh.
+        # Rules that were warned of: those that acted nowhere, and those whose noise was fresh.
         self._nowhere: set[str] = set()
         self._strays: set[str] = set()
+        # Whether the equal masks of all ranks were warned of.
         self._ranks = False
-        # The model's own draws: those that a prediction has seen in training, those in evaluation,
-        # those that may be another thread's; and those that the user has been told of.
+        # The model's own draws: in the training run of a prediction, in evaluation, and those that
+        # may be another thread's; and the draws that were warned of.
         self._in_training: dict[Place, str] = {}
         self._in_evaluation: dict[Place, str] = {}
         self._perhaps: dict[Place, str] = {}
         self._told: set[Place] = set()
-        # Parts that were called without the model, and how to stop looking for them.
+        # Parts that were called without the model, and how to stop watching for such calls.
         self._parts: set[str] = set()
         self._unwatch: Callable[[], None] | None = None
 
     def watch_parts(self) -> Callable[[], None]:
-        """Look for parts that are called before the model is; return how to stop."""
+        """Watch for parts that are called before the model is; return how to stop."""
         if not self.injection.always:
             self._unwatch = self.injection.host.watch_parts(self._begin_part)
         return self._stop
 
     def begin(self, forward: Forward) -> None:
-        """Look at a forward that begins: whether all processes have the same masks."""
+        """Warn, when a forward begins, if all processes have the same masks."""
         self._stop()
         injection = self.injection
         if self._ranks or forward.ids is not None or injection.steps.rows is not None:
@@ -55,7 +56,7 @@ class Notices:
             )
 
     def end(self, forward: Forward) -> None:
-        """Warn of rules that were reached nowhere in a forward, and in a prediction of draws."""
+        """Warn of rules that a forward reached nowhere; in a prediction, also of draws."""
         always, noises = self.injection.always, self.injection.noises
         if always:
             self._warn_of_draws()
@@ -69,7 +70,7 @@ class Notices:
         """Note random numbers that the model's own code draws, in training or not."""
         injection, plan = self.injection, self.injection.plan
         if draw.known and plan.existing:
-            return  # it is taken over, or the plan knows that it is not
+            return  # it is replaced, or the plan has noted already that it cannot be
         if draw.drops and plan.existing:
             plan.note_unreached(f"{draw.path}:dropout", draw.words)
         else:
@@ -84,7 +85,7 @@ class Notices:
             self._in_training.setdefault(draw.place, str(draw))
 
     def note_unseeded(self, place: Place, words: str) -> None:
-        """Note a draw in evaluation, which the seed of a prediction does not reach."""
+        """Note a draw in evaluation, which does not depend on a prediction's seed."""
         self._in_evaluation.setdefault(place, words)
 
     def note_always_on(self, site: str, words: str) -> None:
@@ -99,7 +100,7 @@ class Notices:
             )
 
     def note_late(self, site: str, call: Call) -> None:
-        """Warn of a function with a rate of 0 that the run in training has not reached."""
+        """Warn of a function with rate 0 whose rate in training is unknown: no run reached it."""
         if call.kind.is_identity(call.kind.rate_at(0, {})) and not call.live:
             warn_caller(
                 f"predict: '{site}' ({call.words}) was not reached in training, where its rate is "
@@ -107,7 +108,7 @@ class Notices:
             )
 
     def note_stray(self, placement: Placement) -> None:
-        """Warn once of each rule whose noise is fresh, since a part is called by itself."""
+        """Warn once per rule that its noise is fresh because a part is called by itself."""
         if placement.rule not in self._strays:
             self._strays.add(placement.rule)
             path = placement.site.partition(":")[0]
@@ -119,12 +120,12 @@ class Notices:
             )
 
     def _note_and_warn(self, sentence: str) -> None:
-        """Say something in the report and in a warning."""
+        """Add a sentence to the report, and warn with it."""
         self.injection.plan.note(sentence)
         warn_caller(f"noisegate: {sentence}")
 
     def _warn_of_draws(self) -> None:
-        """Warn of draws that the seed of a prediction does not reach."""
+        """Warn of draws that do not depend on the seed of a prediction."""
         trained = {k: v for k, v in self._in_training.items() if k not in self._in_evaluation}
         for draws, sentence in (
             (
@@ -149,9 +150,9 @@ class Notices:
                 warn_caller("predict: " + sentence.format(", ".join(new)))
 
     def _begin_part(self, path: str, training: bool) -> None:
-        """Warn of what cannot act or did not, where parts are called without the model.
+        """Warn of rules that cannot act, or did not, if parts are called without the model.
 
-        The first call of a part may be a look at it. The second is a second step of training.
+        Only the second call of a part counts as training: the first may be a mere try.
         """
         injection = self.injection
         if not training or not injection.acts_here or injection.steps.running is not None:
@@ -182,14 +183,14 @@ class Notices:
         _warn_of_nowhere(parts - {n.placement.rule for n in noises if n.used} - {EXISTING})
 
     def _stop(self) -> None:
-        """Stop looking for parts."""
+        """Stop watching for calls of parts."""
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
 
 
 def _warn_of_nowhere(rules: Iterable[str]) -> None:
-    """Warn of rules, if any, whose modules were not called."""
+    """Warn of rules whose modules were not called, if there are any."""
     names = list_names(sorted(rules), "'")
     if names:
         warn_caller(

@@ -1,4 +1,4 @@
-"""The report of an injection: a table that is text, and that rich and notebooks show as a table."""
+"""The report of an injection: plain text that rich and notebooks show as a table."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,17 +10,17 @@ from .site import SiteNoise
 
 
 class Report(str):
-    """A table and notes in plain text; rich prints it as a table of its own.
+    """A table and notes in plain text; rich and notebooks show a table of their own style.
 
     Attributes
     ----------
     columns : tuple of str
-        What stands in the table: `site`, `noise`, `slot`, `rule`, and after a forward with noise
-        `shape`, `calls` and `removed`, the share that the mask of the last call removes.
+        `site`, `noise`, `slot`, `rule`; after a forward with noise also `shape`, `calls` and
+        `removed`, the share that the mask of the last call removes.
     rows : tuple of tuple of str
         One row for each noise.
     notes : tuple of str
-        What is worth saying.
+        Remarks on rules and sites, in sentences.
     """
 
     columns: tuple[str, ...]
@@ -45,14 +45,14 @@ class Report(str):
         """Return how a copy is made."""
         return Report, (self.columns, self.rows, self.notes)
 
-    __repr__ = str.__str__  # what a console shows: the table, and no quotes
+    __repr__ = str.__str__  # so that a console shows the table without quotes
 
     def _repr_html_(self) -> str:
-        """Return the table and its notes, which a notebook shows."""
+        """Return the table and its notes as HTML for notebooks."""
         return table(self.columns, self.rows) + paragraphs(f"note: {note}" for note in self.notes)
 
     def __rich__(self) -> Any:
-        """Return rich's table; only rich calls this, so it is there."""
+        """Return a table of rich's; only rich calls this, so rich is installed."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
@@ -66,7 +66,7 @@ class Report(str):
 def make_report(
     placements: Iterable[Placement], noises: Iterable[SiteNoise], notes: Sequence[str]
 ) -> Report:
-    """Return the report of the noises at their places; with what they did, once one has acted."""
+    """Return the report of the placements, with the noises' last calls once one has acted."""
     by_name = {noise.placement.name: noise for noise in noises}
     columns = ["site", "noise", "slot", "rule"]
     acted = any(noise.last is not None for noise in by_name.values())
@@ -80,7 +80,7 @@ def make_report(
 
 
 def _describe_last(noise: SiteNoise) -> tuple[str, str, str]:
-    """Return the shape, the calls, and the share that the mask of the last call removes."""
+    """Return the last call's shape, the number of calls, and the share that its mask removes."""
     last = noise.last
     if last is None:
         return "", "0", ""

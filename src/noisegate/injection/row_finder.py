@@ -1,4 +1,4 @@
-"""Which row of the field each sample of a site has, where rows do not simply count from 0."""
+"""Find the row of the field for each sample of a site, where rows do not simply count from 0."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,23 +13,23 @@ from .steps import Forward, NotTogether, Steps
 class RowFinder:
     """Finds the rows of the samples that a site sees.
 
-    In training a site must see the model's samples. In a prediction it may also see several for
-    each of these (windows, tokens on one axis), or some that belong to none of them (positions).
-    Forwards of two sizes of batch tell these apart. That the samples of a site lie in the order
-    of the model's is for the prediction to check.
+    In training a site must see the model's samples. In a prediction it may also see several per
+    sample (windows, or tokens on the same axis), or entries that belong to no sample (positions).
+    Forwards with two batch sizes distinguish these cases. Whether a site's samples lie in the
+    model's order is checked by the prediction.
     """
 
     def __init__(self, steps: Steps, always: bool) -> None:
         self._steps, self._always = steps, always
-        # By site, slot and call: how many samples were seen there, by the size of the batch.
+        # By site, slot and call: the number of samples seen there, by batch size.
         self._seen: dict[tuple[str, int, int], dict[int, int]] = {}
-        # Whether these are compared; else the samples of every site are taken for the model's.
+        # Whether these numbers are compared; if not, all sites are taken to see the model's samples.
         self.compares = always
 
     def find(
         self, x: Any, axis: SampleAxis, placement: Placement, forward: Forward, call: int
     ) -> Any:
-        """Return the row of each sample of x; None where they count from 0."""
+        """Return the row of each sample of x; None if they count from 0."""
         site = placement.site
         if axis is None:
             if forward.numbered and x.ndim and placement.sample_axis is not None:
@@ -46,7 +46,7 @@ class RowFinder:
         if not self.compares and forward.ids is None and not forward.first and not forward.shared:
             return None
         extent = x.shape[0 if axis == ATTENTION else axis]
-        # The heads of each sample, one after the other, on the first axis of three.
+        # With three axes, the heads of each sample lie one after the other on the first axis.
         heads_merged = axis == ATTENTION and x.ndim == 3
         if forward.shared:
             return (0,) * ((forward.batch or 1) if heads_merged else extent)
@@ -61,9 +61,10 @@ class RowFinder:
         return rows
 
     def find_times(self, times: Any, site: str, forward: Forward) -> tuple[int, ...]:
-        """Return the rows of steps of time, each a sample, within those of the model's samples.
+        """Return the rows of time steps that a loop passes as samples.
 
-        `times` are a loop's `TimeRows`: its rows where the samples count from 0.
+        `times` are the loop's `TimeRows`, which hold if the model's samples count from 0. Otherwise
+        its steps are applied to the rows of the model's samples.
         """
         if forward.together:
             raise NotTogether
@@ -76,7 +77,7 @@ class RowFinder:
 
     @property
     def other(self) -> tuple[str, int, int] | None:
-        """A use that has seen other samples than the model's: site, their number, the batch."""
+        """A site that saw another number of samples than the batch, with both numbers, or None."""
         for (site, *_), seen in self._seen.items() if self.compares else ():
             for batch, extent in seen.items():
                 if extent != batch:
@@ -86,7 +87,7 @@ class RowFinder:
     def _compare(
         self, use: tuple[str, int, int], rows: Sequence[int], extent: int
     ) -> Sequence[int] | None:
-        """Return the rows of `extent` samples, by how many other batches have had."""
+        """Return the rows of `extent` samples, inferred from the numbers in other batches."""
         batch = len(rows)
         if not batch:
             return None
@@ -99,7 +100,7 @@ class RowFinder:
         if known and all(total == each * count for count, total in seen.items()):
             return spread(rows, each)
         if known and set(seen.values()) == {extent}:
-            return None  # as many in every batch: positions and the like
+            return None  # the same number in every batch: positions and the like
         raise unclear_rows(use[0], extent, batch)
 
     def _other_extent(self, site: str, extent: int, forward: Forward) -> InvalidValue:
@@ -121,7 +122,7 @@ class RowFinder:
 
 
 def unclear_rows(site: str, extent: int, batch: int) -> InvalidValue:
-    """Return the error for a site whose samples may belong to any of the model's."""
+    """Return the error for a site whose samples cannot be matched with the model's."""
     return InvalidValue(
         f"predict: the site '{site}' sees {extent} samples, and the model's forward has {batch}; "
         "which belong to which is unclear, so that batches would not have the noise of the whole. "

@@ -1,4 +1,4 @@
-"""The noise of one site: its key and its rows in each forward, and what acted last."""
+"""The noise of one site: its key and rows in each forward, and its last application."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,18 +22,18 @@ from .steps import Forward, NotTogether, Steps
 
 
 class Owner(Protocol):
-    """The injection, as the noises of its sites and its notices see it."""
+    """The injection, as seen by its notices and the noise of its sites."""
 
     host: Any
     plan: Plan
     noises: "list[SiteNoise]"
     seed: int
     always: bool
-    # How many blocks or calls silence it.
+    # How many blocks and calls of `off` silence it now.
     silent: int
     steps: Steps
     row_finder: RowFinder
-    # Of rule and site: the site within where the rule has acted on the same tensor.
+    # By rule and site: the inner site where the rule has acted on the same tensor already.
     passed_on: dict[tuple[str, str], str]
 
     @property
@@ -45,12 +45,12 @@ class Owner(Protocol):
         """Whether its noise acts in this thread."""
 
     def make_stray_key(self, placement: Placement) -> Key:
-        """Return a fresh key for a module that is called without the model."""
+        """Return a fresh key for a module that is called outside of a forward of the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The last application of a noise, from which its mask can be computed again."""
+    """The last application of a noise; its mask can be computed from it."""
 
     kind: Kind
     key: Key
@@ -62,6 +62,8 @@ class Last:
     def mask(self, key: Key | None = None, rows: Any = None) -> np.ndarray:
         """Return which elements are kept; by default under its own key and for its own rows."""
         shape, seen = tuple(self.shape), self.rows
+        # Attention with merged heads has samples · heads on the first of three axes: split it, so
+        # that rows select samples.
         if self.sample_axis == ATTENTION and len(shape) == 3 and seen is not None:
             shape = (len(seen), shape[0] // len(seen), *shape[1:])
         if rows is None:
@@ -73,15 +75,15 @@ class Last:
 
 
 class SiteNoise:
-    """The function that injection puts at a site: it takes a tensor and returns it with noise."""
+    """The function at a site: it takes a tensor and returns it with noise."""
 
     def __init__(self, injection: Owner, placement: Placement) -> None:
         self.injection, self.placement = injection, placement
-        # Whether its place was reached in the run in training, and whether at any time.
+        # Whether its site was reached in the run on an example, and whether it was ever reached.
         self.trained = self.used = False
-        # Whether it no longer acts, since other places have its noise now.
+        # Whether it no longer acts because its noise was moved to other sites.
         self.retired = False
-        # How often it acted in the last forward in which it did.
+        # How often it acted in the last forward in which it acted at all.
         self.calls = 0
         # The fields of `Last`, as a tuple: making a `Last` would cost more at every call.
         self._seen: tuple[Any, ...] | None = None
@@ -93,7 +95,7 @@ class SiteNoise:
 
     @property
     def reached(self) -> bool:
-        """Whether its place was reached in the last forward."""
+        """Whether its site was reached in the last forward."""
         return self in self.injection.steps.last.reached
 
     @property
@@ -103,16 +105,16 @@ class SiteNoise:
 
     @property
     def every(self) -> bool:
-        """Whether it acts on all floating tensors that it is given, not on the first alone."""
+        """Whether it acts on all floating tensors that it is given, not only on the first."""
         return SHORTHANDS.get(self.placement.rule, ("",))[0] == "input"
 
     def reach(self) -> None:
-        """Note that its place is reached, whether it acts there or not."""
+        """Note that its site is reached, whether it acts there or not."""
         self.used = True
         self.injection.steps.forward.reached.add(self)
 
     def acts(self, training: bool, call: Call | None = None) -> bool:
-        """Note that its place is reached; return whether it would change anything there."""
+        """Note that its site is reached; return whether it would change anything there."""
         injection = self.injection
         if injection.always and not injection.listens:
             return False
@@ -134,7 +136,7 @@ class SiteNoise:
         if call is None and (made := forward.made.get(id(x))) is not None and made[0]() is x:
             rules = made[1]
             if rules.get(placement.rule, placement.site) != placement.site:
-                # A module within has passed its tensor on, with this rule's noise on it.
+                # An inner module has passed on its tensor, which has this rule's noise already.
                 injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
                 return x
         host = injection.host
@@ -184,20 +186,21 @@ class SiteNoise:
         y = host.apply_steps(kind, x, key, rows, axis, steps)
         if y is None:
             raise NotTogether
-        if y is x or forward.muted is None:  # x itself where the noise changes nothing
+        if y is x or forward.muted is None:  # y is x if the noise changes nothing
             return y
         return host.mute_part(y, forward.muted, len(steps))
 
     def _read_call(self, call: Call) -> tuple[Kind, Mapping[str, Any]]:
-        """Return the kind that acts, and its rate where that is an array."""
+        """Return the kind that acts, and its rate if that is an array."""
         placement = self.placement
         if not placement.own:
             return placement.kind, {}
-        # A model in evaluation may call its dropouts with a rate of 0.
+        # In evaluation a model may call its dropouts with a rate of 0, so a prediction uses the
+        # rate that the placement holds from training.
         return placement.kind if self.injection.always else call.kind, call.live
 
     def _axis(self, x: Any, call: Call | None, forward: Forward) -> SampleAxis:
-        """Return the axis of the samples of x; None if it is one sample."""
+        """Return the axis of the samples of x; None if x is one sample."""
         axis = self.placement.sample_axis
         if not x.ndim:
             return None
@@ -205,7 +208,7 @@ class SiteNoise:
             return ATTENTION
         if call is None or call.sample_axis is not None or self.placement.rule != EXISTING:
             return axis
-        # The layer takes x as one sample; its first axis may be the model's samples all the same.
+        # torch's layer takes x as one sample, but its first axis may still be the model's samples.
         count = (forward.batch or 0) * max(1, len(forward.together))
         named = axis is not None and -x.ndim <= axis < x.ndim and x.shape[axis] == count
         return axis if named else None
@@ -213,12 +216,12 @@ class SiteNoise:
 
 @lru_cache(maxsize=1024)
 def _share(kind: Kind, shared: tuple[int, ...]) -> Kind:
-    """Return a kind whose mask is shared along some axes of the input."""
+    """Return a kind whose mask is shared along the given axes of the input."""
     return cast(Kind, replace(cast(Any, kind), shared_axes=shared))
 
 
 def compute_mask(noises: Sequence[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:
-    """Return which elements all the noises of one site keep."""
+    """Return which elements are kept by all noises of one site."""
     site = noises[0].placement.site
     lasts = [(noise, noise.last) for noise in noises if noise.last is not None]
     if not lasts:

@@ -1,4 +1,4 @@
-"""The step and the rows of each forward of a model."""
+"""Give each forward of a model its step and rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,45 +17,45 @@ from noisegate.core.window import rows_of
 # Rules that are words, not patterns of sites.
 WORDS = {*SHORTHANDS, EXISTING}
 
-# Threads that train one model share its counter, so no two of their forwards have one step.
+# Threads that train one model share its counter, so no two of their forwards have the same step.
 _counting = Lock()
 
 
 class NotTogether(Exception):
-    """Several steps cannot be made in one forward."""
+    """Raised where one forward cannot compute several steps."""
 
 
 @dataclass(slots=True, eq=False)
 class Forward:
-    """One forward of the model: its step, its rows, and what has happened in it."""
+    """One forward of the model: its step, its rows, and the noises that acted in it."""
 
     step: int = 0
-    # The row of the first sample, the number of samples if it is known, their rows if given.
+    # The row of the first sample, the number of samples if known, and their ids if given.
     first: int = 0
     batch: int | None = None
     ids: Sequence[int] | None = None
-    # Whether its step is known: not for modules that are called without the model and `at`.
+    # Whether its step is known; not for modules called outside of the model's forward and of `at`.
     has_step: bool = False
     # Whether its noise acts, so that it uses up a step.
     counted: bool = False
-    # Whether every sample is row 0; whether any has another row than its place in the batch.
+    # Whether every sample has row 0; whether any sample's row differs from its place in the batch.
     shared: bool = False
     numbered: bool = False
-    # The steps of a forward of several, which share the batch equally; the part of it that is a
-    # probe for the influence of samples on each other.
+    # The steps of a forward of several steps, each on an equal part of the batch; and the part that
+    # is muted, as a probe for the influence of samples on each other.
     together: tuple[int, ...] = ()
     muted: int | None = None
-    # How often each noise has acted, and the noises whose place was reached, acting or not.
+    # How often each noise has acted, and the noises whose site was reached, acting or not.
     calls: dict[Any, int] = field(default_factory=dict)
     reached: set[Any] = field(default_factory=set)
-    # The tensors with noise on them, by identity: by rule the site where it has acted.
+    # By the id of a tensor with noise: the tensor, and the site where each rule has acted on it.
     made: dict[int, tuple["ref[Any]", dict[str, str]]] = field(default_factory=dict)
-    # How many calls of the model by itself are going on.
+    # How many calls of the model that it made itself are running.
     within: int = 0
 
     @property
     def rows(self) -> Sequence[int]:
-        """The rows of its samples."""
+        """The row of each sample."""
         return range(self.first, self.first + (self.batch or 0)) if self.ids is None else self.ids
 
     def copy(self) -> "Forward":
@@ -65,7 +65,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ids:
-    """Ids of samples as the user gave them: of all samples, or by rule of those of some sites."""
+    """Ids of samples as the user gave them: for all sites, or by rule for some sites."""
 
     samples: Sequence[int] | None = None
     by_rule: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Ids:
             return cls(samples, {rule: rows_of(ids) for rule, ids in by_rule.items()})
 
     def find(self, site: str, rule: str) -> Sequence[int] | None:
-        """Return the ids that a site has by its rule, or by a pattern that names it."""
+        """Return the ids for a site by its rule or by a pattern that matches it, or None."""
         for name, ids in self.by_rule.items():
             if name == rule or (name not in WORDS and patterns.matches(name, [site])):
                 return ids
@@ -95,11 +95,11 @@ class Pin:
 
     step: int
     ids: Ids
-    # What `Steps.rows` was when `ids` were taken: a later assignment replaces them.
+    # The value of `Steps.rows` when `ids` were taken: a later assignment replaces `ids`.
     assigned: Ids
-    # The forward of modules that are called without the model.
+    # The forward for modules that are called outside of the model's forward.
     loose: Forward
-    # The row of the next sample where no ids are given, and how many of the ids are used up.
+    # The row of the next sample if no ids are given, and how many ids are used up.
     first: int = 0
     taken: int = 0
     # As in `Forward`.
@@ -111,7 +111,7 @@ class Pin:
         return replace(self, loose=self.loose.copy())
 
     def check_used_up(self) -> None:
-        """Raise if forwards have used some of the ids, and others are left over."""
+        """Raise if forwards have used some of the ids and left others over."""
         given = self.ids.samples
         if given is not None and 0 < self.taken < len(given):
             raise InvalidValue(
@@ -134,31 +134,31 @@ class Pin:
 
 
 class Steps:
-    """Gives each forward its step and its rows: the next step, or a part of one that is pinned.
+    """Gives each forward its step and rows: the next step, or the next part of a pinned step.
 
-    Which forward runs and which step is pinned belongs to the thread, or the task, that runs it.
+    The running forward and the pinned step belong to the thread or task that runs them.
     """
 
     def __init__(self) -> None:
-        # Whether every sample is row 0.
+        # Whether every sample has row 0.
         self.shared = False
-        # The last forward that has ended; that of modules which are called without the model.
+        # The last forward that has ended, and the one for modules called outside of a forward.
         self.last, self._outside = Forward(), Forward()
         self._running: Local[Forward | None] = Local(None)
         self._pin: Local[Pin | None] = Local(None)
         # The step of the next training forward.
         self.next = 0
-        # The value of `rows`, and whether a forward has had it.
+        # The value of `rows`, and whether a forward has used it.
         self._ids, self._used = Ids(), False
 
     @property
     def running(self) -> Forward | None:
-        """The forward of the model that runs here, if one does."""
+        """The forward of the model that runs in this thread, or None."""
         return self._running.get()
 
     @property
     def forward(self) -> Forward:
-        """The forward to which a noise that is called here belongs."""
+        """The forward that a noise called in this thread belongs to."""
         forward = self._running.get()
         if forward is not None:
             return forward
@@ -169,7 +169,7 @@ class Steps:
         return pin.loose
 
     def set_next(self, value: int) -> None:
-        """Set the step of the next training forward, and of one that runs here."""
+        """Set the step of the next training forward, and of a forward that runs in this thread."""
         self.next = _check_step(value)
         forward = self._running.get()
         if forward is not None:
@@ -177,7 +177,7 @@ class Steps:
 
     @property
     def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
-        """The ids of the samples of the next forwards, of all sites or of those of some rules."""
+        """The ids of the samples of the next forwards, for all sites or by rule for some."""
         return self._ids.by_rule or self._ids.samples
 
     @rows.setter
@@ -185,7 +185,7 @@ class Steps:
         self._ids, self._used = Ids.read(value), False
 
     def find_ids(self, site: str, rule: str) -> Sequence[int] | None:
-        """Return the ids that were given for a site, by its rule or by a pattern that names it."""
+        """Return the ids given for a site by its rule or by a pattern that matches it, or None."""
         pin = self._pin.get()
         return (self._ids if pin is None else pin.ids).find(site, rule)
 
@@ -195,7 +195,8 @@ class Steps:
     ) -> Iterator[None]:
         """Make every forward of a block part of one step.
 
-        With `together`, the block has one forward, of these steps for the same samples each.
+        With `together`, the block has one forward, which computes each of these steps for the same
+        samples; the part with index `muted` is a probe.
 
         Raises
         ------
@@ -209,7 +210,7 @@ class Steps:
         self._pin.set(pin)
         try:
             yield
-            # A copy is in its place if a segment was computed again meanwhile.
+            # If a segment was computed again meanwhile, a copy has taken the pin's place.
             pin = self._pin.get() or pin
             pin.check_used_up()
         finally:
@@ -218,13 +219,13 @@ class Steps:
                 self.last = pin.loose
 
     def _make_loose(self, step: int, ids: Ids) -> Forward:
-        """Return the forward of modules that are called without the model in a pinned step."""
+        """Return the forward for modules called outside of the model's forward in a pinned step."""
         loose = Forward(step, ids=ids.samples, has_step=True, counted=True, shared=self.shared)
         loose.numbered = self.shared or ids.samples is not None or bool(ids.by_rule)
         return loose
 
     def _take_assigned(self, pin: Pin) -> None:
-        """Let ids that were assigned within a block hold for the rest of it."""
+        """Use ids that were assigned to `rows` within a block for the rest of the block."""
         if pin.assigned is self._ids:
             return
         before = pin.copy()
@@ -234,7 +235,7 @@ class Steps:
 
     @contextmanager
     def looking(self) -> Iterator[Forward]:
-        """Note which noises are reached in a block in which none acts."""
+        """Yield a forward that records which noises are reached in a block in which none acts."""
         seen = Forward()
         self._running.set(seen)
         try:
@@ -243,7 +244,7 @@ class Steps:
             self._running.set(None)
 
     def begin(self, counted: bool, batch: int | None) -> Forward:
-        """Take the next step, or the next part of a pinned one; return the forward that begins."""
+        """Begin a forward at the next step, or as the next part of a pinned step; return it."""
         pin = self._pin.get()
         if pin is None:
             given = self._ids
@@ -270,7 +271,7 @@ class Steps:
         return forward
 
     def end(self, forward: Forward) -> None:
-        """End the forward that runs here."""
+        """End the forward that runs in this thread."""
         self._running.set(None)
         forward.has_step = False
         forward.made.clear()
@@ -282,17 +283,18 @@ class Steps:
             self.next = forward.step
 
     def snapshot(self) -> Any:
-        """Return the forward that runs, the step that is pinned, and the next step."""
+        """Return the running forward, the pinned step, and the next step."""
         return _copy(self._running.get()), _copy(self._pin.get()), self.next
 
     def restore(self, state: Any) -> None:
-        """Return to what a snapshot says, which may be restored again later."""
+        """Return to the state of a snapshot."""
+        # Copies, since a snapshot may be restored again later.
         running, pin, self.next = state
         self._running.set(_copy(running))
         self._pin.set(_copy(pin))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy of the model needs, without the ids of forwards that have passed."""
+        """Return the state for a copy of the model, without ids that past forwards have used."""
         last = replace(self.last, ids=None, made={}, reached=set())
         ids = Ids() if self._used else self._ids
         return {**self.__dict__, "last": last, "_outside": Forward(), "_ids": ids}

@@ -1,4 +1,4 @@
-"""The check that parts of a batch have the noise that they have in the whole."""
+"""Check that parts of a batch have the same noise as in the whole batch."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,32 +11,33 @@ from noisegate.core.errors import InvalidValue
 from noisegate.injection import Injection
 from noisegate.injection.row_finder import unclear_rows
 
-# Batches are checked until this many rows were: some reorderings show in some batches alone.
+# Batches are checked until this many rows were: some reorderings show only in some batches.
 ENOUGH = 64
 
 
 class BatchCheck:
-    """Checks forwards of a model whose rows are taken in batches.
+    """Checks forwards of a model whose rows are computed in batches.
 
-    The second half of a batch is run again by itself. Its output is the end of the whole's only if
-    sites that see windows, tokens or positions are matched with the right samples, and if the
-    model keeps its samples in order. `compute` runs the model on a batch, its rows, at a step.
+    The second half of a batch is run again by itself. Its output equals the end of the whole
+    output only if sites that see windows, tokens or positions are matched with the right samples,
+    and if the model keeps its samples in order. ``compute(batch, rows, step)`` runs the model.
     """
 
     def __init__(self, noise: Injection, compute: Callable[[Any, range, int], np.ndarray]) -> None:
         self.noise, self.compute = noise, compute
-        # The last forward, if it is to be checked; the last batch of one row; the rows checked.
+        # The last forward if it is still to be checked, the last batch of one row, and the number
+        # of rows that were checked.
         self._last: tuple[Any, range, int, np.ndarray] | None = None
         self._before: tuple[Any, range] | None = None
         self._checked = 0
 
     def note(self, batch: Any, rows: range, step: int, output: np.ndarray) -> None:
-        """Take the last forward, to be checked as soon as another batch follows."""
+        """Store the last forward, to be checked as soon as another batch follows."""
         if self._checked < ENOUGH:
             self._last = batch, rows, step, output
 
     def run(self) -> None:
-        """Check the last forward, unless it has been or enough were; raise if it fails."""
+        """Check the stored forward, if there is one; raise if the check fails."""
         axes = {placement.sample_axis for placement in self.noise.plan.placements}
         if len(axes) == 1 and not axes <= {0, None}:
             raise InvalidValue(
@@ -53,10 +54,10 @@ class BatchCheck:
             try:
                 whole = self.compute(batch, rows, step)
             except Exception:
-                return  # a model of single samples, which have no order
+                return  # the model takes single samples alone, which have no order
         count, half = len(rows), len(rows) // 2
         if whole.shape[:1] != (count,):
-            return  # `Forwards.run` refuses this once rows have to be joined
+            return  # `Forwards.run` refuses this output once rows have to be joined
         host, other = self.noise.host, self.noise.row_finder.other
         part, ends = host.take_part(batch, slice(half, count), count), rows[half:]
         try:
@@ -64,7 +65,7 @@ class BatchCheck:
         except Exception:
             if other is not None:
                 raise unclear_rows(*other) from None
-            # A model may take one size of batch alone: as many rows then, from there on.
+            # A model may take one batch size alone. So pad the half, by repeating its samples.
             again = [half + i % (count - half) for i in range(count)]
             part = host.take_part(batch, again, count)
             ends = range(rows[half], rows[half] + count)
@@ -77,20 +78,23 @@ class BatchCheck:
         self._checked = ENOUGH
 
     def _pair(self, batch: Any, rows: range) -> tuple[Any, range]:
-        """Return a sample together with the one before it, or with itself; and their rows."""
+        """Return a batch of a sample and its predecessor, or of it twice; and the batch's rows."""
         host, before, self._before = self.noise.host, self._before, (batch, rows)
         if before is not None and before[1].stop == rows.start:
-            with suppress(RuntimeError):  # of samples that have different shapes
+            with suppress(RuntimeError):  # if the samples have different shapes
                 return host.join_batches(before[0], batch), range(rows.start - 1, rows.stop)
         return host.repeat_batch(batch, 1, 2), range(rows.start, rows.start + 2)
 
     def _explain(
         self, batch: tuple[Any, range], part: tuple[Any, range], step: int, whole: np.ndarray
     ) -> None:
-        """Raise if the noise of a part is not that of the whole; warn if the model is to blame."""
+        """Raise if a part has other noise than in the whole; warn if the model itself differs.
+
+        A model that mixes its samples gives the part another output without noise too.
+        """
         host = self.noise.host
         if not are_close(self.compute(*batch, step), whole, host.estimate_rounding()):
-            return  # the model draws random numbers of its own, which has been said
+            return  # the model draws random numbers of its own, which was warned of
         with self.noise.off():
             silent, again, end = (self.compute(*x, step) for x in (batch, batch, part))
         if self._is_end(end, silent) or not are_close(again, silent, host.estimate_rounding()):
@@ -104,7 +108,7 @@ class BatchCheck:
         self.noise.row_finder.compares = False
 
     def _find_moved(self, batch: tuple[Any, range], part: tuple[Any, range], step: int) -> str:
-        """Return the first site whose noise, on by itself, does not follow the rows."""
+        """Return the first site whose noise, acting alone, does not follow the rows."""
         acting = [noise for noise in self.noise.noises if noise.calls and not noise.retired]
         try:
             for tried in acting:
@@ -124,7 +128,7 @@ class BatchCheck:
 
 
 def are_close(one: np.ndarray, other: np.ndarray, rounding: float = 1e-5) -> bool:
-    """Return whether two outputs are the same but for the order of sums."""
+    """Return whether two outputs are equal up to rounding, a share of the largest value."""
     scale = np.abs(other).max(initial=0.0)
     same = one.shape == other.shape
     return same and bool(np.allclose(one, other, 10 * rounding, rounding * scale, equal_nan=True))

@@ -1,4 +1,4 @@
-"""How well probabilities agree with what happened."""
+"""Compare predicted probabilities with the true classes."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """How well the probabilities of a classifier agree with the true classes.
+    """The agreement of a classifier's probabilities with the true classes.
 
     Attributes
     ----------
     ece : float
-        Expected calibration error: the mean distance of accuracy and confidence over bins of
+        Expected calibration error: the mean distance between accuracy and confidence over bins of
         confidence, weighted by their counts; in [0, 1].
     nll : float
         Mean negative log-likelihood of the true classes, in nats.
     brier : float
-        Mean squared distance of the probabilities to the true class as one-hot; in [0, 2].
+        Mean squared distance between the probabilities and the one-hot true class; in [0, 2].
     accuracy : float
         The share of samples whose most probable class is the true one.
     edges : ndarray of shape (bins + 1,)
-        Where the bins of confidence begin and end.
+        The edges of the bins of confidence.
     counts : ndarray of shape (bins,)
         How many samples are in each bin.
     confidences, accuracies : ndarray of shape (bins,)
-        Mean confidence and share of right classes in each bin; NaN in empty ones.
+        Mean confidence and share of correct classes in each bin; NaN in empty bins.
 
     References
     ----------
@@ -52,7 +52,7 @@ class Calibration:
     accuracies: np.ndarray
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the reliability diagram: accuracy over confidence, and how many samples are where.
+        """Draw the reliability diagram: accuracy over confidence, and each bin's share of samples.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Calibration:
         return ax
 
     def __repr__(self) -> str:
-        """Return the three numbers and the accuracy."""
+        """Return words with the ECE, the NLL, the Brier score and the accuracy."""
         return (
             f"<calibration: ECE {self.ece:.4f}, NLL {self.nll:.4f}, Brier {self.brier:.4f}, "
             f"accuracy {self.accuracy:.4f}>"
@@ -127,7 +127,7 @@ def calibrate(probabilities: np.ndarray, y: Any, bins: int, axis: int) -> Calibr
 
 
 def _read_labels(y: Any, shape: tuple[int, ...], classes: int) -> np.ndarray:
-    """Return true classes as a vector, or raise and say what is wrong with them."""
+    """Return the true classes as a vector of int64; raise if shape, dtype or a class is wrong."""
     true = np.asarray(y.cpu() if hasattr(y, "cpu") else y)
     if true.shape != shape or not true.size:
         wrong = f"shape {true.shape}"

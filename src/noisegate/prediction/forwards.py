@@ -1,4 +1,4 @@
-"""Forwards of a model with noise: one for each sample, or one for several."""
+"""Run a model with noise: one forward for each sample, or one for several samples."""
 
 from collections.abc import Iterator, Sequence
 from math import ceil, prod
@@ -13,28 +13,28 @@ from .batch_check import BatchCheck, are_close
 
 # The largest tensor of a forward of several steps has at most this many elements.
 AT_ONCE = 1 << 20
-# Fewer steps in one forward save less than their check costs, a forward of one sample.
+# With fewer steps, one forward saves less than its check costs, which is a forward of one sample.
 WORTH = 8
-# One step with another on either side: the check proves nothing with fewer.
+# The checked step needs a neighbour on either side, so the check proves nothing with fewer steps.
 FEWEST = 3
 
 
 class Forwards:
     """Runs a model at steps of its noise.
 
-    On small tensors the cost is in the calls. One forward then makes several samples: the batch is
-    repeated, and each copy has the noise of its own step. That is wrong for a model in which rows
-    of a batch influence each other: time on the first axis, attention over the batch, a scale
+    On small tensors the cost is in the calls. One forward then computes several samples: the batch
+    is repeated, and each copy has the noise of its own step. That is wrong for a model in which
+    rows of a batch influence each other: time on the first axis, attention over the batch, a scale
     taken from all rows, experts of limited capacity. Two checks find such models:
 
-    - Every forward of several steps includes one sample that has been made alone as well. It
-      stands last but one. There it has neighbours on both sides, and whatever fills up from the
-      front is full.
-    - The first such forward includes a probe: one copy more, muted at every site, so that any
+    - Every forward of several steps includes one sample that is computed alone as well. It is the
+      last but one. There it has neighbours on both sides, and places that fill up from the front
+      are full.
+    - The first such forward includes a probe: one more copy, muted at every site, so that any
       influence of its neighbours shows, whatever the data (`Host.mute_part`).
 
-    If either differs from the same sample made alone, every sample has a forward of its own from
-    then on. `output` says which of the model's outputs is meant, by name or number.
+    If either differs from the same sample computed alone, every sample has a forward of its own
+    from then on. `output` selects one of the model's outputs, by name or number.
     """
 
     def __init__(self, noise: Injection, output: str | int | None) -> None:
@@ -45,7 +45,7 @@ class Forwards:
 
     def run(self, batch: Any, rows: range, step: int) -> np.ndarray:
         """Return the model's output for some rows, at one step."""
-        # The first rows count from 0 anyway: the batch needs a check once others follow.
+        # The rows of the first batch count from 0 anyway: it is checked only if others follow.
         later = rows.start > 0
         if later:
             self._check.run()
@@ -64,9 +64,9 @@ class Forwards:
     def run_steps(
         self, batch: Any, rows: range, steps: Sequence[int], first: np.ndarray | None = None
     ) -> Iterator[np.ndarray]:
-        """Yield the model's outputs for some rows at steps in their order, one or several at once.
+        """Yield the model's outputs for some rows at all steps in order, one or several at a time.
 
-        Steps lie along the first axis. `first` is the output at the first step, if it is known.
+        The first axis of each array is steps. `first` is the output at the first step, if known.
         """
         while steps:
             alone = self.run(batch, rows, steps[0]) if first is None else first
@@ -76,7 +76,7 @@ class Forwards:
             first, steps = None, steps[len(outputs) :]
 
     def _compute(self, batch: Any, rows: range, step: int) -> np.ndarray:
-        """Return the model's output at one step, and the first time measure its largest tensor."""
+        """Return the model's output at one step; at the first call, measure its largest tensor."""
         host = self.noise.host
         with self.noise.at(step, rows=rows if rows.start else None):
             if self._elements_a_row:
@@ -88,16 +88,16 @@ class Forwards:
         return output
 
     def _at_once(self, rows: int, steps: int) -> int:
-        """Return how many of some steps one forward takes, so that all take about as many."""
+        """Return how many steps one forward takes, so that all forwards take about as many."""
         most = int(AT_ONCE / (self._elements_a_row * rows))
         return 1 if most < WORTH else ceil(steps / ceil(steps / most))
 
     def _run_several(
         self, batch: Any, rows: range, steps: Sequence[int], alone: np.ndarray
     ) -> np.ndarray:
-        """Return the outputs at all steps from one forward; if a check fails, at the first only.
+        """Return the outputs at all steps from one forward, or at the first only if a check fails.
 
-        `alone` is the output at the first step.
+        `alone` is the output at the first step, computed alone.
         """
         if self._apart or len(steps) < FEWEST:
             return alone[None]
@@ -126,4 +126,4 @@ class Forwards:
                 output: np.ndarray = host.run(several, self.output)
             return output.reshape(len(steps), len(rows), *output.shape[1:])
         except Exception:
-            return None  # one step may go well, or fail for a reason that is worth raising
+            return None  # a forward of one step may succeed, or raise the error that users need

@@ -1,10 +1,10 @@
-"""Mean and spread of samples that arrive some at a time; probabilities and their entropy."""
+"""Mean and spread of samples that arrive in parts; probabilities and their entropy."""
 
 import numpy as np
 
 
 class Moments:
-    """Mean and variance of arrays of one shape, in float64, updated some arrays at a time.
+    """Mean and variance of arrays of one shape, in float64, updated as arrays arrive.
 
     Reference: Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance.
     """
@@ -15,7 +15,7 @@ class Moments:
         self._squares: np.ndarray = np.zeros(())
 
     def add(self, values: np.ndarray) -> None:
-        """Include more arrays, which lie along the first axis."""
+        """Include more arrays, stacked along the first axis."""
         count, mean = len(values), values.mean(0)
         delta, total = mean - self.mean, self.count + count
         self.mean = self.mean + delta * (count / total)
@@ -42,14 +42,14 @@ def softmax(logits: np.ndarray, axis: int) -> np.ndarray:
 
 
 def are_probabilities(values: np.ndarray, axis: int) -> bool:
-    """Return whether values are probabilities along an axis."""
+    """Return whether values along an axis are probabilities: at least 0, and 1 ± 0.001 in sum."""
     return bool((values >= 0).all() and np.allclose(values.sum(axis), 1.0, atol=1e-3))
 
 
 def as_probabilities(values: np.ndarray, outputs: str, axis: int) -> np.ndarray:
-    """Return the probabilities of at least two classes, for samples along the first axis.
+    """Return the probabilities of at least two classes, with samples along the first axis.
 
-    Where the axis of the classes is missing or has one entry, that is the probability of class 1.
+    If the axis of the classes is missing or has one entry, the value is that of class 1 of two.
     """
     if values.ndim == 2 or values.shape[axis] == 1:
         ones = values if values.ndim == 2 else values.squeeze(axis)

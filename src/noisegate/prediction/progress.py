@@ -14,7 +14,7 @@ def show_progress(
 ) -> Iterator[Callable[[int], None]]:
     """Show a bar for a block; yield the function that advances it by a number of rows."""
     wanted = sys.stderr.isatty() if progress is None else progress
-    # Looking for rich takes longer than a small prediction.
+    # Only where a bar is wanted: looking for rich takes longer than a small prediction.
     installed = wanted and find_spec("rich") is not None
     if progress and not installed:
         raise missing_extra("predict: `progress`", "rich", "study")

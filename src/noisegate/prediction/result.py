@@ -1,4 +1,4 @@
-"""A prediction: means, spread, and the kinds of uncertainty of a classifier."""
+"""`Prediction`: mean, spread and quantiles, and the uncertainties of a classifier."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,18 +25,18 @@ class Prediction:
     Attributes
     ----------
     mean, std : ndarray
-        Mean and standard deviation of the model's output over the samples, of its shape, in
-        float64. The divisor of `std` is the number of samples.
+        Mean and standard deviation over the samples, in the shape of the model's output, float64.
+        The divisor of `std` is the number of samples.
     steps : sequence of int
-        The steps of the seed, one a sample; ``predict(..., samples=[k])`` gives that of step k.
+        The step of the seed for each sample; ``predict(..., samples=[k])`` computes step k alone.
     seed : int
         The seed of the noise.
     outputs : str
-        What the model returns: `values`, `logits` or `probabilities`.
+        The meaning of the model's output: `values`, `logits` or `probabilities`.
     samples : ndarray or None
-        Every sample, along a new first axis, if they were kept.
+        Every sample, along a new first axis, if ``keep_samples=True``.
     x : ndarray or None
-        The input, if it is one number for each row.
+        The input as a vector, if it is one floating number per row.
     """
 
     mean: np.ndarray
@@ -53,16 +53,16 @@ class Prediction:
 
     @property
     def quantiles(self) -> dict[float, np.ndarray]:
-        """The quantiles that were computed, by their level."""
+        """The computed quantiles, by level."""
         return dict(self._quantiles)
 
     def quantile(self, level: float) -> np.ndarray:
-        """Return a quantile of the output over the samples, linear between neighbours.
+        """Return a quantile of the output over the samples, interpolated linearly.
 
         Raises
         ------
         InvalidValue
-            If the level is not in [0, 1]; if it was not computed, and the samples were not kept.
+            If the level is not in [0, 1], or was not computed while the samples were not kept.
         """
         with prefix_errors("Prediction"):
             check_level(level)
@@ -78,7 +78,7 @@ class Prediction:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """The mean over the samples of the probability of each class.
+        """The probability of each class, averaged over the samples.
 
         Raises
         ------
@@ -89,7 +89,7 @@ class Prediction:
 
     @property
     def classes(self) -> np.ndarray:
-        """The class of the largest probability."""
+        """The most probable class."""
         return np.asarray(self.probabilities.argmax(self._axis))
 
     @property
@@ -99,38 +99,38 @@ class Prediction:
 
     @property
     def expected_entropy(self) -> np.ndarray:
-        """The mean entropy of the samples, in nats: the uncertainty that is within each."""
+        """The mean entropy of the samples, in nats: the uncertainty within each sample."""
         return self._of_classifier(self._entropies)
 
     @property
     def mutual_information(self) -> np.ndarray:
-        """The entropy less the expected entropy, in nats: by how much the samples disagree.
+        """The entropy minus the expected entropy, in nats: how much the samples disagree.
 
         Reference: Houlsby, Huszár, Ghahramani, Lengyel (2011), Bayesian active learning for
         classification and preference learning.
         """
-        # Rounding may leave it a little below the 0 that it is bounded by.
+        # Rounding may put it slightly below its bound of 0.
         return np.asarray(np.maximum(self.entropy - self.expected_entropy, 0.0))
 
     def calibration(self, y: Any, bins: int = 15) -> Calibration:
-        """Return how well the probabilities agree with what happened.
+        """Return the calibration of the probabilities against the true classes.
 
         Parameters
         ----------
         y : array of int
-            The true classes, of the shape of `classes`.
+            The true classes, in the shape of `classes`.
         bins : int
-            How many bins of equal width the confidence is put into.
+            The number of bins of confidence, all of equal width.
 
         Raises
         ------
         InvalidValue
-            If the labels are not whole numbers, have another shape, or one is not a class.
+            If the labels are not whole numbers, have another shape, or one of them is no class.
         """
         return calibrate(self.probabilities, y, bins, self._axis)
 
     def _of_classifier(self, values: np.ndarray | None) -> np.ndarray:
-        """Return values that classifiers alone have; raise if the outputs are values."""
+        """Return an array that only classifiers have; raise if the outputs are values."""
         if values is None:
             raise InvalidValue(
                 f"Prediction: the outputs are taken as {self.outputs}, which have no "
@@ -143,19 +143,19 @@ class Prediction:
     ) -> "Axes":
         """Draw a regression of one output on one input: the mean, and bands around it.
 
-        Bands are between the quantiles 0.05 and 0.95, and 0.25 and 0.75, or two and one standard
-        deviations around the mean where those were not computed.
+        The bands are from quantile 0.05 to 0.95 and from 0.25 to 0.75. If these were not computed,
+        they are two and one standard deviations around the mean.
 
         Parameters
         ----------
         y : array, optional
             True values at the inputs, drawn as a line.
         x : array, optional
-            The inputs, where the model's were not one number a sample.
+            The inputs to draw over, needed if the model's input was not one number per sample.
         data : pair of arrays, optional
-            Points to draw beside: what the model was trained on.
+            Inputs and outputs of further points, such as the training data.
         ax : matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure.
+            The axes to draw on; by default those of a new figure.
 
         Returns
         -------
@@ -218,7 +218,7 @@ class Prediction:
 
 
 def join_predictions(parts: Sequence[Prediction], x: np.ndarray | None) -> Prediction:
-    """Return the prediction of all rows from those of some rows each; `x` is the input."""
+    """Join predictions of some rows each to one of all rows; `x` is the whole input."""
     first = parts[0]
     if len(parts) == 1:
         return replace(first, x=x)

@@ -20,7 +20,7 @@ from .progress import show_progress
 from .result import Prediction, check_level, join_predictions
 from .summary import Summary
 
-# How many numbers are held at once for quantiles: samples · rows · outputs.
+# At most this many numbers are held at once for quantiles: samples · rows · outputs.
 HELD = 1 << 24
 
 
@@ -54,16 +54,16 @@ def predict(
 
     Only the noise is on: the model runs in evaluation, without gradients, and its modes are
     restored afterwards. Sample k is step k of the seed, for any batch size, alone or among others.
-    On small tensors one forward makes several samples, side by side in one batch, if the model
-    then gives the same as for one.
+    On small tensors one forward computes several samples, side by side in one batch, if checks show
+    that the results are those of separate forwards.
 
     Parameters
     ----------
     model : torch.nn.Module
         Any model.
     x : tensor, array, tuple, dict, or DataLoader
-        What the model takes: a tuple is passed by position, a dict by name. If a loader yields
-        lists or tuples, their first entry is the input.
+        The model's input: a tuple is passed by position, a dict by name. If a loader yields lists
+        or tuples, their first entry is the input.
     samples : int or sequence of int
         How many samples, or which steps of the seed, each in [0, 2³²).
     rules : mapping of pattern to noise, optional
@@ -71,7 +71,8 @@ def predict(
     existing : bool
         Whether the model's own dropouts are used, at their own rates.
     unreached : {"raise", "keep"}
-        What to do about dropouts of the model's own that cannot be used.
+        Whether to raise for the model's own dropouts that cannot be used, or leave them as they
+        are.
     input_dropout, hidden_dropout, output_dropout, input_noise, hidden_noise, output_noise
         As in `inject`.
     batch_size : int, optional
@@ -85,17 +86,17 @@ def predict(
     sample_axis : int, None, or mapping of rule to int or None
         As in `inject`.
     quantiles : sequence of float
-        The levels of the quantiles to compute, each in [0, 1]. They are exact: rows are taken in
-        parts, so that memory does not grow with the number of samples.
+        The levels of the quantiles to compute, each in [0, 1]. Quantiles are exact: rows are
+        computed in parts, so that memory does not grow with the number of samples.
     outputs : {"values", "logits", "probabilities"}, optional
-        What the model returns. By default values if the axis of the classes has one entry, else
-        probabilities if these sum to 1, else logits. Log-probabilities are logits.
+        The meaning of the model's output. By default values if the axis of the classes has one
+        entry, else probabilities if they sum to 1, else logits. Log-probabilities are logits.
     output : str or int, optional
-        Which of the model's outputs, by name or number; by default `logits`, or the first.
+        Which of the model's outputs to use, by name or number; by default `logits`, or the first.
     class_axis : int
         The axis of the classes.
     keep_samples : bool
-        Whether `Prediction.samples` holds every sample, in as much memory as that takes.
+        Whether `Prediction.samples` holds every sample, however much memory that takes.
     progress : bool, optional
         Whether to show a progress bar, which needs rich; by default if there is a terminal.
 
@@ -108,7 +109,7 @@ def predict(
     Raises
     ------
     InvalidValue
-        If no noise is given, or none acts; if a dropout of the model's own cannot be reached; if
+        If no noise is given, or none acts; if a dropout of the model's own cannot be replaced; if
         there are several batches, and it is unclear which of their rows a site sees.
     InvalidType
         If `x` is a list or tuple of numbers.
@@ -161,7 +162,7 @@ def predict(
 
 
 def list_steps(samples: Any) -> Sequence[int]:
-    """Return the steps of a number of samples, or those that are listed; raise for neither."""
+    """Return the steps of a number of samples, or the listed steps; raise for anything else."""
     if isinstance(samples, Sequence) and not isinstance(samples, str) and len(samples):
         return [checks.whole("samples", step, STEP_BITS) for step in samples]
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
@@ -173,7 +174,7 @@ def list_steps(samples: Any) -> Sequence[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What a call of `predict` asks for, beside the noise."""
+    """The arguments of a call of `predict` that do not concern the noise."""
 
     steps: Sequence[int]
     levels: tuple[float, ...]
@@ -205,6 +206,7 @@ def _predict(
     for batch, count in host.split_batches(x, request.batch_size):
         if not count:
             continue
+        # Functions make noise only in code that is neither torch's nor noisegate's.
         if not start and noise.plan.looks and host.has_code_of_its_own:
             noise.look(batch)
         rows = range(start, start + count)
@@ -254,7 +256,7 @@ def _check_noise_acts(noise: Injection) -> None:
 
 
 def _check_spread(noise: Injection, prediction: Prediction, dtype: np.dtype[Any]) -> None:
-    """Warn if all samples are the same but for the order of sums, though noise has acted."""
+    """Warn if all samples are equal, up to rounding of sums, though noise has acted."""
     tiny = 16 * np.finfo(dtype).eps * np.abs(prediction.mean).max(initial=0.0)
     if not prediction.std.size or not (prediction.std <= tiny).all():
         return

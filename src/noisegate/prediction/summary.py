@@ -1,4 +1,4 @@
-"""Statistics of the samples of some rows, gathered while the samples arrive."""
+"""Compute statistics of the samples of some rows while the samples arrive."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ TOGETHER = 1 << 18
 
 
 class Summary:
-    """Gathers samples of some rows and makes a prediction of them.
+    """Gathers the samples of some rows into a prediction.
 
-    `outputs` are values, logits or probabilities; None infers it from the first sample. `axis` is
-    that of the classes, `levels` are those of the quantiles. With `keep` the prediction holds
-    every sample.
+    `outputs` is "values", "logits" or "probabilities"; None infers it from the first sample.
+    `axis` is the axis of the classes, `levels` are the levels of the quantiles. With `keep` the
+    prediction holds every sample.
     """
 
     def __init__(self, outputs: str | None, axis: int, levels: Sequence[float], keep: bool) -> None:
@@ -25,7 +25,7 @@ class Summary:
         self._waiting, self._held = list[np.ndarray](), list[np.ndarray]()
 
     def add(self, samples: np.ndarray) -> None:
-        """Take more samples, which lie along the first axis."""
+        """Add samples, stacked along the first axis."""
         if self.outputs is None:
             self.outputs = _infer_outputs(samples[0], self.axis)
         self._waiting.append(samples)
@@ -35,13 +35,13 @@ class Summary:
             self._held.append(samples)
 
     def finish(self, steps: Sequence[int], seed: int) -> Prediction:
-        """Return the prediction of the rows; its samples are steps of a seed."""
+        """Return the prediction of the rows, whose samples are these steps of the seed."""
         if self._waiting:
             self._update()
         samples = _join(self._held) if self._held else None
         quantiles: np.ndarray | tuple[()] = ()
         if samples is not None and self.levels:
-            # Sorting first takes a third of the time that NumPy's own selection takes.
+            # Sorting first takes a third of the time of NumPy's own selection.
             quantiles = np.quantile(np.sort(samples, axis=0), self.levels, axis=0)
         classifier = self.outputs != "values"
         return Prediction(
@@ -58,7 +58,7 @@ class Summary:
         )
 
     def _update(self) -> None:
-        """Include the samples that wait in the moments."""
+        """Include the waiting samples in the moments."""
         samples = _join(self._waiting)
         self._waiting.clear()
         most = max(1, TOGETHER // max(1, samples[0].size))
@@ -67,7 +67,7 @@ class Summary:
             self._values.add(values)
             if self.outputs is None or self.outputs == "values":
                 continue
-            # Counted from the front, the classes are one axis further: samples come first here.
+            # Samples are an extra first axis here, which moves axes that count from the front.
             axis = self.axis + 1 if self.axis >= 0 else self.axis
             probabilities = as_probabilities(values, self.outputs, axis)
             self._classes.add(probabilities)
@@ -75,7 +75,7 @@ class Summary:
 
 
 def _infer_outputs(output: np.ndarray, axis: int) -> str:
-    """Return whether the output of some rows is values, logits or probabilities."""
+    """Return "values", "logits" or "probabilities", inferred from the output of some rows."""
     if output.ndim < 2 or output.shape[axis] < 2:
         return "values"
     return "probabilities" if are_probabilities(output, axis) else "logits"

@@ -224,7 +224,7 @@ class NoiseLayer(nn.Module):
         return ", ".join(words)
 
     def _show_arguments(self, definition: catalogue.Definition) -> list[str]:
-        """Return words for the rate, the arguments that differ from their default, and `inplace`."""
+        """Return words for the rate, arguments that differ from their default, and `inplace`."""
         words = [f"{definition.rate}={self._show_rate()}"]
         for name, parameter in definition.parameters.items():
             value = getattr(self, name)
