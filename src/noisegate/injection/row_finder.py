@@ -23,7 +23,7 @@ class RowFinder:
         self._steps, self._always = steps, always
         # By site, slot and call: the number of samples seen there, by batch size.
         self._seen: dict[tuple[str, int, int], dict[int, int]] = {}
-        # Whether these numbers are compared; if not, all sites are taken to see the model's samples.
+        # Whether these numbers are compared; if not, all sites count as seeing the model's samples.
         self.compares = always
 
     def find(
