@@ -140,6 +140,7 @@ class Injection(ModelNoise):
             noises = [n for n in self.noises if n.placement.site in named]
         if not noises:
             raise UnmatchedRule(f"set_rate: {self._suggest_sites(pattern)}")
+        # All kinds are made before the first is set, so that an invalid rate changes nothing.
         changed = [(n, n.placement.kind.at_rate(rate)) for n in noises]
         for noise, kind in changed:
             noise.placement = self.plan.replace(noise.placement, kind=kind, own=False)

@@ -1,4 +1,4 @@
-"""Predictions with uncertainty: the noise on, the model in evaluation, sample by sample."""
+"""Predict with uncertainty: sample a model's output with noise on and the model in evaluation."""
 
 from .calibration import Calibration
 from .result import Prediction

@@ -109,6 +109,7 @@ def calibrate(probabilities: np.ndarray, y: Any, bins: int, axis: int) -> Calibr
     # A confidence at an edge belongs to the bin that ends there.
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(place, minlength=bins)
+    # An empty bin divides 0 by 0; a true class of probability 0 has an infinite NLL.
     with np.errstate(invalid="ignore", divide="ignore"):
         confidences = np.bincount(place, confidence, bins) / counts
         accuracies = np.bincount(place, right, bins) / counts

@@ -37,6 +37,7 @@ def entropy(probabilities: np.ndarray, axis: int) -> np.ndarray:
 
 def softmax(logits: np.ndarray, axis: int) -> np.ndarray:
     """Return the softmax along an axis; of log-probabilities, the probabilities."""
+    # Without the maximum, large logits would overflow.
     powers = np.exp(logits - logits.max(axis, keepdims=True))
     return np.asarray(powers / powers.sum(axis, keepdims=True))
 

@@ -46,6 +46,7 @@ class Prediction:
     outputs: str
     samples: np.ndarray | None = None
     x: np.ndarray | None = None
+    # By level; then mean probabilities and entropies of classifiers, and the axis of the classes.
     _quantiles: Mapping[float, np.ndarray] = field(default_factory=dict, repr=False)
     _classes: np.ndarray | None = field(default=None, repr=False)
     _entropies: np.ndarray | None = field(default=None, repr=False)

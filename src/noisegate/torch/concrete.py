@@ -127,7 +127,7 @@ class ConcreteDropout(NoiseLayer):
         return pull * weight.square().sum() / q + push * inputs * negative_entropy
 
     def _is_identity(self) -> bool:
-        return False
+        return False  # even at a tiny rate, which needs its gradient
 
     def live(self) -> dict[str, Any]:
         """Return the present rate, with its gradient."""

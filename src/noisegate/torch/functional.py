@@ -163,20 +163,20 @@ def _build_signature(definition: catalogue.Definition) -> Signature:
     )
 
 
-_DOC = """Return x with the noise of the layer `{layer}`, fresh or that of a key.
+_DOC = """Return x with the noise of the layer `{layer}`: the noise of a key, or fresh noise.
 
     Parameters
     ----------
     x : Tensor
-        Of the layer's form and any floating dtype; complex and integers as its kind takes them.
+        An input of the layer, of any floating dtype; complex or integers if its kind takes them.
     {rate} : float, Schedule, or Tensor that broadcasts to x
         The rate. A number is checked, a tensor clamped; a schedule needs a key.
     training : bool
-        False returns x itself. The default is that of torch's function of this name.
+        False returns x itself. By default as in torch's function of this name.
     inplace : bool
-        Whether x is overwritten, where torch has that too.
+        Whether x is overwritten; only in functions that torch has with this argument.
     key : Key, optional
-        Which noise. Without it, 64 bits are drawn from torch's CPU generator, so that
+        The key of the noise. Without it, 64 bits are drawn from torch's CPU generator, so that
         ``torch.manual_seed`` governs.
     rows, sample_axis
         As at a call of a kind. The other arguments are the layer's.

@@ -272,6 +272,7 @@ def layer(
     with prefix_errors("layer"):
         check_kind(kind)
     definition = catalogue.LAYERS.get(type(kind).__name__)
+    # A kind of the user's may have the name of one of noisegate's.
     if definition is None or definition.make is not type(kind):
         return NoiseLayer(kind, seed, site, sample_axis)
     numbers = {name: getattr(kind, name) for name in kind.names()}
@@ -310,7 +311,7 @@ def _make_layer(name: str) -> type[NamedLayer]:
     return cast(type[NamedLayer], type(name, (NamedLayer,), members))
 
 
-_DOC = """{name} as a layer; arguments as of its kind, the rest as of `NoiseLayer`.
+_DOC = """The layer {name}; its arguments are those of the kind and of `NoiseLayer`.
 
     {name}{call}
 """

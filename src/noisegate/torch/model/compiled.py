@@ -16,6 +16,7 @@ def refuse_compiled(model: nn.Module) -> None:
     When torch 2.13 looks up compiled code, it compares neither hooks nor the instance
     (``torch._dynamo.config.skip_nnmodule_hook_guards``).
     """
+    # Not imported: without torch._dynamo in memory nothing was compiled.
     dynamo = sys.modules.get("torch._dynamo.eval_frame")
     entries = getattr(dynamo, "_debug_get_cache_entry_list", None)
     if dynamo is None or entries is None:
@@ -28,6 +29,7 @@ def refuse_compiled(model: nn.Module) -> None:
     ran += [_name(module) for module in inlined if type(module) is type(model)]
     if not ran:
         return
+    # All instances of a class share its code, so another instance's may have run.
     compiled = [module for module in inlined if id(module) in own] or _find_compiled(dynamo, own)
     if compiled:
         raise InvalidValue(

@@ -61,6 +61,7 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
         if probabilities or (training and p > 0 and not trains):
             axis = ATTENTION if probabilities else call.sample_axis
             call = replace(call, sample_axis=axis, stays=training and p > 0 and not trains)
+        # Attention noise has the same port, and so the same key, as in fused attention.
         functions = caller.find_functions("probs" if probabilities else "dropout", call)
         if not functions:
             return caller.leave_to_model(lambda: func(*args, **kwargs))

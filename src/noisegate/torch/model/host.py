@@ -80,6 +80,8 @@ class Host(Runner):
     def _attach_own(
         self, module: nn.Module, site: str, function: SiteFunction
     ) -> Callable[[], None]:
+        # Functions need the watch. A module that is a noise needs another `forward` only, which
+        # costs nothing elsewhere.
         if get_own_call(module) is None or parse_port(site).name == "probs":
             return self._watch().add(site, function)
         forward = module.__dict__.get("forward")

@@ -84,6 +84,7 @@ class OwnForward:
         """Return x with the noise of the functions instead of the module's own."""
         functions = reach_functions(self.functions)
         if not functions:
+            # By the class, since the instance's `forward` is this object.
             own = self.before or type(self.module).forward.__get__(self.module)
             result: Tensor = own(x, *args, **kwargs)
             return result
@@ -116,6 +117,7 @@ class OwnForward:
         """Remove a function; after the last, restore the module's own forward."""
         if function in self.functions:
             self.functions.remove(function)
+        # Other code may have set a `forward` of its own meanwhile, which stays.
         if not self.functions and self.module.__dict__.get("forward") is self:
             del self.module.forward
             if self.before is not None:

@@ -54,6 +54,7 @@ def holds_only_tokens(values: Any) -> bool:
 def replace_part(value: Any, part: str, inner: Any) -> Any:
     """Return a copy of a module's inputs or outputs with another value for one part."""
     if isinstance(value, Mapping):
+        # A copy keeps the class, such as the output classes of transformers.
         changed: Any = copy.copy(value)
         name = next(key for key in value if str(key) == part)
         changed[name] = inner
@@ -63,6 +64,7 @@ def replace_part(value: Any, part: str, inner: Any) -> Any:
     fields = list(getattr(value, "_fields", ()))
     place = fields.index(part) if part in fields else int(part)
     items = [*value[:place], inner, *value[place + 1 :]]
+    # A named tuple takes its items one by one.
     return type(value)(*items) if fields else type(value)(items)
 
 
