@@ -134,7 +134,7 @@ class SiteNoise:
         forward = injection.steps.forward
         rules: dict[str, str] = {}
         if call is None and (made := forward.made.get(id(x))) is not None and made[0]() is x:
-            rules = made[1]
+            rules = made[1]  # that have acted on x before
             if rules.get(placement.rule, placement.site) != placement.site:
                 # An inner module has passed on its tensor, which has this rule's noise already.
                 injection.passed_on[placement.rule, placement.site] = rules[placement.rule]

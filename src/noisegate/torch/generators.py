@@ -25,7 +25,7 @@ State = dict[str, Any]
 
 
 def save_state(names: Iterable[str] = NAMES) -> State:
-    """Return the states of the process's generators; of torch's, on the CPU and all begun GPUs."""
+    """Return the states of the process's generators, torch's on the CPU and every GPU in use."""
     return {name: _SAVE[name]() for name in names}
 
 
@@ -37,7 +37,7 @@ def restore_state(state: State) -> None:
 
 @contextmanager
 def keep_states(*names: str) -> Iterator[None]:
-    """Restore the states of the named generators after a block; of all, if no name is given."""
+    """Restore the states of the named generators after a block; without names, of all of them."""
     state = save_state(names or NAMES)
     try:
         yield
@@ -47,7 +47,7 @@ def keep_states(*names: str) -> Iterator[None]:
 
 @contextmanager
 def hide_draws() -> Iterator[None]:
-    """Restore every generator after a block, whose draws no ledger reports.
+    """Restore every generator after a block, and hide the block's draws from all ledgers.
 
     Another thread's block waits: two at a time would restore each other's intermediate states.
     """

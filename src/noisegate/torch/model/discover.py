@@ -199,7 +199,7 @@ def _make_kind(name: str, p: float) -> Kind:
 
 def _make_drop_path_call(module: nn.Module, p: float) -> Call:
     """Return the call of a drop path module of timm, torchvision or transformers."""
-    # torchvision's has a mode, timm's has `scale_by_keep`.
+    # torchvision's may drop the whole batch (`mode`), timm's may leave out the rescaling.
     whole = getattr(module, "mode", "row") == "batch"
     rescale = bool(getattr(module, "scale_by_keep", True))
     kind = Dropout(p, shared_axes=slice(None) if whole else ALL_BUT_SAMPLES, rescale=rescale)

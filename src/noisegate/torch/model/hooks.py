@@ -264,7 +264,7 @@ class _After(_At):
         )
 
     def add_noise_to_output(self, module: nn.Module, output: Any) -> Any:
-        """Return a module's output with noise on it; None, which torch takes as unchanged."""
+        """Return a module's output with noise on it, or None if the function does not act."""
         function = self.function
         if not function.acts(trains(module)):
             return None

@@ -88,7 +88,7 @@ def _is_known(module: nn.Module) -> bool:
 
 def _has_frame(module: nn.Module) -> bool:
     """Return whether sites of functions that a module calls are named by its own path."""
-    # torch's other modules call no functions that make noise, so hooks there would only cost time.
+    # torch's other modules call no functions that draw, so hooks there would only cost time.
     own_code = type(module).__module__.partition(".")[0] != "torch"
     return own_code or is_scripted(module) or isinstance(module, DRAWING)
 
@@ -150,7 +150,7 @@ class FunctionWatch:
         if whom in those:
             those.remove(whom)
         if not self.listeners and not any(self.functions.values()):
-            while self.modes:  # inside a forward, which could not leave them without the hooks
+            while self.modes:  # inside a forward, at whose end no hook would leave them
                 self.leave()
             self._closing = True
             self._close()
@@ -346,7 +346,7 @@ class _Mode(TorchFunctionMode):
         handler = HANDLERS.get(func)
         kwargs = kwargs or {}
         if handler is None and compiler_looks_on():
-            # A handler would break the graph; draws in it show in the generators' states.
+            # Comparing states here would break the graph; a later look finds what it has drawn.
             return func(*args, **kwargs)
         frame, draws = self.here.frames[-1], self.here.draws
         if frame.known:
