@@ -193,7 +193,7 @@ def _apply_or_pass(
     sample_axis: int | None,
     inplace: bool = False,
 ) -> Tensor:
-    """Return x with the noise of the key, or without a key with fresh noise."""
+    """Return x with the noise of the key, or with fresh noise if there is no key."""
     checks.flag("training", training)
     checks.flag("inplace", inplace)
     if not isinstance(x, Tensor):
