@@ -68,6 +68,9 @@ def full() -> Any:
 
 def without(module: str, url: str) -> Callable[[], Any]:
     def call() -> Any:
+        # They register themselves once, and the patch forgets what is imported within it.
+        importlib.import_module("sqlalchemy.dialects.postgresql")
+        importlib.import_module("sqlalchemy.dialects.mysql")
         with mock.patch.dict(sys.modules, {module: None}):
             return stored(url)()
 
