@@ -104,14 +104,14 @@ def draw(
         raise missing_extra("noisegate.pictures", "matplotlib", "study")
     with prefix_errors("draw"):
         check_kind(kind)
-        whole = checks.shape(shape)
-        checks.one_of(*METADATA)("format", format)
-        checks.one_of("channels_first", "channels_last")("data_format", data_format)
+        whole = checks.check_shape(shape)
+        checks.make_choice_check(*METADATA)("format", format)
+        checks.make_choice_check("channels_first", "channels_last")("data_format", data_format)
     if 0 in whole:
         raise InvalidValue(f"draw: an input of shape {whole} has no elements to draw.")
     place = Stream(seed).site(site)
     with prefix_errors("draw"):
-        at = range(checks.whole("steps", steps, 32)) if isinstance(steps, int) else steps
+        at = range(checks.check_whole("steps", steps, 32)) if isinstance(steps, int) else steps
     keys = [place.at(step) for step in at]
     if not 1 <= len(keys) <= STEPS:
         raise InvalidValue(f"draw: `steps` must be 1 to {STEPS} steps; got {len(keys)}.")

@@ -89,7 +89,7 @@ def from_config(value: Any) -> Any:
     """Return axes from their form in a config."""
     if isinstance(value, dict) and "slice" in value:
         with prefix_errors("from_config"):
-            checks.keywords(value, ["slice"])
+            checks.check_keywords(value, ["slice"])
         return slice(*value["slice"])
     return value
 

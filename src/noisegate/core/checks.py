@@ -33,7 +33,7 @@ def is_host(rate: object) -> TypeGuard[float]:
     return type(rate) is float
 
 
-def number(name: str, value: object) -> float:
+def check_number(name: str, value: object) -> float:
     """Return `value` as a float, equal to the number that it holds in its own precision."""
     if type(value) is float:
         return value
@@ -55,9 +55,9 @@ def _reads_as_number(text: str) -> bool:
     return True
 
 
-def bounded(name: str, value: object, bounds: tuple[float, float]) -> float:
+def check_bounds(name: str, value: object, bounds: tuple[float, float]) -> float:
     """Return a number within closed bounds; an upper bound of inf means any finite number."""
-    rate, (low, high) = number(name, value), bounds
+    rate, (low, high) = check_number(name, value), bounds
     if low <= rate <= high and rate != float("inf"):
         return rate + 0.0  # -0.0 becomes 0.0, so that equal kinds have equal reprs
     # Out of bounds: the rest looks for what the user may have meant.
@@ -77,23 +77,23 @@ def _guess_rate(value: float) -> str:
     return f" Did you mean {meant:g}?" if 0 < meant <= 1 else ""
 
 
-def finite(name: str, value: object) -> float:
+def check_finite(name: str, value: object) -> float:
     """Return a finite number."""
-    result = number(name, value)
+    result = check_number(name, value)
     if not abs(result) < float("inf"):
         raise InvalidValue(f"`{name}` must be a finite number; {got(result)}.")
     return result + 0.0
 
 
-def positive(name: str, value: object) -> float:
+def check_positive(name: str, value: object) -> float:
     """Return a finite number > 0."""
-    result = number(name, value)
+    result = check_number(name, value)
     if not 0 < result < float("inf"):
         raise InvalidValue(f"`{name}` must be a finite number > 0; {got(result)}.")
     return result
 
 
-def whole(name: str, value: object, bits: int) -> int:
+def check_whole(name: str, value: object, bits: int) -> int:
     """Return a whole number in [0, 2**bits)."""
     try:
         if isinstance(value, bool):  # `operator.index` would take it
@@ -108,14 +108,14 @@ def whole(name: str, value: object, bits: int) -> int:
     return result
 
 
-def flag(name: str, value: object) -> bool:
+def check_flag(name: str, value: object) -> bool:
     """Return a bool; numbers are refused, since `Dropout(0.5, 0.5)` is a mistake."""
     if not isinstance(value, bool):
         raise InvalidType(f"`{name}` must be True or False; {got(value)}.")
     return value
 
 
-def one_of(*choices: str) -> Callable[[str, object], str]:
+def make_choice_check(*choices: str) -> Callable[[str, object], str]:
     """Return a check that takes one of several words."""
 
     def check(name: str, value: object) -> str:
@@ -129,7 +129,7 @@ def one_of(*choices: str) -> Callable[[str, object], str]:
     return check
 
 
-def keywords(given: Iterable[str], known: Sequence[str], old: OldWords = OLD_WORDS) -> None:
+def check_keywords(given: Iterable[str], known: Sequence[str], old: OldWords = OLD_WORDS) -> None:
     """Raise at an unknown keyword, with noisegate's word for it, or the nearest known one."""
     for word in given:
         if word not in known:
@@ -138,7 +138,7 @@ def keywords(given: Iterable[str], known: Sequence[str], old: OldWords = OLD_WOR
             raise InvalidType(f"unknown keyword `{word}`; known are {list_names(known)}.{meant}")
 
 
-def places(by_place: Sequence[str], args: Sequence[object]) -> None:
+def check_places(by_place: Sequence[str], args: Sequence[object]) -> None:
     """Raise if more arguments are given by place than may be."""
     if len(args) > len(by_place):
         words = "argument goes" if len(by_place) == 1 else "arguments go"
@@ -148,13 +148,13 @@ def places(by_place: Sequence[str], args: Sequence[object]) -> None:
         )
 
 
-def given_once(name: str, words: Collection[str]) -> None:
+def check_given_once(name: str, words: Collection[str]) -> None:
     """Raise if an argument given by place is among the keywords too."""
     if name in words:
         raise InvalidType(f"`{name}` is given by place and by name. Give it once.")
 
 
-def arguments(
+def bind_arguments(
     call: inspect.Signature,
     args: Sequence[object],
     kwargs: Mapping[str, object],
@@ -162,11 +162,11 @@ def arguments(
 ) -> dict[str, Any]:
     """Return the arguments of a call by name, with defaults, or raise for the one at fault."""
     parameters = call.parameters.values()
-    keywords(kwargs, list(call.parameters), old)
+    check_keywords(kwargs, list(call.parameters), old)
     by_place = [p.name for p in parameters if p.kind is not inspect.Parameter.KEYWORD_ONLY]
-    places(by_place, args)
+    check_places(by_place, args)
     for name in by_place[: len(args)]:
-        given_once(name, kwargs)
+        check_given_once(name, kwargs)
     given = {*by_place[: len(args)], *kwargs}
     for parameter in parameters:
         if parameter.default is inspect.Parameter.empty and parameter.name not in given:
@@ -176,7 +176,7 @@ def arguments(
     return bound.arguments
 
 
-def binder(
+def make_binder(
     call: inspect.Signature,
 ) -> Callable[[Sequence[object], Mapping[str, object]], dict[str, Any]]:
     """Return `arguments` for one signature without * and **; it is fast if nothing is wrong."""
@@ -192,12 +192,12 @@ def binder(
             given.update(kwargs)
             if needed <= given.keys() <= defaults.keys():
                 return {**defaults, **given}
-        return arguments(call, args, kwargs)
+        return bind_arguments(call, args, kwargs)
 
     return bind
 
 
-def known_keywords(speaker: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def check_call(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function to say which argument is unknown, missing, given twice or too many.
 
     A function with ** answers itself for the keywords that its signature does not name.
@@ -207,17 +207,17 @@ def known_keywords(speaker: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         parameters = inspect.signature(function).parameters
         own = int("self" in parameters)
         named = {
-            name: parameter
-            for name, parameter in parameters.items()
-            if name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+            word: parameter
+            for word, parameter in parameters.items()
+            if word != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
         }
         takes_any = len(named) + own < len(parameters)  # there is a ** parameter
-        bind = binder(inspect.Signature(list(named.values())))
+        bind = make_binder(inspect.Signature(list(named.values())))
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             words = {w: v for w, v in kwargs.items() if w in named} if takes_any else kwargs
-            with prefix_errors(speaker):
+            with prefix_errors(name):
                 bind(args[own:], words)
             return function(*args, **kwargs)
 
@@ -245,7 +245,7 @@ class TableSignature:
         return self.function(owner) if shown else None
 
 
-def shape(value: Any) -> tuple[int, ...]:
+def check_shape(value: Any) -> tuple[int, ...]:
     """Return a shape as a tuple of whole numbers; a single whole number means one axis."""
     sentence = f"`shape` must be a tuple of whole numbers >= 0; {got(value)}."
     try:

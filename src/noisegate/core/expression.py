@@ -83,6 +83,6 @@ def _value(node: ast.expr, text: str) -> Any:
                     raise _no_noise(text) from None
                 # Python names the function in full, a private one too; the user wrote `name`.
                 with prefix_errors(name):
-                    checks.arguments(signature(known[name]), given, named)
+                    checks.bind_arguments(signature(known[name]), given, named)
                     raise InvalidType(f"{error}.") from None
     raise _no_noise(text)

@@ -42,7 +42,7 @@ class Site:
     name: str
     slot: int = 0
 
-    @checks.known_keywords("Site.at")
+    @checks.check_call("Site.at")
     def at(self, step: int, call: int = 0) -> Key:
         """Return the key of this site at a step.
 
@@ -60,8 +60,8 @@ class Site:
         Key(seed=13, site='hid1:out', slot=0, call=0, step=2)
         """
         with prefix_errors("Site.at"):
-            step = checks.whole("step", step, STEP_BITS)
-            call = checks.whole("call", call, CALL_BITS)
+            step = checks.check_whole("step", step, STEP_BITS)
+            call = checks.check_whole("call", call, CALL_BITS)
         return Key(self.seed, self.name, self.slot, call, step)
 
 
@@ -90,9 +90,9 @@ class Stream:
 
     def __post_init__(self) -> None:
         with prefix_errors("Stream"):
-            object.__setattr__(self, "seed", checks.whole("seed", self.seed, SEED_BITS))
+            object.__setattr__(self, "seed", checks.check_whole("seed", self.seed, SEED_BITS))
 
-    @checks.known_keywords("Stream.site")
+    @checks.check_call("Stream.site")
     def site(self, name: str, slot: int = 0) -> Site:
         """Return the site called `name` in this stream.
 
@@ -114,7 +114,7 @@ class Stream:
                 f"Stream.site: `name` must be text that UTF-8 can hold; {got(name)}."
             ) from None
         with prefix_errors("Stream.site"):
-            return Site(self.seed, name, checks.whole("slot", slot, SLOT_BITS))
+            return Site(self.seed, name, checks.check_whole("slot", slot, SLOT_BITS))
 
 
 # Stands for a key that a call leaves out, so that our sentence answers rather than Python's.

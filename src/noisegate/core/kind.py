@@ -87,8 +87,8 @@ class Kind(ABC):
                 "RATE = 'p' in it."
             ).prefix(cls.__name__)
         with prefix_errors(cls.__name__):
-            checks.keywords(kwargs, cls.names())
-            checks.places([f.name for f in fields(cast(Any, cls)) if not f.kw_only], args)
+            checks.check_keywords(kwargs, cls.names())
+            checks.check_places([f.name for f in fields(cast(Any, cls)) if not f.kw_only], args)
         return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
@@ -127,7 +127,7 @@ class Kind(ABC):
     def check(cls, value: object) -> float:
         """Return the rate as a float within its bounds, or raise."""
         try:
-            return checks.bounded(cls.RATE, value, cls.BOUNDS)
+            return checks.check_bounds(cls.RATE, value, cls.BOUNDS)
         except NoisegateError as error:
             error.prefix(cls.__name__)
             raise
@@ -185,7 +185,7 @@ class Kind(ABC):
         with prefix_errors(type(self).__name__):
             for word in live:
                 if word != self.RATE:
-                    checks.keywords([word], [*CALL_WORDS, *self.names()])
+                    checks.check_keywords([word], [*CALL_WORDS, *self.names()])
                     raise InvalidType(
                         f"`{word}` cannot be given at the call; only the rate `{self.RATE}` can. "
                         f"Make another {type(self).__name__} for another `{word}`."

@@ -19,7 +19,7 @@ P = ParamSpec("P")
 
 def _preset(make: Callable[P, Dropout]) -> Callable[P, Dropout]:
     """Decorate a preset to refuse unknown keywords, and `shared_axes`, which it sets itself."""
-    known = checks.known_keywords(make.__name__)(make)
+    known = checks.check_call(make.__name__)(make)
 
     @wraps(make)
     def preset(*args: P.args, **kwargs: P.kwargs) -> Dropout:

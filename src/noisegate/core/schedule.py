@@ -74,7 +74,7 @@ class Schedule:
         [0.0, 0.125, 0.5, 0.5]
         """
         with prefix_errors("Schedule.at"):
-            return _rate_at(self, checks.whole("step", step, STEP_BITS))
+            return _rate_at(self, checks.check_whole("step", step, STEP_BITS))
 
     def config(self) -> dict[str, Any]:
         """Return the schedule as a dict that JSON can hold."""
@@ -103,13 +103,13 @@ def _rate_at(schedule: Schedule, step: int) -> float:
     return min(max(rate, min(schedule.start, schedule.end)), max(schedule.start, schedule.end))
 
 
-@checks.known_keywords("schedule.constant")
+@checks.check_call("schedule.constant")
 def constant(value: float) -> Schedule:
     """Return the schedule of a rate that never changes."""
     return _schedule("constant", value, value, 1)
 
 
-@checks.known_keywords("schedule.linear")
+@checks.check_call("schedule.linear")
 def linear(start: float, end: float, steps: int) -> Schedule:
     """Return a straight line from `start` at step 0 to `end` at `steps`, then `end`.
 
@@ -123,7 +123,7 @@ def linear(start: float, end: float, steps: int) -> Schedule:
     return _schedule("linear", start, end, steps)
 
 
-@checks.known_keywords("schedule.cosine")
+@checks.check_call("schedule.cosine")
 def cosine(start: float, end: float, steps: int) -> Schedule:
     """Return half a cosine wave from `start` at step 0 to `end` at `steps`, then `end`.
 
@@ -133,7 +133,7 @@ def cosine(start: float, end: float, steps: int) -> Schedule:
     return _schedule("cosine", start, end, steps)
 
 
-@checks.known_keywords("schedule.curriculum")
+@checks.check_call("schedule.curriculum")
 def curriculum(value: float, steps: int) -> Schedule:
     """Return a rate that rises from 0 towards `value`, fast at first.
 
@@ -153,7 +153,7 @@ def curriculum(value: float, steps: int) -> Schedule:
     return _schedule("curriculum", 0.0, value, steps)
 
 
-@checks.known_keywords("schedule.early")
+@checks.check_call("schedule.early")
 def early(value: float, steps: int) -> Schedule:
     """Return `value` for the first `steps` steps, then 0: against underfitting.
 
@@ -166,7 +166,7 @@ def early(value: float, steps: int) -> Schedule:
     return _schedule("early", value, 0.0, steps)
 
 
-@checks.known_keywords("schedule.late")
+@checks.check_call("schedule.late")
 def late(value: float, steps: int) -> Schedule:
     """Return 0 for the first `steps` steps, then `value`: against overfitting.
 
@@ -187,7 +187,7 @@ def from_config(config: Mapping[str, Any]) -> Schedule:
             f"from_config: unknown schedule {shape!r}; known are {list_names(WORDS)}.{near}"
         )
     with prefix_errors(f"schedule.{shape}"):
-        checks.keywords(words, WORDS[shape])
+        checks.check_keywords(words, WORDS[shape])
         missing = [word for word in WORDS[shape] if word not in words]
         if missing:
             raise InvalidType(f"`{missing[0]}` is missing.")
@@ -198,8 +198,8 @@ def from_config(config: Mapping[str, Any]) -> Schedule:
 def _schedule(shape: str, start: object, end: object, steps: object) -> Schedule:
     first, last = WORDS[shape][0], "end" if "end" in WORDS[shape] else "value"
     with prefix_errors(f"schedule.{shape}"):
-        rates = checks.finite(first, start), checks.finite(last, end)
-        length = checks.whole("steps", steps, STEP_BITS)
+        rates = checks.check_finite(first, start), checks.check_finite(last, end)
+        length = checks.check_whole("steps", steps, STEP_BITS)
         if length < 1:
             raise InvalidValue("`steps` must be at least 1; got 0.")
     return Schedule(shape, *rates, length)

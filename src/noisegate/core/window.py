@@ -233,7 +233,7 @@ def _rows(rows: Any, extent: int) -> range | tuple[int, ...]:
     if rows is None:
         return range(extent)
     if isinstance(rows, slice):
-        start = checks.whole("rows", 0 if rows.start is None else rows.start, ROW_BITS)
+        start = checks.check_whole("rows", 0 if rows.start is None else rows.start, ROW_BITS)
         step = 1 if rows.step is None else rows.step
         stop = start + step * extent if rows.stop is None else rows.stop
         if step < 1 or stop < 0:
@@ -268,7 +268,7 @@ def rows_of(rows: Any) -> range | tuple[int, ...]:
         # Its two ends bound all of it, so a long range costs no loop.
         ends = (rows[0], rows[-1]) if len(rows) else ()
         for row in ends:
-            checks.whole("rows", row, ROW_BITS)
+            checks.check_whole("rows", row, ROW_BITS)
         return rows
     # Every array library has `tolist`, which gives Python numbers on the host.
     values = rows.tolist() if hasattr(rows, "tolist") else rows
@@ -276,4 +276,4 @@ def rows_of(rows: Any) -> range | tuple[int, ...]:
         raise InvalidType(
             f"`rows` must be a slice or a sequence of whole numbers in [0, 2**64); {got(rows)}."
         )
-    return tuple(checks.whole("rows", row, ROW_BITS) for row in values)
+    return tuple(checks.check_whole("rows", row, ROW_BITS) for row in values)

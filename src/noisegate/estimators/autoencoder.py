@@ -19,13 +19,13 @@ from noisegate.nets.outputs import Places
 
 from .estimator import as_array
 from .examples import Examples, to_dense
-from .parameters import check_keywords
+from .parameters import answer_keywords
 from .predicting import Request
 from .regressor import NumericEstimator
 from .sizing import check_outputs
 
 
-@check_keywords
+@answer_keywords
 @dataclass(eq=False, repr=False)
 class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
     """A network that learns to reproduce its input from a code; arguments as in `Estimator`.

@@ -19,12 +19,12 @@ from noisegate.core.errors import InvalidValue, prefix_errors
 from .estimator import Estimator, as_array
 from .examples import Examples
 from .heads import OUTPUTS, Head
-from .parameters import check_keywords
+from .parameters import answer_keywords
 from .predicting import Request, split_words
 from .sizing import check_outputs, is_sizes
 
 
-@check_keywords
+@answer_keywords
 @dataclass(eq=False, repr=False)
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     """A network that predicts classes, with noise by name; arguments as in `Estimator`.
@@ -95,7 +95,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def _check_examples(self, X: Any, y: Any, anew: bool) -> Examples:
         if self.output is not None:
             with prefix_errors("Classifier"):
-                checks.one_of(*OUTPUTS)("output", self.output)
+                checks.make_choice_check(*OUTPUTS)("output", self.output)
         x = self._check_inputs(X, reset=anew, y=y)
         y = np.asarray(as_array(y))
         if y.ndim > 1 and y.shape[1:] != (1,):

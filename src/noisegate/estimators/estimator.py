@@ -18,14 +18,14 @@ from .callbacks import Checkpoint, Stopping, read_checkpoint
 from .examples import Examples, Inputs
 from .heads import find_last_layer
 from .old_words import OldMethods
-from .parameters import check_keywords, check_parameters, find_device, parameter_error
+from .parameters import answer_keywords, check_parameters, find_device, parameter_error
 from .predicting import Predicting
 from .session import WORDS, NoiseSettings, Session
 from .sizing import build, is_sizes, takes_tokens
 from .training import Loss, Trainer
 
 
-@check_keywords
+@answer_keywords
 @dataclass(eq=False, repr=False)
 class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
     """Base of the estimators: a network that is trained as scikit-learn's estimators are.

@@ -12,9 +12,9 @@ from noisegate.core.words import got, list_names
 C = TypeVar("C", bound=type)
 
 
-def check_keywords(cls: C) -> C:
+def answer_keywords(cls: C) -> C:
     """Let the constructor of a class answer an unknown keyword: what it is here, or the nearest."""
-    cls.__init__ = checks.known_keywords(cls.__name__)(cls.__init__)  # type: ignore[misc]
+    cls.__init__ = checks.check_call(cls.__name__)(cls.__init__)  # type: ignore[misc]
     return cls
 
 
@@ -27,7 +27,7 @@ def check_parameters(estimator: Any, has_validation: bool) -> None:
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise parameter_error(estimator, name, "a whole number of at least 1")
     with prefix_errors(type(estimator).__name__):
-        checks.positive("lr", estimator.lr)
+        checks.check_positive("lr", estimator.lr)
     share = estimator.validation_split
     if share is not None and not (checks.is_number(share) and 0 < share < 1):
         raise parameter_error(estimator, "validation_split", "None or between 0 and 1")

@@ -58,7 +58,7 @@ class Request:
                 "network with noise layers and existing=True."
             )
         if self.seed is not None:
-            self.seed = checks.whole("seed", self.seed, 64)
+            self.seed = checks.check_whole("seed", self.seed, 64)
 
     @property
     def acts(self) -> bool:

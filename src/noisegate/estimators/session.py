@@ -47,7 +47,7 @@ class NoiseSettings:
     @classmethod
     def read(cls, words: Mapping[str, Any]) -> "NoiseSettings":
         """Return the settings that keywords give; 0, None and {} give nothing."""
-        checks.keywords(words, WORDS)
+        checks.check_keywords(words, WORDS)
         regularizers, more = as_list(words.get("regularizers"), WORDS[:-1])
         settings = cls(regularizers=regularizers, words=words)
         for word, value in (*words.items(), *more.items()):

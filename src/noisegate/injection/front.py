@@ -29,7 +29,7 @@ def handles(model: Any) -> tuple[Injection, ...]:
     return tuple(face_of_model(model).handles(model))
 
 
-@checks.known_keywords("inject")
+@checks.check_call("inject")
 def inject(
     model: Any,
     rules: Mapping[str, Any] | None = None,

@@ -40,12 +40,12 @@ class ModelNoise:
         always: bool = False,
     ) -> None:
         with prefix_errors("inject"):
-            checks.flag("existing", existing)
-            checks.one_of("raise", "keep")("unreached", unreached)
+            checks.check_flag("existing", existing)
+            checks.make_choice_check("raise", "keep")("unreached", unreached)
         self.host = face_of_model(model).Host(model)
         drawn = self.host.draw_seed() if seed is None else seed
         with prefix_errors("inject"):
-            self.seed = checks.whole("seed", drawn, SEED_BITS)
+            self.seed = checks.check_whole("seed", drawn, SEED_BITS)
         if existing and not always and (taken := self.host.find_replaced()):
             raise InvalidValue(
                 f"inject: existing=True, and the model's own '{taken[0]}' is taken over by another "

@@ -302,7 +302,7 @@ class Steps:
 
 def _check_step(value: Any) -> int:
     with prefix_errors("inject"):
-        return checks.whole("step", value, STEP_BITS)
+        return checks.check_whole("step", value, STEP_BITS)
 
 
 def _copy(value: Any) -> Any:

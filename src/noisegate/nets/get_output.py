@@ -12,7 +12,7 @@ from .noise_mode import read_mode, shows_mode
 
 
 @shows_mode
-@checks.known_keywords("get_output")
+@checks.check_call("get_output")
 def get_output(layer_or_layers: Any, inputs: Any = None, *, mask: Any = None, **mode: Any) -> Any:
     """Return the output of layers, with noise unless ``deterministic=True``, as Lasagne does.
 

@@ -48,7 +48,7 @@ def parallel(*parts: Any) -> Network:
     return Network(unite([graph_of(part) for part in parts]))
 
 
-@checks.known_keywords("repeat")
+@checks.check_call("repeat")
 def repeat(part: Any, n: int) -> Network:
     """Return copies of a layer or a network, each taking what the one before gives.
 
@@ -99,7 +99,7 @@ def from_config(config: Mapping[str, Any], custom: Mapping[str, Any] | None = No
     return Reader(Network, custom).read(config)
 
 
-@checks.known_keywords("load")
+@checks.check_call("load")
 def load(path: Any, custom: Mapping[str, Any] | None = None) -> Network:
     """Return the network of a file.
 

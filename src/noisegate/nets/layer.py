@@ -62,7 +62,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._refuse_incoming(args)
         with prefix_errors(type(self).__name__):
-            given = checks.arguments(self.signature(), args, kwargs, old_words.ARGUMENTS)
+            given = checks.bind_arguments(self.signature(), args, kwargs, old_words.ARGUMENTS)
         common = {word: given.pop(word) for word in COMMON}
         nn.Module.__init__(self)
         self._start(common)
@@ -84,7 +84,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
     def _start(self, common: Mapping[str, Any]) -> None:
         self.given_name = names.check_name(common["name"])
         with prefix_errors(type(self).__name__):
-            self.trainable = checks.flag("trainable", common["trainable"])
+            self.trainable = checks.check_flag("trainable", common["trainable"])
             self.expected = self._read_expected(common)
         self.network_name: str | None = None
         self.inputs: tuple[Layer, ...] = ()
@@ -123,7 +123,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
             self._expect(name, value)
         elif name == "trainable" and "trainable" in self.__dict__:
             with prefix_errors(type(self).__name__):
-                flag = checks.flag(name, value)
+                flag = checks.check_flag(name, value)
             object.__setattr__(self, name, flag)
             for parameter in self.parameters():
                 parameter.requires_grad_(flag)
@@ -303,7 +303,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
                 f"have yet; got {name!r}."
             )
         with prefix_errors(f"{self.shown}.variable"):
-            known_shape = None if shape is None else checks.shape(shape)
+            known_shape = None if shape is None else checks.check_shape(shape)
         tensor = make_value(self.shown, value, known_shape)
         if trainable:
             self.register_parameter(name, nn.Parameter(tensor))

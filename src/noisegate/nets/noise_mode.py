@@ -25,7 +25,7 @@ def read_mode(given: Mapping[str, object], default: bool) -> bool:
                 f"unknown keyword `{word}`{meant}; known are `training` and `deterministic`."
             )
     said = {
-        word: checks.flag(word, bool(value) if value in (0, 1) else value)
+        word: checks.check_flag(word, bool(value) if value in (0, 1) else value)
         for word, value in given.items()
     }
     if len(said) == 2 and said["training"] == said["deterministic"]:
@@ -59,11 +59,11 @@ class Way:
         inputs, words = list(inputs), dict(words)
         # A truth value behind an input is the mode; alone it would be the input.
         if len(inputs) + (self.first in words) > 1 and isinstance(inputs[-1], bool | np.bool_):
-            checks.given_once(self.word, words)
+            checks.check_given_once(self.word, words)
             words[self.word] = bool(inputs.pop())
         if self.first in words:
             if inputs:
-                checks.given_once(self.first, words)
+                checks.check_given_once(self.first, words)
             inputs = [words.pop(self.first)]
         return inputs, read_mode(words, self.noisy)
 

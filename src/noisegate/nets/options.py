@@ -65,7 +65,7 @@ def _size(name: str, value: Any) -> int:
 
 size = NamedCheck("whole number >= 1", _size, int)
 anything = NamedCheck("checked by torch", lambda name, value: value)
-flag = NamedCheck("True or False", checks.flag, bool)
+flag = NamedCheck("True or False", checks.check_flag, bool)
 kind_s = NamedCheck("checked by the kind", lambda name, value: value)
 
 
@@ -179,7 +179,7 @@ class Options(nn.Module):
     def set_params(self, **params: Any) -> Self:
         """Set arguments by name, checked as at the start; return the layer."""
         with prefix_errors(type(self).__name__):
-            checks.keywords(params, list(self.options))
+            checks.check_keywords(params, list(self.options))
         for name, value in params.items():
             setattr(self, name, value)
         return self

@@ -118,7 +118,7 @@ class Recording:
         self._undo.close()
 
 
-@checks.known_keywords("outputs_matching")
+@checks.check_call("outputs_matching")
 def outputs_matching(model: nn.Module, pattern: str | Sequence[str]) -> list[str]:
     """Return the names of a model's outputs that a pattern names, sorted.
 
@@ -132,7 +132,7 @@ def outputs_matching(model: nn.Module, pattern: str | Sequence[str]) -> list[str
     return sorted(Places(model).matching(pattern))
 
 
-@checks.known_keywords("parameters_matching")
+@checks.check_call("parameters_matching")
 def parameters_matching(model: nn.Module, pattern: str | Sequence[str]) -> dict[str, Tensor]:
     """Return a model's parameters that a pattern names: ``hid1.weight``, or ``hid1.w``."""
     several = [pattern] if isinstance(pattern, str) else list(pattern)

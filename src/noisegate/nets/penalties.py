@@ -46,7 +46,7 @@ class L1L2(_Saved):
         """Refuse a negative weight."""
         for name in ("l1", "l2"):
             with prefix_errors("L1L2"):
-                value = checks.bounded(name, getattr(self, name), (0.0, float("inf")))
+                value = checks.check_bounds(name, getattr(self, name), (0.0, float("inf")))
             object.__setattr__(self, name, value)
 
     def __call__(self, w: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class MaxNorm(_Saved):
     def __post_init__(self) -> None:
         """Refuse a norm that is not positive."""
         with prefix_errors("MaxNorm"):
-            object.__setattr__(self, "m", checks.positive("m", self.m))
+            object.__setattr__(self, "m", checks.check_positive("m", self.m))
 
     def __call__(self, w: Tensor) -> Tensor:
         """Return the weights within the constraint."""

@@ -126,7 +126,7 @@ def _field(
     live: Mapping[str, Any],
 ) -> Field:
     check_kind(kind)
-    whole = checks.shape(shape)
+    whole = checks.check_shape(shape)
     engine = NumpyEngine()
     with prefix_errors(type(kind).__name__):
         check_key(key)

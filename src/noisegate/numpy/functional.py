@@ -132,8 +132,8 @@ def forward(
     with prefix_errors("forward"):
         check_kind(kind)
         known = ["kind", "x", "training", "rng", "rows", "sample_axis", *kind.names()]
-        checks.keywords(live, known)
-        checks.flag("training", training)
+        checks.check_keywords(live, known)
+        checks.check_flag("training", training)
     if not isinstance(x, np.ndarray | np.generic):
         with prefix_errors(type(kind).__name__):
             refuse_array(x, "numpy")
@@ -185,7 +185,7 @@ def backward(dout: np.ndarray, cache: Cache) -> np.ndarray:
     return dx
 
 
-@checks.known_keywords("dropout_forward")
+@checks.check_call("dropout_forward")
 def dropout_forward(
     x: np.ndarray, p: Any = 0.5, *, training: bool = True, rng: Rng = None
 ) -> tuple[np.ndarray, Cache]:
@@ -241,7 +241,7 @@ def key_of(rng: Any) -> Key:
         return rng
     if isinstance(rng, int | np.integer):
         with prefix_errors("forward"):
-            return Stream(checks.whole("rng", rng, keys.SEED_BITS)).site("").at(0)
+            return Stream(checks.check_whole("rng", rng, keys.SEED_BITS)).site("").at(0)
     if rng is not None and not isinstance(rng, np.random.Generator):
         raise InvalidType(
             "forward: `rng` must be a whole number, a numpy.random.Generator, a Key or None; "

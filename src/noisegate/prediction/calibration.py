@@ -98,7 +98,7 @@ class Calibration:
 def calibrate(probabilities: np.ndarray, y: Any, bins: int, axis: int) -> Calibration:
     """Return the calibration of probabilities whose classes are along an axis."""
     with prefix_errors("calibration"):
-        checks.positive("bins", checks.whole("bins", bins, 31))
+        checks.check_positive("bins", checks.check_whole("bins", bins, 31))
     p = np.moveaxis(probabilities, axis, -1)
     classes = p.shape[-1]
     true = _read_labels(y, p.shape[:-1], classes)

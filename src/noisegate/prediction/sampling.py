@@ -24,7 +24,7 @@ from .summary import Summary
 HELD = 1 << 24
 
 
-@checks.known_keywords("predict")
+@checks.check_call("predict")
 def predict(
     model: Any,
     x: Any,
@@ -143,7 +143,7 @@ def predict(
         steps = list_steps(samples)
         levels = tuple(check_level(level) for level in quantiles)
         request = _Request(steps, levels, outputs, output, class_axis, keep_samples, batch_size)
-        shared = checks.flag("shared_batch", shared_batch)
+        shared = checks.check_flag("shared_batch", shared_batch)
     # One thread at a time puts noise into a model.
     with face_of_model(model).exclusive(model):
         noise = Injection(
@@ -164,7 +164,7 @@ def predict(
 def list_steps(samples: Any) -> Sequence[int]:
     """Return the steps of a number of samples, or the listed steps; raise for anything else."""
     if isinstance(samples, Sequence) and not isinstance(samples, str) and len(samples):
-        return [checks.whole("samples", step, STEP_BITS) for step in samples]
+        return [checks.check_whole("samples", step, STEP_BITS) for step in samples]
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise InvalidValue(
             f"`samples` must be a whole number > 0, or a list of steps; {got(samples)}."
@@ -186,10 +186,10 @@ class _Request:
 
     def __post_init__(self) -> None:
         if self.outputs is not None:
-            checks.one_of("values", "logits", "probabilities")("outputs", self.outputs)
+            checks.make_choice_check("values", "logits", "probabilities")("outputs", self.outputs)
         if self.batch_size is not None:
-            checks.positive("batch_size", self.batch_size)
-        checks.flag("keep_samples", self.keep)
+            checks.check_positive("batch_size", self.batch_size)
+        checks.check_flag("keep_samples", self.keep)
 
 
 def _predict(

@@ -117,8 +117,8 @@ class ConcreteDropout(NoiseLayer):
             )
         bounds = (0.0, float("inf"))
         with prefix_errors(who):
-            pull = checks.bounded("weight_regularizer", weight_regularizer, bounds)
-            push = checks.bounded("dropout_regularizer", dropout_regularizer, bounds)
+            pull = checks.check_bounds("weight_regularizer", weight_regularizer, bounds)
+            push = checks.check_bounds("dropout_regularizer", dropout_regularizer, bounds)
         inputs = weight.shape[1] * getattr(module, "groups", 1)
         p, q = self.p, (-self.p_logit).sigmoid()  # 1 − p without cancellation
         log_p = nn.functional.logsigmoid(self.p_logit)
@@ -145,7 +145,7 @@ def _check_rate(p: Any) -> float:
             "noisegate.inject."
         )
     with prefix_errors("ConcreteDropout"):
-        rate = checks.bounded("p", p, Kind.BOUNDS)
+        rate = checks.check_bounds("p", p, Kind.BOUNDS)
     if rate == 0:
         raise InvalidValue(
             "ConcreteDropout: `p` must be in (0, 1), since it is learned by its logit; got 0.0."

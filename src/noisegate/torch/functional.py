@@ -120,7 +120,7 @@ def _make_function(name: str) -> Callable[..., Tensor]:
     """Return the function of a layer of the catalogue."""
     definition = catalogue.LAYERS[name]
     call = _build_signature(definition)
-    bind = checks.binder(call)
+    bind = checks.make_binder(call)
 
     def function(*args: Any, **kwargs: Any) -> Tensor:
         try:
@@ -194,8 +194,8 @@ def _apply_or_pass(
     inplace: bool = False,
 ) -> Tensor:
     """Return x with the noise of the key, or with fresh noise if there is no key."""
-    checks.flag("training", training)
-    checks.flag("inplace", inplace)
+    checks.check_flag("training", training)
+    checks.check_flag("inplace", inplace)
     if not isinstance(x, Tensor):
         refuse_array(x, "torch")
     live: dict[str, Any] = {}

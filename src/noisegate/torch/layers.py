@@ -105,7 +105,7 @@ class NoiseLayer(nn.Module):
         if site is not None and seed is None:
             refuse_lone_site(who)
         with prefix_errors(who):
-            self.seed = None if seed is None else checks.whole("seed", seed, SEED_BITS)
+            self.seed = None if seed is None else checks.check_whole("seed", seed, SEED_BITS)
         self.site = site
         self.sample_axis = sample_axis
         self._step = 0
@@ -168,7 +168,7 @@ class NoiseLayer(nn.Module):
         if self.seed is None:
             self._refuse_step()
         with prefix_errors(type(self).__name__):
-            self._step = checks.whole("step", value, STEP_BITS)
+            self._step = checks.check_whole("step", value, STEP_BITS)
 
     def _refuse_step(self) -> NoReturn:
         who = type(self).__name__
@@ -290,13 +290,13 @@ class NamedLayer(NoiseLayer):
         definition = self.definition
         call = _build_signature(definition)
         with prefix_errors(definition.name):
-            given = checks.arguments(call, args, kwargs)
+            given = checks.bind_arguments(call, args, kwargs)
         arguments = {word: given[word] for word in definition.parameters}
         rest = (given[word] for word in ("seed", "site", "sample_axis"))
         self._begin(arguments, definition.make(**arguments), *rest)
         if definition.inplace:
             with prefix_errors(definition.name):
-                self.inplace = checks.flag("inplace", given["inplace"])
+                self.inplace = checks.check_flag("inplace", given["inplace"])
 
 
 def _make_layer(name: str) -> type[NamedLayer]:

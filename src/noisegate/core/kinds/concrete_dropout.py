@@ -60,7 +60,7 @@ class ConcreteDropout(Kind):
 
     RATE = "p"
     BOUNDS = (0.0, BELOW_ONE)
-    CHECKS: ClassVar[Mapping[str, Check]] = {"temperature": checks.positive}
+    CHECKS: ClassVar[Mapping[str, Check]] = {"temperature": checks.check_positive}
 
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the gain (1 − z) / (1 − p)."""

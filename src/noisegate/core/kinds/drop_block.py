@@ -22,7 +22,7 @@ SPATIAL = named.AxisSlice(2, None, None)
 def check_block(name: str, value: Any) -> int | tuple[int, ...]:
     """Return the extent of blocks: one for all spatial axes, or one for each."""
     many = isinstance(value, Iterable) and not isinstance(value, str)
-    sizes = tuple(checks.whole(name, size, 32) for size in (value if many else [value]))
+    sizes = tuple(checks.check_whole(name, size, 32) for size in (value if many else [value]))
     if not sizes or min(sizes) < 1:
         raise InvalidValue(
             f"`block_size` must be a whole number >= 1, or one for each spatial axis; {got(value)}."
@@ -95,7 +95,7 @@ class DropBlock(Kind):
     CHECKS: ClassVar[Mapping[str, Check]] = {
         "block_size": check_block,
         "axes": named.store,
-        "normalize": checks.one_of("expected", "sample"),
+        "normalize": checks.make_choice_check("expected", "sample"),
     }
     removes = True
     takes_live = False

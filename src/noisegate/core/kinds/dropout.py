@@ -62,7 +62,7 @@ class Dropout(Kind):
 
     RATE = "p"
     elementwise = True
-    CHECKS: ClassVar[Mapping[str, Check]] = {"rescale": checks.flag}
+    CHECKS: ClassVar[Mapping[str, Check]] = {"rescale": checks.check_flag}
     removes = True
     REMEDY = (
         "Convert it with x.astype('float32') or x.float(), "

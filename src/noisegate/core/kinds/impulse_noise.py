@@ -60,7 +60,7 @@ class ImpulseNoise(Kind):
 
     RATE = "p"
     elementwise = True
-    CHECKS: ClassVar[Mapping[str, Check]] = {"low": checks.finite, "high": checks.finite}
+    CHECKS: ClassVar[Mapping[str, Check]] = dict.fromkeys(("low", "high"), checks.check_finite)
     removes = True
     REMEDY = "Convert it with x.astype('float32') or x.float(), or give whole `low` and `high`."
 

@@ -112,9 +112,9 @@ class NoiseInNetwork(Layer):
             refuse_lone_site(layer)
         with prefix_errors(layer):
             if name == "inplace":
-                return checks.flag(name, value)
+                return checks.check_flag(name, value)
             if name == "seed" and value is not None:
-                return checks.whole(name, value, SEED_BITS)
+                return checks.check_whole(name, value, SEED_BITS)
         if name == "site" and value is not None:
             Stream(self.seed).site(value)
         return value
@@ -236,10 +236,10 @@ def _name_arguments(kind: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """Return arguments by name; by place they are in Lasagne's order, those of the kind."""
     names = _places(kind)
     with prefix_errors(kind.__name__):
-        checks.places(names, args)
+        checks.check_places(names, args)
         given = dict(zip(names, args, strict=False))
         for name in given:
-            checks.given_once(name, kwargs)
+            checks.check_given_once(name, kwargs)
     return {**given, **kwargs}
 
 
@@ -324,7 +324,7 @@ def make_preset(name: str, dropout: Callable[..., NoiseInNetwork], *words: str) 
         if "shared_axes" in kwargs:
             refuse_shared_axes(name)
         with prefix_errors(name):
-            given = checks.arguments(call, args, kwargs)
+            given = checks.bind_arguments(call, args, kwargs)
         kind = make_kind(0.5, **{word: given.pop(word) for word in words})
         rate, rest = given.pop("p"), {w: v for w, v in given.items() if v is not None}
         layer = dropout(rate, shared_axes=kind.shared, **rest)

@@ -139,7 +139,7 @@ class Masking(Layer):
 
     PARAMETERS = _by_place("mask_value", 0.0)
     CHECKS: ClassVar[Mapping[str, options.Check]] = {
-        "mask_value": options.NamedCheck("number", checks.number, float),
+        "mask_value": options.NamedCheck("number", checks.check_number, float),
     }
     makes_mask = True
 

@@ -118,4 +118,4 @@ def _draw_seed(rng: Any) -> int:
         return int(rng.integers(0, 2**64, dtype=np.uint64))
     if isinstance(rng, np.random.RandomState):
         return int(rng.randint(0, 2**64, dtype=np.uint64))
-    return checks.whole("rng", rng, 64)
+    return checks.check_whole("rng", rng, 64)

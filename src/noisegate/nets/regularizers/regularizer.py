@@ -44,7 +44,7 @@ class Regularizer:
             ).prefix(type(self).__name__)
         self.pattern: Pattern = pattern if isinstance(pattern, str) else tuple(pattern)
         with prefix_errors(type(self).__name__):
-            self.weight = checks.bounded("weight", weight, self.BOUNDS)
+            self.weight = checks.check_bounds("weight", weight, self.BOUNDS)
         self.matched: tuple[str, ...] = ()
 
     @property
