@@ -191,7 +191,7 @@ def small_both(size: Size, p: float) -> Contenders:
 
 def _ours(kind: Any, t: Tensor, linear: bool = False) -> Contenders:
     """Return the native engine alone: from address to address, without checks or autograd."""
-    if native.library() is None:
+    if native.load_library() is None:
         return {}
     shape, strides, out = tuple(t.shape), t.stride(), torch.empty_like(t).zero_()
     window = window_of(shape, kind.shared)
@@ -214,7 +214,7 @@ def _ours(kind: Any, t: Tensor, linear: bool = False) -> Contenders:
 
 
 def _copies(t: Tensor) -> Contenders:
-    out, library = torch.empty_like(t).zero_(), native.library()
+    out, library = torch.empty_like(t).zero_(), native.load_library()
 
     def huge() -> Tensor:
         new = torch.empty_like(t)

@@ -17,7 +17,7 @@ def facts() -> dict[str, Any]:
     """Return the machine, its load, the engine and the versions, ready for JSON."""
     model, vendor = _processor()
     serial, why = serial_path(vendor)
-    library = native.library()
+    library = native.load_library()
     return {
         "processor": model,
         "vendor": vendor,

@@ -31,7 +31,7 @@ class Backend:
 @contextmanager
 def pure_engines() -> Iterator[None]:
     """Do without the native engine, for a block."""
-    with mock.patch.object(native, "library", return_value=None):
+    with mock.patch.object(native, "load_library", return_value=None):
         yield
 
 

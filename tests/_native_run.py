@@ -40,12 +40,12 @@ def run(code: str, timeout: float = DEADLINE, **environment: str) -> str:
 
 def instruction_sets() -> list[str]:
     """The names of those that this processor and this build have."""
-    if SWITCHED_OFF or native.library() is None:
+    if SWITCHED_OFF or native.load_library() is None:
         return []
     before, found = _in_use(), []
     for name in native.SETS:
         try:
-            native.library().choose(name)
+            native.load_library().choose(name)
         except ValueError:
             continue
         found.append(name)
@@ -57,7 +57,7 @@ def instruction_sets() -> list[str]:
 def instruction_set(name: str) -> Iterator[None]:
     """Use an instruction set for a block."""
     before = _in_use()
-    native.library().choose(name)
+    native.load_library().choose(name)
     try:
         yield
     finally:
@@ -65,14 +65,14 @@ def instruction_set(name: str) -> Iterator[None]:
 
 
 def _in_use() -> str:
-    return str(native.library().instruction_set())
+    return str(native.load_library().instruction_set())
 
 
 def _take(label: str) -> None:
     """Take the instruction set that goes by a label, which is not what it is chosen by."""
     for name in native.SETS:
         try:
-            native.library().choose(name)
+            native.load_library().choose(name)
         except ValueError:
             continue
         if _in_use() == label:

@@ -132,7 +132,7 @@ def test_info_says_what_makes_the_noise(capsys):
     code, out, err = on_the_terminal(["info"], capsys)
     assert (code, err) == (0, "")
     told = {line[:16].strip(): line[16:].strip() for line in out.splitlines()}
-    module = native.library()
+    module = native.load_library()
     assert told["noisegate"] == ng.__version__
     assert told["scheme"] == "1"
     assert told["engine"] == ("pure" if module is None else "native")

@@ -29,7 +29,7 @@ def run(code: str, asked: str | None = None) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.skipif(SWITCHED_OFF, reason="NOISEGATE_NATIVE=0 asks for the pure engines")
 def test_the_native_engine_is_there() -> None:
-    assert native.library() is not None, "build it: `make native`"
+    assert native.load_library() is not None, "build it: `make native`"
 
 
 NOISE = (

@@ -111,7 +111,7 @@ TORCH = {
     "input": "torch.from_numpy(x)",
 }
 PURE = {
-    "before": "from noisegate.engines import native; native.library = lambda: None",
+    "before": "from noisegate.engines import native; native.load_library = lambda: None",
     "input": "x",
     "parent": "print(noise()); raise SystemExit",
     "expected": "None",

@@ -176,7 +176,7 @@ WITHOUT_TORCH = """
                          ng.ImpulseNoise(0.3, 0, 1, shared_axes=shared)):
                 digest.update(np.ascontiguousarray(kind(y, key)).tobytes())
     assert "torch" not in sys.modules
-    lib = native.library()
+    lib = native.load_library()
     print(digest.hexdigest(), lib and lib.threads(), lib and lib.beside_torch())
 """
 

@@ -112,14 +112,14 @@ def test_every_rank_and_format(kind: ng.Kind, shape: tuple[int, ...]) -> None:
 
 def test_long_axes_are_cut_and_the_title_says_so() -> None:
     place = ng.Stream(13).site("a")
-    title = pictures._title(ng.Dropout(0.5), (20, 70, 4, 4), place)
+    title = pictures._write_title(ng.Dropout(0.5), (20, 70, 4, 4), place)
     assert title == (
         "Dropout(p=0.5)\non (20, 70, 4, 4), seed 13, site 'a'; 8 of 20 rows and 8 of 70 columns "
         "of tiles shown"
     )
-    unnamed = pictures._title(ng.Dropout(0.5), (4, 4), ng.Stream(13).site(""))
+    unnamed = pictures._write_title(ng.Dropout(0.5), (4, 4), ng.Stream(13).site(""))
     assert unnamed == "Dropout(p=0.5)\non (4, 4), seed 13"
-    assert "shown" not in pictures._title(ng.Dropout(0.5), (8, 8, 4, 4), place)
+    assert "shown" not in pictures._write_title(ng.Dropout(0.5), (8, 8, 4, 4), place)
     tiles = np.arange(20 * 70 * 4).reshape(20, 70, 2, 2)
     mosaic = pictures._mosaic(tiles)
     assert mosaic.shape == (8 * 3 - 1, 8 * 3 - 1)
@@ -161,7 +161,7 @@ def test_noise_is_made_for_the_samples_that_are_seen(monkeypatch: pytest.MonkeyP
 
 def test_an_image_has_no_more_elements_than_the_picture_pixels() -> None:
     for shape in [(3000, 20), (20, 3000), (2500, 2500), (2, 3, 1500, 900), (5000,)]:
-        tiles = pictures._tiles(np.broadcast_to(np.arange(shape[-1]), shape))
+        tiles = pictures._split_tiles(np.broadcast_to(np.arange(shape[-1]), shape))
         height, width = pictures._mosaic(tiles).shape
         assert max(height, width) <= pictures.PIXELS + 3 * pictures.TILES
         assert max(height, width) > pictures.PIXELS / 2
@@ -179,7 +179,7 @@ def test_a_shape_that_would_do_does() -> None:
 
 def test_the_title_counts_the_tiles_that_are_drawn() -> None:
     place = ng.Stream(13).site("a")
-    title = pictures._title(ng.Dropout(0.5), (4, 9, 7, 3), place, "channels_last")
+    title = pictures._write_title(ng.Dropout(0.5), (4, 9, 7, 3), place, "channels_last")
     assert title == "Dropout(p=0.5)\non (4, 9, 7, 3), seed 13, site 'a'"
 
 

@@ -119,7 +119,7 @@ def test_suggested_recipes_obey_bounds_and_can_be_had_again(data, always):
     space = parse_space(MIXED, always=always)
     trial = Drawn(data)
     recipe = space.suggest(trial)
-    assert space.recipe(trial.params) == recipe
+    assert space.read_recipe(trial.params) == recipe
     on = {rule.pattern for rule in space.rules if always or trial.params[rule.on]}
     assert set(recipe.rules) == on
     assert (recipe == RECIPES["none"]) == (not on)
@@ -141,14 +141,15 @@ def test_suggested_recipes_obey_bounds_and_can_be_had_again(data, always):
 
 def test_recipes_are_named_after_what_they_say():
     space = parse_space("hid*:out=0..0.8", always=True)
-    first, again, other = (space.recipe({"hid*:out": p}) for p in (0.1, 0.1, 0.10000000000000002))
+    ps = 0.1, 0.1, 0.10000000000000002
+    first, again, other = (space.read_recipe({"hid*:out": p}) for p in ps)
     assert first.name == again.name != other.name
 
 
 def test_no_noise_and_the_ends():
     space = parse_space(MIXED + ", hid1:out=0.1")
     off = space.off()
-    assert space.recipe(off) == RECIPES["none"]
+    assert space.read_recipe(off) == RECIPES["none"]
     assert {name: value for name, value in off.items() if value is not False} == {
         "hid*:out": 0,
         "conv*:out": 0.1,

@@ -115,12 +115,12 @@ def draw(
     keys = [place.at(step) for step in at]
     if not 1 <= len(keys) <= STEPS:
         raise InvalidValue(f"draw: `steps` must be 1 to {STEPS} steps; got {len(keys)}.")
-    parts = list(_parts(kind, whole, keys, sample_axis, data_format))
-    title = _title(kind, whole, place, data_format)
+    parts = list(_pick_parts(kind, whole, keys, sample_axis, data_format))
+    title = _write_title(kind, whole, place, data_format)
     return _picture(title, kind, _move_channels_first(whole, data_format), keys, parts, format)
 
 
-def _parts(
+def _pick_parts(
     kind: Kind, shape: tuple[int, ...], keys: list[Key], sample_axis: int | None, data_format: str
 ) -> Iterator[_Part]:
     """Yield the parts of a field that are worth a picture, which are not neutral."""
@@ -164,10 +164,10 @@ def _draw_tiles(
             f"of which they have {prod(part):,}. {_shrink(part)} would do."
         )
     # Noise is made in the order of the axes as given, and transposed to be drawn.
-    order = _order(len(shape), data_format)
+    order = _order_axes(len(shape), data_format)
     for key in keys:
         field = noise(kind, shape, key, rows, sample_axis)
-        yield Field(*(_tiles(np.asarray(values).transpose(order)) for values in field))
+        yield Field(*(_split_tiles(np.asarray(values).transpose(order)) for values in field))
 
 
 def _shrink(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -191,9 +191,9 @@ def _picture(
     from matplotlib.figure import Figure
 
     if not parts:  # a rate of 0
-        tiles = _tiles(np.broadcast_to(0, shape))
+        tiles = _split_tiles(np.broadcast_to(0, shape))
         parts = [_Part("mask", [tiles for _ in keys], ("kept", "removed"))]
-    height, width = _size(shape)
+    height, width = _measure_image(shape)
     wide = min(max(2.2, 0.05 * width), 9.0) if len(keys) == 1 else 2.4
     tall = min(max(wide * height / width, 0.35), 9.0)
     size = (max(4.8, wide * len(keys) + 1.4), (tall + 0.5) * len(parts) + 0.5)
@@ -224,10 +224,10 @@ def _draw_row(
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
-    height, width = _size(shape)
+    height, width = _measure_image(shape)
     place = (-0.5, width - 0.5, height - 0.5, -0.5)
     for axes, values, step in zip(row, part.steps, steps, strict=True):
-        mosaic = _mosaic(values)
+        mosaic = _arrange_tiles(values)
         if part.classes:
             colours = ListedColormap([KEPT, *GONE[: len(part.classes) - 1]])
             image = axes.imshow(mosaic, colours, vmin=0, vmax=len(part.classes) - 1, extent=place)
@@ -240,8 +240,8 @@ def _draw_row(
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_visible(False)
-        axes.set_title(_heading(part, values, kind, step), fontsize=8)
-    below, beside = _labels(len(shape))
+        axes.set_title(_write_heading(part, values, kind, step), fontsize=8)
+    below, beside = _choose_labels(len(shape))
     row[0].set_ylabel(below)
     row[0].set_xlabel(beside)
     if part.classes:
@@ -254,7 +254,7 @@ def _draw_row(
         figure.colorbar(image, ax=row, shrink=0.8, label=part.name)
 
 
-def _heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> str:
+def _write_heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> str:
     """Return the heading of a step: its rate, if scheduled, and the share of replaced elements."""
     text = f"step {step}"
     if not isinstance(kind.rate, float):
@@ -265,11 +265,11 @@ def _heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> str:
     return text
 
 
-def _title(
+def _write_title(
     kind: Kind, shape: tuple[int, ...], place: Site, data_format: str = "channels_first"
 ) -> str:
     """Return the title of a picture: the noise, and the part of it that is shown."""
-    rows, columns = _counts(_move_channels_first(shape, data_format))
+    rows, columns = _count_tiles(_move_channels_first(shape, data_format))
     text = f"{kind!r}\non {shape}, seed {place.seed}"
     if place.name:
         text += f", site {place.name!r}"
@@ -281,7 +281,7 @@ def _title(
     return text + (f"; {' and '.join(cut)} of tiles shown" if cut else "")
 
 
-def _labels(rank: int) -> tuple[str, str]:
+def _choose_labels(rank: int) -> tuple[str, str]:
     """Return the labels of the picture's vertical and horizontal direction."""
     if rank < 4:
         return (("", ""), ("", "axis 0"), ("axis 0", "axis 1"), ("axis 0; tiles: 1 × 2", ""))[rank]
@@ -289,7 +289,7 @@ def _labels(rank: int) -> tuple[str, str]:
     return rows, f"axis {rank - 3}; tiles: {rank - 2} × {rank - 1}"
 
 
-def _counts(shape: tuple[int, ...]) -> tuple[int, int]:
+def _count_tiles(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the number of tiles in a column and in a row."""
     columns = shape[-3] if len(shape) > 3 else 1
     return int(np.prod(shape[: -3 if len(shape) > 3 else -2], dtype=int)), columns
@@ -297,40 +297,40 @@ def _counts(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def _move_channels_first(shape: tuple[int, ...], data_format: str) -> tuple[int, ...]:
     """Return a shape in the order in which it is drawn, with the channels at axis 1."""
-    return tuple(shape[axis] for axis in _order(len(shape), data_format))
+    return tuple(shape[axis] for axis in _order_axes(len(shape), data_format))
 
 
-def _order(rank: int, data_format: str) -> tuple[int, ...]:
+def _order_axes(rank: int, data_format: str) -> tuple[int, ...]:
     """Return the axes of an input in the order in which they are drawn."""
     first = data_format == "channels_first" or rank < 3
     return tuple(range(rank)) if first else (0, rank - 1, *range(1, rank - 1))
 
 
-def _size(shape: tuple[int, ...]) -> tuple[int, int]:
+def _measure_image(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return height and width of the image of a shape, in elements."""
     height, width = (1, 1, *shape)[-2:]
-    gap = _gap(height, width)
-    below, beside = (min(count, TILES) for count in _counts(shape))
+    gap = _choose_gap(height, width)
+    below, beside = (min(count, TILES) for count in _count_tiles(shape))
     return below * (height + gap) - gap, beside * (width + gap) - gap
 
 
-def _gap(height: int, width: int) -> int:
+def _choose_gap(height: int, width: int) -> int:
     """Return the width of the gap between tiles, in elements."""
     return 1 if min(height, width) < 40 else 3
 
 
-def _tiles(values: np.ndarray) -> np.ndarray:
+def _split_tiles(values: np.ndarray) -> np.ndarray:
     """Return the visible tiles of an array, (below, beside, height, width), thinned to fit."""
-    tiles = values.reshape(*_counts(values.shape), *(1, 1, *values.shape)[-2:])[:TILES, :TILES]
-    down, right = (ceil(length / PIXELS) for length in _size(values.shape))
+    tiles = values.reshape(*_count_tiles(values.shape), *(1, 1, *values.shape)[-2:])[:TILES, :TILES]
+    down, right = (ceil(length / PIXELS) for length in _measure_image(values.shape))
     return tiles[..., ::down, ::right]
 
 
-def _mosaic(values: np.ndarray) -> np.ndarray:
+def _arrange_tiles(values: np.ndarray) -> np.ndarray:
     """Return the tiles of an array as one image, with NaN between the tiles."""
-    tiles = _tiles(values).astype(float)
+    tiles = _split_tiles(values).astype(float)
     height, width = tiles.shape[2:]
-    gap = _gap(height, width)
+    gap = _choose_gap(height, width)
     padded = np.pad(tiles, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
     below, beside = padded.shape[:2]
     image = padded.transpose(0, 2, 1, 3).reshape(below * (height + gap), beside * (width + gap))

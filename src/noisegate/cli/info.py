@@ -37,11 +37,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         epilog=EPILOG,
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
-    parser.set_defaults(execute=_execute)
+    parser.set_defaults(execute=execute)
 
 
-def _execute(parsed: argparse.Namespace) -> None:
-    facts = _facts()
+def execute(parsed: argparse.Namespace) -> None:
+    """Print the facts as a table, or as JSON."""
+    facts = _read_facts()
     if parsed.json:
         print(json.dumps(facts, indent=1))
         return
@@ -49,11 +50,11 @@ def _execute(parsed: argparse.Namespace) -> None:
         print(f"{name:<16} {'not installed' if value is None else value}")
 
 
-def _facts() -> dict[str, Any]:
+def _read_facts() -> dict[str, Any]:
     """Return the engine, the scheme and the versions, by name."""
     with warnings.catch_warnings():  # a missing extension is in the table, and needs no warning
         warnings.simplefilter("ignore")
-        facts = native.facts()
+        facts = native.describe_engine()
     return {
         "noisegate": __version__,
         "scheme": SCHEME,

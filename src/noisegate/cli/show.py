@@ -30,14 +30,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("noise", metavar="NOISE", help="for example 'spatial_dropout(0.3)'")
     parser.add_argument(
         "--shape",
-        type=_numbers,
+        type=_parse_numbers,
         required=True,
         metavar="N,C,H,W",
         help="shape of the input, with commas",
     )
     parser.add_argument(
         "--steps",
-        type=_steps,
+        type=_parse_steps,
         default=1,
         metavar="COUNT",
         help="how many steps from 0 on; or which, with commas (7, is step 7); default: 1",
@@ -45,7 +45,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--seed", type=int, default=13, help="default: %(default)s")
     parser.add_argument("--site", default="", help="name of the place; default: empty")
     parser.add_argument(
-        "--sample-axis", type=_axis, default=0, metavar="AXIS", help="an axis, or none; default: 0"
+        "--sample-axis",
+        type=_parse_axis,
+        default=0,
+        metavar="AXIS",
+        help="an axis, or none; default: 0",
     )
     parser.add_argument(
         "--data-format",
@@ -108,7 +112,7 @@ def _check_out(out: Path) -> None:
         )
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def _parse_numbers(text: str) -> tuple[int, ...]:
     """Return the numbers of a text such as ``4,3,16,16``."""
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
@@ -117,15 +121,15 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(sentence) from None
 
 
-def _steps(text: str) -> int | tuple[int, ...]:
+def _parse_steps(text: str) -> int | tuple[int, ...]:
     """Return a count of steps, or with a comma the steps themselves."""
-    numbers = _numbers(text)
+    numbers = _parse_numbers(text)
     return numbers if "," in text or len(numbers) != 1 else numbers[0]
 
 
-def _axis(text: str) -> int | None:
+def _parse_axis(text: str) -> int | None:
     """Return the axis of a text; None for ``none``."""
-    numbers = () if text.lower() == "none" else _numbers(text)
+    numbers = () if text.lower() == "none" else _parse_numbers(text)
     if len(numbers) > 1:
         raise argparse.ArgumentTypeError(f"one axis or none is needed; got {text!r}")
     return numbers[0] if numbers else None

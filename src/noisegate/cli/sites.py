@@ -37,23 +37,24 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     parser.add_argument(
         "--shape",
-        type=_shape,
+        type=_parse_shape,
         default=(1, 8, 8),
         metavar="C,H,W",
         help="shape of one row of the data, with commas; default: 1,8,8",
     )
     parser.add_argument(
         "--outputs",
-        type=_count,
+        type=_parse_count,
         default=10,
         metavar="COUNT",
         help="how many classes, or 1; default: %(default)s",
     )
     parser.add_argument("--json", action="store_true", help="as one JSON object")
-    parser.set_defaults(execute=_execute)
+    parser.set_defaults(execute=execute)
 
 
-def _execute(parsed: argparse.Namespace) -> None:
+def execute(parsed: argparse.Namespace) -> None:
+    """Print the sites of a model, and what the rules match."""
     from noisegate.study.checks import check_model
     from noisegate.study.recipes import parse_rules
 
@@ -68,12 +69,14 @@ def _execute(parsed: argparse.Namespace) -> None:
     print(json.dumps(found.facts(), indent=1) if parsed.json else found)
 
 
-def _shape(text: str) -> tuple[int, ...]:
+def _parse_shape(text: str) -> tuple[int, ...]:
     """Return the shape of a text such as ``1,8,8``."""
-    return tuple(_count(part) for part in text.split(",") if part.strip()) or (_count(text),)
+    return tuple(_parse_count(part) for part in text.split(",") if part.strip()) or (
+        _parse_count(text),
+    )
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     """Return the whole number of a text; it is at least 1."""
     if not text.strip().isdecimal() or int(text) < 1:
         sentence = f"whole numbers of at least 1 are needed, as 1,8,8; got {text!r}"

@@ -196,7 +196,7 @@ def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precisi
     return engine.restore(_combine(engine, field, engine.cast(x, precision)), x)
 
 
-def apply_steps(
+def apply_stacked_steps(
     engine: ArrayEngine, kind: Kind, x: Array, key: Key, call: Prepared, steps: Sequence[int]
 ) -> Array:
     """Return x, of shape (steps, *local shape), with each step's noise on it, drawn at once.

@@ -34,7 +34,7 @@ class AxisSlice:
 
     def __repr__(self) -> str:
         """Return the slice as a user writes it."""
-        given = (self.start, self.stop) if self.step is None else _parts(self)
+        given = (self.start, self.stop) if self.step is None else _list_ends(self)
         return f"slice{given!r}"
 
 
@@ -42,7 +42,7 @@ def store(name: str, axes: Any) -> tuple[int, ...] | AxisSlice:
     """Return axes in the form in which a kind stores them."""
     try:
         if isinstance(axes, AxisSlice | slice):
-            return AxisSlice(*(None if part is None else index(part) for part in _parts(axes)))
+            return AxisSlice(*(None if part is None else index(part) for part in _list_ends(axes)))
         if isinstance(axes, bool | str):
             raise TypeError
         many = axes if isinstance(axes, Iterable) else (cast(SupportsIndex, axes),)
@@ -64,7 +64,7 @@ def store_shared(name: str, axes: Any) -> tuple[int, ...] | AxisSlice | AllButSa
 
 def restore(axes: tuple[int, ...] | AxisSlice | Word) -> tuple[int, ...] | slice | Word:
     """Return stored axes in the form that users write: numbers, a slice, or a word."""
-    return slice(*_parts(axes)) if isinstance(axes, AxisSlice) else axes
+    return slice(*_list_ends(axes)) if isinstance(axes, AxisSlice) else axes
 
 
 def resolve(name: str, axis: int, shape: Sequence[int]) -> int:
@@ -94,5 +94,5 @@ def from_config(value: Any) -> Any:
     return value
 
 
-def _parts(axes: AxisSlice | slice) -> tuple[int | None, int | None, int | None]:
+def _list_ends(axes: AxisSlice | slice) -> tuple[int | None, int | None, int | None]:
     return axes.start, axes.stop, axes.step

@@ -80,7 +80,7 @@ class Chunk:
         high |= low
         return high
 
-    def below(self, number: int, threshold: int) -> Array:
+    def compare(self, number: int, threshold: int) -> Array:
         """Return where u32 < threshold < 2³²; the low plane decides only where high halves tie."""
         top, bottom = threshold >> 16, threshold & 0xFFFF
         if bottom and not self.engine.lazy:
@@ -109,9 +109,9 @@ def read(
     function: Callable[[Chunk], Array],
 ) -> Array:
     """Apply `function` to every chunk of a window; return the results in the local noise shape."""
-    blocks, pick = _addresses(engine, window)
-    low, high, step = _counters(engine, window, key)
-    passes = list(_passes(len(low), len(blocks), engine.blocks_per_pass))
+    blocks, pick = _find_blocks(engine, window)
+    low, high, step = _make_counters(engine, window, key)
+    passes = list(_split_passes(len(low), len(blocks), engine.blocks_per_pass))
     parts = (
         Chunk(
             engine,
@@ -132,9 +132,9 @@ def read(
     return _shape_as(engine, window, pick(result))
 
 
-def _counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Array, int | Array]:
+def _make_counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Array, int | Array]:
     """Return the low and the high words of rows, as columns, and the step, or a column of steps."""
-    low, high = _column(engine, window.rows, 0), _column(engine, window.rows, 32)
+    low, high = _make_column(engine, window.rows, 0), _make_column(engine, window.rows, 32)
     if not window.steps:
         return low, high, key.step
     # Each step repeats all rows, so that the steps become the first axis of the result.
@@ -144,7 +144,7 @@ def _counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Array, i
     return low[row], high[row], engine.integers(window.steps).reshape(-1, 1)[step]
 
 
-def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
+def _make_column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
     """Return the words of rows, as a column: the low ones for a shift of 0, the high for 32."""
     if not ids:
         return engine.integers(()).reshape(-1, 1)
@@ -155,7 +155,7 @@ def _column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
     return engine.integers(words).reshape(-1, 1)
 
 
-def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array], Array]]:
+def _find_blocks(engine: Engine, window: Window) -> tuple[Array, Callable[[Array], Array]]:
     """Return the blocks of a row of the window, and a function that picks its elements' lanes."""
     first, count, runs = window.first, window.count, window.runs
     if window.contiguous:
@@ -168,7 +168,9 @@ def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array],
         # All runs along the last axis lie alike within their blocks, as queries of attention do.
         start, stop = begin >> 3, (begin + extent + 7) >> 3
         width, part = 8 * (stop - start), slice(begin & 7, (begin & 7) + extent)
-        blocks = _grid(engine, [*((i, n, s >> 3) for i, n, s in outer), (start, stop - start, 1)])
+        blocks = _make_grid(
+            engine, [*((i, n, s >> 3) for i, n, s in outer), (start, stop - start, 1)]
+        )
 
         def pick(lanes: Array) -> Array:
             return lanes.reshape(len(lanes), len(blocks) * 8 // width, width)[:, :, part].reshape(
@@ -177,13 +179,13 @@ def _addresses(engine: Engine, window: Window) -> tuple[Array, Callable[[Array],
 
         return blocks, pick
     # Runs that begin anywhere may share blocks: each block is computed once.
-    offsets = _grid(engine, runs)
+    offsets = _make_grid(engine, runs)
     blocks, position = engine.unique(offsets >> 3)
     columns = (position << 3) + (offsets & 7)
     return blocks, lambda lanes: lanes[:, columns]
 
 
-def _grid(engine: Engine, runs: Iterable[tuple[int, int, int]]) -> Array:
+def _make_grid(engine: Engine, runs: Iterable[tuple[int, int, int]]) -> Array:
     """Return all sums of one (start + i) · stride from each run, with i < extent, in C order."""
     sums = engine.integers((0,))
     for start, extent, stride in runs:
@@ -192,7 +194,7 @@ def _grid(engine: Engine, runs: Iterable[tuple[int, int, int]]) -> Array:
     return sums
 
 
-def _passes(rows: int, blocks: int, size: int) -> Iterator[tuple[slice, slice]]:
+def _split_passes(rows: int, blocks: int, size: int) -> Iterator[tuple[slice, slice]]:
     """Cut (rows, blocks) into slices of at most `size` blocks each, whole rows where they fit."""
     if not rows or not blocks:
         return

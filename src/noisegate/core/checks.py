@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any, ParamSpec, SupportsIndex, TypeGuard, TypeVar, cast
 
 from .errors import InvalidType, InvalidValue, prefix_errors
-from .old_words import OLD_WORDS, OldWords, pointer
+from .old_words import OLD_WORDS, OldWords, find_pointer
 from .words import got, list_names, suggest
 
 P = ParamSpec("P")
@@ -133,7 +133,7 @@ def check_keywords(given: Iterable[str], known: Sequence[str], old: OldWords = O
     """Raise at an unknown keyword, with noisegate's word for it, or the nearest known one."""
     for word in given:
         if word not in known:
-            said = pointer(word, known, old)
+            said = find_pointer(word, known, old)
             meant = suggest(word, known) if said is None else f" {said}"
             raise InvalidType(f"unknown keyword `{word}`; known are {list_names(known)}.{meant}")
 

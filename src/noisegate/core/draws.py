@@ -68,7 +68,7 @@ class Draws:
             everywhere = self.engine.empty(self.window.form or self.window.extent, "bool")
             everywhere[...] = t == 0
             return everywhere
-        return self._read(Draw("mask", number, t), "bool", lambda chunk: ~chunk.below(number, t))
+        return self._read(Draw("mask", number, t), "bool", lambda chunk: ~chunk.compare(number, t))
 
     def survivor_scale(self, p: float | Array) -> Array | float | None:
         """Return 2³² / (2³² − T), rounded once; None if T is 0 or 2³², where nothing is scaled."""

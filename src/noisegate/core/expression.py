@@ -42,7 +42,7 @@ def parse(text: str) -> Kind:
         raise _no_noise(text) from None
     if isinstance(tree, ast.Name):  # with its defaults
         tree = ast.Call(tree, [], [])
-    value = _value(tree, text)
+    value = _read_node(tree, text)
     if isinstance(value, schedule.Schedule) or type(value) in (int, float):
         return kinds.Dropout(value)
     with prefix_errors("expression"):
@@ -55,14 +55,14 @@ def _no_noise(text: str) -> InvalidValue:
     )
 
 
-def _value(node: ast.expr, text: str) -> Any:
+def _read_node(node: ast.expr, text: str) -> Any:
     match node:
         case ast.Constant(value=value):
             return value
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
             return -number
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return tuple(_value(part, text) for part in parts)
+            return tuple(_read_node(part, text) for part in parts)
         case ast.Call(func=function, args=args, keywords=words):
             name = ast.unparse(function)
             known = CALLS | SCHEDULES
@@ -70,8 +70,8 @@ def _value(node: ast.expr, text: str) -> Any:
                 near = suggest(name, list(known))
                 near = near or " Write for example dropout(0.5) or gaussian_noise(0.1)."
                 raise InvalidValue(f"there is no noise called `{name}`.{near}")
-            given = [_value(arg, text) for arg in args]
-            named = {str(word.arg): _value(word.value, text) for word in words}
+            given = [_read_node(arg, text) for arg in args]
+            named = {str(word.arg): _read_node(word.value, text) for word in words}
             if len(named) < len(words):
                 raise _no_noise(text)
             try:

@@ -108,7 +108,7 @@ NAMES: Mapping[str, str] = {
 }
 
 
-def pointer(word: str, known: Collection[str], old: OldWords = OLD_WORDS) -> str | None:
+def find_pointer(word: str, known: Collection[str], old: OldWords = OLD_WORDS) -> str | None:
     """Return the sentence for an old word if its new word is among the known ones, else None."""
     return next((said for new, said in old.get(word, {}).items() if new in known), None)
 

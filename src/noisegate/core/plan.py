@@ -191,7 +191,7 @@ class Plan:
         if rule.text in SHORTHANDS:
             self._place_shorthand(rule, SHORTHANDS[rule.text][0])
             return
-        matched = self._sites.matching(rule.text)
+        matched = self._sites.match_pattern(rule.text)
         left = self._leave_reserved(rule, matched)
         left |= self._leave_closed(rule, matched)
         # A rule that waits may match what functions do; `check_all_matched` decides later.

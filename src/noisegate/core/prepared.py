@@ -51,7 +51,7 @@ def find_prepared(
 
     A rate of None means the kind's own.
     """
-    axis, ours = type(sample_axis), is_ours(kind)
+    axis, ours = type(sample_axis), is_builtin(kind)
     cache, ids = _find_cache(rows) if ours and axis in AXES else (None, None)
     # The type is part of the place, since the default axis equals 0 and means something else.
     place = kind, rate, shape, ids, sample_axis, axis
@@ -85,7 +85,7 @@ def _find_cache(rows: Any) -> tuple[dict[Any, Prepared] | None, Any]:
     return _WITH_IDS, tuple(values)
 
 
-def is_ours(kind: Kind) -> bool:
+def is_builtin(kind: Kind) -> bool:
     """Return whether a kind is noisegate's own, so that equal kinds always do the same.
 
     A user's kind may depend on more than its fields, so nothing of its calls is cached.

@@ -118,7 +118,7 @@ class Sites:
     tokens: tuple[str, ...] = ()
     takes_tokens: bool = False
 
-    def matching(self, pattern: str) -> list[str]:
+    def match_pattern(self, pattern: str) -> list[str]:
         """Return the sites that a pattern names, each once, by its main name."""
         found = patterns.matches(pattern, self.names)
         return list(dict.fromkeys(self.own_names.get(site, site) for site in found))

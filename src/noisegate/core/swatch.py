@@ -33,7 +33,7 @@ def draw_swatch(kind: Any) -> str:
     words = repr(kind)
     if isinstance(kind.rate, Schedule):
         kind = kind.at_rate(kind.rate.end)
-    drawn = [values for shape in _SHAPES if (values := _values(kind, shape))]
+    drawn = [values for shape in _SHAPES if (values := _draw_values(kind, shape))]
     if not drawn:
         return ""
     # An image of one channel and one sample shows nothing of noise that channels or samples share.
@@ -53,7 +53,7 @@ def draw_swatch(kind: Any) -> str:
     )
 
 
-def _values(kind: Any, shape: tuple[int, ...]) -> list[float | None]:
+def _draw_values(kind: Any, shape: tuple[int, ...]) -> list[float | None]:
     """Return what ones become, row by row: None if removed; [] if the shape does not fit."""
     try:
         field = numpy_face().noise(kind, shape, Stream(13).site("").at(0))

@@ -194,14 +194,14 @@ def _attention(shape: tuple[int, ...], shared: frozenset[int], rows: Any, select
         ids, heads = _rows(rows, split[0]), split[1:]
     form = tuple(1 if axis in shared else extent for axis, extent in enumerate(shape))
     heads = form[1:-2] if len(shape) > 3 or 0 in shared else heads
-    numbers = rows_of(spread(range(1) if 0 in shared else ids, prod(heads)))
+    numbers = rows_of(expand_rows(range(1) if 0 in shared else ids, prod(heads)))
     # The largest field, whatever the array's size, so that padding changes no address.
     whole = (len(numbers), 1 << QUERY_BITS, 1 << KEY_BITS)
     extent = (len(numbers), *form[-2:])
     return _check_size(Window(whole, 0, numbers, (0, 0, 0), extent, form))
 
 
-def spread(samples: Sequence[int], each: int) -> range | tuple[int, ...]:
+def expand_rows(samples: Sequence[int], each: int) -> range | tuple[int, ...]:
     """Return the rows of parts of samples, `each` for a sample: heads, windows or tokens."""
     if isinstance(samples, range) and samples.step == 1:
         # A range stays a range: engines read it as two numbers, however long it is.

@@ -47,7 +47,7 @@ _WARNED: list[bool] = []
 
 
 @cache
-def library() -> Any:
+def load_library() -> Any:
     """Return the extension module, or None where it is switched off or missing.
 
     ``NOISEGATE_NATIVE`` is read once: 0 switches the module off, 1 requires it, and the name of
@@ -100,9 +100,9 @@ def library() -> Any:
     return module
 
 
-def facts() -> dict[str, Any]:
+def describe_engine() -> dict[str, Any]:
     """Return the engine in use, its instruction set and its number of threads."""
-    module = library()
+    module = load_library()
     if module is None:
         return {"engine": "pure", "instruction set": None, "threads": 1}
     return {
@@ -120,7 +120,7 @@ class Work(NamedTuple):
     """
 
     plan: Any
-    recipe: Any
+    trace: Any
     kind: str = ""
     large: int = 0
 
@@ -130,9 +130,9 @@ class Work(NamedTuple):
         Each is an address or an object with a buffer. Memory at an address y must be fresh.
         """
         if self.large and type(y) is int:
-            library().huge_pages(y, self.large)
+            load_library().huge_pages(y, self.large)
         site = keys.site_hash(key.site, key.slot, self.kind)
-        self.plan.run(self.recipe, key.seed, site, key.call, key.step, x, y, given)
+        self.plan.run(self.trace, key.seed, site, key.call, key.step, x, y, given)
 
 
 # The shape of input and output, the input's strides, and the output's strides, in elements.
@@ -157,14 +157,15 @@ def make_work(
     if trace.idle:
         return IDLE
     plan = _plan(window, *geometry, dtype.startswith("complex"))
-    return Work(plan, _recipe(trace, dtype, size), type(kind).__name__, _large(geometry[0], size))
+    encoded = _encode_trace(trace, dtype, size)
+    return Work(plan, encoded, type(kind).__name__, _large(geometry[0], size))
 
 
 def work_of_mask(field: Field, window: Window, geometry: Geometry, dtype: str, size: int) -> Work:
     """Return the work of a field whose mask is drawn and whose other parts are numbers."""
     trace = Trace(KeepMask(0, 0), field.gain, field.shift, field.fill)
     plan = _plan(window, *geometry, dtype.startswith("complex"))
-    return Work(plan, _recipe(trace, dtype, size), "", _large(geometry[0], size))
+    return Work(plan, _encode_trace(trace, dtype, size), "", _large(geometry[0], size))
 
 
 def _large(shape: tuple[int, ...], size: int) -> int:
@@ -177,14 +178,14 @@ def _large(shape: tuple[int, ...], size: int) -> int:
 NO_KEY = Key(0, "", 0, 0, 0)
 
 
-def draw(draw: Draw, key: Key, kind: str, window: Window, y: Any) -> None:
+def write_draw(draw: Draw, key: Key, kind: str, window: Window, y: Any) -> None:
     """Write a draw to y, an array in C order of the local noise shape.
 
     A mask is bool, uniform and normal numbers are float32, and a word is int64.
     """
     shape = window.form or window.extent
     plan_of = _plan_of_few if isinstance(window.rows, tuple) else _plan_of_draw
-    Work(plan_of(window, shape), _draw_recipe(draw), kind).run(key, 0, y)
+    Work(plan_of(window, shape), _encode_draw(draw), kind).run(key, 0, y)
 
 
 def _plan_in_c_order(window: Window, shape: tuple[int, ...]) -> Any:
@@ -203,12 +204,12 @@ def spread(extents: tuple[int, ...], axis: int, block: int, x: Any, y: Any) -> N
     x holds bools in C order; y is shorter along the axis by block − 1.
     """
     outer, inner = prod(extents[:axis]), prod(extents[axis + 1 :])
-    library().spread(x, y, outer, extents[axis], inner, block)
+    load_library().spread(x, y, outer, extents[axis], inner, block)
 
 
-def fits(window: Window) -> bool:
+def can_run(window: Window) -> bool:
     """Return whether the native engine is available and can read this window."""
-    return library() is not None and not window.steps
+    return load_library() is not None and not window.steps
 
 
 def _plan(
@@ -223,7 +224,7 @@ def _plan(
     With `pairs` an element is two real numbers, as a complex one is.
     """
     local = window.form or window.extent
-    given, addresses = _c_order(local), _addresses(window)
+    given, addresses = _c_order(local), _address_axes(window)
     axes = [
         (SHARED, n, x[i], y[i], 0, 0)
         if local[i] == 1
@@ -236,12 +237,11 @@ def _plan(
         axes.append((SHARED, 2, 1, 1, 0, 0))
     rows = window.rows
     if isinstance(rows, range):
-        # Rows are unsigned in the extension: a negative step wraps around 2⁶⁴.
-        return library().Plan(axes, window.first, rows.start % 2**64, rows.step % 2**64, [])
-    return library().Plan(axes, window.first, 0, 0, list(rows))
+        return load_library().Plan(axes, window.first, rows.start % 2**64, rows.step % 2**64, [])
+    return load_library().Plan(axes, window.first, 0, 0, list(rows))
 
 
-def _addresses(window: Window) -> list[tuple[int, int]]:
+def _address_axes(window: Window) -> list[tuple[int, int]]:
     """Return each axis's role in the local noise shape, and its step among offsets or rows."""
     if window.form is not None:
         *leading, _, _ = window.form
@@ -257,27 +257,27 @@ def _c_order(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _draw_recipe(draw: Draw) -> Any:
-    """Return the extension's recipe of a draw."""
+def _encode_draw(draw: Draw) -> Any:
+    """Return the extension's form of a draw."""
     action = {"mask": MASK, "word": WORD}.get(draw.what, NUMBER)
-    return library().Recipe(action, 0, int(draw.what == "normal"), draw.number, draw.threshold)
+    return load_library().Recipe(action, 0, int(draw.what == "normal"), draw.number, draw.threshold)
 
 
-def _recipe(trace: Trace, dtype: str, size: int) -> Any:
-    """Return the extension's recipe of a trace, for a dtype."""
+def _encode_trace(trace: Trace, dtype: str, size: int) -> Any:
+    """Return the extension's form of a trace, for a dtype."""
     keep, random, kind = trace.keep, trace.random, TYPES.get(dtype)
-    recipe = library().Recipe
+    make = load_library().Recipe
     if random is not None:
         action = GAIN if trace.gain is random else SHIFT
         # The neutral numbers: x + −0.0 keeps every x, where +0.0 would turn −0.0 into 0.0.
         plus = -0.0 if random.plus is None else random.plus
         factor = 1.0 if random.factor is None else random.factor
-        return recipe(action, kind, int(random.normal), random.number, factor=factor, plus=plus)
+        return make(action, kind, int(random.normal), random.number, factor=factor, plus=plus)
     number, threshold = (0, 0) if keep is None else (keep.number, keep.threshold)
     if trace.gain is not None or trace.shift is not None:
         gain = 1.0 if trace.gain is None else trace.gain
         affine = {"gain": gain, "shift": trace.shift, "fill": cast(float, trace.fill) + 0.0}
-        return recipe(MASKED, kind, 0, number, threshold, **affine)
+        return make(MASKED, kind, 0, number, threshold, **affine)
     # Elements without arithmetic are moved as bits; a complex number is two of them.
     bits = BITS[size if kind is None else SIZES[kind]]
     if isinstance(trace.fill, Choice):
@@ -287,14 +287,14 @@ def _recipe(trace: Trace, dtype: str, size: int) -> Any:
             "other_bits": _bits(fill.yes, dtype, size),
         }
         second = fill.mask.number, fill.mask.threshold
-        return recipe(IMPULSE, bits, 0, number, threshold, *second, **given)
+        return make(IMPULSE, bits, 0, number, threshold, *second, **given)
     # A removed element becomes +0, even if the fill is -0.
     removed = _bits(trace.fill + 0.0, dtype, size)
-    return recipe(SELECT, bits, 0, number, threshold, fill_bits=removed)
+    return make(SELECT, bits, 0, number, threshold, fill_bits=removed)
 
 
 def _bits(value: float, dtype: str, size: int) -> int:
     """Return the bits of a number in a dtype, in two's complement if it holds integers."""
     if dtype in TYPES:
-        return int(library().bits_of(value, TYPES[dtype]))
+        return int(load_library().bits_of(value, TYPES[dtype]))
     return int(value) % (1 << 8 * size)

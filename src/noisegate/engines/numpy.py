@@ -36,7 +36,7 @@ class NumpyEngine:
     def fuse(self, kind: Kind, call: Prepared, x: Array, key: Key, linear: bool) -> Array | None:
         """Return x with noise on it in one pass; None if the native engine cannot do it."""
         window, works = call.window, call.works
-        if not native.fits(window) or not _plain(x):
+        if not native.can_run(window) or not _plain(x):
             return None
         y = np.empty_like(x)
         layout = linear, x.dtype, x.strides
@@ -58,7 +58,7 @@ class NumpyEngine:
         None if the native engine cannot do it.
         """
         shape = window.form or window.extent
-        if not native.fits(window) or not _plain(x) or not _is_mask(field.keep, shape):
+        if not native.can_run(window) or not _plain(x) or not _is_mask(field.keep, shape):
             return None
         y, keep = np.empty_like(x), np.ascontiguousarray(field.keep)
         geometry = x.shape, _strides(x), _strides(y)
@@ -68,15 +68,15 @@ class NumpyEngine:
 
     def draw(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
         """Return a draw over a window by the native engine; None if it cannot do it."""
-        if not native.fits(window):
+        if not native.can_run(window):
             return None
         y = np.empty(window.form or window.extent, dtype)
-        native.draw(draw, key, kind, window, y)
+        native.write_draw(draw, key, kind, window, y)
         return y
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
         """Return where `block` places in a row along an axis are all kept, by the native engine."""
-        if native.library() is None:
+        if native.load_library() is None:
             return None
         kept = np.ascontiguousarray(kept)
         shape = list(kept.shape)
@@ -128,7 +128,7 @@ class NumpyEngine:
 
     def normal_table(self) -> tuple[Array, Array, Array]:
         """Return the columns A, D, C of the normal table as int64 vectors."""
-        return _normal_table()
+        return _make_normal_table()
 
     def sqrt(self, values: Array) -> Array:
         """Return the square root."""
@@ -242,6 +242,6 @@ def _buffer(x: Array) -> Any:
 
 
 @cache
-def _normal_table() -> tuple[Array, Array, Array]:
+def _make_normal_table() -> tuple[Array, Array, Array]:
     a, d, c = (np.array(column, np.int64) for column in (table.A, table.D, table.C))
     return a, d, c

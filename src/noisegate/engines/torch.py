@@ -44,7 +44,7 @@ class TorchEngine:
 
     def fuse(self, kind: Kind, call: Prepared, x: Array, key: Key, linear: bool) -> Array | None:
         """Return x with noise on it in one pass; None if the native engine cannot do it."""
-        address = _address(x) if native.fits(call.window) else None
+        address = _address(x) if native.can_run(call.window) else None
         if address is None:
             return None
         works, layout = call.works, (linear, x.dtype, x.stride())
@@ -67,7 +67,7 @@ class TorchEngine:
 
         None if the native engine cannot do it.
         """
-        if not native.fits(window) or None in (_address(x), _address(field.keep)):
+        if not native.can_run(window) or None in (_address(x), _address(field.keep)):
             return None
         if field.keep.dtype is not torch.bool or field.keep.shape != (window.form or window.extent):
             return None
@@ -80,18 +80,18 @@ class TorchEngine:
 
     def draw(self, draw: Draw, key: Key, kind: str, window: Window, dtype: str) -> Array | None:
         """Return a draw over a window by the native engine; None if it cannot do it."""
-        if self.device.type != "cpu" or not native.fits(window):
+        if self.device.type != "cpu" or not native.can_run(window):
             return None
         y = self.empty(window.form or window.extent, dtype)
         address = _address(y)
         if address is None:
             return None
-        native.draw(draw, key, kind, window, address)
+        native.write_draw(draw, key, kind, window, address)
         return y
 
     def spread(self, kept: Array, axis: int, block: int) -> Array | None:
         """Return where `block` places in a row along an axis are all kept, by the native engine."""
-        if native.library() is None or _address(kept) is None:
+        if native.load_library() is None or _address(kept) is None:
             return None
         kept, shape = kept.contiguous(), list(kept.shape)
         shape[axis] -= block - 1
@@ -141,7 +141,7 @@ class TorchEngine:
     def normal_table(self) -> tuple[Array, Array, Array]:
         """Return the columns A, D, C of the normal table as int64 vectors."""
         # A dispatch mode may wrap new tensors, and a wrapper must not outlive it in a cache.
-        make = _normal_table.__wrapped__ if _len_torch_dispatch_stack() else _normal_table
+        make = _copy_normal_table.__wrapped__ if _len_torch_dispatch_stack() else _copy_normal_table
         return make(self.device)
 
     def sqrt(self, values: Array) -> Array:
@@ -291,7 +291,7 @@ _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 @cache
-def _normal_table(device: torch.device) -> tuple[Array, Array, Array]:
+def _copy_normal_table(device: torch.device) -> tuple[Array, Array, Array]:
     a, d, c = (
         torch.tensor(column, dtype=torch.int64, device=device)
         for column in (table.A, table.D, table.C)

@@ -34,12 +34,12 @@ def find_last_layer(model: nn.Module) -> tuple[str | None, Layer | None]:
     return name, model.layers[name]
 
 
-def _find_activation(layer: Layer | None) -> str | None:
+def _name_activation(layer: Layer | None) -> str | None:
     """Return Keras' name of a layer's activation; None where it does not change the reading."""
     if isinstance(layer, TimeDistributed):
-        return _find_activation(layer.steps)
+        return _name_activation(layer.steps)
     if isinstance(layer, Wrapped) and isinstance(layer.module, Network):
-        return _find_activation(find_last_layer(layer.module)[1])
+        return _name_activation(find_last_layer(layer.module)[1])
     if not isinstance(layer, DenseLayer):
         return None
     torch_class = getattr(type(layer), "activation_class", None)
@@ -73,7 +73,7 @@ class Head:
         name, self.layer = find_last_layer(model)
         # Noise that is a layer of the network may stand behind its last one.
         self.followed = name is not None and (name,) != getattr(model, "exits", ())
-        activation = _find_activation(self.layer)
+        activation = _name_activation(self.layer)
         self.bounded = activation in ("softmax", "sigmoid")
         self.sigmoid = activation == "sigmoid"
         self.output = output or ("probabilities" if self.bounded else "logits")

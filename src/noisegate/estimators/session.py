@@ -112,7 +112,7 @@ class NoiseSettings:
             stages.append(("-prenoise", self.noise, None))
         for regularizer in self.active:
             if isinstance(regularizer, NoiseRegularizer) and not regularizer.modifies:
-                names = places.matching(regularizer.pattern)
+                names = places.find_outputs(regularizer.pattern)
                 regularizer.matched = tuple(names)
                 rules = {places.sites[name]: regularizer.kind for name in names}
                 stages.append((regularizer.SUFFIX, rules, regularizer.seed))
@@ -202,14 +202,14 @@ class Session:
         if settings.empty and not record and existing is None:
             return
         try:
-            self._put_in(seed, always, record)
+            self._attach_noise(seed, always, record)
             if existing is not None:
                 self._hold(Injection(model, {}, seed, 0, True, existing, always=True))
         except BaseException:
             self.close()
             raise
 
-    def _put_in(self, seed: int, always: bool, record: bool) -> None:
+    def _attach_noise(self, seed: int, always: bool, record: bool) -> None:
         self.places = places = Places(self.model)
         if record or self.losses or self.modifying:
             self.recording = Recording(places)
@@ -219,7 +219,7 @@ class Session:
                 self._undo.callback(places.attach(places.names.get(site, site), _as_leaf))
         for stage in self.settings.list_stages(places):
             if isinstance(stage, Regularizer):
-                stage.matched = tuple(places.matching(stage.pattern))
+                stage.matched = tuple(places.find_outputs(stage.pattern))
                 for name in stage.matched:
                     modify = self._make_modifier(stage, name)
                     self._undo.callback(places.attach(name, modify, always))

@@ -30,7 +30,7 @@ class Notices:
         self._in_training: dict[Place, str] = {}
         self._in_evaluation: dict[Place, str] = {}
         self._perhaps: dict[Place, str] = {}
-        self._told: set[Place] = set()
+        self._reported: set[Place] = set()
         # Parts that were called without the model, and how to stop watching for such calls.
         self._parts: set[str] = set()
         self._unwatch: Callable[[], None] | None = None
@@ -144,8 +144,8 @@ class Notices:
                 "reach, or another thread does.",
             ),
         ):
-            new = [words for place, words in draws.items() if place not in self._told]
-            self._told |= draws.keys()
+            new = [words for place, words in draws.items() if place not in self._reported]
+            self._reported |= draws.keys()
             if new:
                 warn_caller("predict: " + sentence.format(", ".join(new)))
 

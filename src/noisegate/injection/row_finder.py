@@ -5,7 +5,7 @@ from typing import Any
 
 from noisegate.core.errors import InvalidValue
 from noisegate.core.plan import Placement
-from noisegate.core.window import ATTENTION, SampleAxis, rows_count, spread
+from noisegate.core.window import ATTENTION, SampleAxis, expand_rows, rows_count
 
 from .steps import Forward, NotTogether, Steps
 
@@ -98,10 +98,10 @@ class RowFinder:
         each = extent // batch
         known = same and (len(seen) > 1 or each == 1)
         if known and all(total == each * count for count, total in seen.items()):
-            return spread(rows, each)
+            return expand_rows(rows, each)
         if known and set(seen.values()) == {extent}:
-            return None  # the same number in every batch: positions and the like
-        raise unclear_rows(use[0], extent, batch)
+            return None  # as many in every batch: positions and the like
+        raise make_rows_error(use[0], extent, batch)
 
     def _other_extent(self, site: str, extent: int, forward: Forward) -> InvalidValue:
         """Return the error for a site that sees another number of samples than there are rows."""
@@ -113,7 +113,7 @@ class RowFinder:
         ):
             return InvalidValue(f"inject: {rows_count(count, named)}")
         if self._always:
-            return unclear_rows(site, extent, count)
+            return make_rows_error(site, extent, count)
         return InvalidValue(
             f"inject: the site '{site}' sees {extent} samples, and the model's forward has "
             f"{count}, so their rows are not known. Give them, noise.rows = {{'{site}': ids}}, or "
@@ -121,7 +121,7 @@ class RowFinder:
         )
 
 
-def unclear_rows(site: str, extent: int, batch: int) -> InvalidValue:
+def make_rows_error(site: str, extent: int, batch: int) -> InvalidValue:
     """Return the error for a site whose samples cannot be matched with the model's."""
     return InvalidValue(
         f"predict: the site '{site}' sees {extent} samples, and the model's forward has {batch}; "

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
-from .options import unknown_name
+from .options import describe_unknown_name
 
 
 def _softmax(z: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def check_activation(name: str, value: Any) -> Any:
     if value is None or callable(value):
         return value
     if not isinstance(value, str) or value not in ACTIVATIONS:
-        raise InvalidValue(unknown_name(name, value, ACTIVATIONS))
+        raise InvalidValue(describe_unknown_name(name, value, ACTIVATIONS))
     return value
 
 

@@ -57,10 +57,10 @@ class Input(Layer):
             ).prefix("Input")
         with prefix_errors("Input"):
             if batch_shape is not None:
-                whole = self.expected = shapes.check_shape(batch_shape)
+                whole = self.expected = shapes.check_layer_shape(batch_shape)
                 self.arguments = {**self.arguments, "shape": whole[1:], "batch_shape": whole}
             else:
-                self.expected = None if shape is None else (None, *shapes.check_shape(shape))
+                self.expected = None if shape is None else (None, *shapes.check_layer_shape(shape))
 
     def _assign(self, name: str, value: Any) -> None:
         if value is not self.arguments[name]:
@@ -70,14 +70,14 @@ class Input(Layer):
         """Return the shape, with what the layer and the input each know of it."""
         if self.expected is None:
             return given[0]
-        if not shapes.fits(self.expected, given[0]):
+        if not shapes.can_be_equal(self.expected, given[0]):
             raise ValueError(f"it takes {shapes.write(self.expected)}")
         return shapes.merge(self.expected, given[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the input; raise if its shape is another."""
         expected = self.expected
-        if expected is not None and not shapes.fits(expected, x.shape):
+        if expected is not None and not shapes.can_be_equal(expected, x.shape):
             raise InvalidValue(
                 f"{self.shown} takes {shapes.write(expected)}; got an input of shape "
                 f"{tuple(x.shape)}."

@@ -180,7 +180,7 @@ def infer_shapes(
             found[layer] = None
             continue
         try:
-            if layer.expected is not None and not shapes.fits(layer.expected, known[0]):
+            if layer.expected is not None and not shapes.can_be_equal(layer.expected, known[0]):
                 raise ValueError(f"it takes {shapes.write(layer.expected)}")
             found[layer] = layer.infer_shape(*known)
         except ValueError as error:

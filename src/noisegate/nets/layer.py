@@ -102,14 +102,14 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
         """Return the input's shape that the arguments name, batch first; None if they name none."""
         batch, sample = common["batch_input_shape"], common["input_shape"]
         if batch is not None:
-            return shapes.check_shape(batch)
+            return shapes.check_layer_shape(batch)
         if sample is not None:
-            return (None, *shapes.check_shape(sample))
+            return (None, *shapes.check_layer_shape(sample))
         dim, length = common["input_dim"], common["input_length"]
         if length is not None:
-            features = shapes.check_shape(dim) if self.has_features else ()
-            return (None, *shapes.check_shape(length), *features)
-        return None if dim is None else (None, *shapes.check_shape(dim))
+            features = shapes.check_layer_shape(dim) if self.has_features else ()
+            return (None, *shapes.check_layer_shape(length), *features)
+        return None if dim is None else (None, *shapes.check_layer_shape(dim))
 
     # Arguments ---------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
     def get_output_shape(self, *input_shape: Any) -> Shape:
         """Return the shape of the output for a shape of the input, the batch in front."""
         with prefix_errors(type(self).__name__):
-            given = [shapes.check_shape(shape) for shape in input_shape]
+            given = [shapes.check_layer_shape(shape) for shape in input_shape]
         try:
             return self.infer_shape(*given)
         except ValueError as error:

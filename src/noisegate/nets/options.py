@@ -50,7 +50,7 @@ class NamedCheck:
         return self.words
 
 
-def _size(name: str, value: Any) -> int:
+def _check_positive(name: str, value: Any) -> int:
     sentence = f"`{name}` must be a whole number of at least 1; got {value!r}."
     if isinstance(value, bool):
         raise InvalidType(sentence)
@@ -63,7 +63,7 @@ def _size(name: str, value: Any) -> int:
     return number
 
 
-size = NamedCheck("whole number >= 1", _size, int)
+size = NamedCheck("whole number >= 1", _check_positive, int)
 anything = NamedCheck("checked by torch", lambda name, value: value)
 flag = NamedCheck("True or False", checks.check_flag, bool)
 kind_s = NamedCheck("checked by the kind", lambda name, value: value)
@@ -78,7 +78,7 @@ def or_none(check: NamedCheck) -> NamedCheck:
     )
 
 
-def unknown_name(name: str, value: object, known: Iterable[str]) -> str:
+def describe_unknown_name(name: str, value: object, known: Iterable[str]) -> str:
     """Return the sentence about a value that is neither callable nor one of some names."""
     return (
         f"`{name}` must be a callable, or one of {list_names(known)}; got {value!r}."
@@ -86,17 +86,17 @@ def unknown_name(name: str, value: object, known: Iterable[str]) -> str:
     )
 
 
-def _axis(name: str, value: Any) -> int:
+def _check_index(name: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise InvalidType(f"`{name}` must be a whole number; got {value!r}.")
     return index(value)
 
 
-axis = NamedCheck("whole number", _axis, int)
+axis = NamedCheck("whole number", _check_index, int)
 
 # The arguments that every layer takes by name.
 _SHAPE = NamedCheck(
-    "a shape", lambda _, value: shapes.check_shape(value), int | tuple[int | None, ...]
+    "a shape", lambda _, value: shapes.check_layer_shape(value), int | tuple[int | None, ...]
 )
 COMMON_CHECKS: dict[str, NamedCheck] = {
     "name": NamedCheck(
@@ -118,7 +118,7 @@ def annotate(parameter: Parameter, check: Check) -> Parameter:
     return parameter.replace(annotation=getattr(check, "annotation", Any))
 
 
-def common_parameters() -> list[Parameter]:
+def list_common_parameters() -> list[Parameter]:
     """Return the parameters of every layer, by name only."""
     by_name = Parameter.KEYWORD_ONLY
     words = (Parameter(word, by_name, default=value) for word, value in COMMON.items())
@@ -140,7 +140,8 @@ class Options(nn.Module):
     def signature(cls) -> Signature:
         """Return the signature of the class."""
         own = [annotate(p, cls.check_of(p.name)) for p in cls.PARAMETERS.values()]
-        return Signature([*own, *(p for p in common_parameters() if p.name not in cls.PARAMETERS)])
+        common = (p for p in list_common_parameters() if p.name not in cls.PARAMETERS)
+        return Signature([*own, *common])
 
     @classmethod
     def check_of(cls, name: str) -> Check:

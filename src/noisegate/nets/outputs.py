@@ -46,7 +46,7 @@ class Places:
                 self.sites.pop(f"{name}:out", None)
             self.sites.setdefault("in:out", inputs)
 
-    def matching(self, pattern: str | Sequence[str]) -> list[str]:
+    def find_outputs(self, pattern: str | Sequence[str]) -> list[str]:
         """Return the names that match one of the patterns, each once; raise if one has none."""
         found = list[str]()
         for part in [pattern] if isinstance(pattern, str) else pattern:
@@ -129,7 +129,7 @@ def outputs_matching(model: nn.Module, pattern: str | Sequence[str]) -> list[str
     >>> outputs_matching(net, "*")
     ['hid1:out', 'hid1:pre', 'in:out', 'out:out', 'out:pre']
     """
-    return sorted(Places(model).matching(pattern))
+    return sorted(Places(model).find_outputs(pattern))
 
 
 @checks.check_call("parameters_matching")

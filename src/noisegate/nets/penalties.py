@@ -13,7 +13,7 @@ from torch import Tensor
 from noisegate.core import checks
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 
-from .options import unknown_name
+from .options import describe_unknown_name
 
 Made = Mapping[str, Callable[..., Any]]
 
@@ -140,14 +140,14 @@ _CONSTRAINT_CONFIGS: Made = {
 def check_penalty(name: str, value: Any) -> Any:
     """Return a penalty from a name, an object or a config; None stays None."""
     if isinstance(value, MaxNorm | NonNeg | UnitNorm):
-        raise InvalidType(unknown_name(name, value, PENALTIES))
+        raise InvalidType(describe_unknown_name(name, value, PENALTIES))
     return _read(name, value, PENALTIES, _PENALTY_CONFIGS)
 
 
 def check_constraint(name: str, value: Any) -> Any:
     """Return a constraint from a name, an object or a config; None stays None."""
     if isinstance(value, L1L2):
-        raise InvalidType(unknown_name(name, value, CONSTRAINTS))
+        raise InvalidType(describe_unknown_name(name, value, CONSTRAINTS))
     return _read(name, value, CONSTRAINTS, _CONSTRAINT_CONFIGS)
 
 
@@ -155,7 +155,7 @@ def _read(name: str, value: Any, known: Made, by_config: Made) -> Any:
     if isinstance(value, Mapping):
         word = value.get("name")
         if str(word) not in by_config:
-            raise InvalidValue(unknown_name(name, word, known))
+            raise InvalidValue(describe_unknown_name(name, word, known))
         try:
             return by_config[str(word)](**{n: v for n, v in value.items() if n != "name"})
         except TypeError:
@@ -164,8 +164,8 @@ def _read(name: str, value: Any, known: Made, by_config: Made) -> Any:
             ) from None
     if isinstance(value, str):
         if value not in known:
-            raise InvalidValue(unknown_name(name, value, known))
+            raise InvalidValue(describe_unknown_name(name, value, known))
         return known[value]()
     if value is not None and not callable(value):
-        raise InvalidType(unknown_name(name, value, known))
+        raise InvalidType(describe_unknown_name(name, value, known))
     return value() if isinstance(value, type) or value in known.values() else value

@@ -11,19 +11,19 @@ from noisegate.core.errors import InvalidType, InvalidValue
 Shape = tuple[int | None, ...]
 
 
-def check_shape(value: Any) -> Shape:
+def check_layer_shape(value: Any) -> Shape:
     """Return a shape as a tuple; None is an unknown extent, and an int a shape of one extent."""
     extents = value if isinstance(value, tuple | list) else (value,)
     try:
         shape = tuple(None if extent is None else index(extent) for extent in extents)
     except TypeError:
-        raise InvalidType(bad_shape(value)) from None
+        raise InvalidType(describe_bad_shape(value)) from None
     if any(extent is not None and extent < 1 for extent in shape):
-        raise InvalidValue(bad_shape(value))
+        raise InvalidValue(describe_bad_shape(value))
     return shape
 
 
-def bad_shape(value: object) -> str:
+def describe_bad_shape(value: object) -> str:
     """Return the sentence about a value that is not a shape."""
     return (
         f"a shape has whole numbers of at least 1, and None for what is not known; got {value!r}."
@@ -38,7 +38,7 @@ def write(shape: Shape | None) -> str:
     return f"({', '.join(extents)}{',' if len(extents) == 1 else ''})"
 
 
-def fits(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
+def can_be_equal(shape: Sequence[int | None], other: Sequence[int | None]) -> bool:
     """Return whether two shapes can be equal."""
     return len(shape) == len(other) and all(
         a is None or b is None or a == b for a, b in zip(shape, other, strict=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.words import shorten
 
-from .options import unknown_name
+from .options import describe_unknown_name
 
 Initializer = Callable[[tuple[int, ...]], Any]
 
@@ -53,7 +53,7 @@ def check_initializer(name: str, value: Any) -> Any:
     if value is None or callable(value):
         return value
     if not isinstance(value, str) or value not in INITIALIZERS:
-        raise InvalidValue(unknown_name(name, value, INITIALIZERS))
+        raise InvalidValue(describe_unknown_name(name, value, INITIALIZERS))
     return value
 
 

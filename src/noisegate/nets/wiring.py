@@ -230,7 +230,7 @@ class Wiring(Composed):
     def get_output_shape(self, *input_shape: Any) -> Any:
         """Return the shape of the output for other shapes of the inputs."""
         with prefix_errors("get_output_shape"):
-            given = [shapes.check_shape(shape) for shape in input_shape]
+            given = [shapes.check_layer_shape(shape) for shape in input_shape]
         entering = {self.layers[name]: s for name, s in self._pair_inputs(given).items()}
         found = infer_shapes(self.graph, entering)
         return _one_or_all([found[self.layers[n]] for n in self.exits])

@@ -9,7 +9,7 @@ import numpy as np
 from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
 from noisegate.injection import Injection
-from noisegate.injection.row_finder import unclear_rows
+from noisegate.injection.row_finder import make_rows_error
 
 # Batches are checked until this many rows were: some reorderings show only in some batches.
 ENOUGH = 64
@@ -64,7 +64,7 @@ class BatchCheck:
             output = self.compute(part, ends, step)
         except Exception:
             if other is not None:
-                raise unclear_rows(*other) from None
+                raise make_rows_error(*other) from None
             # A model may take one batch size alone. So pad the half, by repeating its samples.
             again = [half + i % (count - half) for i in range(count)]
             part = host.take_part(batch, again, count)
@@ -73,7 +73,7 @@ class BatchCheck:
         if self._is_end(output, whole):
             return
         if other is not None:
-            raise unclear_rows(*other)
+            raise make_rows_error(*other)
         self._explain((batch, rows), (part, ends), step, whole)
         self._checked = ENOUGH
 
@@ -99,7 +99,7 @@ class BatchCheck:
             silent, again, end = (self.compute(*x, step) for x in (batch, batch, part))
         if self._is_end(end, silent) or not are_close(again, silent, host.estimate_rounding()):
             count = len(batch[1])
-            raise unclear_rows(self._find_moved(batch, part, step), count, count)
+            raise make_rows_error(self._find_moved(batch, part, step), count, count)
         warn_caller(
             "predict: the model's output for a sample depends on the others of its batch, without "
             "noise too, so its predictions depend on the batch size. For those of the whole, pass "

@@ -38,7 +38,7 @@ class Summary:
         """Return the prediction of the rows, whose samples are these steps of the seed."""
         if self._waiting:
             self._update()
-        samples = _join(self._held) if self._held else None
+        samples = _join_samples(self._held) if self._held else None
         quantiles: np.ndarray | tuple[()] = ()
         if samples is not None and self.levels:
             # Sorting first takes a third of the time of NumPy's own selection.
@@ -59,7 +59,7 @@ class Summary:
 
     def _update(self) -> None:
         """Include the waiting samples in the moments."""
-        samples = _join(self._waiting)
+        samples = _join_samples(self._waiting)
         self._waiting.clear()
         most = max(1, TOGETHER // max(1, samples[0].size))
         for start in range(0, len(samples), most):
@@ -81,5 +81,5 @@ def _infer_outputs(output: np.ndarray, axis: int) -> str:
     return "probabilities" if are_probabilities(output, axis) else "logits"
 
 
-def _join(samples: Sequence[np.ndarray]) -> np.ndarray:
+def _join_samples(samples: Sequence[np.ndarray]) -> np.ndarray:
     return samples[0] if len(samples) == 1 else np.concatenate(samples)

@@ -73,12 +73,13 @@ def apply_steps(
     # The native engine's passes take microseconds, so each step has its own. A pass of whole-array
     # operations costs 0.4 ms however small it is, so all steps share one.
     simple = kind.elementwise and x.is_cpu and x.is_floating_point() and x.itemsize <= 4
-    if native.library() is not None or not simple or (x.requires_grad and torch.is_grad_enabled()):
+    simple = simple and not (x.requires_grad and torch.is_grad_enabled())
+    if native.load_library() is not None or not simple:
         parts = zip(x.chunk(len(steps)), steps, strict=True)
         keys = ((part, key._replace(step=step)) for part, step in parts)
         return torch.cat([apply_noise(part, None, Noise(kind, k, call)) for part, k in keys])
     apart = x.reshape(len(steps), -1, *x.shape[1:])
-    y = core.apply_steps(CPU, kind, apart, key, call, steps)
+    y = core.apply_stacked_steps(CPU, kind, apart, key, call, steps)
     return cast(Tensor, y).reshape(x.shape)
 
 

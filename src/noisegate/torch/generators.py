@@ -119,7 +119,7 @@ _reading = RLock()
 
 
 @forks.after_in_child
-def _forget() -> None:
+def _forget_blocks() -> None:
     """Release the locks and excuses of threads that a fork has not copied."""
     global _keeping, _reading
     _keeping, _reading = RLock(), RLock()

@@ -284,11 +284,11 @@ class NamedLayer(NoiseLayer):
     """A layer defined by a row of `noisegate.core.catalogue.LAYERS`, which names its arguments."""
 
     definition: ClassVar[catalogue.Definition]
-    __signature__ = checks.TableSignature(lambda named: _build_signature(named.definition))
+    __signature__ = checks.TableSignature(lambda named: _build_layer_signature(named.definition))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         definition = self.definition
-        call = _build_signature(definition)
+        call = _build_layer_signature(definition)
         with prefix_errors(definition.name):
             given = checks.bind_arguments(call, args, kwargs)
         arguments = {word: given[word] for word in definition.parameters}
@@ -302,7 +302,7 @@ class NamedLayer(NoiseLayer):
 def _make_layer(name: str) -> type[NamedLayer]:
     """Return the layer class of a row of the catalogue."""
     definition = catalogue.LAYERS[name]
-    call = _build_signature(definition)
+    call = _build_layer_signature(definition)
     members = {
         "__doc__": _DOC.format(name=name, call=call),
         "__module__": __name__,
@@ -317,7 +317,7 @@ _DOC = """The layer {name}; its arguments are those of the kind and of `NoiseLay
 """
 
 
-def _build_signature(definition: catalogue.Definition) -> Signature:
+def _build_layer_signature(definition: catalogue.Definition) -> Signature:
     """Return a layer's signature: the rate, torch's arguments in torch's order, others by name."""
     own = list(definition.parameters.values())
     if definition.inplace:

@@ -181,4 +181,4 @@ def _pick_best(plan: Planned, space: Space, trials: Trials) -> tuple[Recipe, Tun
     tuning = Tuning(
         space.text, trials.public_url, ended, trials.importance(space), model.name, best.number
     )
-    return space.recipe(best.parameters), tuning
+    return space.read_recipe(best.parameters), tuning

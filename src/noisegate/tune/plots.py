@@ -62,7 +62,7 @@ def _plot_history(ax: Axes, trials: Sequence[Trial], task: Task) -> None:
         if some:
             ax.plot(
                 [t.number for t in some],
-                _values(some),
+                _read_values(some),
                 sign,
                 color=colour,
                 markersize=4,
@@ -70,14 +70,14 @@ def _plot_history(ax: Axes, trials: Sequence[Trial], task: Task) -> None:
                 label=label,
             )
     if finished:
-        best = np.minimum.accumulate(_values(finished))
+        best = np.minimum.accumulate(_read_values(finished))
         # The line of the best goes on to the last trial, whatever became of that.
         steps = [*(t.number for t in finished), max(t.number for t in trials)]
         words: Any = {"color": ORANGE, "linewidth": 1.5, "label": "best so far"}
         ax.step(steps, [*best, best[-1]], where="post", **words)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     ax.yaxis.set_major_formatter(NUMBERS)
-    values = _values(finished + pruned)
+    values = _read_values(finished + pruned)
     if len(values):
         logarithmic(ax, float(np.nanmin(values)), float(np.nanmax(values)))
     ax.set_xlabel("trial")
@@ -101,6 +101,6 @@ def _select(trials: Sequence[Trial], state: str) -> list[Trial]:
     return sorted(some, key=lambda trial: trial.number)
 
 
-def _values(trials: Sequence[Trial]) -> np.ndarray:
+def _read_values(trials: Sequence[Trial]) -> np.ndarray:
     """Return the values of trials, NaN where there is none."""
     return np.array([np.nan if trial.value is None else trial.value for trial in trials])

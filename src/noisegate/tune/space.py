@@ -96,7 +96,7 @@ class Space:
         off: dict[str, Any] = {rule.on: False for rule in self.rules}
         return off | {one.name: one.low for rule in self.rules for one in rule.ranges}
 
-    def recipe(self, parameters: Mapping[str, Any]) -> Recipe:
+    def read_recipe(self, parameters: Mapping[str, Any]) -> Recipe:
         """Return the recipe of stored parameters."""
         return self.suggest(_Stored(parameters))
 
@@ -205,7 +205,7 @@ def _parse_rule(name: str, pattern: str, value: str) -> RangedRule:
     """Return the rule of a pattern and a text that may hold ranges."""
     ranges: list[Range] = []
 
-    def hole(found: re.Match[str]) -> str:
+    def read_range(found: re.Match[str]) -> str:
         how, low, high = found["how"], float(found["low"]), float(found["high"])
         whole = low.is_integer() and high.is_integer()
         if not -inf < low < high < inf or (how == "log" and low <= 0):
@@ -225,7 +225,7 @@ def _parse_rule(name: str, pattern: str, value: str) -> RangedRule:
         return "{}"
 
     # Braces that the user wrote are doubled, so that `format` fills the holes alone.
-    template = RANGE.sub(hole, value.replace("{", "{{").replace("}", "}}"))
+    template = RANGE.sub(read_range, value.replace("{", "{{").replace("}", "}}"))
     if ".." in template or re.search(r"\{\}\s+\w", template):
         raise InvalidValue(
             f"tune: a range is LOW..HIGH, LOW..HIGH log or LOW..HIGH int; got {value!r}."

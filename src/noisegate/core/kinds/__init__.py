@@ -76,10 +76,10 @@ def from_config(config: Any, kinds: Iterable[type[Kind]] = ()) -> Kind:
         raise InvalidValue(
             f"from_config: unknown kind {name!r}; known are {list_names(known)}.{near}"
         )
-    return known[name](**{word: _value(value) for word, value in values.items()})
+    return known[name](**{word: _restore_value(value) for word, value in values.items()})
 
 
-def _value(value: Any) -> Any:
+def _restore_value(value: Any) -> Any:
     if isinstance(value, Mapping) and "schedule" in value:
         return schedule.from_config(value)
     return axes.from_config(value)

@@ -281,7 +281,7 @@ def _activation_parameters(named: type[nn.Module] | None) -> dict[str, Parameter
     return {name: p for name, p in given.items() if name != "inplace"}
 
 
-def _parameters(named: type[nn.Module] | None) -> dict[str, Parameter]:
+def _list_dense_parameters(named: type[nn.Module] | None) -> dict[str, Parameter]:
     by_place, by_name = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
     own = [Parameter("out_features", by_place, default=None if named else Parameter.empty)]
     if named is None:
@@ -300,7 +300,7 @@ def make_dense(
     **default: Any,
 ) -> Any:
     """Return a class of dense layers, with the argument `activation` or named after one."""
-    given = given or _parameters(named)
+    given = given or _list_dense_parameters(named)
     for word, value in default.items():
         given[word] = given[word].replace(default=value)
     units = options.or_none(options.size) if named else options.size

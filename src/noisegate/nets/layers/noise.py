@@ -19,7 +19,7 @@ from noisegate.torch.layers import NoiseLayer, refuse_lone_seed, refuse_lone_sit
 from .. import options, shapes
 from ..graph import attach
 from ..layer import Layer
-from ..options import COMMON, Check, Option, anything, common_parameters, kind_s
+from ..options import COMMON, Check, Option, anything, kind_s, list_common_parameters
 from ..shapes import Shape
 
 # Arguments of the layer rather than of its kind.
@@ -67,7 +67,7 @@ class NoiseInNetwork(Layer):
     def signature(cls) -> Signature:
         """Return the signature: `incoming`, the kind's arguments, and the common ones."""
         given = signature(cls.face).parameters
-        own = _parameters(cls) or {"kind": given["kind"]}
+        own = _list_kind_parameters(cls) or {"kind": given["kind"]}
         words = [*own.values(), *(p for n, p in given.items() if n not in own)]
         # By place as in Lasagne: `incoming` first, then what makes the kind; the rest by name.
         by_place = own.keys() & _places(cls)
@@ -76,14 +76,14 @@ class NoiseInNetwork(Layer):
         needed = any(p.default is Parameter.empty for p in words)
         first = _INCOMING.replace(default=Parameter.empty) if needed else _INCOMING
         words = [options.annotate(p, anything) for p in words]
-        return Signature([first, *words, *common_parameters()])
+        return Signature([first, *words, *list_common_parameters()])
 
     __signature__ = checks.TableSignature(lambda cls: cls.signature())
 
     def _follow(self, incoming: Any) -> None:
         if isinstance(incoming, tuple | list):
             with prefix_errors(type(self).__name__):
-                self.expected = shapes.check_shape(incoming)
+                self.expected = shapes.check_layer_shape(incoming)
             self.common["batch_input_shape"] = self.expected
             self.connect((), self.expected, self.get_output_shape(self.expected))
         else:
@@ -187,7 +187,7 @@ class NoiseInNetwork(Layer):
 
     def infer_shape(self, *given: Shape) -> Shape:
         """Return the shape of the input; raise ValueError if the noise does not take its rank."""
-        shape = _fill_unknown(given[0])
+        shape = _assume_extents(given[0])
         if self.definition is not None and self.definition.inputs is not None:
             forms = self.definition.inputs(**self.arguments)
             if all(len(shape) not in form.ranks for form in forms):
@@ -214,7 +214,7 @@ class NoiseInNetwork(Layer):
         shared = self.kind.shared
         if given is not None and "shared_axes" in self.arguments and not isinstance(shared, str):
             with prefix_errors(type(self.kind).__name__):
-                found = axes.resolve_all("shared_axes", shared, _fill_unknown(given))
+                found = axes.resolve_all("shared_axes", shared, _assume_extents(given))
             self._assign("shared_axes", tuple(sorted(found)))
 
     def get_config(self) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class NoiseInNetwork(Layer):
         return config
 
 
-def _fill_unknown(shape: Shape) -> tuple[int, ...]:
+def _assume_extents(shape: Shape) -> tuple[int, ...]:
     # Any extent will do where only ranks and axes are compared.
     return tuple(2 if extent is None else extent for extent in shape)
 
@@ -273,7 +273,7 @@ def _split_rate(kind: type, kwargs: dict[str, Any]) -> tuple[Tensor | None, dict
     return rate, {**kwargs, definition.rate: float(rate)}
 
 
-def _parameters(kind: Any) -> Mapping[str, Parameter]:
+def _list_kind_parameters(kind: Any) -> Mapping[str, Parameter]:
     if kind.definition is None:
         return {}
     own = dict(kind.definition.parameters)
@@ -295,7 +295,7 @@ def make_noise(kind: type[NoiseLayer]) -> Any:
         {
             "__doc__": f"`noisegate.torch.{kind.__name__}` in a network; `incoming` may be first.",
             "__module__": "noisegate.nets.layers",
-            "PARAMETERS": _parameters(kind),
+            "PARAMETERS": _list_kind_parameters(kind),
             "face": kind,
         },
     )
@@ -315,7 +315,7 @@ def make_preset(name: str, dropout: Callable[..., NoiseInNetwork], *words: str) 
             Parameter("rescale", by_place, default=True, annotation=bool),
             *(own[word].replace(kind=by_name) for word in words),
             *(seeding[word].replace(kind=by_name) for word in ("seed", "site")),
-            *common_parameters(),
+            *list_common_parameters(),
         ]
     )
 

@@ -100,7 +100,7 @@ class RecurrentLayer(TorchLayer):
         return outputs.gather(1, spread).where((place >= 0)[..., None], 0.0)
 
 
-def _parameters(kind: type[nn.Module]) -> dict[str, Parameter]:
+def _list_rnn_parameters(kind: type[nn.Module]) -> dict[str, Parameter]:
     left_out = {"self", "mode", "input_size", "batch_first"}
     left_out |= {"proj_size"} if kind is nn.GRU else set()
     given = signature(nn.RNNBase.__init__).parameters
@@ -119,4 +119,4 @@ def make_recurrent(kind: type[nn.Module]) -> Any:
         f"{name}: `torch.nn.{name}` on (N, time, features).\n\n"
         "Its arguments are those of `RecurrentLayer`, and torch's by name.\n"
     )
-    return make_layer(kind, RecurrentLayer, PARAMETERS=_parameters(kind), __doc__=doc)
+    return make_layer(kind, RecurrentLayer, PARAMETERS=_list_rnn_parameters(kind), __doc__=doc)

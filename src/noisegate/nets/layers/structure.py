@@ -44,8 +44,8 @@ class Reshape(Layer):
 def _check_target(value: Any) -> tuple[int, ...]:
     extents = value if isinstance(value, tuple | list) else (value,)
     known = [extent for extent in extents if extent != -1]
-    if extents.count(-1) > 1 or None in shapes.check_shape(known):
-        raise InvalidValue(shapes.bad_shape(value))
+    if extents.count(-1) > 1 or None in shapes.check_layer_shape(known):
+        raise InvalidValue(shapes.describe_bad_shape(value))
     return tuple(int(extent) for extent in extents)
 
 
@@ -82,7 +82,7 @@ class Concatenate(Layer):
         first = given[0]
         for shape in given[1:]:
             rest = [(*s[:axis], *s[axis + 1 :]) for s in (first, shape)]
-            if not shapes.fits(*rest):
+            if not shapes.can_be_equal(*rest):
                 raise ValueError(f"its inputs must have equal extents but along axis {axis}")
             first = shapes.merge((*first[:axis], None, *first[axis + 1 :]), shape)
         extents = [shape[axis] for shape in given]
@@ -115,7 +115,7 @@ class Add(Layer):
         """Return the shape of the output; raise ValueError with the reason if there is none."""
         shape = given[0]
         for other in given[1:]:
-            if not shapes.fits(shape, other):
+            if not shapes.can_be_equal(shape, other):
                 raise ValueError("its inputs must have one shape")
             shape = shapes.merge(shape, other)
         return shape

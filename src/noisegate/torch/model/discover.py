@@ -184,7 +184,7 @@ def check_rank(name: str, x: Tensor, acting: bool) -> None:
 
 def make_dropout_call(name: str, p: float, words: str) -> Call:
     """Return the call of a torch dropout, by the name of its layer."""
-    return Call(_make_kind(name, p), words)
+    return Call(_make_layer_kind(name, p), words)
 
 
 def choose_port(kind: Kind) -> str:
@@ -193,7 +193,7 @@ def choose_port(kind: Kind) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _make_kind(name: str, p: float) -> Kind:
+def _make_layer_kind(name: str, p: float) -> Kind:
     return layers.LAYERS[name].make(p)
 
 

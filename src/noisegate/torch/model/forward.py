@@ -150,7 +150,7 @@ class Runner:
         RuntimeError
             If the samples have different shapes.
         """
-        return _join(batch, other)
+        return _join_values(batch, other)
 
 
 def run_model(model: nn.Module, x: Any) -> Any:
@@ -256,11 +256,11 @@ def take_part(x: Any, rows: slice | list[int], count: int) -> Any:
     return _change_samples(x, count, lambda value: value[rows])
 
 
-def _join(x: Any, y: Any) -> Any:
+def _join_values(x: Any, y: Any) -> Any:
     if isinstance(x, Mapping):
-        return {name: _join(value, y[name]) for name, value in x.items()}
+        return {name: _join_values(value, y[name]) for name, value in x.items()}
     if isinstance(x, tuple | list):
-        return tuple(_join(one, other) for one, other in zip(x, y, strict=True))
+        return tuple(_join_values(one, other) for one, other in zip(x, y, strict=True))
     return torch.cat([x, y]) if isinstance(x, Tensor) and x.ndim and len(x) == 1 else x
 
 
@@ -285,13 +285,13 @@ def prepare_inputs(model: nn.Module, x: Any) -> Any:
     weights = [p for p in model.parameters() if p.is_floating_point()]
     like = weights[0] if weights else torch.empty(())
 
-    def beside(value: Any) -> Any:
+    def convert(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             value = torch.from_numpy(np.ascontiguousarray(value))
             value = value.to(like.dtype) if value.is_floating_point() else value
         return value.to(like.device) if isinstance(value, Tensor) else value
 
-    return _change_each(x, beside)
+    return _change_each(x, convert)
 
 
 def pick_output(output: Any, name: str | int | None) -> np.ndarray:

@@ -83,7 +83,7 @@ def watch_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Remove:
     A part is a module that the model itself may call: a child, or a module in a child's list or
     dict. Returns the callable that removes the hooks.
     """
-    hooks = [(part, _Part(path, model, begin)) for path, part in _walk_parts(model)]
+    hooks = [(part, _BeginPart(path, model, begin)) for path, part in _walk_parts(model)]
     removals = [hook_before(part, hook).remove for part, hook in hooks]
     return _Undo(*removals, *(hook.retire for _, hook in hooks))
 
@@ -184,7 +184,7 @@ class _Hook:
 # removed the hook, or quantization has moved it.
 
 
-class _Part(_Hook):
+class _BeginPart(_Hook):
     def __init__(self, path: str, model: nn.Module, function: Callable[[str, bool], None]) -> None:
         self.path, self.model, self.function = path, model, function
 

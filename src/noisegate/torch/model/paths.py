@@ -67,12 +67,12 @@ def _walk(
             continue
         seen.add(id(child))
         inner = name == wrapped[0]
-        at, below = _join(place, name), path if inner else _join(path, name)
+        at, below = _join_path(place, name), path if inner else _join_path(path, name)
         yield at, below, child, inner
         yield from _walk(child, at, below, seen, wrapped[1:] if inner else ())
 
 
-def _join(path: str, name: str) -> str:
+def _join_path(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 

@@ -67,7 +67,7 @@ def _is_free(thread: int, modules: frozenset[int]) -> bool:
 
 
 @forks.after_in_child
-def _forget() -> None:
+def _forget_threads() -> None:
     """Release the models of threads that a fork has not copied."""
     global _released
     _released = threading.Condition()

@@ -301,24 +301,24 @@ class FunctionWatch:
         register(self)
 
 
-class _Hook:
+class _WatchHook:
     def __init__(self, watch: FunctionWatch, path: str = "", known: bool = False) -> None:
         self.watch, self.path, self.known = watch, path, known
 
 
-class _Enter(_Hook):
+class _Enter(_WatchHook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
         self.watch.begin()
 
 
-class _Leave(_Hook):
+class _Leave(_WatchHook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         self.watch.end(output is not None)
 
 
-class _Push(_Hook):
+class _Push(_WatchHook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any) -> None:
         if self.watch.modes:
@@ -326,7 +326,7 @@ class _Push(_Hook):
             self.watch.frames.append(_Frame(self.path, module, self.known))
 
 
-class _Pop(_Hook):
+class _Pop(_WatchHook):
     @eager_only
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         if self.watch.frames:
