@@ -22,6 +22,14 @@ SHARED = {
     *("checks", "old_words", "plots"),  # what a room refuses, what it was called, what it draws
 }
 
+# Functions and classes of one name in several files, since each is the same thing in its place.
+ALIKE = {
+    *("add", "execute"),  # of each subcommand
+    "apply",  # of core, and of the face of NumPy
+    *("ConcreteDropout", "GaussianNoise"),  # a kind, and torch's layer or the regularizer of it
+    "from_config",  # of a kind, an axis, a schedule, a network
+}
+
 # Signatures that users read: each argument is a choice of theirs.
 PUBLIC = {
     "estimators: fit",
@@ -92,18 +100,37 @@ def banished(tree: Tree) -> Faults:
 
 
 def namesakes(tree: Tree) -> Faults:
-    """Return the files of a name that another file has, the study's left out."""
-    by_name: dict[str, list[str]] = {}
+    """Return the files, functions and classes with the name of another, the study's left out.
+
+    Methods are not meant, nor what a file makes inside an `if`.
+    """
+    files: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for source in tree.sources:
-        name = source.path.removesuffix(".py").split("/")[-1]
-        if source.room != "study" and name not in SHARED:
-            by_name.setdefault(name, []).append(source.path)
+        if source.room == "study":
+            continue
+        file = source.path.removesuffix(".py").split("/")[-1]
+        if file not in SHARED:
+            files.setdefault(file, []).append(source.path)
+        for name in _defined(source) - ALIKE:
+            names.setdefault(name, []).append(source.path)
     found: Faults = {}
-    for paths in by_name.values():
+    for paths in files.values():
         if len(paths) > 1:
             words = " and ".join(f"`{path}`" for path in paths)
             found |= dict.fromkeys(paths, f"{words} have one name: say in each what it is of")
+    for name, paths in names.items():
+        if len(paths) > 1:
+            words = " and ".join(f"`{path}`" for path in paths)
+            found[name] = f"`{name}` is made in {words}: one name, one thing. Rename one of them"
     return found
+
+
+def _defined(source: Source) -> set[str]:
+    """Return the names of a file's own functions and classes, dunder names left out."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    defined = (node.name for node in source.tree.body if isinstance(node, kinds))
+    return {name for name in defined if not name.startswith("__")}
 
 
 RULES = {rule.__name__: rule for rule in (circles, crowded, speakers, banished, namesakes)}

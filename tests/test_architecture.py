@@ -265,6 +265,14 @@ BREACHES = {
         {"core/sites.py": "", "torch/model/sites.py": ""},
         "`core/sites.py` and `torch/model/sites.py` have one name: say in each what it is of",
     ),
+    "functions of one name": (
+        {"core/a.py": "def _split(x): ...\n", "torch/b.py": "async def _split(x): ...\n"},
+        "`_split` is made in `core/a.py` and `torch/b.py`: one name, one thing. Rename one of them",
+    ),
+    "a class and a function of one name": (
+        {"core/a.py": "class part: ...\n", "nets/b.py": "def part(x): ...\n"},
+        "`part` is made in `core/a.py` and `nets/b.py`: one name, one thing. Rename one of them",
+    ),
 }
 
 # What looks like a breach of these rules, and is none.
@@ -279,9 +287,10 @@ SOUND_HOUSE = {
     "injection.py": "def inject(a, b, c, d, e, f, g, h, i, j): ...\nwho = 'a name'\n",
     "study/messages/sites.py": "def f(a): ...\n",
     "study/sites.py": "import noisegate.study.plots\n",
-    "core/sites.py": "",
-    "numpy/functional.py": "",
-    "torch/functional.py": "from .layers import Layer\n",
+    "core/sites.py": "class Site:\n    def split(self): ...\n",
+    "numpy/functional.py": "def apply(x): ...\ndef __getattr__(name): ...\ndef split(x): ...\n",
+    "study/splits.py": "def split(x): ...\n",
+    "torch/functional.py": "from .layers import Layer\ndef apply(x): ...\nsplit = Layer.split\n",
 }
 
 
