@@ -112,7 +112,7 @@ def namesakes(tree: Tree) -> Faults:
         file = source.path.removesuffix(".py").split("/")[-1]
         if file not in SHARED:
             files.setdefault(file, []).append(source.path)
-        for name in _defined(source) - ALIKE:
+        for name in list_names(source) - ALIKE:
             names.setdefault(name, []).append(source.path)
     found: Faults = {}
     for paths in files.values():
@@ -126,7 +126,7 @@ def namesakes(tree: Tree) -> Faults:
     return found
 
 
-def _defined(source: Source) -> set[str]:
+def list_names(source: Source) -> set[str]:
     """Return the names of a file's own functions and classes, dunder names left out."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     defined = (node.name for node in source.tree.body if isinstance(node, kinds))

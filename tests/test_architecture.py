@@ -55,6 +55,9 @@ def test_what_is_named_as_an_exception_is_one(tree):
     assert {f"{source.room}: {name}" for source, name, _ in _house.functions(tree)} >= _house.PUBLIC
     closes, by = _house.CLOSES
     assert by in _house.imports_within_rooms(tree)[closes]
+    sources = [source for source in tree.sources if source.room != "study"]
+    names = [name for source in sources for name in _house.list_names(source)]
+    assert all(names.count(name) > 1 for name in _house.ALIKE)
 
 
 def _python(folder: str) -> list[Path]:
