@@ -8,7 +8,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from _architecture import Source, Tree
+from _architecture import FLOORS, Source, Tree
 
 PARAMETERS = 8
 
@@ -90,6 +90,24 @@ def speakers(tree: Tree) -> Faults:
     return found
 
 
+def outspoken(tree: Tree) -> Faults:
+    """Return the files of the core whose errors name what was called on a higher floor."""
+    names: dict[bool, set[str]] = {True: set(), False: {"noisegate", *FLOORS} - {"core"}}
+    for source in tree.sources:
+        defined = (each.name for each in source.tree.body if isinstance(each, Named))
+        names[source.room == "core"].update(defined)
+    above = names[False] - names[True]
+    return {
+        source.path: (
+            f'`{source.path}` says "{name}: ", the name of something above it: raise without it, '
+            "and let the room above put its name in front, by `prefix_errors`"
+        )
+        for source in tree.sources
+        for name in _leading_names(source)
+        if source.room == "core" and name.partition(".")[0] in above
+    }
+
+
 def banished(tree: Tree) -> Faults:
     """Return the modules of messages, which keep sentences from where they are raised."""
     return {
@@ -133,7 +151,9 @@ def list_names(source: Source) -> set[str]:
     return {name for name in defined if not name.startswith("__")}
 
 
-RULES = {rule.__name__: rule for rule in (circles, crowded, speakers, banished, namesakes)}
+RULES = {
+    rule.__name__: rule for rule in (circles, crowded, speakers, outspoken, banished, namesakes)
+}
 
 
 def over_budget(tree: Tree, page: str) -> list[str]:
@@ -195,6 +215,22 @@ def _way_back(start: str, graph: Mapping[str, list[str]]) -> list[str] | None:
     return None
 
 
+def _leading_names(source: Source) -> Iterator[str]:
+    """Yield the name before the colon of each text, and those that errors are prefixed with."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            start = re.match(r"([\w.]+): ", node.value)
+            if start:
+                yield start[1]
+        elif isinstance(node, ast.Call):
+            function = node.func
+            called = getattr(function, "attr", None) or getattr(function, "id", None)
+            first = node.args[0] if node.args else None
+            if called in ("prefix", "prefix_errors") and isinstance(first, ast.Constant):
+                yield first.value
+
+
+Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 

@@ -256,6 +256,27 @@ BREACHES = {
         "`f` in `core/a.py` takes `who`: raise without it, and let the caller put its name in "
         "front, by `prefix_errors`",
     ),
+    "the core as what a model is given to": (
+        {
+            "core/a.py": "def f(x):\n    raise ValueError(f'inject: {x} is none')\n",
+            "injection.py": "def inject(model): ...\n",
+        },
+        '`core/a.py` says "inject: ", the name of something above it: raise without it, and let '
+        "the room above put its name in front, by `prefix_errors`",
+    ),
+    "the core as a face": (
+        {
+            "core/a.py": "def f():\n    with prefix_errors('mask.at'):\n        return 1\n",
+            "numpy/field.py": "def mask(): ...\n",
+        },
+        '`core/a.py` says "mask.at: ", the name of something above it: raise without it, and let '
+        "the room above put its name in front, by `prefix_errors`",
+    ),
+    "the core as the package": (
+        {"core/a.py": "warn('noisegate: no noise acts')\n"},
+        '`core/a.py` says "noisegate: ", the name of something above it: raise without it, and '
+        "let the room above put its name in front, by `prefix_errors`",
+    ),
     "a module of messages": (
         {"cli/messages.py": ""},
         "`cli/messages.py`: write each sentence where it is raised, not in `messages`",
@@ -287,10 +308,17 @@ SOUND_HOUSE = {
         "class A:\n    def f(self, a, b, c, d, e, f, g, h, *more, **words): ...\n"
         "    @classmethod\n    def g(cls, a, b, c, d, e, f, g, h): ...\n"
     ),
-    "injection.py": "def inject(a, b, c, d, e, f, g, h, i, j): ...\nwho = 'a name'\n",
+    "injection.py": (
+        "def inject(a, b, c, d, e, f, g, h, i, j): ...\nwho = 'a name'\n"
+        "raise ValueError('inject: a name')\n"
+    ),
     "study/messages/sites.py": "def f(a): ...\n",
     "study/sites.py": "import noisegate.study.plots\n",
-    "core/sites.py": "class Site:\n    def split(self): ...\n",
+    "core/sites.py": (
+        "class Site:\n    def split(self): ...\n"
+        "raise ValueError('Stream: the seed').prefix('Stream')\n"
+        "raise ValueError('the seed: inject is above')\n"
+    ),
     "numpy/functional.py": "def apply(x): ...\ndef __getattr__(name): ...\ndef split(x): ...\n",
     "study/splits.py": "def split(x): ...\n",
     "torch/functional.py": "from .layers import Layer\ndef apply(x): ...\nsplit = Layer.split\n",

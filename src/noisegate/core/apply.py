@@ -1,6 +1,6 @@
 """The one application of noise, on any engine: ``where(keep, gain·x + shift, fill)``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -8,9 +8,9 @@ from . import checks
 from .draws import Draws, Field
 from .engine import Array, Engine
 from .errors import InvalidType, InvalidValue, NoisegateError
-from .keys import Key, check_key
+from .keys import Key
 from .kind import Kind
-from .prepared import AXES, KEPT, PREPARED, Prepared, find_prepared
+from .prepared import Prepared
 from .window import Window
 
 
@@ -52,32 +52,6 @@ class ArrayEngine(Engine, Protocol):
 
     def mask(self, keep: Array, values: Array) -> Array:
         """Return values where keep, else 0, by an operation that the library differentiates."""
-
-
-def prepare(
-    kind: Kind, key: Any, shape: tuple[int, ...], rows: Any, axis: Any, live: Mapping[str, object]
-) -> Prepared:
-    """Check the arguments of a call, and return all that is known before x is read."""
-    usual = rows is None and not live and type(key) is Key and type(kind) in KEPT
-    if usual and type(axis) in AXES:
-        # The everyday call: one look-up, which saves some microseconds of checks.
-        call = PREPARED.get((kind, None, shape, None, axis, type(axis)))
-        if call is not None and type(call.rate) is float:
-            return call
-    try:
-        check_key(key)
-        rate = kind.rate_at(key.step, live)
-        # The number of a call or a schedule; None stands for the kind's own rate.
-        moves = bool(live) or not checks.is_host(kind.rate)
-        number = rate if moves and checks.is_host(rate) else None
-        call = find_prepared(kind, number, shape, rows, axis)
-        if checks.is_host(rate):
-            return call
-        check_rate_shape(kind.RATE, rate, tuple(shape))
-    except NoisegateError as error:
-        error.prefix(type(kind).__name__)
-        raise
-    return call._replace(rate=rate, idle=False)
 
 
 def is_identity(kind: Kind, rate: Any) -> bool:
@@ -249,16 +223,3 @@ def check_input(engine: ArrayEngine, kind: Kind, x: Array) -> str:
                     "the place of what is removed. Give another value, or convert the input."
                 ).prefix(type(kind).__name__)
     return precision
-
-
-def check_rate_shape(name: str, rate: Any, shape: tuple[int, ...]) -> None:
-    """Raise if a live rate does not broadcast to the input."""
-    given = tuple(rate.shape)
-    fits = len(given) <= len(shape) and all(
-        mine in (1, theirs) for mine, theirs in zip(given[::-1], shape[::-1], strict=False)
-    )
-    if not fits:
-        raise InvalidValue(
-            f"`{name}` of shape {given} does not broadcast to the input's shape {shape}. "
-            "Give a 0-d array or one with extents of 1 where the rate is shared."
-        )

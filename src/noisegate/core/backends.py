@@ -70,7 +70,7 @@ def face_of_model(model: object) -> Any:
         if backend.owns(model, backend.models):
             return import_module(backend.face)
     raise InvalidType(
-        "inject: `model` must be a torch.nn.Module; got "
+        "`model` must be a torch.nn.Module; got "
         f"{type(model).__module__}.{type(model).__qualname__}."
     )
 

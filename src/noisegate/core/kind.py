@@ -210,7 +210,7 @@ class Kind(ABC):
         if not self.removes:
             raise InvalidValue(
                 f"{self!r} removes nothing, so it has no mask. Use noisegate.noise for its field."
-            ).prefix("mask")
+            )
 
     def refuse_schedule(self) -> None:
         """Raise, since a schedule is read at a step and fresh noise has no step."""

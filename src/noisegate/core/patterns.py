@@ -81,7 +81,7 @@ def parse_port(site: str) -> Port:
 def refuse_port(pattern: str) -> NoReturn:
     """Raise, since noise cannot be put at the port that a pattern names."""
     raise InvalidValue(
-        "inject: the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
+        "the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
         f"parameter's name; got `{split(pattern)[1]}` in '{pattern}'. Write for example "
         "'hid1:out'."
     )
@@ -96,7 +96,7 @@ def check_pattern(pattern: object) -> str:
     """Return a pattern if it is well formed, or raise."""
     if not isinstance(pattern, str) or (":" not in pattern and pattern != ANY):
         raise InvalidType(
-            f"inject: a pattern must be text of the form `path:port`; {got(pattern)}. "
+            f"a pattern must be text of the form `path:port`; {got(pattern)}. "
             "Write for example 'hid1:out'."
         )
     parse_port(pattern)
@@ -121,9 +121,7 @@ def refuse_unmatched(pattern: str, sites: Sequence[str]) -> NoReturn:
     """Raise, since a pattern names none of the sites; the sentence lists the nearest."""
     # No cutoff: whatever the pattern, the user sees how sites are written.
     near = list_names(get_close_matches(pattern, sites, n=3, cutoff=0.0), "'")
-    raise UnmatchedRule(
-        f"inject: the rule '{pattern}' matches no site. The nearest sites are {near}."
-    )
+    raise UnmatchedRule(f"the rule '{pattern}' matches no site. The nearest sites are {near}.")
 
 
 def strip_part(site: str) -> str:

@@ -78,7 +78,7 @@ class Plan:
         self._axis = check_axis(sample_axis.get(EXISTING, 0) if by_rule else sample_axis)
         if not self.rules and not existing:
             raise InvalidValue(
-                "inject: no rule is given, so no noise would act. Write for example "
+                "no rule is given, so no noise would act. Write for example "
                 "{'hid*:out': 0.5}, or existing=True for the model's own dropouts."
             )
         self.placements: list[Placement] = []
@@ -143,7 +143,7 @@ class Plan:
             named = ", ".join(f"'{site}' ({words})" for site, words in self._unreached)
             it, rule = ("it", "a rule") if len(self._unreached) == 1 else ("them", "rules")
             raise InvalidValue(
-                f"inject: existing=True cannot reach {named}. Turn {it} off in the model and put "
+                f"existing=True cannot reach {named}. Turn {it} off in the model and put "
                 f"noise in by {rule}, or pass unreached='keep' to leave {it} to the model."
             )
 
@@ -177,13 +177,13 @@ class Plan:
         if self.placements or self._unreached:
             return
         if self._draws:
+            draws = ", ".join(map(name_draw, self._draws.values()))
             raise InvalidValue(
-                "inject: existing=True found nothing that it can take over; random numbers are "
-                f"drawn by {', '.join(map(str, self._draws.values()))}. Write a rule, for example "
-                "{'hid*:out': 0.5}."
+                "existing=True found nothing that it can take over; random numbers are drawn by "
+                f"{draws}. Write a rule, for example {{'hid*:out': 0.5}}."
             )
         raise InvalidValue(
-            "inject: existing=True found no dropout of the model's own. "
+            "existing=True found no dropout of the model's own. "
             "Write a rule, for example {'hid*:out': 0.5}."
         )
 
@@ -205,7 +205,7 @@ class Plan:
         matched = list(self._sites.roles.get(role, ()))
         if not matched:
             raise UnmatchedRule(
-                f"inject: `{rule.text}` finds no {role} sites in this model: it has no activation "
+                f"`{rule.text}` finds no {role} sites in this model: it has no activation "
                 "modules and no two layers with weights. Write a rule, for example "
                 "{'hid*:out': 0.5}."
             )
@@ -222,7 +222,7 @@ class Plan:
         if own.startswith(":") and self._sites.names:
             part = self._sites.names[0].partition(":")[0]
             raise UnmatchedRule(
-                f"inject: the rule '{rule}' names the model's own input or output, and the model "
+                f"the rule '{rule}' names the model's own input or output, and the model "
                 "has no forward. Put the noise into the part that is called: "
                 f"inject(model.{part}, ...)."
             )
@@ -241,7 +241,7 @@ class Plan:
                 continue
             if not self.keep:
                 raise InvalidValue(
-                    f"inject: the rule '{text}' names '{site}', {reserved[site]}, which a later "
+                    f"the rule '{text}' names '{site}', {reserved[site]}, which a later "
                     "version will have. Leave it out, or pass unreached='keep' to leave it to the "
                     "model."
                 )
@@ -261,7 +261,7 @@ class Plan:
             script = f"the script module '{whose}'" if whose else "the model, a script module"
             if named and not self.keep:
                 raise InvalidValue(
-                    f"inject: the rule '{text}' names '{site}' inside {script}, where torch calls "
+                    f"the rule '{text}' names '{site}' inside {script}, where torch calls "
                     f"no hooks. Name '{whose}:in' or '{whose}:out' instead, or pass "
                     "unreached='keep' to leave it to the model."
                 )
@@ -306,19 +306,26 @@ class Plan:
         return slot
 
 
+def name_draw(draw: OwnDraw) -> str:
+    """Return a draw as sentences name it: its place and words."""
+    rate = "" if draw.rate is None else f" at rate {draw.rate:g}"
+    place = f"'{draw.path}'" if draw.path else "the model itself"
+    return f"{place} ({draw.words}{rate})"
+
+
 def _describe_draw(draw: OwnDraw) -> str:
     if not draw.certain:
         return (
             f"{draw.words} moved during a forward: something in the model draws, or another "
             "thread does."
         )
-    who = f"'{draw.path}'" if draw.path else "The model's forward"
+    place = f"'{draw.path}'" if draw.path else "The model's forward"
     if not draw.coin:
-        return f"{who} draws random numbers: {draw.words}, for no known dropout."
+        return f"{place} draws random numbers: {draw.words}, for no known dropout."
     rate = "" if draw.rate is None else f", at rate {draw.rate:g}"
     return (
-        f"{who} decides at random what runs: {draw.words}{rate}, which existing=True does not take "
-        "over."
+        f"{place} decides at random what runs: {draw.words}{rate}, which existing=True does not "
+        "take over."
     )
 
 

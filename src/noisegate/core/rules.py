@@ -44,7 +44,7 @@ def check_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
     for rule, axis in given.items():
         if rule not in rules and rule != EXISTING:
             raise InvalidValue(
-                f"inject: `sample_axis` names {rule!r}, which is none of the rules "
+                f"`sample_axis` names {rule!r}, which is none of the rules "
                 f"{', '.join(map(repr, rules))}."
             )
         check_axis(axis)
@@ -59,7 +59,7 @@ def check_rules(rules: object, sample_axis: Any) -> tuple[Rule, ...]:
 def refuse_rules(rules: object) -> NoReturn:
     """Raise, since the rules are not a dict."""
     raise InvalidType(
-        "inject: `rules` must be a dict of patterns and noises; "
+        "`rules` must be a dict of patterns and noises; "
         f"{got(rules)}. Write for example {{'hid*:out': 0.5}}."
     )
 
@@ -67,7 +67,7 @@ def refuse_rules(rules: object) -> NoReturn:
 def check_axis(axis: Any) -> int | None:
     """Return a sample axis if it is an int or None, or raise."""
     if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
-        raise InvalidType(f"inject: `sample_axis` must be a whole number or None; {got(axis)}.")
+        raise InvalidType(f"`sample_axis` must be a whole number or None; {got(axis)}.")
     return axis
 
 
@@ -75,7 +75,7 @@ def _make_kinds(pattern: str, value: object) -> tuple[Kind, ...]:
     values = value if isinstance(value, list | tuple) else [value]
     if not values:
         raise InvalidValue(
-            f"inject: the list of '{pattern}' is empty, so no noise would act. Leave out the rule."
+            f"the list of '{pattern}' is empty, so no noise would act. Leave out the rule."
         )
     return tuple(_make_kind(pattern, one) for one in values)
 
@@ -86,6 +86,6 @@ def _make_kind(pattern: str, value: object) -> Kind:
     if isinstance(value, Schedule) or checks.is_number(value):
         return SHORTHANDS.get(pattern, ("", Dropout))[1](value)
     raise InvalidType(
-        f"inject: the noise of '{pattern}' must be a number or a kind; {got(value)}. "
+        f"the noise of '{pattern}' must be a number or a kind; {got(value)}. "
         "Write for example 0.5 or noisegate.GaussianNoise(0.1)."
     )

@@ -73,12 +73,6 @@ class OwnDraw:
         """Path and words, which distinguish it from the model's other draws."""
         return self.path, self.words
 
-    def __str__(self) -> str:
-        """Return the draw as sentences name it: its place and words."""
-        rate = "" if self.rate is None else f" at rate {self.rate:g}"
-        where = f"'{self.path}'" if self.path else "the model itself"
-        return f"{where} ({self.words}{rate})"
-
 
 @dataclass(frozen=True, slots=True)
 class Sites:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.core import checks
-from noisegate.core.errors import InvalidType
+from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import GaussianNoise, ImpulseNoise, UniformNoise
 from noisegate.core.plan import Plan
@@ -37,10 +37,10 @@ Stage = tuple[str, dict[str, Any], int | None]
 
 @dataclass
 class NoiseSettings:
-    """What is put into a network: rules of dropout, rules of noise after it, and regularizers."""
+    """What is put into a network: rules that act first, rules that act after, and regularizers."""
 
-    dropout: dict[str, Any] = field(default_factory=dict)
-    noise: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
     regularizers: list[Regularizer] = field(default_factory=list)
     words: Mapping[str, Any] = field(default_factory=dict)
 
@@ -56,8 +56,8 @@ class NoiseSettings:
             if word == "rules":
                 settings._add_rules(value)
             else:
-                stage = settings.dropout if word.endswith("dropout") else settings.noise
-                stage[word] = value
+                rules = settings.first if word.endswith("dropout") else settings.after
+                rules[word] = value
         return settings
 
     def _add_rules(self, rules: Any) -> None:
@@ -74,19 +74,19 @@ class NoiseSettings:
             count = len(kinds)
             while count and isinstance(kinds[count - 1], NOISE_KINDS):
                 count -= 1
-            for stage, part in ((self.dropout, kinds[:count]), (self.noise, kinds[count:])):
+            for stage, part in ((self.first, kinds[:count]), (self.after, kinds[count:])):
                 if part:
                     stage[pattern] = part
 
     @property
     def empty(self) -> bool:
         """Whether nothing is put in."""
-        return not (self.dropout or self.noise or self.active)
+        return not (self.first or self.after or self.active)
 
     @property
     def acts(self) -> bool:
         """Whether something changes an output."""
-        return bool(self.dropout or self.noise or self.changing)
+        return bool(self.first or self.after or self.changing)
 
     @property
     def active(self) -> list[Regularizer]:
@@ -100,16 +100,15 @@ class NoiseSettings:
 
     def at_step(self, step: int) -> "NoiseSettings":
         """Return the same settings with every schedule replaced by its rate at a step."""
-        dropout, noise = (_take_rates(rules, step) for rules in (self.dropout, self.noise))
-        return NoiseSettings(dropout, noise, self.regularizers, self.words)
+        first, after = (_take_rates(rules, step) for rules in (self.first, self.after))
+        return NoiseSettings(first, after, self.regularizers, self.words)
 
     def list_stages(self, places: Places) -> list[Stage | Regularizer]:
         """Return what acts, in order: rules, and regularizers that modify the graph."""
         stages: list[Stage | Regularizer] = []
-        if self.dropout:
-            stages.append(("-predrop", self.dropout, None))
-        if self.noise:
-            stages.append(("-prenoise", self.noise, None))
+        for suffix, rules in (("-predrop", self.first), ("-prenoise", self.after)):
+            if rules:
+                stages.append((suffix, rules, None))
         for regularizer in self.active:
             if isinstance(regularizer, NoiseRegularizer) and not regularizer.modifies:
                 names = places.find_outputs(regularizer.pattern)
@@ -121,9 +120,9 @@ class NoiseSettings:
         return stages
 
     def merge_rules(self) -> dict[str, Any]:
-        """Return all rules for one injection; at each pattern dropout comes first."""
+        """Return all rules for one injection; at each pattern in their order."""
         merged: dict[str, list[Any]] = {}
-        for rules in (self.dropout, self.noise):
+        for rules in (self.first, self.after):
             for pattern, value in rules.items():
                 merged.setdefault(pattern, []).extend(_list_kinds(value))
         return dict(merged)
@@ -236,7 +235,9 @@ class Session:
     def _record_clean(self, places: Places, suffix: str, rules: Mapping[str, Any]) -> None:
         """Record what rules will change. Hooks run in order, so this comes before the noise."""
         assert self.recording is not None
-        sites = Plan(rules, places.host.sites(), set).sites
+        known = places.host.sites()
+        with prefix_errors("inject"):
+            sites = Plan(rules, known, set).sites
         self.recording.record({f"{places.names.get(site, site)}{suffix}": site for site in sites})
 
     def _hold(self, handle: Injection) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from noisegate.core import checks
 from noisegate.core.backends import face_of_model
+from noisegate.core.errors import prefix_errors
 from noisegate.core.rules import SHORTHANDS, refuse_rules
 
 from .handle import Injection
@@ -26,7 +27,9 @@ def handles(model: Any) -> tuple[Injection, ...]:
     >>> ng.handles(copy.deepcopy(model))
     (<noise at 1 site, seed 13, step 0>,)
     """
-    return tuple(face_of_model(model).handles(model))
+    with prefix_errors("inject"):
+        face = face_of_model(model)
+    return tuple(face.handles(model))
 
 
 @checks.check_call("inject")
@@ -141,6 +144,7 @@ def join_rules(rules: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the rules joined with the shorthands among the arguments of a call."""
     rules = {} if rules is None else rules
     if not isinstance(rules, Mapping):
-        refuse_rules(rules)
+        with prefix_errors("inject"):
+            refuse_rules(rules)
     words = {word: arguments[word] for word in SHORTHANDS}
     return {**rules, **{word: noise for word, noise in words.items() if noise is not None}}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from noisegate.core import patterns
-from noisegate.core.errors import InvalidValue, UnmatchedRule
+from noisegate.core.errors import InvalidValue, UnmatchedRule, prefix_errors
 from noisegate.core.html import paragraphs
 from noisegate.core.keys import SCHEME
 from noisegate.core.words import list_names
@@ -136,7 +136,8 @@ class Injection(ModelNoise):
         self.check_there("set_rate")
         noises = [n for n in self.noises if n.placement.rule == pattern]
         if not noises:
-            named = patterns.matches(patterns.check_pattern(pattern), self.sites)
+            with prefix_errors("inject"):
+                named = patterns.matches(patterns.check_pattern(pattern), self.sites)
             noises = [n for n in self.noises if n.placement.site in named]
         if not noises:
             raise UnmatchedRule(f"set_rate: {self._suggest_sites(pattern)}")

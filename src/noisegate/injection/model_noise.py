@@ -42,7 +42,8 @@ class ModelNoise:
         with prefix_errors("inject"):
             checks.check_flag("existing", existing)
             checks.make_choice_check("raise", "keep")("unreached", unreached)
-        self.host = face_of_model(model).Host(model)
+            face = face_of_model(model)
+        self.host = face.Host(model)
         drawn = self.host.draw_seed() if seed is None else seed
         with prefix_errors("inject"):
             self.seed = checks.check_whole("seed", drawn, SEED_BITS)
@@ -71,7 +72,8 @@ class ModelNoise:
             self._tokens = () if known.takes_tokens else known.tokens
             # The sites of the model's own noise that rules were matched with already.
             self._placed: set[str] = set(known.own)
-            self.plan = Plan(rules, known, self._list_held, sample_axis, existing, keep)
+            with prefix_errors("inject"):
+                self.plan = Plan(rules, known, self._list_held, sample_axis, existing, keep)
             try:
                 self._attach_all(example)
             except BaseException:
@@ -83,7 +85,7 @@ class ModelNoise:
         for placement in self.plan.placements:
             self._attach(placement)
         if example is None:
-            self.plan.check_reached()
+            self._check_plan(False)
         if self.plan.looks or self.always:
             self._detach.append(self.host.listen(self))
         self._detach.append(self.notices.watch_parts())
@@ -104,11 +106,17 @@ class ModelNoise:
                 self.host.dry_run(example)
             finally:
                 self._looks = False
-        self.plan.check_reached()
-        self.plan.check_all_matched()
+        self._check_plan(True)
         self._checked = self._has_looked = True
         for noise in self.noises:
             noise.trained = noise in seen.reached
+
+    def _check_plan(self, complete: bool) -> None:
+        """Raise if a noise of the model's own is out of reach; once complete, if a rule is idle."""
+        with prefix_errors("inject"):
+            self.plan.check_reached()
+            if complete:
+                self.plan.check_all_matched()
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -261,10 +269,9 @@ class ModelNoise:
         if not succeeded:
             return
         try:
-            self.plan.check_reached()
-            if running.counted and not self._checked:
-                self.plan.check_all_matched()
-                self._checked = True
+            first = running.counted and not self._checked
+            self._check_plan(first)
+            self._checked = self._checked or first
         except InvalidValue:
             self.steps.uncount(running)
             raise

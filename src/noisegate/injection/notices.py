@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from noisegate.core.callers import warn_caller
-from noisegate.core.plan import Placement
+from noisegate.core.plan import Placement, name_draw
 from noisegate.core.rules import EXISTING
 from noisegate.core.survey import Call, OwnDraw
 from noisegate.core.words import list_names
@@ -80,9 +80,9 @@ class Notices:
         if not draw.certain:
             self._perhaps.setdefault(draw.place, draw.words)
         elif not training:
-            self.note_unseeded(draw.place, str(draw))
+            self.note_unseeded(draw.place, name_draw(draw))
         elif not draw.drops:
-            self._in_training.setdefault(draw.place, str(draw))
+            self._in_training.setdefault(draw.place, name_draw(draw))
 
     def note_unseeded(self, place: Place, words: str) -> None:
         """Note a draw in evaluation, which does not depend on a prediction's seed."""

@@ -8,7 +8,7 @@ from weakref import ref
 
 import numpy as np
 
-from noisegate.core.errors import InvalidValue, RecomputationError
+from noisegate.core.errors import InvalidValue, RecomputationError, prefix_errors
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement, Plan
@@ -235,5 +235,6 @@ def compute_mask(noises: Sequence[SiteNoise], step: int | None, rows: Any, call:
             place = Stream(noise.injection.seed).site(site, noise.placement.slot)
             masks.append(last.mask(place.at(last.key.step if step is None else step, call), rows))
     if not masks:
-        lasts[0][1].kind.check_removes()
+        with prefix_errors("mask"):
+            lasts[0][1].kind.check_removes()
     return np.asarray(np.logical_and.reduce(masks))

@@ -74,10 +74,10 @@ class Ids:
     def read(cls, value: Any) -> "Ids":
         """Return the ids in a sequence, a mapping of rule to sequence, or None."""
         by_rule = value if isinstance(value, Mapping) else {}
-        for rule in by_rule:
-            if rule not in WORDS:
-                patterns.check_pattern(rule)
         with prefix_errors("inject"):
+            for rule in by_rule:
+                if rule not in WORDS:
+                    patterns.check_pattern(rule)
             samples = None if value is None or value is by_rule else rows_of(value)
             return cls(samples, {rule: rows_of(ids) for rule, ids in by_rule.items()})
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from noisegate.core import checks
+from noisegate.core.errors import prefix_errors
 from noisegate.core.patterns import ALIASES, check_pattern, matches, parse_port, refuse_unmatched
 from noisegate.torch import Host
 
@@ -50,9 +51,10 @@ class Places:
         """Return the names that match one of the patterns, each once; raise if one has none."""
         found = list[str]()
         for part in [pattern] if isinstance(pattern, str) else pattern:
-            named = matches(check_pattern(part), list(self.sites)) or self._alias(part)
-            if not named:
-                refuse_unmatched(part, list(self.sites))
+            with prefix_errors("inject"):
+                named = matches(check_pattern(part), list(self.sites)) or self._alias(part)
+                if not named:
+                    refuse_unmatched(part, list(self.sites))
             found += named
         return list(dict.fromkeys(found))
 
@@ -144,5 +146,6 @@ def parameters_matching(model: nn.Module, pattern: str | Sequence[str]) -> dict[
             found[name] = parameter
     if not found:
         known = [name for name, _ in model.named_parameters()]
-        refuse_unmatched(str(pattern), known)
+        with prefix_errors("inject"):
+            refuse_unmatched(str(pattern), known)
     return found

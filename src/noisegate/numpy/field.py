@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from noisegate.core import checks
-from noisegate.core.apply import check_rate_shape, draws_of, field_of
+from noisegate.core.apply import draws_of, field_of
 from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.keys import NO_KEY, Key, check_key
 from noisegate.core.kind import Kind, check_kind
+from noisegate.core.prepared import check_rate_shape
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, local_shape, window_of
 from noisegate.engines.numpy import NumpyEngine
 

@@ -12,7 +12,7 @@ from noisegate.core.backends import refuse_array
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind, check_kind
-from noisegate.core.prepared import Prepared, Works
+from noisegate.core.prepared import Prepared, Works, prepare
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, Window, window_of
 from noisegate.core.words import got
 from noisegate.engines.numpy import NumpyEngine
@@ -31,7 +31,7 @@ def apply(
     live: Mapping[str, Any] | None = None,
 ) -> Any:
     """Return x with the noise of a key on it; ``kind(x, key)`` calls this for NumPy arrays."""
-    call = core.prepare(kind, key, x.shape, rows, sample_axis, live or {})
+    call = prepare(kind, key, x.shape, rows, sample_axis, live or {})
     core.check_input(ENGINE, kind, x)
     if call.idle:
         return x
@@ -81,7 +81,8 @@ class Cache:
     @property
     def mask(self) -> np.ndarray:
         """Zeros for removed elements and ones for the others, rebuilt from the key."""
-        self.kind.check_removes()
+        with prefix_errors("mask"):
+            self.kind.check_removes()
         if self.key is None or self.window is None:
             return np.ones(self.shape, self.dtype)
         draws = core.draws_of(ENGINE, self.kind, self.key, self.window, "float32")
@@ -145,7 +146,7 @@ def forward(
                 window_of(x.shape, kind.shared, rows, sample_axis)
         return x, Cache(kind, None, None, rate, x.shape, dtype)
     key = key_of(rng)
-    call = core.prepare(kind, key, x.shape, rows, sample_axis, live)
+    call = prepare(kind, key, x.shape, rows, sample_axis, live)
     if not checks.is_host(call.rate):
         # A copy, since the user may change the array before the backward, which needs this mask.
         call = call._replace(rate=np.array(call.rate))

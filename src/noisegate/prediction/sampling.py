@@ -144,8 +144,10 @@ def predict(
         levels = tuple(check_level(level) for level in quantiles)
         request = _Request(steps, levels, outputs, output, class_axis, keep_samples, batch_size)
         shared = checks.check_flag("shared_batch", shared_batch)
+    with prefix_errors("inject"):
+        face = face_of_model(model)
     # One thread at a time puts noise into a model.
-    with face_of_model(model).exclusive(model):
+    with face.exclusive(model):
         noise = Injection(
             model,
             rules,

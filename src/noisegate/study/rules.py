@@ -7,7 +7,7 @@ from typing import Any
 
 import noisegate as ng
 from noisegate.core import patterns
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.expression import SCHEDULES, parse
 from noisegate.core.rules import SHORTHANDS
 
@@ -112,7 +112,8 @@ def checked_noise(recipe: str | None, pattern: Any, noise: str) -> Any:
     """Return a noise as `noisegate.inject` takes it, or say in whose rule it is wrong."""
     try:
         if pattern not in SHORTHANDS:
-            patterns.check_pattern(pattern)
+            with prefix_errors("inject"):
+                patterns.check_pattern(pattern)
         return _noise(pattern, noise)
     except (InvalidType, InvalidValue) as error:
         raise type(error)(messages.bad_rule(recipe, pattern, str(error))) from None

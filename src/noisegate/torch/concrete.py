@@ -108,15 +108,14 @@ class ConcreteDropout(NoiseLayer):
         dropout_regularizer : float
             At least 0: 2/N, or 2/(τN) for regression.
         """
-        who = "ConcreteDropout.regularization"
         weight = getattr(module, "weight", None)
-        if not isinstance(weight, Tensor) or weight.ndim < 2:
-            raise InvalidType(
-                f"{who}: `module` must be the layer that the noise feeds, with a weight of shape "
-                f"(outputs, inputs, ...); got {type(module).__name__}."
-            )
         bounds = (0.0, float("inf"))
-        with prefix_errors(who):
+        with prefix_errors("ConcreteDropout.regularization"):
+            if not isinstance(weight, Tensor) or weight.ndim < 2:
+                raise InvalidType(
+                    "`module` must be the layer that the noise feeds, with a weight of shape "
+                    f"(outputs, inputs, ...); got {type(module).__name__}."
+                )
             pull = checks.check_bounds("weight_regularizer", weight_regularizer, bounds)
             push = checks.check_bounds("dropout_regularizer", dropout_regularizer, bounds)
         inputs = weight.shape[1] * getattr(module, "groups", 1)

@@ -14,6 +14,7 @@ from noisegate.core.backends import refuse_array
 from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError, prefix_errors
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
+from noisegate.core.prepared import prepare
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, window_of
 from noisegate.engines import native
 from noisegate.engines.torch import FLOATS
@@ -34,7 +35,7 @@ def apply_eagerly(
     """Return x with the noise of a key on it; not for code that a compiler traces."""
     if x.layout is not torch.strided or x.is_nested:
         _refuse_sparse(kind, x)
-    call = core.prepare(kind, key, x.shape, rows, sample_axis, live or {})
+    call = prepare(kind, key, x.shape, rows, sample_axis, live or {})
     integers = x.dtype not in FLOATS and core.check_input(CPU, kind, x) == "integer"
     if call.idle:
         return x
@@ -65,7 +66,7 @@ def apply_steps(
     if x.layout is not torch.strided:
         _refuse_sparse(kind, x)
     shape = (len(x) // len(steps), *x.shape[1:])
-    call = core.prepare(kind, key, shape, rows, sample_axis, {})
+    call = prepare(kind, key, shape, rows, sample_axis, {})
     if core.check_input(CPU, kind, x) == "integer" or not checks.is_host(kind.rate):
         return None
     if call.idle:

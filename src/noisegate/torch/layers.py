@@ -99,12 +99,12 @@ class NoiseLayer(nn.Module):
         sample_axis: int | None,
     ) -> None:
         super().__init__()
-        who = type(self).__name__
+        layer = type(self).__name__
         if seed is not None and site is None:
-            refuse_lone_seed(who)
+            refuse_lone_seed(layer)
         if site is not None and seed is None:
-            refuse_lone_site(who)
-        with prefix_errors(who):
+            refuse_lone_site(layer)
+        with prefix_errors(layer):
             self.seed = None if seed is None else checks.check_whole("seed", seed, SEED_BITS)
         self.site = site
         self.sample_axis = sample_axis
@@ -171,10 +171,10 @@ class NoiseLayer(nn.Module):
             self._step = checks.check_whole("step", value, STEP_BITS)
 
     def _refuse_step(self) -> NoReturn:
-        who = type(self).__name__
+        layer = type(self).__name__
         raise MissingAttribute(
-            f"{who}: a layer without `seed` has no step; it draws afresh at every call. "
-            f"Write for example {who}(seed=13, site='hid1:out')."
+            f"{layer}: a layer without `seed` has no step; it draws afresh at every call. "
+            f"Write for example {layer}(seed=13, site='hid1:out')."
         )
 
     def forward(self, x: Tensor, rows: Any = None) -> Tensor:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from noisegate.core import axes, checks, presets
-from noisegate.core.apply import prepare
 from noisegate.core.catalogue import DefaultFormat
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import SEED_BITS, Stream
+from noisegate.core.prepared import prepare
 from noisegate.core.presets import refuse_shared_axes
 from noisegate.core.window import DefaultAxis
 from noisegate.torch.layers import NoiseLayer, refuse_lone_seed, refuse_lone_site
