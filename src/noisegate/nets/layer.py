@@ -15,7 +15,7 @@ from .joinable import Joinable
 from .noise_mode import GET_OUTPUT_FOR, OUTPUT, Way, in_mode, shows_mode
 from .options import COMMON, Options
 from .shapes import Shape
-from .tensors import as_tensor, check_variable, make_variable
+from .tensors import as_tensor, make_value
 from .to_json import encode
 
 # Every class of layers by its name in configs; `layers/` fills it, since nothing here knows them.
@@ -304,9 +304,7 @@ class Layer(Joinable, old_words.TrainedElsewhere, Options):
             )
         with prefix_errors(f"{self.shown}.variable"):
             known_shape = None if shape is None else checks.check_shape(shape)
-            check_variable(value, known_shape)
-        with prefix_errors(self.shown):
-            tensor = make_variable(value, known_shape)
+        tensor = make_value(self.shown, value, known_shape)
         if trainable:
             self.register_parameter(name, nn.Parameter(tensor))
         else:

@@ -1,13 +1,13 @@
 """Arrays as tensors, masks, and the initial values of variables."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.words import shorten
 
 from .options import describe_unknown_name
@@ -57,7 +57,7 @@ def check_initializer(name: str, value: Any) -> Any:
     return value
 
 
-def initialize(init: Any, shape: tuple[int, ...]) -> Tensor:
+def initialize(owner: str, init: Any, shape: tuple[int, ...]) -> Tensor:
     """Return the initial value of a weight of this shape, (input_dim, output_dim).
 
     A callable gets the shape and returns the value; those of `torch.nn.init` fill a tensor.
@@ -68,27 +68,26 @@ def initialize(init: Any, shape: tuple[int, ...]) -> Tensor:
     made = (INITIALIZERS[init] if isinstance(init, str) else init)(shape)
     value = tensor_of(made)
     if value is None:
-        raise InvalidType(_no_array("init(shape)", made))
+        raise InvalidType(_no_array(owner, "init(shape)", made))
     if tuple(value.shape) != shape:
-        raise InvalidValue(_other_shape(value, shape))
+        raise InvalidValue(_other_shape(owner, value, shape))
     return value
 
 
-def check_variable(value: Any, shape: tuple[int, ...] | None) -> None:
-    """Raise unless a variable can have this value: numbers, or an initializer with a shape."""
-    if _is_initializer(value):
+def make_value(owner: str, value: Any, shape: tuple[int, ...] | None) -> Tensor:
+    """Return the value of a variable, from a number, an array or an initializer."""
+    if isinstance(value, str) or (callable(value) and not isinstance(value, Tensor)):
         if shape is None:
-            raise InvalidType("an initializer needs `shape`. Write for example shape=(3, 4).")
-    elif tensor_of(value) is None:
-        raise InvalidType(_no_array("value", value))
-
-
-def make_variable(value: Any, shape: tuple[int, ...] | None) -> Tensor:
-    """Return a variable's tensor, from what `check_variable` has passed."""
-    if _is_initializer(value):
-        init = check_initializer("value", value)
-        return initialize(init, cast("tuple[int, ...]", shape)).detach().clone()
-    tensor = cast(Tensor, tensor_of(value)).detach().clone()
+            raise InvalidType(
+                f"{owner}.variable: an initializer needs `shape`. Write for example shape=(3, 4)."
+            )
+        with prefix_errors(owner):
+            init = check_initializer("value", value)
+        return initialize(owner, init, shape).detach().clone()
+    found = tensor_of(value)
+    if found is None:
+        raise InvalidType(_no_array(f"{owner}.variable", "value", value))
+    tensor = found.detach().clone()
     if not tensor.is_floating_point() and not tensor.is_complex():
         tensor = tensor.to(torch.get_default_dtype())
     # NumPy's float64 of a plain number is no wish for double precision.
@@ -96,19 +95,15 @@ def make_variable(value: Any, shape: tuple[int, ...] | None) -> Tensor:
         tensor = tensor.to(torch.get_default_dtype())
     if shape is not None and tuple(tensor.shape) != shape:
         if tensor.ndim:
-            raise InvalidValue(_other_shape(tensor, shape))
+            raise InvalidValue(_other_shape(owner, tensor, shape))
         tensor = tensor.expand(shape).clone()
     return tensor
 
 
-def _is_initializer(value: Any) -> bool:
-    return isinstance(value, str) or (callable(value) and not isinstance(value, Tensor))
+def _no_array(owner: str, name: str, value: object) -> str:
+    return f"{owner}: `{name}` must be numbers, or an array of them; got {shorten(value)}."
 
 
-def _no_array(name: str, value: object) -> str:
-    return f"`{name}` must be numbers, or an array of them; got {shorten(value)}."
-
-
-def _other_shape(value: Tensor, expected: tuple[int, ...]) -> str:
+def _other_shape(owner: str, value: Tensor, expected: tuple[int, ...]) -> str:
     got = tuple(value.shape)
-    return f"the initial value must have the shape {expected}; got {got}."
+    return f"{owner}: the initial value must have the shape {expected}; got {got}."

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
+from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.words import shorten
 from noisegate.torch import PreActivation
 
@@ -172,8 +172,8 @@ class DenseLayer(PreActivation, TorchLayer):
         init = self.arguments["init"]
         if init is not None:
             shape = (self.in_features, self.out_features)
-            with torch.no_grad(), prefix_errors(self.shown):
-                self.weight.copy_(initialize(init, shape).T)
+            with torch.no_grad():
+                self.weight.copy_(initialize(self.shown, init, shape).T)
                 if self.bias is not None:
                     self.bias.zero_()
 
