@@ -94,7 +94,8 @@ CASES: list[Case] = [
         "`existing`, `unreached`, `input_dropout`, `hidden_dropout`, `output_dropout`, "
         "`input_noise`, `hidden_noise`, `output_noise`, `batch_size`, `shared_batch`, `seed`, "
         "`sample_axis`, `quantiles`, `outputs`, `output`, `class_axis`, `keep_samples`, "
-        "`progress`. `dropout` is `rules` here.",
+        "`progress`. `dropout` is `rules={pattern: p}` here, or `hidden_dropout=p` for all hidden "
+        "outputs.",
     ),
     *(
         (

@@ -98,6 +98,12 @@ def test_names_are_the_ones_promised():
         assert getattr(noisegate, name) is not None
 
 
+@pytest.mark.parametrize("room", ["estimators", "numpy", "torch"])
+def test_a_room_offers_its_names_and_nothing_internal(room):
+    module = getattr(noisegate, room)
+    assert dir(module) == sorted(module.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'noisegate' has no attribute 'dropuot'"):
         noisegate.dropuot  # noqa: B018 - the access is what raises

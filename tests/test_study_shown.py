@@ -70,6 +70,27 @@ def test_a_terminal_says_the_verdict_in_words(study):
         assert texts[-1].splitlines()[0].endswith(f" {row.loss_difference.verdict}")
 
 
+WHY_UNCLEAR = (
+    "Where the interval leaves 0 out and the verdict is unclear, p is not below 0.05 after Holm's "
+    "correction for the number of recipes."
+)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "holm", "said"),
+    [(-3, -1, 0.06, True), (1, 3, 0.05, True), (-3, 1, 0.2, False), (-3, -1, 0.04, False)],
+)
+def test_a_terminal_explains_a_verdict_that_its_interval_does_not(
+    small, low, high, holm, said, monkeypatch
+):
+    none, row = (row for row in small.table if row.model == "mlp")
+    change = {"mean": (low + high) / 2, "low": low, "high": high, "holm": holm}
+    row = replace(row, loss_difference=replace(row.loss_difference, **change))
+    monkeypatch.setattr(Study, "table", (none, row))
+    text = " ".join(" ".join(shown(small)).split())
+    assert text.count(WHY_UNCLEAR) == said
+
+
 def test_progress_is_quiet_where_nobody_watches():
     for terminal in (False, True):
         text = io.StringIO()

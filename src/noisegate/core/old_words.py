@@ -7,6 +7,7 @@ from .errors import MissingAttribute
 # {their word: {our word: the sentence}}. The sentence is used where our word is an argument.
 OldWords = Mapping[str, Mapping[str, str]]
 
+_SIZES = "`{0}` is `network` here: (None, 100, None) has one hidden layer of 100 units."
 _KEPT = "`{0}` is the probability to keep, and `p` that to remove: write p = 1 - {0}."
 
 OLD_WORDS: OldWords = {
@@ -25,10 +26,27 @@ OLD_WORDS: OldWords = {
     },
     "mode": {"training": "mode='train' is training=True here, and mode='test' training=False."},
     "deterministic": {"training": "deterministic=True is training=False here."},
-    "seed": {"rng": "`seed` is `rng` here."},
+    "seed": {
+        "rng": "`seed` is `rng` here.",
+        "random_state": "`seed` is `random_state` here.",
+    },
+    "random_state": {"seed": "`random_state` is `seed` here."},
     "input": {"x": "The input is `x` here."},
-    "dropout": {"rules": "`dropout` is `rules` here."},
+    "dropout": {
+        "rules": "`dropout` is `rules={pattern: p}` here, or `hidden_dropout=p` for all hidden "
+        "outputs."
+    },
     "noise": {"rules": "`noise` is `rules` here: {'hid1:out': noisegate.GaussianNoise(0.1)}."},
+    # scikit-learn
+    "hidden_layer_sizes": {"network": _SIZES.format("hidden_layer_sizes")},
+    "layers": {"network": _SIZES.format("layers")},
+    "solver": {"optimizer": "`solver` is `optimizer` here, a class of torch.optim."},
+    "learning_rate": {"lr": "`learning_rate` is `lr` here."},
+    "learning_rate_init": {"lr": "`learning_rate_init` is `lr` here."},
+    **{
+        word: {"regularizers": f"`{word}` is regularizers={{'weight_l2': ...}} here."}
+        for word in ("alpha", "weight_decay")
+    },
 }
 
 # Classes and functions of other libraries, with their place in `noisegate`, for every module.

@@ -17,7 +17,7 @@ from noisegate.torch.generators import TORCH, keep_states, restore_cpu_state, sa
 from .callbacks import Checkpoint, Stopping, read_checkpoint
 from .examples import Examples, Inputs
 from .heads import find_last_layer
-from .old_words import OldMethods
+from .old_words import IN_TRAINING, OldMethods
 from .parameters import answer_keywords, check_parameters, find_device, parameter_error
 from .predicting import Predicting
 from .session import WORDS, NoiseSettings, Session
@@ -161,7 +161,8 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
 
     def _read_noise(self, words: Mapping[str, Any]) -> NoiseSettings:
         """Return the noise of a training, by a call's words and else the estimator's arguments."""
-        return NoiseSettings.read({word: getattr(self, word) for word in WORDS} | dict(words))
+        given = {word: getattr(self, word) for word in WORDS} | dict(words)
+        return NoiseSettings.read(given, IN_TRAINING)
 
     def _train(
         self, data: Sequence[Any], validation_data: Any, settings: NoiseSettings, anew: bool

@@ -1,9 +1,10 @@
-"""Other systems' methods of estimators, each with the sentence that says what it is here."""
+"""Other systems' methods and keywords of estimators, and what each is here."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from noisegate.core import old_words
+from noisegate.core.old_words import OLD_WORDS, OldWords
 
 _SAVED = "The network of a fit is saved: model.network_.save(path); noisegate.nets.load reads it."
 OF_ESTIMATORS: Mapping[str, str] = {
@@ -17,6 +18,29 @@ OF_ESTIMATORS: Mapping[str, str] = {
     "save": _SAVED,
     "load": _SAVED,
     "summary": "After a fit, model.network_.summary() has the table of layers.",
+}
+
+# Keywords of `fit` and `partial_fit`, then those of predictions; `rules` is known to all of them.
+IN_TRAINING: OldWords = {
+    **OLD_WORDS,
+    **{
+        word: {"rules": f"Give `{word}` to the estimator, not to its methods."}
+        for word in ("batch_size", "lr", "max_epochs", "optimizer", "random_state")
+    },
+    **{
+        word: {"rules": f"`{word}` is `{new}` here. Give it to the estimator, not to its methods."}
+        for word, new in {
+            "epochs": "max_epochs",
+            "learning_rate": "lr",
+            "learning_rate_init": "lr",
+            "max_iter": "max_epochs",
+            "seed": "random_state",
+        }.items()
+    },
+}
+IN_PREDICTION: OldWords = {
+    **OLD_WORDS,
+    "random_state": {"rules": OLD_WORDS["random_state"]["seed"]},
 }
 
 

@@ -21,6 +21,7 @@ from noisegate.torch import Host
 from noisegate.torch.functional import draw_seed
 
 from .examples import Inputs, move, to_dense
+from .old_words import IN_PREDICTION
 from .session import NoiseSettings, Session
 from .training import EVALUATION_ROWS, Trainer
 
@@ -49,7 +50,7 @@ class Request:
         """Read the words for noise, and raise unless they fit the rest of the call."""
         if self.return_std and self.samples is None:
             raise InvalidValue("`return_std` is over samples; say how many, as samples=20.")
-        self.noise = NoiseSettings.read(self.words)
+        self.noise = NoiseSettings.read(self.words, IN_PREDICTION)
         if self.at_step is not None:
             self.noise = self.noise.at_step(self.at_step)
         if self.samples is not None and not self.acts:

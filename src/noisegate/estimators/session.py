@@ -12,6 +12,7 @@ from noisegate.core import checks
 from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import GaussianNoise, ImpulseNoise, UniformNoise
+from noisegate.core.old_words import OldWords
 from noisegate.core.plan import Plan
 from noisegate.core.rules import SHORTHANDS
 from noisegate.core.schedule import Schedule
@@ -45,9 +46,9 @@ class NoiseSettings:
     words: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, words: Mapping[str, Any]) -> "NoiseSettings":
+    def read(cls, words: Mapping[str, Any], old: OldWords) -> "NoiseSettings":
         """Return the settings that keywords give; 0, None and {} give nothing."""
-        checks.check_keywords(words, WORDS)
+        checks.check_keywords(words, WORDS, old)
         regularizers, more = as_list(words.get("regularizers"), WORDS[:-1])
         settings = cls(regularizers=regularizers, words=words)
         for word, value in (*words.items(), *more.items()):

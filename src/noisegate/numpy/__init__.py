@@ -22,3 +22,7 @@ if not TYPE_CHECKING:  # a type checker would take every name to exist here
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

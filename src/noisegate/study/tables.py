@@ -13,7 +13,7 @@ from rich.table import Table
 from . import wording
 from .results import Study
 from .sentences import interval, number
-from .stats import Row
+from .stats import ALPHA, Difference, Row
 from .uncertainty import words
 
 __all__ = ["cells", "show"]
@@ -94,10 +94,21 @@ def _difference(row: Row, digits: int) -> str:
 def _key(study: Study) -> str:
     optimistic = any(row.loss_difference and row.loss_difference.optimistic for row in study.table)
     more = " (optimistic: see the report)" if optimistic else ""
-    return (
+    key = (
         "mean ± standard error over the seeds; difference from none, paired by seed, below 0 is "
         f"better, [{wording.PERCENT} t-interval]{more}; training with the noise on."
     )
+    if any(_is_surprising(row.loss_difference) for row in study.table if row.loss_difference):
+        key += (
+            " Where the interval leaves 0 out and the verdict is unclear, p is not below "
+            f"{ALPHA} after Holm's correction for the number of recipes."
+        )
+    return key
+
+
+def _is_surprising(difference: Difference) -> bool:
+    """Return whether a difference is unclear, though its interval, which knows no Holm, is not."""
+    return difference.verdict == "unclear" and (difference.low > 0 or difference.high < 0)
 
 
 def _next(study: Study) -> Iterator[str]:

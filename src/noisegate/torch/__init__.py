@@ -122,3 +122,7 @@ if not TYPE_CHECKING:  # a type checker would accept every name of the module
 
     def __getattr__(name: str) -> Any:
         raise missing_name(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
