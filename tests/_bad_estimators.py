@@ -176,50 +176,6 @@ CASES: list[Case] = [
         f"Classifier: unknown keyword `dropout`; known are {PARAMETERS}, `output`, "
         f"`class_weight`. {DROPOUT}",
     ),
-    *(
-        (
-            lambda word=word: Autoencoder(**{word: 5}),
-            Type,
-            f"Autoencoder: unknown keyword `{word}`; known are {PARAMETERS}, `code`. {sentence}",
-        )
-        for word, sentence in {
-            "hidden_layer_sizes": "`hidden_layer_sizes` is `network` here: (None, 100, None) has "
-            "one hidden layer of 100 units.",
-            "layers": "`layers` is `network` here: (None, 100, None) has one hidden layer of 100 "
-            "units.",
-            "solver": "`solver` is `optimizer` here, a class of torch.optim.",
-            "weight_decay": "`weight_decay` is regularizers={'weight_l2': ...} here.",
-            "alpha": "`alpha` is regularizers={'weight_l2': ...} here.",
-            "learning_rate": "`learning_rate` is `lr` here.",
-            "learning_rate_init": "`learning_rate_init` is `lr` here.",
-            "seed": "`seed` is `random_state` here.",
-        }.items()
-    ),
-    (
-        lambda: fit(alpha=1e-4),
-        Type,
-        f"Regressor.fit: unknown keyword `alpha`; known are {KNOWN}. "
-        "`alpha` is regularizers={'weight_l2': ...} here.",
-    ),
-    *(
-        (
-            lambda word=word: fit(**{word: 5}),
-            Type,
-            f"Regressor.fit: unknown keyword `{word}`; known are {KNOWN}. {sentence}",
-        )
-        for word, sentence in {
-            "learning_rate": "`learning_rate` is `lr` here. Give it to the estimator, not to its "
-            "methods.",
-            "lr": "Give `lr` to the estimator, not to its methods.",
-            "seed": "`seed` is `random_state` here. Give it to the estimator, not to its methods.",
-        }.items()
-    ),
-    (
-        lambda: regressor().fit(X, X).predict(X, random_state=1, hidden_dropout=0.5),
-        Type,
-        f"Regressor.predict: unknown keyword `random_state`; known are {KNOWN}. "
-        "`random_state` is `seed` here.",
-    ),
     (
         lambda: Autoencoder(epochs=5),  # type: ignore[call-arg]
         Type,
@@ -397,34 +353,6 @@ CASES: list[Case] = [
         lambda: regressor(resume=True).fit(X, X),
         Value,
         "Regressor: `resume` must be False without a `checkpoint`; got True.",
-    ),
-    *(
-        (
-            lambda kind=kind, optimizer=optimizer: kind(optimizer=optimizer).fit(X, Y),
-            Type,
-            f"{kind.__name__}: `optimizer` must be a class of torch.optim; got {optimizer!r}.{way}",
-        )
-        for kind, optimizer, way in (
-            (Classifier, "adam", " Write torch.optim.Adam."),
-            (Regressor, "rmsprop", " Write torch.optim.RMSprop."),
-            (Regressor, "Adma", ""),
-            (Regressor, "swa_utils", ""),
-            (Regressor, "Optimizer", ""),
-            (Classifier, None, ""),
-        )
-    ),
-    *(
-        (
-            lambda kind=kind, loss=loss: kind(loss=loss).fit(X, Y),
-            Type,
-            f"{kind.__name__}: `loss` must be a function of outputs and targets, or None; got "
-            f"{loss!r}.{way}",
-        )
-        for kind, loss, way in (
-            (Classifier, "mse", ""),
-            (Regressor, 0.5, ""),
-            (Regressor, nn.MSELoss, " Write MSELoss()."),
-        )
     ),
     (
         lambda: regressor(lr=0).fit(X, X),
