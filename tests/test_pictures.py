@@ -66,7 +66,7 @@ def test_replaced_values_have_a_colour_each() -> None:
 
 def parts(kind: ng.Kind, shape: tuple[int, ...] = (4, 5)) -> dict[str, Any]:
     keys = [ng.Stream(13).site("").at(0)]
-    found = pictures._parts(kind, shape, keys, 0, "channels_first")
+    found = pictures._pick_parts(kind, shape, keys, 0, "channels_first")
     return {part.name: (part.classes, part.middle) for part in found}
 
 
@@ -121,7 +121,7 @@ def test_long_axes_are_cut_and_the_title_says_so() -> None:
     assert unnamed == "Dropout(p=0.5)\non (4, 4), seed 13"
     assert "shown" not in pictures._write_title(ng.Dropout(0.5), (8, 8, 4, 4), place)
     tiles = np.arange(20 * 70 * 4).reshape(20, 70, 2, 2)
-    mosaic = pictures._mosaic(tiles)
+    mosaic = pictures._arrange_tiles(tiles)
     assert mosaic.shape == (8 * 3 - 1, 8 * 3 - 1)
     np.testing.assert_array_equal(mosaic[3:5, 6:8], tiles[1, 2])
     assert np.isnan(mosaic[2]).all()
@@ -162,11 +162,11 @@ def test_noise_is_made_for_the_samples_that_are_seen(monkeypatch: pytest.MonkeyP
 def test_an_image_has_no_more_elements_than_the_picture_pixels() -> None:
     for shape in [(3000, 20), (20, 3000), (2500, 2500), (2, 3, 1500, 900), (5000,)]:
         tiles = pictures._split_tiles(np.broadcast_to(np.arange(shape[-1]), shape))
-        height, width = pictures._mosaic(tiles).shape
+        height, width = pictures._arrange_tiles(tiles).shape
         assert max(height, width) <= pictures.PIXELS + 3 * pictures.TILES
         assert max(height, width) > pictures.PIXELS / 2
         step = tiles[0, 0, 0, 1] - tiles[0, 0, 0, 0]
-        assert step == -(-pictures._size(shape)[1] // pictures.PIXELS)
+        assert step == -(-pictures._measure_image(shape)[1] // pictures.PIXELS)
     pale, blue = pixels(ng.pictures.draw(ng.Dropout(0.3), (2, 3, 1500, 900)), PALE, BLUE)
     assert blue / (pale + blue) == pytest.approx(0.3, abs=0.03)
 
