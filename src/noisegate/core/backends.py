@@ -69,10 +69,8 @@ def face_of_model(model: object) -> Any:
     for backend in BACKENDS:
         if backend.owns(model, backend.models):
             return import_module(backend.face)
-    raise InvalidType(
-        "`model` must be a torch.nn.Module; got "
-        f"{type(model).__module__}.{type(model).__qualname__}."
-    )
+    given = f"{type(model).__module__}.{type(model).__qualname__}"
+    raise InvalidType(f"`model` must be a torch.nn.Module; got {given}.")
 
 
 def numpy_face() -> Any:

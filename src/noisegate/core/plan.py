@@ -205,9 +205,8 @@ class Plan:
         matched = list(self._sites.roles.get(role, ()))
         if not matched:
             raise UnmatchedRule(
-                f"`{rule.text}` finds no {role} sites in this model: it has no activation "
-                "modules and no two layers with weights. Write a rule, for example "
-                "{'hid*:out': 0.5}."
+                f"`{rule.text}` finds no {role} sites in this model: it has no activation modules "
+                "and no two layers with weights. Write a rule, for example {'hid*:out': 0.5}."
             )
         self._place(rule, matched)
         sites = dict.fromkeys(p.site for p in self.placements if p.rule == rule.text)
@@ -222,9 +221,8 @@ class Plan:
         if own.startswith(":") and self._sites.names:
             part = self._sites.names[0].partition(":")[0]
             raise UnmatchedRule(
-                f"the rule '{rule}' names the model's own input or output, and the model "
-                "has no forward. Put the noise into the part that is called: "
-                f"inject(model.{part}, ...)."
+                f"the rule '{rule}' names the model's own input or output, and the model has no "
+                f"forward. Put the noise into the part that is called: inject(model.{part}, ...)."
             )
         patterns.refuse_unmatched(rule, self._sites.names)
 
@@ -241,9 +239,8 @@ class Plan:
                 continue
             if not self.keep:
                 raise InvalidValue(
-                    f"the rule '{text}' names '{site}', {reserved[site]}, which a later "
-                    "version will have. Leave it out, or pass unreached='keep' to leave it to the "
-                    "model."
+                    f"the rule '{text}' names '{site}', {reserved[site]}, which a later version "
+                    "will have. Leave it out, or pass unreached='keep' to leave it to the model."
                 )
             self._note_left(site, reserved[site])
             self._left.add(text)
