@@ -81,8 +81,8 @@ def parse_port(site: str) -> Port:
 def refuse_port(pattern: str) -> NoReturn:
     """Raise, since noise cannot be put at the port that a pattern names."""
     raise InvalidValue(
-        "the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a parameter's "
-        f"name; got `{split(pattern)[1]}` in '{pattern}'. Write for example 'hid1:out'."
+        "the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
+        f"parameter's name; got `{split(pattern)[1]}` in '{pattern}'. Write for example 'hid1:out'."
     )
 
 
