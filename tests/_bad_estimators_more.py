@@ -1,4 +1,4 @@
-"""Bad words, devices, losses, weights, labels and codes of estimators, and the sentence for each."""
+"""Bad words, devices, losses, weights, labels and codes of estimators, each with its sentence."""
 
 from typing import Any
 
