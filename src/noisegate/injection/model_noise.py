@@ -7,7 +7,7 @@ from typing import Any
 
 from noisegate.core import checks
 from noisegate.core.backends import face_of_model
-from noisegate.core.errors import InvalidValue, prefix_errors
+from noisegate.core.errors import InvalidValue, NoisegateError, prefix_errors
 from noisegate.core.keys import SEED_BITS, Key, Stream
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.survey import Call, OwnDraw
@@ -113,10 +113,13 @@ class ModelNoise:
 
     def _check_plan(self, complete: bool) -> None:
         """Raise if a noise of the model's own is out of reach; once complete, if a rule is idle."""
-        with prefix_errors("inject"):
+        try:
             self.plan.check_reached()
             if complete:
                 self.plan.check_all_matched()
+        except NoisegateError as error:
+            error.prefix("inject")
+            raise
 
     @property
     def sites(self) -> tuple[str, ...]:
