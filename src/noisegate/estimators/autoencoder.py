@@ -85,9 +85,7 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         **noise: Any,
     ) -> Any:
         """Return the code of each row, (rows, code); arguments as in `Regressor.predict`."""
-        request = self._ask(X, noise, samples, return_std, seed, existing)
-        with self._prefix("transform"):
-            request.check()
+        request = self._ask("transform", X, noise, samples, return_std, seed, existing)
         return self._compute_codes(request, self._find_code(Places(self.network_).sites))
 
     def encode(
@@ -124,11 +122,10 @@ class Autoencoder(TransformerMixin, NumericEstimator):  # type: ignore[misc]
         >>> bool((model.decode(model.encode(X, 1), 1) == model.predict(X)).all())
         True
         """
-        request = self._ask(X, noise, samples, return_std, seed, existing)
+        request = self._ask("encode", X, noise, samples, return_std, seed, existing)
         outputs = Places(self.network_).sites
         with self._prefix("encode"):
             place = self._find_place(layer, outputs)
-            request.check()
         return self._compute_codes(request, place)
 
     def decode(

@@ -178,9 +178,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         **noise
             The noise of this prediction, by the keywords of `fit`.
         """
-        request = self._ask(X, noise, samples, return_std, seed, existing)
-        with self._prefix("predict_proba"):
-            request.check()
+        request = self._ask("predict_proba", X, noise, samples, return_std, seed, existing)
         return self._compute_probabilities(request)
 
     def _compute_probabilities(self, request: Request) -> Any:
@@ -201,9 +199,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
         Arguments are those of `predict_proba`. The standard deviation is that of the returned
         class's probability.
         """
-        request = self._ask(X, noise, samples, return_std, seed, existing)
-        with self._prefix("predict"):
-            request.check()
+        request = self._ask("predict", X, noise, samples, return_std, seed, existing)
         answer = self._compute_probabilities(request)
         mean = answer[0] if return_std else answer
         best = mean.argmax(axis=-1)
@@ -215,8 +211,6 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None, **options: Any) -> float:
         """Return the share of rows with the right class; `options` as in `predict_proba`."""
         noise, sampling = split_words(options)
-        request = self._ask(X, noise, **sampling)
-        with self._prefix("score"):
-            request.check()
+        request = self._ask("score", X, noise, **sampling)
         labels = self.classes_[self._compute_probabilities(request).argmax(axis=-1)]
         return float(accuracy_score(y, labels, sample_weight=sample_weight))

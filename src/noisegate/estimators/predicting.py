@@ -15,8 +15,8 @@ import noisegate.prediction as prediction
 from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.extras import missing_extra
-from noisegate.core.words import got
 from noisegate.injection import Injection
+from noisegate.prediction.sampling import list_steps
 from noisegate.torch import Host
 from noisegate.torch.functional import draw_seed
 
@@ -69,17 +69,10 @@ class Request:
     @property
     def steps(self) -> Sequence[int]:
         """The steps of the seed: one for each sample; step 0 for a single pass."""
-        samples = self.samples
-        if samples is None:
+        if self.samples is None:
             return (0,)
-        if isinstance(samples, Sequence) and not isinstance(samples, str) and samples:
-            return samples
-        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-            raise InvalidValue(
-                "predict: `samples` must be a whole number > 0, or a list of steps; "
-                f"{got(samples)}."
-            )
-        return range(samples)
+        with prefix_errors("predict"):
+            return list_steps(self.samples)
 
     def choose_seed(self) -> int:
         """Return the seed that was given, or draw one."""
@@ -110,6 +103,7 @@ class Predicting:
 
     def _ask(
         self,
+        method: str,
         X: Any,
         noise: Mapping[str, Any],
         samples: Any = None,
@@ -117,7 +111,10 @@ class Predicting:
         seed: int | None = None,
         existing: bool | None = None,
     ) -> Request:
-        """Return a request; samples without a word about noise have that of the last training."""
+        """Return the request of a method's call, checked.
+
+        Samples without a word about noise have that of the last training.
+        """
         check_is_fitted(self)
         device = self._device
         inputs = move(self._check_inputs(X, reset=False), device)
@@ -125,7 +122,10 @@ class Predicting:
         if samples is not None and not noise and existing is None:
             words, step = self._state["words"], max(self._state["steps"], default=0)
             existing = _has_dropouts(self.network_, to_dense(inputs[:FEW], device))
-        return Request(inputs, words, step, bool(existing), samples, return_std, seed)
+        request = Request(inputs, words, step, bool(existing), samples, return_std, seed)
+        with self._prefix(method):
+            request.check()
+        return request
 
     def _run_network(self, request: Request) -> np.ndarray:
         """Return the network's outputs, (samples, rows, ...); of one pass, one sample."""
@@ -194,9 +194,7 @@ class Predicting:
             As in `fit`. Outputs before their noise are then returned too, by the names
             ``name-predrop`` and ``name-prenoise``.
         """
-        request = self._ask(X, noise, seed=seed)
-        with self._prefix("feed_forward"):
-            request.check()
+        request = self._ask("feed_forward", X, noise, seed=seed)
         return next(self._record_passes(request))
 
     def _record_passes(self, request: Request) -> Iterator[dict[str, np.ndarray]]:

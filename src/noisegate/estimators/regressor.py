@@ -51,9 +51,7 @@ class NumericEstimator(Estimator):
         **noise
             The noise of this prediction, by the keywords of `fit`.
         """
-        request = self._ask(X, noise, samples, return_std, seed, existing)
-        with self._prefix("predict"):
-            request.check()
+        request = self._ask("predict", X, noise, samples, return_std, seed, existing)
         return self._compute_values(request)
 
     def _compute_values(self, request: Request) -> Any:
@@ -64,9 +62,7 @@ class NumericEstimator(Estimator):
 
     def _score(self, X: Any, y: Any, sample_weight: Any, options: Any, average: str) -> float:
         noise, sampling = split_words(options)
-        request = self._ask(X, noise, **sampling)
-        with self._prefix("score"):
-            request.check()
+        request = self._ask("score", X, noise, **sampling)
         values = self._compute_values(request)
         flat = [np.asarray(numbers).reshape(len(values), -1) for numbers in (y, values)]
         return float(r2_score(*flat, sample_weight=sample_weight, multioutput=average))
