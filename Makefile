@@ -124,5 +124,5 @@ $(VENV)/.study: $(VENV)/.tools pyproject.toml constraints.txt $(NATIVE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.study
-	$(EDITABLE) '.[study,tune,parquet,dev]'
+	$(EDITABLE) '.[study,tune,parquet,excel,dev]'
 	@touch $@

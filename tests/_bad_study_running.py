@@ -19,10 +19,12 @@ from _bad_numbers import Case, Value
 from noisegate import MissingExtra, NoisegateError
 from noisegate.core import extras
 from noisegate.estimators import Epoch, History
-from noisegate.study import RECIPES, Source, files, planning, pool, run
-from noisegate.study.experiment import Job, Run, Setup, Trained
+from noisegate.study import RECIPES, Source, files, run
+from noisegate.study import plan as planning
 from noisegate.study.models import Model
-from noisegate.study.store import Store
+from noisegate.study.train import pool
+from noisegate.study.train.run import Job, Run, Setup, Trained
+from noisegate.study.train.store import Store
 
 BELOW = "study: cannot write to 'file/below': Not a directory. Name another folder with --out."
 CORRUPT = (

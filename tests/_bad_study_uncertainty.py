@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from noisegate.core.errors import NoisegateError
-from noisegate.study.uncertainty import EvaluationRows, OneSeed, evaluate
+from noisegate.study.judge.uncertainty import EvaluationRows, OneSeed, evaluate
 
 
 def with_far_rows(rules: dict[str, Any], task: str) -> OneSeed:

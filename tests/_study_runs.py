@@ -19,7 +19,9 @@ import pytest
 
 from _deadline import DEADLINE
 from noisegate import cli
-from noisegate.study import Source, Study, plots, report, run
+from noisegate.study import Source, Study, run
+from noisegate.study.show import figures as plots
+from noisegate.study.show import report
 
 # A shell's background jobs ignore Ctrl-C, and would hand that down to the study.
 PROGRAM = (

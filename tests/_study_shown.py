@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from noisegate.estimators import History
-from noisegate.study import tables
+from noisegate.study.judge.test_split import Tested
 from noisegate.study.main import run
 from noisegate.study.results import Study
-from noisegate.study.sources import Source
-from noisegate.study.testing import Tested
+from noisegate.study.show import terminal as tables
+from noisegate.study.source import Source
 from noisegate.tune import Trial, Tuning
 from noisegate.tune.part import TuningPart
 

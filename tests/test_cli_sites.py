@@ -12,8 +12,8 @@ import torch
 import noisegate as ng
 from noisegate.cli import sites
 from noisegate.cli.parsing import Parser
+from noisegate.study.listing import listing
 from noisegate.study.models import Model
-from noisegate.study.sites import listing
 
 NET = """\
 import torch

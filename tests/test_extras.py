@@ -79,12 +79,13 @@ VIOLATIONS = {
         "`study/main.py` (extra `study`) imports `tune/` (the extra `tune` brings it)",
     ),
     "a package of the search in the study": (
-        ("study/report/trust.py", "import optuna\n"),
-        "`study/report/trust.py` (extra `study`) imports `optuna` (the extra `tune` brings it)",
+        ("study/show/report/trust.py", "import optuna\n"),
+        "`study/show/report/trust.py` (extra `study`) imports `optuna` (the extra `tune` brings "
+        "it)",
     ),
     "one that comes with it, by name": (
-        ("study/store.py", "import_module('sqlalchemy.engine')\n"),
-        "`study/store.py` (extra `study`) imports `sqlalchemy` (the extra `tune` brings it)",
+        ("study/train/store.py", "import_module('sqlalchemy.engine')\n"),
+        "`study/train/store.py` (extra `study`) imports `sqlalchemy` (the extra `tune` brings it)",
     ),
     "parquet beside its door": (
         ("study/data/reading.py", "def read():\n    import pyarrow\n"),
@@ -130,8 +131,8 @@ VIOLATIONS = {
         "(the extra `study` brings it, and this door is lazy)",
     ),
     "a package that no extra brings": (
-        ("study/tables.py", "def f():\n    import polars\n"),
-        "`study/tables.py` (extra `study`) imports `polars` (no extra brings it)",
+        ("study/show/terminal.py", "def f():\n    import polars\n"),
+        "`study/show/terminal.py` (extra `study`) imports `polars` (no extra brings it)",
     ),
     "a room of no extra": (
         ("helpers/__init__.py", ""),
@@ -166,9 +167,10 @@ def command(*words: str) -> str:
 def commanded(*words: str) -> str:
     """Return code that runs a command, and shows whether it has trained."""
     watched = (
-        "\nimport noisegate.study.experiment as experiment\n"
+        "\nimport noisegate.study.train.run as experiment\n"
         "def execute(*words, **more):\n    raise SystemExit('it trains')\n"
-        "experiment.execute = execute\nimport noisegate.study.pool as pool\npool.execute = execute"
+        "experiment.execute = execute\n"
+        "import noisegate.study.train.pool as pool\npool.execute = execute"
     )
     return watched + command(*words)
 

@@ -16,11 +16,12 @@ import noisegate as ng
 from _study_runs import numbers
 from _study_shown import helped
 from noisegate import cli
-from noisegate.study import RECIPES, Recipe, Source, Study, experiment, run
+from noisegate.study import RECIPES, Recipe, Source, Study, run
 from noisegate.study.data import derived_seed
-from noisegate.study.experiment import Job, Setup, execute, parts_of, restored
+from noisegate.study.judge.stats import adjusted, estimate, paired_difference
 from noisegate.study.models import Model
-from noisegate.study.stats import adjusted, estimate, paired_difference
+from noisegate.study.train import run as experiment
+from noisegate.study.train.run import Job, Setup, execute, parts_of, restored
 
 SHAPE = (1, 8, 8)
 SITES = {

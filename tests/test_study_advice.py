@@ -9,18 +9,20 @@ import pytest
 
 from _study_shown import helped, lost, moved, one_recipe, scored, shown
 from noisegate.estimators import Epoch, History
-from noisegate.study import plots, testing, wording
-from noisegate.study.advice import advise
 from noisegate.study.data import Task
-from noisegate.study.judging import choose
+from noisegate.study.judge import test_split as testing
+from noisegate.study.judge.advice import advise
+from noisegate.study.judge.choice import choose
+from noisegate.study.judge.stats import Row, estimate, paired_difference
+from noisegate.study.judge.uncertainty import Uncertainty
+from noisegate.study.judge.uncertainty.plots import figures
 from noisegate.study.main import run
-from noisegate.study.report import html
 from noisegate.study.results import Study
-from noisegate.study.sentences import agreeing, agreeing_rows, overall
-from noisegate.study.sources import Source
-from noisegate.study.stats import Row, estimate, paired_difference
-from noisegate.study.uncertainty import Uncertainty
-from noisegate.study.uncertainty.plots import figures
+from noisegate.study.show import figures as plots
+from noisegate.study.show import wording
+from noisegate.study.show.report import html
+from noisegate.study.show.sentences import agreeing, agreeing_rows, overall
+from noisegate.study.source import Source
 from noisegate.tune import tune
 
 TASK = Task("classification", ("a", "b"))

@@ -21,9 +21,9 @@ from _asserts import assert_sentence
 from _bad_study_compare import LOSSES, changed, compared, results, without
 from noisegate.cli import compare as command
 from noisegate.study import messages
-from noisegate.study.comparison import Comparison, show
+from noisegate.study.judge.compare import Comparison, show
+from noisegate.study.judge.stats import holm, paired_difference
 from noisegate.study.messages import comparing
-from noisegate.study.stats import holm, paired_difference
 
 BETTER = {"none": [0.32, 0.28, 0.35], "hidden": [0.15, 0.13, 0.21]}
 

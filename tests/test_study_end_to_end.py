@@ -15,10 +15,11 @@ import sklearn.datasets
 import torch
 
 from _study_runs import numbers, on_the_terminal, without_pictures, write_csv, write_table
-from noisegate.study import Source, main, pool, run
+from noisegate.study import Source, main, run
 from noisegate.study.data import drawn
-from noisegate.study.experiment import Setup, parts_of
 from noisegate.study.models import Model
+from noisegate.study.train import pool
+from noisegate.study.train.run import Setup, parts_of
 
 QUICK = ["--seeds", "2", "--epochs", "3", "--jobs", "1"]
 NET = """\

@@ -7,8 +7,8 @@ from unittest import mock
 import pytest
 
 from noisegate import cli
-from noisegate.study import pool
-from noisegate.study.experiment import execute
+from noisegate.study.train import pool
+from noisegate.study.train.run import execute
 
 DATA = "--data d.csv --target k"
 WORK = "--seeds 2 --epochs 1 --jobs 1"

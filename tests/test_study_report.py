@@ -22,9 +22,10 @@ from _study_shown import (
     tuned,
     with_seeds,
 )
-from noisegate.study import plots, wording
-from noisegate.study.report import html
 from noisegate.study.results import Placed, Study
+from noisegate.study.show import figures as plots
+from noisegate.study.show import wording
+from noisegate.study.show.report import html
 
 
 @pytest.fixture(scope="module")

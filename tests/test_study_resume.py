@@ -26,7 +26,8 @@ from _study_runs import (
     write_table,
 )
 from noisegate import cli
-from noisegate.study import Source, files, pool
+from noisegate.study import Source, files
+from noisegate.study.train import pool
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

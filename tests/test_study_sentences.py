@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from noisegate.study import sentences
 from noisegate.study.data.tasks import Task
-from noisegate.study.sentences import chance, decimals, interval, number
-from noisegate.study.stats import MOST, Difference, Estimate, Row, adjusted, paired_difference
+from noisegate.study.judge.stats import MOST, Difference, Estimate, Row, adjusted, paired_difference
+from noisegate.study.show import sentences
+from noisegate.study.show.sentences import chance, decimals, interval, number
 
 CLASSES, NUMBERS = Task("classification", ("a", "b")), Task("regression")
 LABELS = {"hidden": "hidden dropout", "gaussian": "Gaussian noise", "none": "no noise"}

@@ -13,12 +13,16 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from _study_shown import digits, helped, one_recipe, prices, shown, tuned
-from noisegate.study import plots, progress, tables, testing, wording
 from noisegate.study.data.tasks import Task
+from noisegate.study.judge import test_split as testing
+from noisegate.study.judge.stats import Estimate, Row
 from noisegate.study.main import save
-from noisegate.study.report import html
 from noisegate.study.results import Study
-from noisegate.study.stats import Estimate, Row
+from noisegate.study.show import figures as plots
+from noisegate.study.show import terminal as tables
+from noisegate.study.show import wording
+from noisegate.study.show.report import html
+from noisegate.study.train import progress
 from noisegate.tune import plots as plots_of_a_search
 from noisegate.tune.part import TuningPart
 

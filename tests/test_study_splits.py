@@ -20,7 +20,7 @@ from noisegate.study.data import (
     digits,
     drawn,
 )
-from noisegate.study.data.encoding import Encoder, input_shape
+from noisegate.study.data.encode import Encoder, input_shape
 
 
 def words(values: list[str]) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from _asserts import assert_rate
-from noisegate.study.stats import (
+from noisegate.study.judge.stats import (
     ALPHA,
     LEVEL,
     MANY,

@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from noisegate.study.data.dataset import Column
-from noisegate.study.uncertainty import shuffled
-from noisegate.study.uncertainty.measures import (
+from noisegate.study.judge.uncertainty import shuffled
+from noisegate.study.judge.uncertainty.measures import (
     LEVELS,
     SHARES,
     at_shares,
@@ -19,7 +19,7 @@ from noisegate.study.uncertainty.measures import (
     rejection,
     shares_in_bins,
 )
-from noisegate.study.uncertainty.outcomes import Probabilities, Values, classified, regressed
+from noisegate.study.judge.uncertainty.outcomes import Probabilities, Values, classified, regressed
 
 # Rejection ---------------------------------------------------------------------------------------
 

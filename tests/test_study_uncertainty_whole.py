@@ -17,7 +17,7 @@ from torch import nn
 import noisegate as ng
 from noisegate.estimators import fit
 from noisegate.study.data.dataset import Column
-from noisegate.study.uncertainty import (
+from noisegate.study.judge.uncertainty import (
     LABELS,
     EvaluationRows,
     OneSeed,
@@ -31,8 +31,8 @@ from noisegate.study.uncertainty import (
     table,
     words,
 )
-from noisegate.study.uncertainty.outcomes import Values, regressed
-from noisegate.study.uncertainty.plots import figures
+from noisegate.study.judge.uncertainty.outcomes import Values, regressed
+from noisegate.study.judge.uncertainty.plots import figures
 
 RULES = {"hid*:out": 0.3}
 

@@ -22,8 +22,9 @@ import noisegate.tune.main
 from _bad_tune import SPACE, rows, search
 from noisegate import cli
 from noisegate.core.errors import InvalidValue, NoisegateError
-from noisegate.study import Source, pool, run
-from noisegate.study.store import Store
+from noisegate.study import Source, run
+from noisegate.study.train import pool
+from noisegate.study.train.store import Store
 from noisegate.tune import space as space_module
 from noisegate.tune.trials import Trials
 

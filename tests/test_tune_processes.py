@@ -14,7 +14,7 @@ import pytest
 
 import noisegate.tune.main
 from _bad_tune import SPACE, search
-from noisegate.study import pool
+from noisegate.study.train import pool
 from noisegate.tune import trials, workers
 from noisegate.tune.space import parse_space
 from noisegate.tune.trials import Trials

@@ -13,7 +13,7 @@ from _asserts import assert_sentence
 from noisegate.study.messages import bad_rule
 from noisegate.study.models import Model
 from noisegate.study.recipes import RECIPES
-from noisegate.study.rules import rules_text
+from noisegate.study.rule_text import rules_text
 from noisegate.tune.space import Range, fitting_space, parse_space
 from noisegate.tune.storages import file_url, hide_passwords
 from noisegate.tune.trials import Trials

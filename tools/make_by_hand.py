@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from noisegate import study
-from noisegate.study import drawing, plots
+from noisegate.study.show import drawing
+from noisegate.study.show import figures as plots
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"

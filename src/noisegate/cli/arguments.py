@@ -137,7 +137,7 @@ def check_arguments(
     resume: bool,
 ) -> None:
     """Raise if these arguments or the first lines of their files are wrong, without torch."""
-    from noisegate.study.checks import Given, check_call
+    from noisegate.study.design import Given, check_call
 
     words = read_settings(parsed)
     jobs, out, _ = (words.pop(name) for name in ("jobs", "out", "resume"))
@@ -147,7 +147,7 @@ def check_arguments(
 
 def print_study(study: "Study", parsed: argparse.Namespace) -> None:
     """Print the results of a study, as tables or as JSON."""
-    from noisegate.study import tables
+    from noisegate.study.show import terminal as tables
 
     # Written, not printed: the text ends with its newline.
     if parsed.json:

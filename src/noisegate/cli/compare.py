@@ -41,7 +41,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def execute(arguments: argparse.Namespace) -> None:
     """Compare the studies and print the result."""
-    from noisegate.study.comparison import compare, show
+    from noisegate.study.judge.compare import compare, show
 
     found = compare(arguments.a, arguments.b)
     if arguments.json:

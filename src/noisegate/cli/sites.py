@@ -55,14 +55,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def execute(parsed: argparse.Namespace) -> None:
     """Print the sites of a model, and what the rules match."""
-    from noisegate.study.checks import check_model
+    from noisegate.study.design import check_model
     from noisegate.study.recipes import parse_rules
 
     check_model(parsed.model)
     rules = None if parsed.rules is None else parse_rules(parsed.rules)
     # Imported here, so that the errors above need not wait for torch.
+    from noisegate.study.listing import listing
     from noisegate.study.models import Model
-    from noisegate.study.sites import listing
 
     with divert_prints(parsed.json):
         found = listing(Model(parsed.model), parsed.shape, parsed.outputs, rules)

@@ -12,7 +12,14 @@ _STUDY = {**_ESTIMATORS, "scipy": "scipy", "matplotlib": "matplotlib"}
 PACKAGES: dict[str, dict[str, str]] = {
     "torch": _TORCH,
     "estimators": _ESTIMATORS,
-    "study": {**_STUDY, "rich": "rich", "yaml": "pyyaml"},
+    "study": {
+        **_STUDY,
+        "pandas": "pandas",
+        "jinja2": "jinja2",
+        "skops": "skops",
+        "rich": "rich",
+        "yaml": "pyyaml",
+    },
     "tune": {"optuna": "optuna"},  # the study says what it lacks itself
 }
 

@@ -12,11 +12,11 @@ from noisegate.core.extras import require_extra
 require_extra(__name__, "study")
 
 if TYPE_CHECKING:
+    from .judge.stats import Row
     from .main import run, save
     from .recipes import RECIPES, Recipe
     from .results import Settings, Study
-    from .sources import Source
-    from .stats import Row
+    from .source import Source
 
 __all__ = ["RECIPES", "Recipe", "Row", "Settings", "Source", "Study", "run", "save"]
 
@@ -25,9 +25,9 @@ __all__ = ["RECIPES", "Recipe", "Row", "Settings", "Source", "Study", "run", "sa
 _LAZY = {
     "RECIPES": "recipes",
     "Recipe": "recipes",
-    "Row": "stats",
+    "Row": "judge.stats",
     "Settings": "results",
-    "Source": "sources",
+    "Source": "source",
     "Study": "results",
     "run": "main",
     "save": "main",

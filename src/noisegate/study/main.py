@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .checks import Given, check_call
-from .experiment import Job, Run
+from .design import Given, check_call
 from .files import RUNS, made, open_folder, write
-from .judging import choose
-from .planning import Planned, planned
-from .pool import Board, execute_all
-from .progress import counted, told
+from .judge.choice import choose
+from .judge.test_split import Tested, doubted, tested
+from .judge.uncertainty import Uncertainty
+from .plan import Planned, planned
 from .recipes import Recipe
 from .results import Execution, Study
-from .sources import DIGITS, Rows, Source
-from .store import Store
-from .testing import Tested, doubted, tested
-from .uncertainty import Uncertainty
+from .source import DIGITS, Rows, Source
+from .train.pool import Board, execute_all
+from .train.progress import counted, told
+from .train.run import Job, Run
+from .train.store import Store
 
 __all__ = ["open_work", "run", "save", "studied"]
 
@@ -158,7 +158,8 @@ def save(study: Study, folder: str | Path) -> Path:
     Of a search there are tuning.png and tuning.svg too.
     """
     # matplotlib takes a second to import, and is needed only here.
-    from . import plots, report
+    from .show import figures as plots
+    from .show import report
 
     folder = made(Path(folder))
     write(folder / "study.json", study.to_json())

@@ -28,7 +28,7 @@ from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.torch.generators import TORCH, keep_states
 
 from . import messages
-from .checks import MODELS, check_model_name, check_module, missing_module
+from .design import MODELS, check_model_name, check_module, missing_module
 
 __all__ = ["BUILT_IN", "Model", "check", "error_in_a_line"]
 

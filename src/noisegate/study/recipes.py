@@ -14,7 +14,7 @@ import noisegate as ng
 from noisegate.core.errors import InvalidType, InvalidValue, UnmatchedRule
 
 from . import messages
-from .rules import checked_noise, one_or_many, parse_rules, rules_source, rules_text
+from .rule_text import checked_noise, one_or_many, parse_rules, rules_source, rules_text
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,18 +9,18 @@ from typing import Any, Protocol
 
 from noisegate.core.kind import Kind
 
-from . import sentences
-from .advice import Advice, advise
 from .data import Task
-from .experiment import OPTIMIZER, Run
-from .judging import summarize
+from .judge.advice import Advice, advise
+from .judge.choice import summarize
+from .judge.stats import LEVEL, Row
+from .judge.study_json import FORMAT, without_nan
+from .judge.test_split import Tested
+from .judge.uncertainty import Uncertainty
 from .models import Model
 from .recipes import BASELINE, RECIPES, Recipe, rules_text
-from .recorded import FORMAT, without_nan
-from .sources import Source, argument
-from .stats import LEVEL, Row
-from .testing import Tested
-from .uncertainty import Uncertainty
+from .show import sentences
+from .source import Source, argument
+from .train.run import OPTIMIZER, Run
 from .versions import versions
 
 __all__ = ["Execution", "Placed", "SearchPart", "Settings", "Study"]

@@ -1,6 +1,6 @@
 """Checks of a search's arguments; they need neither torch nor Optuna."""
 
-from noisegate.study.checks import check_count
+from noisegate.study.design import check_count
 
 from .space import parse_space
 

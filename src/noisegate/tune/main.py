@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from noisegate.core.errors import NoisegateError
-from noisegate.study.checks import Given, check_call
+from noisegate.study.design import Given, check_call
 from noisegate.study.main import open_work, save, studied
-from noisegate.study.planning import Planned, planned, with_recipes
-from noisegate.study.pool import Board, Runs, performed
-from noisegate.study.progress import counted
+from noisegate.study.plan import Planned, planned, with_recipes
 from noisegate.study.recipes import Recipe
 from noisegate.study.results import Study
-from noisegate.study.sources import DIGITS, Source
-from noisegate.study.store import Store
+from noisegate.study.source import DIGITS, Source
+from noisegate.study.train.pool import Board, Runs, performed
+from noisegate.study.train.progress import counted
+from noisegate.study.train.store import Store
 
 from .checks import check_search
 from .part import TuningPart

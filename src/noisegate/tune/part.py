@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from noisegate.study.data import Task
 from noisegate.study.recipes import parse_rules, rules_source
-from noisegate.study.report.parts import (
+from noisegate.study.show.report.parts import (
     Cell,
     code,
     facts,
@@ -15,7 +15,7 @@ from noisegate.study.report.parts import (
     section,
     table,
 )
-from noisegate.study.sentences import measure
+from noisegate.study.show.sentences import measure
 
 from .results import Trial, Tuning
 from .sentences import (

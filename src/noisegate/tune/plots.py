@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from noisegate.study.data import Task
-from noisegate.study.drawing import NUMBERS, STYLE, encoded, logarithmic
-from noisegate.study.wording import shortened
+from noisegate.study.show.drawing import NUMBERS, STYLE, encoded, logarithmic
+from noisegate.study.show.wording import shortened
 
 from .results import Trial
 

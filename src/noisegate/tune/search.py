@@ -9,12 +9,12 @@ from typing import Any
 from optuna.exceptions import UpdateFinishedTrialError
 
 from noisegate.core.errors import InvalidType, InvalidValue, NoisegateError
-from noisegate.study.experiment import Job
 from noisegate.study.models import Model
-from noisegate.study.pool import Board, RunFailed, Runs
 from noisegate.study.recipes import Recipe
-from noisegate.study.rules import rules_text
-from noisegate.study.sources import argument
+from noisegate.study.rule_text import rules_text
+from noisegate.study.source import argument
+from noisegate.study.train.pool import Board, RunFailed, Runs
+from noisegate.study.train.run import Job
 
 from .space import Space
 from .storages import explain_errors

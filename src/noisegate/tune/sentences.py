@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from noisegate.study.sentences import called, number
+from noisegate.study.show.sentences import called, number
 
 from .results import Trial
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from noisegate.core.errors import InvalidValue
 from noisegate.study.recipes import BASELINE, RECIPES, Recipe, fits
-from noisegate.study.rules import parse_rules, rules_text, split_rules
+from noisegate.study.rule_text import parse_rules, rules_text, split_rules
 
 if TYPE_CHECKING:
     from torch import Tensor

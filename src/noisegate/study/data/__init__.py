@@ -5,8 +5,8 @@ and the first line of a file is read before.
 """
 
 from .dataset import Column, Dataset
-from .reading import DIGITS, check_columns, digits, input_columns, read, read_like
-from .splits import derived_seed, drawn
+from .read import DIGITS, check_columns, digits, input_columns, read, read_like
+from .split import derived_seed, drawn
 from .tasks import Task
 
 __all__ = [

@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 
 from noisegate.estimators import Epoch
 
+from ..recipes import BASELINE, RECIPES
+from ..results import Study
 from .drawing import NUMBERS, STYLE, encoded, logarithmic
-from .recipes import BASELINE, RECIPES
-from .results import Study
 from .wording import model_title, shortened
 
 __all__ = ["COLOURS", "PANELS", "looks", "overview", "panel", "panels"]

@@ -13,7 +13,7 @@ from noisegate.core.errors import NoisegateError
 from noisegate.prediction import Prediction
 from noisegate.prediction.moments import softmax
 
-from .. import messages
+from ... import messages
 from .outcomes import OneSeed, Outcome, Probabilities, Values, classified, regressed
 
 __all__ = ["BATCH_SIZE", "SAMPLES", "EvaluationRows", "evaluate"]

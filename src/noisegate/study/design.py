@@ -20,7 +20,7 @@ from noisegate.core.errors import InvalidValue
 from . import messages
 from .files import check_folder, check_unused
 from .recipes import SUFFIXES, Recipe, by_name, parse_recipe, read_recipes
-from .sources import Source
+from .source import Source
 
 __all__ = [
     "MODELS",

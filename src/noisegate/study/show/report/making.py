@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ...results import Study
+from ...versions import versions
 from .. import wording
-from ..results import Study
 from ..sentences import budget_note, notes, number
-from ..versions import versions
 from .parts import code, facts, listed, paragraph, section, table
 
 __all__ = ["every_run", "how_made", "how_to_read", "recipe_files", "try_it"]

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from .experiment import Run
-from .recipes import BASELINE, Recipe
+from ..recipes import BASELINE, Recipe
+from ..train.run import Run
 from .stats import Difference, Row, adjusted, estimate, find_leading, paired_difference
 
 __all__ = ["choose", "summarize"]

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..judge.stats import ALPHA, Difference, Row
+from ..judge.uncertainty import words
+from ..results import Study
 from . import wording
-from .results import Study
 from .sentences import interval, number
-from .stats import ALPHA, Difference, Row
-from .uncertainty import words
 
 __all__ = ["cells", "show"]
 

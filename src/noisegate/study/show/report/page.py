@@ -2,7 +2,7 @@
 
 from html import escape
 
-from ..results import Study
+from ...results import Study
 from .findings import models, open_questions, test_split
 from .making import every_run, how_made, how_to_read, recipe_files, try_it
 from .recipes import what_recipes_do

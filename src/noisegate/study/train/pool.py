@@ -19,9 +19,9 @@ import torch
 from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.estimators import Epoch
 
-from . import messages
-from .experiment import Job, Run, Setup, execute, started
-from .models import Model, error_in_a_line
+from .. import messages
+from ..models import Model, error_in_a_line
+from .run import Job, Run, Setup, execute, started
 from .store import Store
 
 __all__ = ["Board", "RunFailed", "Runs", "Worker", "execute_all", "one_thread", "performed"]

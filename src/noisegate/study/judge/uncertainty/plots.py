@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ..drawing import STYLE, encoded
+from ...show.drawing import STYLE, encoded
 from ..stats import Estimate
 from .outcomes import Histogram
 from .summary import PredictorSummary, Uncertainty

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from .data import Task
-from .experiment import drawing
 from .models import Model
+from .train.run import drawing
 
 __all__ = ["remarks"]
 

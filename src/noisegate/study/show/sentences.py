@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
-from .data.tasks import Task
-from .stats import ALPHA, LEVEL, MANY, MOST, Difference, Row, find_leading
+from ..data.tasks import Task
+from ..judge.stats import ALPHA, LEVEL, MANY, MOST, Difference, Row, find_leading
 
 __all__ = [
     "FEASIBLE",

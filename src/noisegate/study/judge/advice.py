@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .recipes import BASELINE, Recipe, rules_source
-from .sentences import FEASIBLE, called, listed
+from ..recipes import BASELINE, Recipe, rules_source
+from ..show.sentences import FEASIBLE, called, listed
 from .stats import Row, find_leading
-from .testing import Tested
+from .test_split import Tested
 
 __all__ = ["Advice", "advise"]
 

@@ -16,11 +16,11 @@ import torch
 from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.estimators import Epoch, History
 
-from . import messages
-from .experiment import Job, Run, Trained
-from .files import check_unused, write
-from .recipes import rules_text
-from .recorded import FORMAT, without_nan
+from .. import messages
+from ..files import check_unused, write
+from ..judge.study_json import FORMAT, without_nan
+from ..recipes import rules_text
+from .run import Job, Run, Trained
 
 __all__ = ["Store"]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..data.dataset import Column
+from ...data.dataset import Column
 
 __all__ = ["shuffled"]
 

@@ -2,13 +2,14 @@
 
 import math
 
-from .. import plots, wording
-from ..recipes import BASELINE
-from ..results import Study
+from ...judge.stats import Difference, Row
+from ...judge.test_split import Tested
+from ...recipes import BASELINE
+from ...results import Study
+from .. import figures as plots
+from .. import wording
 from ..sentences import agreeing, chance, interval, number
 from ..sentences import open_questions as questions
-from ..stats import Difference, Row
-from ..testing import Tested
 from ..wording import PERCENT
 from .parts import Cell, figure, figures, listed, paragraph, section, table
 

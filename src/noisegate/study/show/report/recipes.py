@@ -5,8 +5,8 @@ import math
 from noisegate import pictures
 from noisegate.core.errors import NoisegateError
 
-from ..recipes import Recipe, rules_source
-from ..results import Placed, Study
+from ...recipes import Recipe, rules_source
+from ...results import Placed, Study
 from ..wording import called, model_title
 from .parts import code, figure, figures, paragraph, section
 

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from .data.tasks import Task
-from .recipes import BASELINE
-from .results import Study
+from ..data.tasks import Task
+from ..judge.stats import LEVEL, MANY, Difference, Estimate, Row
+from ..judge.test_split import Tested
+from ..recipes import BASELINE
+from ..results import Study
 from .sentences import agreeing, agreeing_rows, called, interval, measure, number
-from .stats import LEVEL, MANY, Difference, Estimate, Row
-from .testing import Tested
 
 __all__ = [
     "OPTIMISTIC",

@@ -15,12 +15,12 @@ from rich.table import Table
 
 from noisegate.core.errors import InvalidValue
 
-from . import messages
-from .data.tasks import Task
-from .recipes import RECIPES, rules_text
-from .recorded import Recorded, read_study, without_nan
-from .sentences import agreeing_rows, called, chance, interval, listed, measure, named, number
+from .. import messages
+from ..data.tasks import Task
+from ..recipes import RECIPES, rules_text
+from ..show.sentences import agreeing_rows, called, chance, interval, listed, measure, named, number
 from .stats import LEVEL, MANY, Difference, Estimate, adjusted, estimate, paired_difference
+from .study_json import Recorded, read_study, without_nan
 
 __all__ = ["Compared", "Comparison", "compare", "show"]
 

@@ -1,8 +1,8 @@
 """What else was asked: whether doubt can be trusted, and what a search found."""
 
-from ..results import Study
-from ..uncertainty import Uncertainty, headings, words
-from ..uncertainty import table as rows_of
+from ...judge.uncertainty import Uncertainty, headings, words
+from ...judge.uncertainty import table as rows_of
+from ...results import Study
 from ..wording import model_title
 from .parts import figure, figures, paragraph, section, table
 
@@ -16,7 +16,7 @@ def uncertainty(study: Study) -> str:
 
 
 def _doubt(model: str, result: Uncertainty) -> str:
-    from ..uncertainty.plots import figures as drawn
+    from ...judge.uncertainty.plots import figures as drawn
 
     name = model_title(model)
     rows = (

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from noisegate.estimators import Epoch, History
 
-from .data import Dataset, derived_seed
-from .experiment import Job, Run, Setup, drawing, encoder_of, parts_of, restored
-from .models import Model
-from .pool import one_thread
-from .recipes import BASELINE, Recipe, rules_text
+from ..data import Dataset, derived_seed
+from ..models import Model
+from ..recipes import BASELINE, Recipe, rules_text
+from ..train.pool import one_thread
+from ..train.run import Job, Run, Setup, drawing, encoder_of, parts_of, restored
+from ..train.store import Store
 from .stats import Difference, Estimate, estimate, paired_difference
-from .store import Store
 from .uncertainty import EvaluationRows, OneSeed, Uncertainty, evaluate, shuffled, summary
 
 __all__ = ["Tested", "doubted", "tested"]

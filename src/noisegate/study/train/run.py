@@ -15,10 +15,10 @@ import noisegate as ng
 from noisegate.estimators import Epoch, History, fit
 from noisegate.torch.generators import keep_states, seed_all
 
-from .data import Dataset, derived_seed, drawn
-from .data.encoding import Encoder, input_shape
-from .models import Model
-from .recipes import Recipe
+from ..data import Dataset, derived_seed, drawn
+from ..data.encode import Encoder, input_shape
+from ..models import Model
+from ..recipes import Recipe
 
 __all__ = [
     "FEW",

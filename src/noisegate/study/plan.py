@@ -13,15 +13,15 @@ from noisegate.core.errors import InvalidValue
 from noisegate.torch.generators import TORCH, keep_states
 
 from . import messages
-from .checks import Given, model_names, recipes_of
 from .data import Dataset
-from .data.encoding import Encoder
-from .experiment import FEW, Setup
+from .data.encode import Encoder
+from .design import Given, model_names, recipes_of
+from .model_warnings import remarks
 from .models import Model, check
 from .recipes import BASELINE, RECIPES, Recipe, fitting_recipes
-from .remarks import remarks
 from .results import Placed, Settings
-from .sources import Rows
+from .source import Rows
+from .train.run import FEW, Setup
 
 __all__ = ["Planned", "planned", "with_recipes"]
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from noisegate.core.errors import InvalidValue
 
-from . import messages
-from .data.tasks import Task
+from .. import messages
+from ..data.tasks import Task
 
 __all__ = ["FORMAT", "Recorded", "read_study", "without_nan"]
 

@@ -1,0 +1,1 @@
+"""What the runs say: statistics, the one scoring of the test split, comparisons, uncertainty."""

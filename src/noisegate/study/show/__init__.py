@@ -1,0 +1,1 @@
+"""What a reader sees: numbers, sentences, the terminal, figures, the report."""
