@@ -177,8 +177,8 @@ VIOLATIONS = {
         "`study/tables.py` (floor 8) imports `cli/__init__.py` (floor 10)",
     ),
     "a package nobody planned": (
-        ("study/tables.py", "import pandas\n"),
-        "`study/tables.py` (floor 8) imports `pandas` (a package that this room does without)",
+        ("study/tables.py", "import polars\n"),
+        "`study/tables.py` (floor 8) imports `polars` (a package that this room does without)",
     ),
     "a face at once in the table of contents": (
         ("__init__.py", "from . import torch\n"),

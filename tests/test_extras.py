@@ -25,9 +25,18 @@ def test_each_extra_has_its_packages_and_those_of_the_extras_it_names():
     assert found[""] == ({""}, {"numpy"})
     assert found["torch"] == ({"", "torch"}, {"numpy", "safetensors", "torch"})
     assert found["estimators"][1] - found["torch"][1] == {"sklearn", "skorch"}
-    assert found["study"][1] - found["estimators"][1] == {"matplotlib", "rich", "scipy", "yaml"}
+    assert found["study"][1] - found["estimators"][1] == {
+        "jinja2",
+        "matplotlib",
+        "pandas",
+        "rich",
+        "scipy",
+        "skops",
+        "yaml",
+    }
     assert found["tune"][1] - found["study"][1] == {"optuna", "sqlalchemy"}
     assert found["parquet"][1] - found["study"][1] == {"pyarrow"}
+    assert found["excel"][1] - found["study"][1] == {"openpyxl"}
     assert "tune" not in found["study"][0] | found["parquet"][0]
 
 

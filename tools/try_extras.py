@@ -26,7 +26,8 @@ EXTRAS = {
     "torch": "sklearn",
     "estimators": "matplotlib",
     "study": "pyarrow",
-    "parquet": "optuna",
+    "parquet": "openpyxl",
+    "excel": "optuna",
     "tune": None,
 }
 # The extra that a command of the README needs; the first match counts.
@@ -34,6 +35,7 @@ COMMANDS = {
     r"noisegate info": "none",
     r"noisegate tune": "tune",
     r"noisegate .*\.parquet": "parquet",
+    r"noisegate .*\.xlsx": "excel",
     r"noisegate (study|show)": "study",
 }
 # Arguments that make a command end soon.
@@ -67,6 +69,10 @@ Path("nets.py").write_text(
 PARQUET = """
 import pyarrow.csv, pyarrow.parquet
 pyarrow.parquet.write_table(pyarrow.csv.read_csv("patients.csv"), "patients.parquet")
+"""
+EXCEL = """
+import pandas
+pandas.read_csv("patients.csv").to_excel("patients.xlsx", index=False)
 """
 
 
@@ -133,7 +139,7 @@ def make_job(command: str) -> str:
 
 def make_files(extra: str) -> str:
     """Return Python that writes the files for the commands of an extra."""
-    return {"study": FILES, "parquet": PARQUET}.get(extra, "")
+    return {"study": FILES, "parquet": PARQUET, "excel": EXCEL}.get(extra, "")
 
 
 def pip(*words: str) -> None:
