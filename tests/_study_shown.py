@@ -55,14 +55,15 @@ def with_seeds(study: Study, seeds: int) -> Study:
     """Return a study of so many seeds: its runs again, each a little worse than the one before."""
     runs = []
     for one in study.runs:
-        for seed in range(one.seed, seeds, study.settings.seeds):
+        for seed in range(one.seed, seeds, study.settings.design.seeds):
             epochs = tuple(
                 replace(epoch, validation_loss=epoch.validation_loss * (1 + seed / 100))
                 for epoch in one.history.epochs
             )
             runs.append(replace(one, seed=seed, history=History(epochs)))
     runs.sort(key=lambda one: one.seed)
-    return replace(study, runs=tuple(runs), settings=replace(study.settings, seeds=seeds))
+    design = replace(study.settings.design, seeds=seeds)
+    return replace(study, runs=tuple(runs), settings=replace(study.settings, design=design))
 
 
 def lost(study: Study) -> Study:

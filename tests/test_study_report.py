@@ -22,7 +22,8 @@ from _study_shown import (
     tuned,
     with_seeds,
 )
-from noisegate.study.results import Placed, Study
+from noisegate.study.plan import Placed
+from noisegate.study.results import Study
 from noisegate.study.show import figures as plots
 from noisegate.study.show import wording
 from noisegate.study.show.report import html

@@ -137,12 +137,16 @@ def check_arguments(
     resume: bool,
 ) -> None:
     """Raise if these arguments or the first lines of their files are wrong, without torch."""
-    from noisegate.study.design import Given, check_call
+    from noisegate.study.design import Design, check_design
 
     words = read_settings(parsed)
     jobs, out, _ = (words.pop(name) for name in ("jobs", "out", "resume"))
-    given = Given(None if models is None else tuple(models), **words)
-    check_call(given, recipes, jobs=jobs, out=out, resume=resume)
+    design = Design(
+        None if models is None else tuple(models),
+        None if recipes is None else tuple(recipes),
+        **words,
+    )
+    check_design(design, jobs=jobs, out=out, resume=resume)
 
 
 def print_study(study: "Study", parsed: argparse.Namespace) -> None:

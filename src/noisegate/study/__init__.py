@@ -12,21 +12,24 @@ from noisegate.core.extras import require_extra
 require_extra(__name__, "study")
 
 if TYPE_CHECKING:
+    from .design import Design
     from .judge.stats import Row
     from .main import run, save
+    from .plan import Settings
     from .recipes import RECIPES, Recipe
-    from .results import Settings, Study
+    from .results import Study
     from .source import Source
 
-__all__ = ["RECIPES", "Recipe", "Row", "Settings", "Source", "Study", "run", "save"]
+__all__ = ["RECIPES", "Design", "Recipe", "Row", "Settings", "Source", "Study", "run", "save"]
 
 # Name: where it is. They wait until they are used, since most bring in torch, and what is wrong
 # with a call of the command is told without it.
 _LAZY = {
+    "Design": "design",
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "Row": "judge.stats",
-    "Settings": "results",
+    "Settings": "plan",
     "Source": "source",
     "Study": "results",
     "run": "main",

@@ -1,7 +1,7 @@
-"""What is wrong with a call, as far as the arguments and the first lines of the files tell.
+"""The settings of a study, and the checks of them that need neither torch nor the rows.
 
-Nothing here needs torch, scikit-learn, SciPy or matplotlib, which take seconds to import. So a
-command that is called wrongly answers at once; the study itself makes the same checks first.
+Nothing here needs torch, pandas, scikit-learn, SciPy or matplotlib, which take seconds to import.
+So a command that is called wrongly answers at once; the study itself makes the same checks first.
 """
 
 import re
@@ -20,13 +20,13 @@ from noisegate.core.errors import InvalidValue
 from . import messages
 from .files import check_folder, check_unused
 from .recipes import SUFFIXES, Recipe, by_name, parse_recipe, read_recipes
-from .source import Source
+from .source import DIGITS, Source
 
 __all__ = [
     "MODELS",
-    "Given",
-    "check_call",
+    "Design",
     "check_count",
+    "check_design",
     "check_model",
     "check_model_name",
     "check_module",
@@ -44,65 +44,79 @@ _OWN = re.compile(r"[^\s:./\\]+(\.[^\s:./\\]+)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """How a study is called: everything but which recipes, and where its results go."""
+class Design:
+    """The settings of a study as they were asked for: everything that decides its numbers.
 
-    models: tuple[str, ...] | None
-    source: Source
-    seeds: int
-    epochs: int
-    batch_size: int | None
-    learning_rate: float
-    uncertainty: bool
-    ood: str | Path | None
+    Parameters
+    ----------
+    models : tuple of str, optional
+        `mlp`, `cnn` or `module:function`; None means `mlp`, and `cnn` too on the digits.
+    recipes : tuple of str or Recipe, optional
+        Names, texts ``NAME=RULES``, files; None means all built-in ones that fit a model.
+    source : Source
+        Where the data come from.
+    seeds : int
+        Seeds 0 to ``seeds - 1``; at least 2.
+    epochs : int
+        The budget of each run, at least 1.
+    batch_size : int, optional
+        Samples of a step; None means a tenth of the training samples, within 16 and 128.
+    learning_rate : float
+        Of Adam; above 0.
+    uncertainty : bool
+        Whether the uncertainty of predictions with noise is evaluated.
+    ood : path, optional
+        Out-of-distribution inputs for that; None means test samples with shuffled columns.
+    """
+
+    models: tuple[str, ...] | None = None
+    recipes: tuple[str | Recipe, ...] | None = None
+    source: Source = DIGITS
+    seeds: int = 5
+    epochs: int = 60
+    batch_size: int | None = None
+    learning_rate: float = 2e-3
+    uncertainty: bool = False
+    ood: Any = None
 
 
-def check_call(
-    given: Given,
-    recipes: Iterable[str | Recipe] | None,
-    *,
-    jobs: int,
-    out: str | Path | None,
-    resume: bool,
-) -> None:
-    """Raise what can be told before the rows are read and a model is made; nothing is written.
+def check_design(design: Design, *, jobs: int, out: str | Path | None, resume: bool) -> None:
+    """Raise what can be told before the data are read and a model is made; nothing is written.
 
     Raises
     ------
     InvalidValue, InvalidType
         If a number is out of bounds, a file or a column is not there, a model or a recipe is
-        none, or the results cannot go where they are to go.
+        unknown, or the results cannot go where they are to go.
     MissingExtra
-        If a file of data needs pyarrow.
+        If a data file needs a package that is not installed.
     """
     check_count("jobs", 1, jobs, "1 is this process.")
-    _check_counts(given)
+    check_count("seeds", 2, design.seeds, "An interval needs at least two runs of each recipe.")
+    check_count("epochs", 1, design.epochs, "60 is the default.")
+    if design.batch_size is not None:
+        check_count("batch_size", 1, design.batch_size, "Left out, it is chosen by the rows.")
+    rate = design.learning_rate
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < inf:
+        raise InvalidValue(f"study: `learning_rate` must be a number in (0, inf); got {rate!r}.")
     if out is not None:
         check_folder(Path(out))
-    given.source.check(given.ood)
-    for name in model_names(given):
+    design.source.check(design.ood)
+    for name in model_names(design):
         check_model(name)
-    recipes_of(recipes)
+    recipes_of(design.recipes)
     if out is not None and not resume:
         check_unused(Path(out))
 
 
 def check_count(name: str, least: int, value: Any, why: str) -> None:
-    """Refuse what is no whole number, less than the least, or more than anybody means."""
+    """Raise unless a value is a whole number within its bounds."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidValue(messages.not_a_count(name, least, value, why))
+        raise InvalidValue(
+            f"study: `{name}` must be a whole number >= {least}; got {value!r}. {why}"
+        )
     if value > (most := MOST.get(name, 2**31)):
-        raise InvalidValue(messages.too_many(name, most, value))
-
-
-def _check_counts(given: Given) -> None:
-    check_count("seeds", 2, given.seeds, "An interval needs at least two runs of each recipe.")
-    check_count("epochs", 1, given.epochs, "60 is the default.")
-    if given.batch_size is not None:
-        check_count("batch_size", 1, given.batch_size, "Left out, it is chosen by the rows.")
-    rate = given.learning_rate
-    if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 < rate < inf:
-        raise InvalidValue(messages.not_a_number_between("learning_rate", 0, inf, rate))
+        raise InvalidValue(f"study: `{name}` must be at most {most:,}; got {value!r}.")
 
 
 def recipes_of(
@@ -133,7 +147,7 @@ def recipes_of(
 # Models by their names ------------------------------------------------------------------------
 
 
-def model_names(given: Given) -> tuple[str, ...]:
+def model_names(design: Design) -> tuple[str, ...]:
     """Return the names of the models, each once; on the digits both built-in ones by default.
 
     Raises
@@ -141,11 +155,13 @@ def model_names(given: Given) -> tuple[str, ...]:
     InvalidValue
         If there are none.
     """
-    names = given.models
+    names = design.models
     if names is None:
-        names = MODELS if given.source.data is None else MODELS[:1]
+        names = MODELS if design.source.data is None else MODELS[:1]
     if not names:
-        raise InvalidValue(messages.no_model([*MODELS, "module:function"]))
+        raise InvalidValue(
+            "study: `models` must name at least one model; known are mlp, cnn, module:function."
+        )
     return tuple(dict.fromkeys(names))
 
 

@@ -6,47 +6,51 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Unpack
 
-from .design import Given, check_call
+from .design import Design, check_design
 from .files import RUNS, made, open_folder, write
 from .judge.choice import choose
 from .judge.test_split import Tested, doubted, tested
 from .judge.uncertainty import Uncertainty
-from .plan import Planned, planned
+from .plan import Plan, make_plan
 from .recipes import Recipe
 from .results import Execution, Study
-from .source import DIGITS, Rows, Source
+from .source import Reading, Rows, Source, make_source
 from .train.pool import Board, execute_all
 from .train.progress import counted, told
 from .train.run import Job, Run
 from .train.store import Store
 
-__all__ = ["open_work", "run", "save", "studied"]
+__all__ = ["carry_out", "open_work", "run", "save"]
 
 
 def run(
     models: str | Sequence[str] | None = None,
     recipes: str | Recipe | Iterable[str | Recipe] | None = None,
     *,
-    source: Source = DIGITS,
+    data: Any = None,
+    target: str | None = None,
+    source: Source | None = None,
     seeds: int = 5,
     epochs: int = 60,
     batch_size: int | None = None,
     learning_rate: float = 2e-3,
     uncertainty: bool = False,
-    ood: str | Path | None = None,
+    ood: Any = None,
     out: str | Path | None = None,
     resume: bool = False,
     jobs: int = 2,
     progress: bool = True,
+    **reading: Unpack[Reading],
 ) -> Study:
     """Train each model with each recipe over several seeds, and test what validation has chosen.
 
-    Seed s decides the split into training and validation rows, the initial weights and the order
-    of batches, the same for every recipe; noise is drawn from the same seed by
+    Seed s decides the split into training and validation samples, the initial weights and the
+    order of batches, the same for every recipe; noise is drawn from the same seed by
     `noisegate.inject`. Each run is judged at its best validation loss. Then no noise and the
-    recipe of the lowest mean validation loss are scored on the test rows, which nothing has seen
-    before. The numbers depend on the arguments only, not on `jobs`, nor on interruptions.
+    recipe of the lowest mean validation loss are scored on the test samples, which nothing has
+    seen before. The numbers depend on the arguments only, not on `jobs`, nor on interruptions.
 
     Parameters
     ----------
@@ -56,31 +60,38 @@ def run(
     recipes : str, Recipe, or several of them, optional
         Names of `RECIPES`, texts ``NAME=RULES``, files .yaml or .toml; `none`, with which all are
         compared, is always trained. All built-in ones that fit the model if None.
-    source : Source
-        The rows; scikit-learn's digits by default.
+    data : DataFrame, path, or pair of arrays (X, y), optional
+        The data, as in `Source`; scikit-learn's digits if None.
+    target : str, optional
+        The column to predict.
+    source : Source, optional
+        The data with every word on how to read and split them, instead of `data` and `target`.
     seeds : int
         Seeds 0 to ``seeds - 1``; at least 2, since an interval needs two.
     epochs : int
         The budget of each run, at least 1.
     batch_size : int, optional
-        Rows of a step; a tenth of the training rows if None, at least 16 and at most 128.
+        Samples of a step; a tenth of the training samples if None, at least 16 and at most 128.
     learning_rate : float
         Of Adam; above 0.
     uncertainty : bool
-        Measure on the test rows how far predictions with noise know their doubt.
-    ood : path, optional
-        A file of inputs that are not of the data, for that; test rows with their columns
-        shuffled if None.
+        Evaluate on the test samples how far the uncertainty of predictions with noise can be
+        trusted.
+    ood : DataFrame or path, optional
+        Out-of-distribution inputs for that; test samples with their columns shuffled if None.
     out : path, optional
-        Folder for report.html, study.json, study.png, study.svg and the runs; nothing is kept if
-        None.
+        Folder for report.html, study.json, study.png, study.svg and the runs; nothing is stored
+        if None.
     resume : bool
-        Go on with the runs that `out` has; without it, a folder with runs is refused.
+        Continue from the runs that `out` has; without it, a folder with runs is refused.
     jobs : int
         Processes, of one thread each. With 1, runs take place in this process; with more, a
         script must call `run` below ``if __name__ == "__main__":``.
     progress : bool
         Show progress bars, if the error stream is a terminal.
+    **reading
+        Any other word of `Source`: `task`, `inputs`, `ignore`, `split`, `missing`, `na`,
+        `decimal`, `thousands`, `test`, `test_seed`, `test_share`, `validation_share`.
 
     Returns
     -------
@@ -92,14 +103,16 @@ def run(
     InvalidValue, InvalidType
         If the call is wrong: a file, a column, a recipe, a number, a folder.
     NoisegateError
-        If a run fails or cannot be kept; those that have finished are kept.
+        If a run fails or cannot be stored; those that have finished are stored.
     MissingExtra
         On import, if a package of the extra `study` is not installed.
     """
     names = (models,) if isinstance(models, str) else models
-    given = Given(
+    several = [recipes] if isinstance(recipes, str | Recipe) else recipes
+    design = Design(
         None if names is None else tuple(names),
-        source,
+        None if several is None else tuple(several),
+        make_source(source, data, target, reading),
         seeds,
         epochs,
         batch_size,
@@ -107,12 +120,10 @@ def run(
         uncertainty,
         ood,
     )
-    several = [recipes] if isinstance(recipes, str | Recipe) else recipes
-    several = None if several is None else list(several)
-    check_call(given, several, jobs=jobs, out=out, resume=resume)
+    check_design(design, jobs=jobs, out=out, resume=resume)
     with open_work(out, resume=resume, progress=progress) as open_store:
-        plan = planned(given, several)
-        study = studied(plan, open_store(plan), jobs=jobs, progress=progress)
+        plan = make_plan(design)
+        study = carry_out(plan, open_store(plan), jobs=jobs, progress=progress)
     if out is not None:
         save(study, out)
     return study
@@ -121,7 +132,7 @@ def run(
 @contextmanager
 def open_work(
     out: str | Path | None, *, resume: bool, progress: bool
-) -> Iterator[Callable[[Planned], Store]]:
+) -> Iterator[Callable[[Plan], Store]]:
     """Yield the function that prints a plan's notes and opens the store of its runs.
 
     The folder of the results is made first, so that no work is lost for want of one. Where the
@@ -131,7 +142,7 @@ def open_work(
         if out is not None:
             stack.enter_context(open_folder(Path(out)))
 
-        def open_store(plan: Planned) -> Store:
+        def open_store(plan: Plan) -> Store:
             told(plan.settings.notes, enabled=progress)
             return stack.enter_context(_store_of(plan, out, resume=resume))
 
@@ -139,7 +150,7 @@ def open_work(
 
 
 @contextmanager
-def _store_of(plan: Planned, out: str | Path | None, *, resume: bool) -> Iterator[Store]:
+def _store_of(plan: Plan, out: str | Path | None, *, resume: bool) -> Iterator[Store]:
     """Yield the store of a plan's runs: in the folder `out`, or a temporary one."""
     with TemporaryDirectory(prefix="noisegate-") as folder:
         store = Store(Path(folder if out is None else out) / RUNS, plan.settings.identity())
@@ -173,14 +184,14 @@ def save(study: Study, folder: str | Path) -> Path:
     return path
 
 
-def studied(plan: Planned, store: Store, *, jobs: int, progress: bool) -> Study:
+def carry_out(plan: Plan, store: Store, *, jobs: int, progress: bool) -> Study:
     """Execute what is planned and has not been kept yet, and score what it chooses on the test."""
     began = time.perf_counter()
-    settings, setup = plan.settings, plan.setup
+    settings, setup, design = plan.settings, plan.setup, plan.settings.design
     todo = [
         Job(model, recipe, seed)
         # Seeds outermost: long and short runs then alternate, and the time left is right.
-        for seed in range(settings.seeds)
+        for seed in range(design.seeds)
         for model in settings.models
         for recipe in settings.recipes[model.name]
     ]
@@ -188,7 +199,7 @@ def studied(plan: Planned, store: Store, *, jobs: int, progress: bool) -> Study:
     with counted(
         len(todo),
         "runs",
-        settings.epochs,
+        design.epochs,
         lambda: len(finished),
         board.read,
         lambda number: str(todo[number]),
@@ -202,13 +213,14 @@ def studied(plan: Planned, store: Store, *, jobs: int, progress: bool) -> Study:
 
 
 def _judged(
-    plan: Planned, store: Store, runs: Sequence[Run], progress: bool
+    plan: Plan, store: Store, runs: Sequence[Run], progress: bool
 ) -> tuple[tuple[Tested, ...], dict[str, int], dict[str, Uncertainty]]:
     """Score what each model's runs choose, and return how often that has been, and the doubt."""
-    settings, setup, rows = plan.settings, plan.setup, plan.rows
+    settings, setup, rows = plan.settings, plan.setup, plan.data
+    design = settings.design
     own = {model: [run for run in runs if run.model == model.name] for model in settings.models}
     pairs = {model: choose(model.name, settings.recipes[model.name], own[model]) for model in own}
-    each = settings.seeds * (2 if settings.uncertainty else 1)
+    each = design.seeds * (2 if design.uncertainty else 1)
     total, scorings = each * sum(map(len, pairs.values())), list[Job]()
     found: list[Tested] = []
     scored: dict[str, int] = {}
@@ -221,12 +233,12 @@ def _judged(
                 setup,
                 rows.test,
                 store,
-                settings.seeds,
+                design.seeds,
                 scorings.append,
-                doubt=_doubt(settings.uncertainty, rows),
+                doubt=_doubt(design.uncertainty, rows),
             )
             found.append(one)
-            if settings.uncertainty:
+            if design.uncertainty:
                 doubts[model.name] = doubted(
                     model,
                     pair,

@@ -1,8 +1,10 @@
-"""What a study will do, checked before any of the work: rows, models, recipes, numbers."""
+"""The plan of a study, made before any of the work: data, models, recipes, notes."""
 
+import shlex
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,143 +12,203 @@ from torch import Tensor
 
 import noisegate as ng
 from noisegate.core.errors import InvalidValue
+from noisegate.core.kind import Kind
 from noisegate.torch.generators import TORCH, keep_states
 
-from . import messages
-from .data import Dataset
+from .data import Dataset, Task
 from .data.encode import Encoder
-from .design import Given, model_names, recipes_of
+from .design import Design, model_names, recipes_of
 from .model_warnings import remarks
 from .models import Model, check
-from .recipes import BASELINE, RECIPES, Recipe, fitting_recipes
-from .results import Placed, Settings
-from .source import Rows
-from .train.run import FEW, Setup
+from .recipes import BASELINE, RECIPES, Recipe, fitting_recipes, rules_text
+from .source import Rows, argument
+from .train.run import FEW, OPTIMIZER, Setup
+from .versions import versions
 
-__all__ = ["Planned", "planned", "with_recipes"]
+__all__ = ["Placed", "Plan", "Settings", "make_plan", "replace_recipes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A noise at a site, and the shape that a batch of a few samples has there."""
+
+    site: str
+    kind: Kind
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A design, and what it means for the data and the models.
+
+    `recipes` are those of each model, `none` first; `facts` describe the data and the splits;
+    `notes` are sentences for the reader; `files` are the texts of the files of recipes.
+    """
+
+    design: Design
+    facts: Mapping[str, Any]
+    task: Task
+    notes: tuple[str, ...]
+    models: tuple[Model, ...]
+    recipes: Mapping[str, tuple[Recipe, ...]]
+    files: Mapping[str, str]
+
+    @property
+    def data(self) -> str:
+        """The name of the data."""
+        return str(self.facts["data"]["name"])
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides every run but for its model, recipe and seed."""
+        design = self.design
+        return {
+            **self.facts,
+            "epochs": design.epochs,
+            "batch_size": design.batch_size,
+            "optimizer": OPTIMIZER,
+            "learning_rate": design.learning_rate,
+            "versions": versions(),
+        }
+
+    def arguments(self, recipes: Sequence[str], models: Sequence[str]) -> list[str]:
+        """Return the command line's arguments for some recipes on some models."""
+        design = self.design
+        words = [*design.source.arguments(), "--model", *models]
+        words += [word for recipe in recipes for word in argument("--recipe", recipe)]
+        words += ["--seeds", str(design.seeds), "--epochs", str(design.epochs)]
+        if design.batch_size is not None:
+            words += ["--batch-size", str(design.batch_size)]
+        words += ["--learning-rate", repr(design.learning_rate)]
+        words += ["--uncertainty"] if design.uncertainty else []
+        return words + (argument("--ood", design.ood) if design.ood is not None else [])
+
+    def command(self) -> str:
+        """Return the command that makes the study again."""
+        every = {recipe.name: recipe for recipes in self.recipes.values() for recipe in recipes}
+        named = [_write_argument(recipe) for recipe in every.values() if recipe.rules]
+        words = self.arguments(named or [BASELINE], [model.name for model in self.models])
+        return shlex.join(["noisegate", "study", *words])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Planned:
-    """A study before its runs: its settings, its rows, and where each recipe acts."""
+class Plan:
+    """A study before its runs: its settings, its data, and where each recipe acts."""
 
     settings: Settings
-    rows: Rows
+    data: Rows
     example: Tensor
     placed: Mapping[tuple[str, str], tuple[Placed, ...]]
 
     @property
     def setup(self) -> Setup:
-        """What all runs share."""
-        given = self.settings
-        share = given.source.validation_share
-        return Setup(self.rows.search, given.epochs, given.batch_size, given.learning_rate, share)
+        """What all runs share: never the design, whose source may hold the test samples."""
+        design = self.settings.design
+        return Setup(
+            self.data.search,
+            design.epochs,
+            design.batch_size,
+            design.learning_rate,
+            design.source.validation_share,
+        )
 
 
-def planned(given: Given, recipes: Iterable[str | Recipe] | None) -> Planned:
+def make_plan(design: Design) -> Plan:
     """Read the data, make the models once, and put each recipe into each model once.
 
-    What `check_call` tells has been checked before.
+    What `check_design` tells has been checked before.
 
     Raises
     ------
     InvalidValue, InvalidType
         If anything else about the call is wrong; the message says what.
     """
-    rows = given.source.rows(given.ood)
-    example = _example(rows.search)
-    models = _models(given, example, rows.search.task.outputs)
-    settings = Settings(
-        given.source,
-        rows.facts(given.source),
-        rows.search.task,
-        _notes(rows, given, models, example),
-        tuple(models),
-        {},
-        {},
-        given.seeds,
-        given.epochs,
-        given.batch_size,
-        given.learning_rate,
-        given.uncertainty,
-        given.ood,
-    )
-    return with_recipes(Planned(settings, rows, example, {}), recipes)
+    data = design.source.rows(design.ood)
+    example = _encode_example(data.search)
+    models = _make_models(design, example, data.search.task.outputs)
+    notes = _find_notes(data, design, models, example)
+    facts = data.facts(design.source)
+    settings = Settings(design, facts, data.search.task, notes, tuple(models), {}, {})
+    return replace_recipes(Plan(settings, data, example, {}), design.recipes)
 
 
-def with_recipes(plan: Planned, recipes: Iterable[str | Recipe] | None) -> Planned:
-    """Return the same plan with these recipes, each put into each model once.
+def replace_recipes(plan: Plan, recipes: Iterable[str | Recipe] | None) -> Plan:
+    """Return the same plan with other recipes, each put into each model once.
 
     Raises
     ------
     InvalidValue, InvalidType
-        If a recipe is none, or matches nothing.
+        If a recipe is unknown, or matches nothing.
     """
     example, outputs = plan.example, plan.settings.task.outputs
     models = plan.settings.models
     files, wanted = recipes_of(recipes)
-    chosen = {model.name: _recipes_of(model, models, wanted, example, outputs) for model in models}
+    alone = len(models) == 1
+    chosen = {
+        model.name: _choose_recipes(model, wanted, example, outputs, alone=alone)
+        for model in models
+    }
     placed = {
-        (model.name, recipe.name): _placed(model, recipe, example, outputs)
+        (model.name, recipe.name): _place(model, recipe, example, outputs)
         for model in models
         for recipe in chosen[model.name]
     }
-    return replace(
-        plan, settings=replace(plan.settings, recipes=chosen, files=files), placed=placed
-    )
+    settings = replace(plan.settings, recipes=chosen, files=files)
+    return replace(plan, settings=settings, placed=placed)
 
 
-def _notes(rows: Rows, given: Given, models: Sequence[Model], example: Tensor) -> tuple[str, ...]:
+def _find_notes(
+    data: Rows, design: Design, models: Sequence[Model], example: Tensor
+) -> tuple[str, ...]:
     """Return what is worth saying before the work, each once."""
-    found = [*rows.search.notes, *(rows.test.notes if given.source.test else ())]
+    notes = [*data.search.notes]
+    if design.source.test is not None:
+        notes += data.test.notes
     for model in models:
-        found += remarks(model, example, rows.search.task)
-    return tuple(dict.fromkeys(found))
+        notes += remarks(model, example, data.search.task)
+    return tuple(dict.fromkeys(notes))
 
 
-def _example(data: Dataset) -> Tensor:
-    """Return a few encoded rows, to see what models and recipes do with them."""
+def _encode_example(data: Dataset) -> Tensor:
+    """Return a few encoded samples, to see what models and recipes do with them."""
     every = np.arange(data.rows)
     return Encoder.fit(data, every).inputs(data.take(every[:FEW]))
 
 
-def _models(given: Given, example: Tensor, outputs: int) -> list[Model]:
-    models = [Model(name) for name in model_names(given)]
+def _make_models(design: Design, example: Tensor, outputs: int) -> list[Model]:
+    models = [Model(name) for name in model_names(design)]
     for model in models:
         check(model, example, outputs)
     return models
 
 
-def _recipes_of(
-    model: Model,
-    models: Sequence[Model],
-    wanted: list[Recipe] | None,
-    example: Tensor,
-    outputs: int,
+def _choose_recipes(
+    model: Model, wanted: list[Recipe] | None, example: Tensor, outputs: int, *, alone: bool
 ) -> tuple[Recipe, ...]:
     """Return the recipes of a model, no noise first: those wanted, or all built-in ones that fit.
 
-    A built-in recipe for another model of the study is left out.
+    A built-in recipe that fits another model of the study only is left out.
     """
     shape = tuple(example.shape[1:])
     with keep_states(TORCH):
         fitting = fitting_recipes(model.make(shape, outputs), shape)
     if wanted is None:
-        found = list(fitting)
-        if not [recipe for recipe in found if recipe.name != BASELINE]:
-            raise InvalidValue(messages.no_recipe_fits(model.name))
+        chosen = [recipe for recipe in fitting if recipe.name != BASELINE]
+        if not chosen:
+            raise InvalidValue(
+                f"study: `recipes` must name at least one recipe for {model.name}, since no "
+                f"built-in one fits its sites. See them with `noisegate sites {model.name}`, and "
+                "give rules: --recipe 'mine=hid*:out=0.5'."
+            )
     else:
-        several = len(models) > 1
-        found = [
+        chosen = [
             recipe
             for recipe in wanted
-            if not (several and RECIPES.get(recipe.name) == recipe and recipe not in fitting)
+            if alone or RECIPES.get(recipe.name) != recipe or recipe in fitting
         ]
-    others = [recipe for recipe in found if recipe.name != BASELINE]
-    return (RECIPES[BASELINE], *others)
+    return (RECIPES[BASELINE], *(recipe for recipe in chosen if recipe.name != BASELINE))
 
 
-def _placed(model: Model, recipe: Recipe, example: Tensor, outputs: int) -> tuple[Placed, ...]:
+def _place(model: Model, recipe: Recipe, example: Tensor, outputs: int) -> tuple[Placed, ...]:
     """Return where a recipe acts, by one forward with noise; a rule that matches nothing raises."""
     if not recipe.rules:
         return ()
@@ -160,3 +222,9 @@ def _placed(model: Model, recipe: Recipe, example: Tensor, outputs: int) -> tupl
         for one in noise.noises
         if one.last is not None
     )
+
+
+def _write_argument(recipe: Recipe) -> str:
+    """Return what names a recipe on the command line."""
+    built_in = RECIPES.get(recipe.name) == recipe
+    return recipe.name if built_in else f"{recipe.name}={rules_text(recipe.rules)}"

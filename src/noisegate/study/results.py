@@ -1,13 +1,9 @@
 """What a study found: its settings, its runs, and the numbers and sentences made of them."""
 
 import json
-import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol
-
-from noisegate.core.kind import Kind
 
 from .data import Task
 from .judge.advice import Advice, advise
@@ -16,86 +12,12 @@ from .judge.stats import LEVEL, Row
 from .judge.study_json import FORMAT, without_nan
 from .judge.test_split import Tested
 from .judge.uncertainty import Uncertainty
-from .models import Model
-from .recipes import BASELINE, RECIPES, Recipe, rules_text
+from .plan import Placed, Settings
+from .recipes import rules_text
 from .show import sentences
-from .source import Source, argument
-from .train.run import OPTIMIZER, Run
-from .versions import versions
+from .train.run import Run
 
-__all__ = ["Execution", "Placed", "SearchPart", "Settings", "Study"]
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A noise at a site, and the shape that a batch of a few rows has there."""
-
-    site: str
-    kind: Kind
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Everything that decides the numbers; `recipes` are those of each model, `none` included.
-
-    `facts` are of the data and its splits; `notes` are what the reading of them has to say;
-    `files` are the texts of the files that recipes came from.
-    """
-
-    source: Source
-    facts: Mapping[str, Any]
-    task: Task
-    notes: tuple[str, ...]
-    models: tuple[Model, ...]
-    recipes: Mapping[str, tuple[Recipe, ...]]
-    files: Mapping[str, str]
-    seeds: int
-    epochs: int
-    batch_size: int | None
-    learning_rate: float
-    uncertainty: bool = False
-    ood: str | Path | None = None
-
-    @property
-    def data(self) -> str:
-        """The name of the data."""
-        return str(self.facts["data"]["name"])
-
-    def recipe(self, model: str, name: str) -> Recipe:
-        """Return a recipe of a model by its name."""
-        return next(recipe for recipe in self.recipes[model] if recipe.name == name)
-
-    def identity(self) -> dict[str, Any]:
-        """Return what decides every run but for its model, recipe and seed."""
-        return {
-            **self.facts,
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "optimizer": OPTIMIZER,
-            "learning_rate": self.learning_rate,
-            "versions": versions(),
-        }
-
-    def arguments(self, recipes: Sequence[str], models: Sequence[str]) -> list[str]:
-        """Return the command line's arguments for some recipes on some models."""
-        words = self.source.arguments()
-        words += ["--model", *models]
-        words += [word for recipe in recipes for word in argument("--recipe", recipe)]
-        words += ["--seeds", str(self.seeds), "--epochs", str(self.epochs)]
-        if self.batch_size is not None:
-            words += ["--batch-size", str(self.batch_size)]
-        words += ["--learning-rate", repr(self.learning_rate)]
-        words += ["--uncertainty"] if self.uncertainty else []
-        return words + (argument("--ood", self.ood) if self.ood else [])
-
-    def command(self) -> str:
-        """Return the command that makes the study again."""
-        every = {recipe.name: recipe for recipes in self.recipes.values() for recipe in recipes}
-        named = [_argument(recipe) for recipe in every.values() if recipe.rules]
-        named = named or [BASELINE]
-        words = self.arguments(named, [model.name for model in self.models])
-        return shlex.join(["noisegate", "study", *words])
+__all__ = ["Execution", "SearchPart", "Study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +120,7 @@ class Study:
                     model: {recipe.name: rules_text(recipe.rules) for recipe in recipes}
                     for model, recipes in settings.recipes.items()
                 },
-                "seeds": settings.seeds,
+                "seeds": settings.design.seeds,
                 "interval": LEVEL,
             },
             "notes": list(settings.notes),
@@ -223,12 +145,6 @@ class Study:
     def to_json(self) -> str:
         """Return `to_dict` as JSON; a number that is not finite is null."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-
-
-def _argument(recipe: Recipe) -> str:
-    """Return what names a recipe on the command line."""
-    built_in = RECIPES.get(recipe.name) == recipe
-    return recipe.name if built_in else f"{recipe.name}={rules_text(recipe.rules)}"
 
 
 def _row_facts(row: Row) -> dict[str, Any]:

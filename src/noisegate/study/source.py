@@ -1,16 +1,19 @@
 """Where a study's rows come from, and which of them are kept for the test."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from noisegate.core.errors import InvalidValue
+from noisegate.core import checks
+from noisegate.core.errors import InvalidValue, prefix_errors
+from noisegate.core.words import list_names
 
 from . import messages
 from .data import DIGITS as OF_DIGITS
 from .data import Dataset, check_columns, digits, drawn, input_columns, read, read_like
 
-__all__ = ["DIGITS", "Rows", "Source", "argument"]
+__all__ = ["DIGITS", "Reading", "Rows", "Source", "argument", "make_source"]
 
 # How sentences call the other files.
 TEST, OOD = "the test file", "the OOD file"
@@ -187,6 +190,43 @@ class Source:
 
 
 DIGITS = Source()
+
+
+class Reading(TypedDict, total=False):
+    """The words of a `Source` but for its data and target."""
+
+    task: str | None
+    inputs: tuple[str, ...]
+    ignore: tuple[str, ...]
+    split: str | None
+    drop_missing: bool
+    test: Any
+    test_seed: int
+    test_share: float
+    validation_share: float
+
+
+def make_source(
+    source: Source | None, data: Any, target: str | None, reading: Mapping[str, Any]
+) -> Source:
+    """Return the source that a call names: whole, or by its data, its target and further words.
+
+    Raises
+    ------
+    InvalidValue
+        If it is named twice, or a word is unknown.
+    """
+    with prefix_errors("study"):
+        checks.check_keywords(reading, [*Reading.__annotations__])
+    given = [name for name, value in (("data", data), ("target", target)) if value is not None]
+    if source is None:
+        return Source(data, target, **reading)
+    if given or reading:
+        raise InvalidValue(
+            f"study: `source` says where the data come from; got {list_names([*given, *reading])} "
+            "beside it. Put these words into the Source."
+        )
+    return source
 
 
 def argument(flag: str, value: object) -> list[str]:

@@ -3,14 +3,15 @@
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Unpack
 
 from noisegate.core.errors import NoisegateError
-from noisegate.study.design import Given, check_call
-from noisegate.study.main import open_work, save, studied
-from noisegate.study.plan import Planned, planned, with_recipes
+from noisegate.study.design import Design, check_design
+from noisegate.study.main import carry_out, open_work, save
+from noisegate.study.plan import Plan, make_plan, replace_recipes
 from noisegate.study.recipes import Recipe
 from noisegate.study.results import Study
-from noisegate.study.source import DIGITS, Source
+from noisegate.study.source import Reading, Source, make_source
 from noisegate.study.train.pool import Board, Runs, performed
 from noisegate.study.train.progress import counted
 from noisegate.study.train.store import Store
@@ -33,7 +34,9 @@ def tune(
     model: str = "mlp",
     space: str | None = None,
     *,
-    source: Source = DIGITS,
+    data: Any = None,
+    target: str | None = None,
+    source: Source | None = None,
     trials: int = 30,
     always: bool = False,
     tune_seed: int = 0,
@@ -44,11 +47,12 @@ def tune(
     batch_size: int | None = None,
     learning_rate: float = 2e-3,
     uncertainty: bool = False,
-    ood: str | Path | None = None,
+    ood: Any = None,
     out: str | Path | None = None,
     resume: bool = False,
     jobs: int = 1,
     progress: bool = True,
+    **reading: Unpack[Reading],
 ) -> Study:
     """Search for the rates and rules of the lowest mean validation loss over the seeds.
 
@@ -66,8 +70,8 @@ def tune(
         Rules whose numbers may be ranges: ``'hid*:out=0..0.8, in:out=gaussian(0.01..1 log)'``; a
         range ends in `int` for whole numbers. By default dropout and Gaussian noise on the input
         and dropout on the hidden layers, as far as they fit the model.
-    source : Source
-        The rows; scikit-learn's digits by default.
+    data, target, source
+        As in `run`.
     trials : int
         How many trials the search has in all, at least 1; those of a resumed search and of other
         processes included.
@@ -83,6 +87,8 @@ def tune(
         As in `run`.
     jobs : int
         Processes that do trials side by side, of one thread each.
+    **reading
+        Any other word of `Source`, as in `run`.
 
     Returns
     -------
@@ -103,12 +109,22 @@ def tune(
     KDD, 2019.
     """
     check_search(space, always=always, trials=trials, tune_seed=tune_seed)
-    given = Given((model,), source, seeds, epochs, batch_size, learning_rate, uncertainty, ood)
+    design = Design(
+        (model,),
+        None,
+        make_source(source, data, target, reading),
+        seeds,
+        epochs,
+        batch_size,
+        learning_rate,
+        uncertainty,
+        ood,
+    )
     # A search in a storage may go on, so a folder that has its runs is no mistake.
     goes_on = resume or storage is not None
-    check_call(given, None, jobs=jobs, out=out, resume=goes_on)
+    check_design(design, jobs=jobs, out=out, resume=goes_on)
     with open_work(out, resume=goes_on, progress=progress) as open_store:
-        searched, plan = _plan_search(given, space, always)
+        searched, plan = _plan_search(design, space, always)
         store = open_store(plan)
         url = file_url(store.folder / FILE) if storage is None else storage
         with closing(Trials(url, name, tune_seed, trials)) as several:
@@ -116,37 +132,37 @@ def tune(
             recipe, tuning = _pick_best(plan, searched, several)
         if storage is None:
             tuning = replace(tuning, storage=f"{store.folder.name}/{FILE}")
-        study = studied(with_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
+        study = carry_out(replace_recipes(plan, [recipe]), store, jobs=jobs, progress=progress)
         study = replace(study, search=TuningPart(tuning))
     if out is not None:
         save(study, out)
     return study
 
 
-def _plan_search(given: Given, text: str | None, always: bool) -> tuple[Space, Planned]:
+def _plan_search(design: Design, text: str | None, always: bool) -> tuple[Space, Plan]:
     """Return the space, and a plan with the recipe of its upper ends, which shows their errors."""
     if text is not None:
         space = parse_space(text, always=always)
-        return space, planned(given, [space.ends()])
+        return space, make_plan(replace(design, recipes=(space.ends(),)))
     # Which default rules fit is known once the model is made, and planning makes it.
-    plan = planned(given, ["none"])
+    plan = make_plan(replace(design, recipes=("none",)))
     (model,) = plan.settings.models
     space = fitting_space(model, plan.example, plan.settings.task.outputs, always=always)
-    return space, with_recipes(plan, [space.ends()])
+    return space, replace_recipes(plan, [space.ends()])
 
 
 def _run_search(
-    plan: Planned, space: Space, trials: Trials, store: Store, *, jobs: int, progress: bool
+    plan: Plan, space: Space, trials: Trials, store: Store, *, jobs: int, progress: bool
 ) -> None:
     settings = plan.settings
     (model,) = settings.models
     identity = {**settings.identity(), "model": [model.name, model.source_digest]}
     searched = {"space": space.text, "always": space.always, "tune_seed": trials.seed}
-    trials.create({**identity, "seeds": settings.seeds, **searched})
+    trials.create({**identity, "seeds": settings.design.seeds, **searched})
     search = Search(
         Runs(plan.setup, store),
         model,
-        settings.seeds,
+        settings.design.seeds,
         space,
         trials,
         tuple(settings.arguments([], [model.name])),
@@ -155,7 +171,7 @@ def _run_search(
     with counted(
         trials.total,
         "trials",
-        settings.epochs * settings.seeds,
+        settings.design.epochs * settings.design.seeds,
         lambda: before + board.finished,
         board.read,
         lambda number: f"trial {number}",
@@ -166,7 +182,7 @@ def _run_search(
             pass
 
 
-def _pick_best(plan: Planned, space: Space, trials: Trials) -> tuple[Recipe, Tuning]:
+def _pick_best(plan: Plan, space: Space, trials: Trials) -> tuple[Recipe, Tuning]:
     """Return the best recipe, and the record of the search."""
     ended = trials.list_ended()
     finished = [trial for trial in ended if trial.state == "finished" and trial.value is not None]

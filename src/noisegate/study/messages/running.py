@@ -1,16 +1,11 @@
 """What is said of calls, runs and files."""
 
-from collections.abc import Iterable
-
 __all__ = [
     "cannot_write",
     "corrupt",
     "has_runs",
     "needs_main_guard",
-    "no_model",
-    "no_recipe_fits",
     "no_target",
-    "not_a_count",
     "not_a_number_between",
     "not_saved",
     "other_settings",
@@ -19,7 +14,6 @@ __all__ = [
     "run_failed",
     "state_not_kept",
     "target_without_data",
-    "too_many",
 ]
 
 
@@ -47,27 +41,11 @@ _OPTIONS = {
 }
 
 
-def no_recipe_fits(model: str) -> str:
-    return (
-        f"study: `recipes` must name at least one recipe for {model}, since no built-in one fits "
-        f"its sites. See them with `noisegate sites {model}`, and give rules: "
-        "--recipe 'mine=hid*:out=0.5'."
-    )
-
-
-def no_model(known: Iterable[str]) -> str:
-    return f"study: `models` must name at least one model; known are {', '.join(known)}."
-
-
 def no_target(path: object) -> str:
     return (
         f"study: `target` must say which column of '{path}' is to be predicted; it is missing. "
         "Name it with --target."
     )
-
-
-def not_a_count(name: str, least: int, value: object, why: str) -> str:
-    return f"study: `{name}` must be a whole number >= {least}; got {value!r}. {why}"
 
 
 def not_a_number_between(name: str, low: float, high: float, value: object) -> str:
@@ -110,10 +88,6 @@ def other_start_of_run(folder: object, job: object) -> str:
         f"study: the model must be what it was for the runs in '{folder}', to go on with them; "
         f"{job} starts otherwise now. Name another folder with --out."
     )
-
-
-def too_many(name: str, most: int, value: object) -> str:
-    return f"study: `{name}` must be at most {most:,}; got {value!r}."
 
 
 def state_not_kept(name: str) -> str:

@@ -168,7 +168,7 @@ def _seeds(ax: Axes, study: Study, model: str) -> None:
     styles = looks(study)
     found = [_best(study, model, recipe) for recipe in recipes]
     places = range(len(recipes))[::-1]
-    for seed in range(study.settings.seeds):
+    for seed in range(study.settings.design.seeds):
         ax.plot([one[seed] for one in found], places, color="#b0b0b0", linewidth=0.7, zorder=1)
     for place, recipe, values in zip(places, recipes, found, strict=True):
         colour = styles[recipe]["color"]

@@ -63,7 +63,7 @@ def _table(study: Study, model: str) -> Table:
     settings = study.settings
     name = escape(wording.model_title(model))
     table = Table(
-        title=f"{name} · seeds: {settings.seeds} · epochs: {settings.epochs}",
+        title=f"{name} · seeds: {settings.design.seeds} · epochs: {settings.design.epochs}",
         box=SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,

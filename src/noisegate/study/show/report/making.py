@@ -22,12 +22,12 @@ def how_to_read(study: Study) -> str:
     compared = max(len(recipes) for recipes in settings.recipes.values()) - 1
     found = notes(
         settings.task,
-        seeds=settings.seeds,
+        seeds=settings.design.seeds,
         compared=compared,
         test_rows=test["rows"],
         test_file=test["file"],
     )
-    budget = budget_note([run.history.best.number for run in study.runs], settings.epochs)
+    budget = budget_note([run.history.best.number for run in study.runs], settings.design.epochs)
     parts = [listed((*found, budget))]
     if settings.notes:
         parts += [paragraph("About the data:"), listed(settings.notes)]
@@ -86,11 +86,11 @@ def _facts(study: Study) -> Iterator[tuple[str, str]]:
     for model in settings.models:
         digest = f", source digest {model.source_digest}" if model.source_digest else ""
         yield "model", f"{model.name}{digest}"
-    yield "seeds", f"0 to {settings.seeds - 1}"
+    yield "seeds", f"0 to {settings.design.seeds - 1}"
     yield (
         "budget",
-        f"{_counted(settings.epochs, 'epoch')}, batches of {run.batch_size}, "
-        f"{settings.identity()['optimizer']} at {settings.learning_rate:g}",
+        f"{_counted(settings.design.epochs, 'epoch')}, batches of {run.batch_size}, "
+        f"{settings.identity()['optimizer']} at {settings.design.learning_rate:g}",
     )
     yield from versions().items()
     processes = "1 process" if execution.jobs == 1 else f"{execution.jobs} processes"

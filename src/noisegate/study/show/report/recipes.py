@@ -5,8 +5,9 @@ import math
 from noisegate import pictures
 from noisegate.core.errors import NoisegateError
 
+from ...plan import Placed
 from ...recipes import Recipe, rules_source
-from ...results import Placed, Study
+from ...results import Study
 from ..wording import called, model_title
 from .parts import code, figure, figures, paragraph, section
 
@@ -40,7 +41,7 @@ def _recipe(study: Study, model: str, recipe: Recipe, drawn: dict[str, str]) -> 
     label = "" if recipe.label == recipe.name else f": {recipe.label}"
     here = f"{recipe.name} on {called(model)}"
     first = study.runs_of(model, recipe.name)[0]
-    last_step = math.ceil(first.train_rows / first.batch_size) * study.settings.epochs - 1
+    last_step = math.ceil(first.train_rows / first.batch_size) * study.settings.design.epochs - 1
     every = {_key(one): one for one in study.placed[(model, recipe.name)]}
     fresh = [key for key in every if key not in drawn]
     above = [f"{every[key].site} ({drawn[key]})" for key in every if key in drawn]
