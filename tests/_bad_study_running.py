@@ -23,6 +23,7 @@ from noisegate.study import RECIPES, Source, files, run
 from noisegate.study import plan as planning
 from noisegate.study.models import Model
 from noisegate.study.train import pool
+from noisegate.study.train.board import Board
 from noisegate.study.train.run import Job, Run, Setup, Trained
 from noisegate.study.train.store import Store
 
@@ -52,14 +53,14 @@ def begun(*, resume: bool, **changes: Any) -> None:
     """Begin in a folder that has runs of the settings {"epochs": 60}."""
     store = Store(Path("out/runs"), {"epochs": 60})
     store.begin(resume=False)
-    store.save(JOB, TRAINED)
+    store.save_run(JOB, TRAINED)
     Store(Path("out/runs"), {"epochs": 60, **changes}).begin(resume=resume)
 
 
 def damaged(name: str, call: Callable[[Store], Any]) -> Any:
     store = Store(Path("runs"), {"epochs": 60})
     store.begin(resume=False)
-    store.save(JOB, TRAINED)
+    store.save_run(JOB, TRAINED)
     path = store.folder / name
     path.write_bytes(path.read_bytes()[:-7] + b"another")
     return call(store)
@@ -74,10 +75,10 @@ def failing() -> Any:
 
 
 def process_that_ends(*, started: bool) -> None:
-    board = pool.Board(1)
+    board = Board(1)
     if started:
         board.join()
-    with pool._workers(2, Path("none"), board):
+    with pool._open_pool(2, Path("none"), board):
         raise BrokenProcessPool
 
 
@@ -110,9 +111,9 @@ RULES = (
 def other_rules() -> Any:
     store = Store(Path("runs"), {})
     store.begin(resume=False)
-    store.save(JOB, TRAINED)
+    store.save_run(JOB, TRAINED)
     recipe = replace(JOB.recipe, rules={"hid*:out": 0.25})
-    return store.finished(replace(JOB, recipe=recipe))
+    return store.find_run(replace(JOB, recipe=recipe))
 
 
 STATEFUL = """\
@@ -138,10 +139,10 @@ def started_otherwise() -> Any:
     Path("d.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
     setup = Setup(Source("d.csv", "y").rows().search, 1, None, 1e-3, 0.25)
     store = Store(Path("runs"), {})
-    board = pool.Board(1)
-    every = {"processes": 1, "board": board, "on_run": lambda run: None}
+    board = Board(1)
+    every = {"processes": 1, "board": board}
     pool.execute_all([JOB], setup, store, **every)
-    with mock.patch.object(pool, "started", return_value=("another", "start")):
+    with mock.patch.object(pool, "digest_start", return_value=("another", "start")):
         pool.execute_all([JOB], setup, store, **every)
 
 
@@ -260,12 +261,12 @@ CASES: list[Case] = [
         CORRUPT % "settings.json",
     ),
     (
-        lambda: damaged("mlp/hidden-0.json", lambda store: store.finished(JOB)),
+        lambda: damaged("mlp/hidden-0.json", lambda store: store.find_run(JOB)),
         NoisegateError,
         CORRUPT % "mlp/hidden-0.json",
     ),
     (
-        lambda: damaged("mlp/hidden-0.pt", lambda store: store.weights(JOB)),
+        lambda: damaged("mlp/hidden-0.pt", lambda store: store.read_weights(JOB)),
         NoisegateError,
         CORRUPT % "mlp/hidden-0.pt",
     ),

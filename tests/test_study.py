@@ -21,7 +21,7 @@ from noisegate.study.data import derived_seed
 from noisegate.study.judge.stats import adjusted, estimate, paired_difference
 from noisegate.study.models import Model
 from noisegate.study.train import run as experiment
-from noisegate.study.train.run import Job, Setup, execute, parts_of, restored
+from noisegate.study.train.run import Job, Setup, execute, make_parts, restore_model
 
 SHAPE = (1, 8, 8)
 SITES = {
@@ -92,7 +92,7 @@ def test_the_noise_makes_the_difference(study):
 def test_a_split_uses_every_row_that_is_not_of_the_test_once(setup):
     rows = Source().rows()
     assert (rows.search.rows, rows.test.rows) == (1438, 359)
-    parts = parts_of(setup, 0)
+    parts = make_parts(setup, 0)
     # An axis of 1 has a stride too, and torch chooses its convolution by it.
     assert parts.train[0].stride() == parts.validation[0].stride() == (64, 64, 8, 1)
     assert len(parts.validation[0]) == round(1438 / 4)
@@ -103,7 +103,7 @@ def test_a_split_uses_every_row_that_is_not_of_the_test_once(setup):
         np.sort(both.view("V256").ravel()),
         np.sort(np.ascontiguousarray(whole).view("V256").ravel()),
     )
-    assert parts_of(setup, 0).digest == parts.digest != parts_of(setup, 1).digest
+    assert make_parts(setup, 0).digest == parts.digest != make_parts(setup, 1).digest
 
 
 def test_the_size_of_a_batch_is_told_or_a_tenth_of_the_rows(study, setup):
@@ -119,7 +119,7 @@ def test_the_weights_that_are_kept_are_those_of_the_best_epoch(setup):
     wild = replace(setup, epochs=6, learning_rate=0.05)
     trained = execute(job, wild)
     assert trained.run.history.best.number < 6
-    model, parts = restored(job, wild, trained.weights), parts_of(wild, 1)
+    model, parts = restore_model(job, wild, trained.weights), make_parts(wild, 1)
     with torch.no_grad():
         loss = float(wild.data.task.loss(model(parts.validation[0]), parts.validation[1]))
     assert loss == pytest.approx(trained.run.history.best.validation_loss, rel=1e-6)

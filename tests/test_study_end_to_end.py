@@ -19,7 +19,7 @@ from noisegate.study import Source, main, run
 from noisegate.study.data import drawn
 from noisegate.study.models import Model
 from noisegate.study.train import pool
-from noisegate.study.train.run import Setup, parts_of
+from noisegate.study.train.run import Setup, make_parts
 
 QUICK = ["--seeds", "2", "--epochs", "3", "--jobs", "1"]
 NET = """\
@@ -69,7 +69,7 @@ def outputs_of(source: Source, recipe: str, seed: int) -> tuple[np.ndarray, Any,
     """Work out a finished model's outputs on the test rows, with NumPy and the kept weights."""
     rows = source.rows()
     setup = Setup(rows.search, 3, None, 2e-3, source.validation_share)
-    encoder = parts_of(setup, seed).encoder
+    encoder = make_parts(setup, seed).encoder
     weights = torch.load(f"noisegate-study/runs/mlp/{recipe}-{seed}.pt", weights_only=True)
     x = encoder.inputs(rows.test).numpy().astype(np.float64)
     for layer in ("hid1", "hid2", "out"):
@@ -227,7 +227,7 @@ def test_no_group_is_in_two_parts(capsys):
     at = [column.name for column in rows.search.columns].index("row")
     digests = set()
     for seed in range(5):
-        parts = parts_of(setup, seed)
+        parts = make_parts(setup, seed)
         encoding = parts.encoder.columns[at]
         mean, sd = float(encoding.center.squeeze()), float(encoding.scale.squeeze())
         train, validation = (

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from noisegate.core.errors import InvalidValue, NoisegateError
 
-from . import messages
-
-__all__ = ["check_folder", "check_unused", "made", "open_folder", "write"]
+__all__ = ["check_folder", "check_unused", "make_folder", "open_folder", "write"]
 
 # Below a study's folder.
 RUNS = "runs"
@@ -19,20 +17,23 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_folder(folder: Path) -> None:
-    """Raise what `made` would, where a file lies in the way; nothing is made."""
+    """Raise if a file is in the way of a folder; nothing is made."""
     place = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), None)
     if place is not None and not place.is_dir():
         code = errno.EEXIST if place == folder else errno.ENOTDIR
-        raise InvalidValue(messages.cannot_write(folder, os.strerror(code)))
+        raise InvalidValue(_cannot_write(folder, os.strerror(code)))
 
 
 def check_unused(folder: Path) -> None:
     """Raise if a study has left runs in its folder."""
     if any((folder / RUNS).rglob("*.json")):
-        raise InvalidValue(messages.has_runs(folder))
+        raise InvalidValue(
+            f"study: '{folder}' has runs already. Go on with them by --resume, "
+            "or name another folder with --out."
+        )
 
 
-def made(folder: Path) -> Path:
+def make_folder(folder: Path) -> Path:
     """Make a folder, with those above it, and return it.
 
     Raises
@@ -48,7 +49,7 @@ def made(folder: Path) -> Path:
         probe.unlink()
     except OSError as error:
         wrong = NoisegateError if error.errno in FULL else InvalidValue
-        raise wrong(messages.cannot_write(folder, _reason(error))) from None
+        raise wrong(_cannot_write(folder, _reason(error))) from None
     return folder
 
 
@@ -59,12 +60,12 @@ def open_folder(folder: Path) -> Iterator[None]:
     Raises
     ------
     InvalidValue, NoisegateError
-        As `made` does.
+        As `make_folder` does.
     """
     # Innermost first, as they can be removed.
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        made(folder)
+        make_folder(folder)
         yield
     except BaseException:
         for each in new:
@@ -94,7 +95,14 @@ def write(path: Path, content: str | bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             beside.unlink()
-        raise NoisegateError(messages.not_saved(path, _reason(error))) from None
+        raise NoisegateError(
+            f"study: cannot write '{path}': {_reason(error)}. Every run that had finished before "
+            "is saved; mend that, and go on with --resume."
+        ) from None
+
+
+def _cannot_write(folder: Path, reason: str) -> str:
+    return f"study: cannot write to '{folder}': {reason}. Name another folder with --out."
 
 
 def _reason(error: OSError) -> str:

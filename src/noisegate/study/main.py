@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Unpack
 
 from .design import Design, check_design
-from .files import RUNS, made, open_folder, write
+from .files import RUNS, make_folder, open_folder, write
 from .judge.choice import choose
 from .judge.test_split import Tested, doubted, tested
 from .judge.uncertainty import Uncertainty
@@ -17,8 +17,9 @@ from .plan import Plan, make_plan
 from .recipes import Recipe
 from .results import Execution, Study
 from .source import Reading, Rows, Source, make_source
-from .train.pool import Board, execute_all
-from .train.progress import counted, told
+from .train.board import Board
+from .train.pool import execute_all
+from .train.progress import print_notes, show_progress
 from .train.run import Job, Run
 from .train.store import Store
 
@@ -143,7 +144,7 @@ def open_work(
             stack.enter_context(open_folder(Path(out)))
 
         def open_store(plan: Plan) -> Store:
-            told(plan.settings.notes, enabled=progress)
+            print_notes(plan.settings.notes, enabled=progress)
             return stack.enter_context(_store_of(plan, out, resume=resume))
 
         yield open_store
@@ -172,7 +173,7 @@ def save(study: Study, folder: str | Path) -> Path:
     from .show import figures as plots
     from .show import report
 
-    folder = made(Path(folder))
+    folder = make_folder(Path(folder))
     write(folder / "study.json", study.to_json())
     for format in ("png", "svg"):
         write(folder / f"study.{format}", plots.overview(study, format))
@@ -195,17 +196,16 @@ def carry_out(plan: Plan, store: Store, *, jobs: int, progress: bool) -> Study:
         for model in settings.models
         for recipe in settings.recipes[model.name]
     ]
-    board, finished = Board(jobs), list[Run]()
-    with counted(
+    board = Board(jobs)
+    with show_progress(
+        board,
         len(todo),
         "runs",
-        design.epochs,
-        lambda: len(finished),
-        board.read,
-        lambda number: str(todo[number]),
+        steps=design.epochs,
+        name=lambda number: str(todo[number]),
         enabled=progress,
     ):
-        runs = execute_all(todo, setup, store, processes=jobs, board=board, on_run=finished.append)
+        runs = execute_all(todo, setup, store, processes=jobs, board=board)
     tests, scored, doubts = _judged(plan, store, runs, progress)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     execution = Execution(jobs, round(time.perf_counter() - began, 1), now, scored)
@@ -221,11 +221,11 @@ def _judged(
     own = {model: [run for run in runs if run.model == model.name] for model in settings.models}
     pairs = {model: choose(model.name, settings.recipes[model.name], own[model]) for model in own}
     each = design.seeds * (2 if design.uncertainty else 1)
-    total, scorings = each * sum(map(len, pairs.values())), list[Job]()
+    total, board = each * sum(map(len, pairs.values())), Board(1)
     found: list[Tested] = []
     scored: dict[str, int] = {}
     doubts: dict[str, Uncertainty] = {}
-    with counted(total, "scorings", 1, lambda: len(scorings), dict, str, enabled=progress):
+    with show_progress(board, total, "scorings", enabled=progress):
         for model, pair in pairs.items():
             one, scored[model.name] = tested(
                 model,
@@ -234,7 +234,7 @@ def _judged(
                 rows.test,
                 store,
                 design.seeds,
-                scorings.append,
+                lambda job: board.finish(),
                 doubt=_doubt(design.uncertainty, rows),
             )
             found.append(one)
@@ -246,7 +246,7 @@ def _judged(
                     (rows.test, rows.strange),
                     store,
                     own[model],
-                    scorings.append,
+                    lambda job: board.finish(),
                 )
     return tuple(found), scored, doubts
 

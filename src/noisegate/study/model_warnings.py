@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from .data import Task
 from .models import Model
-from .train.run import drawing
+from .train.run import seed_generators
 
 __all__ = ["remarks"]
 
@@ -23,9 +23,9 @@ def remarks(model: Model, example: Tensor, task: Task) -> list[str]:
     shape = tuple(example.shape[1:])
     networks = []
     for seed in (0, 1):
-        with drawing(seed, "remarks"), torch.no_grad():
+        with seed_generators(seed, "remarks"), torch.no_grad():
             networks.append(model.make(shape, task.outputs).eval())
-    with drawing(0, "remarks"), torch.no_grad():
+    with seed_generators(0, "remarks"), torch.no_grad():
         outputs = networks[0](example)
     found = []
     own = sum(

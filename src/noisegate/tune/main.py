@@ -12,8 +12,9 @@ from noisegate.study.plan import Plan, make_plan, replace_recipes
 from noisegate.study.recipes import Recipe
 from noisegate.study.results import Study
 from noisegate.study.source import Reading, Source, make_source
-from noisegate.study.train.pool import Board, Runs, performed
-from noisegate.study.train.progress import counted
+from noisegate.study.train.board import Board
+from noisegate.study.train.pool import Runs, run_calls
+from noisegate.study.train.progress import show_progress
 from noisegate.study.train.store import Store
 
 from .checks import check_search
@@ -167,18 +168,18 @@ def _run_search(
         trials,
         tuple(settings.arguments([], [model.name])),
     )
-    board, before = Board(jobs), len(trials.list_ended())
-    with counted(
+    board = Board(jobs)
+    board.finish(pieces=len(trials.list_ended()))
+    with show_progress(
+        board,
         trials.total,
         "trials",
-        settings.design.epochs * settings.design.seeds,
-        lambda: before + board.finished,
-        board.read,
-        lambda number: f"trial {number}",
+        steps=settings.design.epochs * settings.design.seeds,
+        name=lambda number: f"trial {number}",
         enabled=progress,
     ):
         calls = [(number,) for number in range(jobs)]
-        for _ in performed(search, calls, processes=jobs, board=board):
+        for _ in run_calls(search, calls, processes=jobs, board=board):
             pass
 
 

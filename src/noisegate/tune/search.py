@@ -13,7 +13,8 @@ from noisegate.study.models import Model
 from noisegate.study.recipes import Recipe
 from noisegate.study.rule_text import rules_text
 from noisegate.study.source import argument
-from noisegate.study.train.pool import Board, RunFailed, Runs
+from noisegate.study.train.board import Board
+from noisegate.study.train.pool import RunFailed, Runs
 from noisegate.study.train.run import Job
 
 from .space import Space
@@ -85,7 +86,7 @@ class Search:
     def _loss(self, job: Job, number: int, board: Board, place: int) -> float:
         """Return the validation loss of a job, trained now unless the store has it."""
         before = job.seed * self.runs.setup.epochs
-        run = self.runs.store.finished(job) or self.runs.do(board, place, number, job, before)
+        run = self.runs.store.find_run(job) or self.runs.do(board, place, number, job, before)
         return run.history.best.validation_loss
 
     def _fail(self, trial: Any, error: NoisegateError) -> None:

@@ -15,8 +15,8 @@ from noisegate.estimators import Epoch, History
 from ..data import Dataset, derived_seed
 from ..models import Model
 from ..recipes import BASELINE, Recipe, rules_text
-from ..train.pool import one_thread
-from ..train.run import Job, Run, Setup, drawing, encoder_of, parts_of, restored
+from ..train.pool import use_one_thread
+from ..train.run import Job, Run, Setup, fit_encoder, make_parts, restore_model, seed_generators
 from ..train.store import Store
 from .stats import Difference, Estimate, estimate, paired_difference
 from .uncertainty import EvaluationRows, OneSeed, Uncertainty, evaluate, shuffled, summary
@@ -84,7 +84,7 @@ def tested(
     """
     name = f"test-{model.name}".replace(":", "-")
     key = _key(model, recipes, store, seeds, doubt)
-    before = store.kept(name) or {"scored": 0}
+    before = store.read_value(name) or {"scored": 0}
     jobs = [Job(model, recipe, seed) for recipe in recipes for seed in range(seeds)]
     if before.get("key") != key:
         found: dict[str, list[tuple[float, float]]] = {recipe.name: [] for recipe in recipes}
@@ -92,7 +92,7 @@ def tested(
             found[job.recipe.name].append(_scored(job, setup, test, store))
             on_job(job)
         before = {"key": key, "scored": before["scored"] + 1, "found": found}
-        store.keep(name, before)
+        store.write_value(name, before)
     losses, errors = (
         {recipe: tuple(pair[part] for pair in pairs) for recipe, pairs in before["found"].items()}
         for part in (0, 1)
@@ -127,7 +127,7 @@ def doubted(
     if strange is None:
         strange = replace(test, columns=shuffled(test.columns, seed=0))
     found: list[list[OneSeed]] = []
-    with one_thread():
+    with use_one_thread():
         for recipe in recipes:
             found.append([])
             for run in (run for run in runs if run.recipe == recipe.name):
@@ -140,13 +140,13 @@ def doubted(
 def _doubt(
     job: Job, run: Run, setup: Setup, rows: tuple[Dataset, Dataset], store: Store
 ) -> OneSeed:
-    parts, (test, strange) = parts_of(setup, job.seed), rows
+    parts, (test, strange) = make_parts(setup, job.seed), rows
     encoder = parts.encoder
     steps = math.ceil(run.train_rows / run.batch_size) * run.history.best.number
-    with drawing(job.seed, "doubt"):
+    with seed_generators(job.seed, "doubt"):
         return evaluate(
             test.task,
-            restored(job, setup, store.weights(job)),
+            restore_model(job, setup, store.read_weights(job)),
             job.recipe.rules,
             EvaluationRows(
                 (encoder.inputs(test), encoder.targets(test)),
@@ -166,10 +166,10 @@ def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def _scored(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float, float]:
-    encoder, task = encoder_of(setup, job.seed), test.task
+    encoder, task = fit_encoder(setup, job.seed), test.task
     targets = encoder.targets(test)
-    with one_thread(), drawing(job.seed, "test"):
-        outputs = _outputs(restored(job, setup, store.weights(job)), encoder.inputs(test))
+    with use_one_thread(), seed_generators(job.seed, "test"):
+        outputs = _outputs(restore_model(job, setup, store.read_weights(job)), encoder.inputs(test))
         loss = float(task.loss(outputs, targets))
         error = float(task.error(outputs, targets).double().mean())
     epoch = task.in_units(History((Epoch(1, loss, loss, error),)), encoder.scale).best

@@ -1,11 +1,11 @@
-"""Many runs go to processes of one thread each, and each is kept as soon as it has finished."""
+"""Many runs go to processes of one thread each; each run is stored as soon as it has finished."""
 
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,60 +19,16 @@ import torch
 from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.estimators import Epoch
 
-from .. import messages
 from ..models import Model, error_in_a_line
-from .run import Job, Run, Setup, execute, started
+from .board import START, Board
+from .run import Job, Run, Setup, digest_start, execute
 from .store import Store
 
-__all__ = ["Board", "RunFailed", "Runs", "Worker", "execute_all", "one_thread", "performed"]
+__all__ = ["RunFailed", "Runs", "Worker", "execute_all", "run_calls", "use_one_thread"]
 
 
 class RunFailed(NoisegateError):
-    """A run came to nothing; others may not."""
-
-
-class Board:
-    """What each process is at, in memory that all of them share: a job's number and its epoch.
-
-    Nothing waits for it and nothing is locked, so that a process that is killed stops no other.
-    """
-
-    def __init__(self, processes: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._cells = context.RawArray("q", [-1, 0] * processes)
-        self._finished = context.RawArray("q", processes)
-        self._next = context.Value("i", 0)
-
-    def join(self) -> int:
-        """Return the place of a process that has just started."""
-        with self._next.get_lock():
-            self._next.value += 1
-            return int(self._next.value) - 1
-
-    @property
-    def started(self) -> bool:
-        """Whether any process has come as far as its work."""
-        return bool(self._next.value)
-
-    def tell(self, place: int, job: int, epoch: int) -> None:
-        """Write down how far a job is; -1 is none."""
-        # A process that takes the place of one that ended shares it.
-        place %= len(self._cells) // 2
-        self._cells[2 * place : 2 * place + 2] = [job, epoch]
-
-    def finish(self, place: int) -> None:
-        """Count one more finished piece of work."""
-        self._finished[place % len(self._finished)] += 1
-
-    @property
-    def finished(self) -> int:
-        """How many pieces of work all processes have finished."""
-        return sum(self._finished)
-
-    def read(self) -> dict[int, int]:
-        """Return the epochs done of each job that is in work."""
-        cells = list(self._cells)
-        return {job: epoch for job, epoch in zip(cells[::2], cells[1::2], strict=True) if job >= 0}
+    """A run failed; others may not."""
 
 
 class Worker(Protocol):
@@ -84,7 +40,7 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """Executes jobs, and keeps what came of each."""
+    """Executes jobs and stores their runs."""
 
     setup: Setup
     store: Store
@@ -100,22 +56,18 @@ class Runs:
             trained = execute(job, self.setup, on_epoch)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a model may do what it likes: end the process, say
-            raise _failure(job, error) from error
+        except BaseException as error:  # a model may even end the process, by SystemExit say
+            own = isinstance(error, NoisegateError)
+            what = str(error) if own else error_in_a_line(error)
+            raise RunFailed(f"study: {job} failed: {what}") from error
         finally:
             board.tell(place, -1, 0)
-        self.store.save(job, trained)
+        self.store.save_run(job, trained)
         return trained.run
 
 
 def execute_all(
-    jobs: Sequence[Job],
-    setup: Setup,
-    store: Store,
-    *,
-    processes: int,
-    board: Board,
-    on_run: Callable[[Run], None],
+    jobs: Sequence[Job], setup: Setup, store: Store, *, processes: int, board: Board
 ) -> tuple[Run, ...]:
     """Execute every job that has not finished, and return all runs in the order of `jobs`.
 
@@ -125,41 +77,42 @@ def execute_all(
     Raises
     ------
     NoisegateError
-        If a run fails or cannot be kept; those that have finished are kept.
+        If a run fails or cannot be stored; those that have finished are stored.
     """
-    with one_thread():
-        done = _finished(jobs, setup, store)
-    for run in done.values():
-        on_run(run)
-    left = {number: job for number, job in enumerate(jobs) if number not in done}
-    calls = list(left.items())
-    for (number, _), run in performed(Runs(setup, store), calls, processes=processes, board=board):
+    with use_one_thread():
+        done = _find_finished(jobs, setup, store)
+    board.finish(pieces=len(done))
+    calls = [(number, job) for number, job in enumerate(jobs) if number not in done]
+    for (number, _), run in run_calls(Runs(setup, store), calls, processes=processes, board=board):
         done[number] = run
-        on_run(run)
+        board.finish()
     return tuple(done[number] for number in range(len(jobs)))
 
 
-def _finished(jobs: Sequence[Job], setup: Setup, store: Store) -> dict[int, Run]:
-    """Return the kept runs by their jobs' numbers, if their models still start as they did."""
+def _find_finished(jobs: Sequence[Job], setup: Setup, store: Store) -> dict[int, Run]:
+    """Return the stored runs by their jobs' numbers, if their models still start as they did."""
     found: dict[int, Run] = {}
     starts: dict[tuple[Model, int], tuple[str, str]] = {}
     for number, job in enumerate(jobs):
-        run = store.finished(job)
+        run = store.find_run(job)
         if run is None:
             continue
         found[number] = run
         which = (job.model, job.seed)
         if which not in starts:
-            starts[which] = started(job, setup)
+            starts[which] = digest_start(job, setup)
         if starts[which] != (run.initial_weights, run.initial_outputs):
-            raise InvalidValue(messages.other_start_of_run(store.folder, job))
+            raise InvalidValue(
+                f"study: the model must be what it was for the runs in '{store.folder}', to go on "
+                f"with them; {job} starts otherwise now. Name another folder with --out."
+            )
     return found
 
 
-def performed(
+def run_calls(
     worker: Worker, calls: Sequence[tuple[Any, ...]], *, processes: int, board: Board
 ) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield each call of a worker and what came of it, as they finish.
+    """Yield each call of a worker with its result, as they finish.
 
     With one process, or one call, all of it takes place in this one.
 
@@ -169,24 +122,24 @@ def performed(
         If a process ends before its work; and whatever a call raises.
     """
     if min(processes, len(calls)) <= 1:
-        with one_thread():
+        with use_one_thread():
             for call in calls:
                 yield call, worker.do(board, 0, *call)
         return
     with TemporaryDirectory(prefix="noisegate-") as folder:
-        # In a file: a start would wait for ever to hand over much to a process that ends at once.
+        # By a file: sending much to a process that ends at its start would wait for ever.
         shared = Path(folder) / "worker"
         shared.write_bytes(pickle.dumps(worker))
-        with _workers(min(processes, len(calls)), shared, board) as pool:
-            with _interrupts_held():
-                futures = {pool.submit(_do, call): call for call in calls}
+        with _open_pool(min(processes, len(calls)), shared, board) as pool:
+            with _hold_interrupts():
+                futures = {pool.submit(_do_call, call): call for call in calls}
             for future in as_completed(futures):
                 yield futures[future], future.result()
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Have torch use one thread, and as many as before afterwards."""
+def use_one_thread() -> Iterator[None]:
+    """Have torch use one thread for a block, and as many as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -196,28 +149,34 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _workers(processes: int, shared: Path, board: Board) -> Iterator[ProcessPoolExecutor]:
+def _open_pool(processes: int, shared: Path, board: Board) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool whose processes end at once if the work is interrupted or fails."""
-    # Not fork: a forked child of a process that has used torch's threads can hang.
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(START)
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(processes, context, _start, (str(shared), board))
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (str(shared), board))
     try:
         yield pool
     except BaseException as error:
-        for worker in multiprocessing.active_children():
-            if worker not in others:
-                worker.kill()
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.kill()
         pool.shutdown(cancel_futures=True)
-        if isinstance(error, BrokenProcessPool):
-            what = messages.process_ended() if board.started else messages.needs_main_guard()
-            raise NoisegateError(what) from None
-        raise
+        if not isinstance(error, BrokenProcessPool):
+            raise
+        if board.has_started:
+            raise NoisegateError(
+                "study: a process was ended from outside, perhaps for want of memory. Every run "
+                "that had finished is saved: go on with --resume, and fewer --jobs."
+            ) from None
+        raise NoisegateError(
+            "study: a worker process ended before its work did. In a script, call "
+            'noisegate.study.run below `if __name__ == "__main__":`, or pass jobs=1.'
+        ) from None
     pool.shutdown()
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def _hold_interrupts() -> Iterator[None]:
     """Hold Ctrl-C back while processes start; they inherit that for their whole life.
 
     Ctrl-C reaches every process of a terminal; the parent answers it, and ends its workers.
@@ -232,11 +191,11 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-# What this process does, if it is one of several: a worker, the board, its place there.
+# In a worker process: what it does, the board, its place there.
 _here: tuple[Worker, Board, int] | None = None
 
 
-def _start(shared: str, board: Board) -> None:
+def _start_worker(shared: str, board: Board) -> None:
     global _here
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
@@ -244,7 +203,7 @@ def _start(shared: str, board: Board) -> None:
     _here = pickle.loads(Path(shared).read_bytes()), board, place
 
 
-def _do(call: tuple[Any, ...]) -> Any:
+def _do_call(call: tuple[Any, ...]) -> Any:
     assert _here is not None
     worker, board, place = _here
     return worker.do(board, place, *call)
@@ -256,9 +215,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _failure(job: Job, error: BaseException) -> RunFailed:
-    if isinstance(error, NoisegateError):
-        return RunFailed(messages.run_failed(job, str(error)))
-    return RunFailed(messages.run_failed(job, error_in_a_line(error)))

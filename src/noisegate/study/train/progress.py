@@ -1,117 +1,92 @@
-"""Progress bars with the time left, of all the work and of each piece; where somebody watches."""
+"""What is printed before the work, and the bars that follow it; only where somebody watches."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["counted", "told"]
+from .board import Board
+
+__all__ = ["print_notes", "show_progress"]
 
 # The rate of work is measured over this many seconds: pieces are long, so a long window.
 WINDOW = 120
 
 
-def counted(
+def print_notes(notes: Iterable[str], *, enabled: bool, console: Console | None = None) -> None:
+    """Print lines on the error stream if it is a terminal."""
+    console = console or Console(stderr=True)
+    if enabled and console.is_terminal:
+        for note in notes:
+            console.print(note, highlight=False, markup=False)
+
+
+@contextmanager
+def show_progress(
+    board: Board,
     total: int,
     unit: str,
-    steps: int,
-    done: Callable[[], int],
-    at: Callable[[], Mapping[int, int]],
-    name: Callable[[int], str],
     *,
+    steps: int = 1,
+    name: Callable[[int], str] = str,
     enabled: bool,
     console: Console | None = None,
-) -> Progress:
-    """Return bars that move by themselves while they are entered, on the error stream.
-
-    So results can be piped; and where the error stream is no terminal, nothing is printed.
+) -> Iterator[None]:
+    """Show bars that follow a board for a block, on the error stream if it is a terminal.
 
     Parameters
     ----------
+    board : Board
+        How far the work is.
     total : int
         How many pieces of work there are.
     unit : str
         What they are called: `runs`, `trials`.
     steps : int
-        How many steps a piece has: epochs.
-    done : callable
-        Returns how many pieces have been finished.
-    at : callable
-        Returns the steps done of each piece in work, by its number.
+        How many epochs a piece has.
     name : callable
         Returns the name of a piece by its number.
     """
     console = console or Console(stderr=True)
-    visible = enabled and console.is_terminal
-    return _Bars(total, unit, steps, done, at, name, console, visible)
+    if not enabled or not console.is_terminal:
+        yield
+        return
+    bars = _Bars(board, total, unit, steps, name)
+    with Live(get_renderable=bars.draw, console=console, refresh_per_second=10):
+        yield
 
 
-def told(sentences: Iterable[str], *, enabled: bool, console: Console | None = None) -> None:
-    """Print what is to be known before the work, where somebody watches."""
-    console = console or Console(stderr=True)
-    if enabled and console.is_terminal:
-        for sentence in sentences:
-            console.print(sentence, highlight=False, markup=False)
-
-
-class _Bars(Progress):
+class _Bars:
     """A bar for all the work, and below it one for each piece in work."""
 
     def __init__(
-        self,
-        total: int,
-        unit: str,
-        steps: int,
-        done: Callable[[], int],
-        at: Callable[[], Mapping[int, int]],
-        name: Callable[[int], str],
-        console: Console,
-        visible: bool,
+        self, board: Board, total: int, unit: str, steps: int, name: Callable[[int], str]
     ) -> None:
-        columns = (
+        self.board, self.total, self.unit, self.steps, self.name = board, total, unit, steps, name
+        # Never started: `Live` draws it, so adding a bar does not draw in the middle of a drawing.
+        self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[count]}, left"),
             TimeRemainingColumn(),
+            speed_estimate_period=WINDOW,
         )
-        self._done, self._at, self._name = done, at, name
-        self._pieces, self._unit, self._steps = total, unit, steps
-        self._tasks_of: dict[int, TaskID] = {}
-        self._all: TaskID | None = None
-        self._looking = False
-        super().__init__(
-            *columns, console=console, disable=not visible, speed_estimate_period=WINDOW
-        )
-        self._all = self.add_task("all", total=total * steps, count=self._count())
+        self.all = self.progress.add_task("all", total=total * steps, count="")
+        self.pieces: dict[int, TaskID] = {}
 
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """Look how far everything is, each time that it is drawn."""
-        self._look()
-        return super().get_renderables()
-
-    def _look(self) -> None:
-        if self._all is None or self._looking:  # what is done here draws in turn
-            return
-        self._looking = True
-        try:
-            self._move(self._all)
-        finally:
-            self._looking = False
-
-    def _move(self, whole: TaskID) -> None:
-        now = dict(self._at())
-        for number in set(self._tasks_of) - set(now):
-            self.remove_task(self._tasks_of.pop(number))
-        for number, step in now.items():
-            if number not in self._tasks_of:
-                self._tasks_of[number] = self.add_task(
-                    self._name(number), total=self._steps, count=""
-                )
-            words: Any = f"epoch {step}/{self._steps}"
-            self.update(self._tasks_of[number], completed=step, count=words)
-        done = self._done() * self._steps + sum(now.values())
-        self.update(whole, completed=min(done, self._pieces * self._steps), count=self._count())
-
-    def _count(self) -> str:
-        return f"{self._done()}/{self._pieces} {self._unit}"
+    def draw(self) -> RenderableType:
+        """Move every bar to where the board is, and return them."""
+        now, finished = self.board.read(), self.board.finished
+        for number in self.pieces.keys() - now.keys():
+            self.progress.remove_task(self.pieces.pop(number))
+        for number, epoch in now.items():
+            if number not in self.pieces:
+                name = self.name(number)
+                self.pieces[number] = self.progress.add_task(name, total=self.steps, count="")
+            count = f"epoch {epoch}/{self.steps}"
+            self.progress.update(self.pieces[number], completed=epoch, count=count)
+        done = min((finished * self.steps + sum(now.values())), self.total * self.steps)
+        self.progress.update(self.all, completed=done, count=f"{finished}/{self.total} {self.unit}")
+        return self.progress.get_renderable()

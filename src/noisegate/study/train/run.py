@@ -28,12 +28,12 @@ __all__ = [
     "Run",
     "Setup",
     "Trained",
-    "drawing",
-    "encoder_of",
+    "digest_start",
     "execute",
-    "parts_of",
-    "restored",
-    "started",
+    "fit_encoder",
+    "make_parts",
+    "restore_model",
+    "seed_generators",
 ]
 
 OPTIMIZER = "Adam"
@@ -110,7 +110,7 @@ class Trained:
     weights: Mapping[str, Any]
 
 
-def parts_of(setup: Setup, seed: int) -> Parts:
+def make_parts(setup: Setup, seed: int) -> Parts:
     """Return the split of a seed: the same for every model and recipe."""
     data = setup.data
     train, validation = _split(setup, seed)
@@ -118,53 +118,49 @@ def parts_of(setup: Setup, seed: int) -> Parts:
     rows = np.concatenate([train, [-1], validation]).astype("<i8")
     digest = blake2b(rows.tobytes(), digest_size=8).hexdigest()
     train_rows, validation_rows = (
-        _encoded(encoder, data.take(part)) for part in (train, validation)
+        _encode(encoder, data.take(part)) for part in (train, validation)
     )
     return Parts(encoder, train_rows, validation_rows, digest)
 
 
-def encoder_of(setup: Setup, seed: int) -> Encoder:
+def fit_encoder(setup: Setup, seed: int) -> Encoder:
     """Return the encoder of a seed, without the rows encoded."""
     return Encoder.fit(setup.data, _split(setup, seed)[0])
 
 
 def execute(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None = None) -> Trained:
     """Train one model with one recipe; seed, and nothing else, decides split, start and order."""
-    # What the model draws by itself: dropouts of its own, say.
-    with drawing(job.seed, "training"):
-        return _executed(job, setup, on_epoch)
-
-
-def _executed(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None) -> Trained:
     began = time.perf_counter()
-    task, parts = setup.data.task, parts_of(setup, job.seed)
-    model, started = _started(job, setup, parts)
-    rules = dict(job.recipe.rules)
-    noise = ng.inject(model, rules, seed=job.seed) if rules else None
-    count = len(parts.train[1])
-    batch_size = setup.batch_size or _batch_size(count)
-    history = fit(
-        model,
-        task.loss,
-        parts.train,
-        parts.validation,
-        epochs=setup.epochs,
-        batch_size=batch_size,
-        optimizer=torch.optim.Adam(model.parameters(), lr=setup.learning_rate),
-        order_seed=derived_seed(job.seed, "order"),
-        error=task.error,
-        on_epoch=on_epoch,
-    )
-    matched = str(noise.report()) if noise is not None else "no rules"
-    if noise is not None:
-        noise.remove()
+    # For what the model draws by itself: by dropouts of its own, say.
+    with seed_generators(job.seed, "training"):
+        task, parts = setup.data.task, make_parts(setup, job.seed)
+        model, start = _make_model(job, setup, parts)
+        rules = dict(job.recipe.rules)
+        noise = ng.inject(model, rules, seed=job.seed) if rules else None
+        count = len(parts.train[1])
+        batch_size = setup.batch_size or _choose_batch_size(count)
+        history = fit(
+            model,
+            task.loss,
+            parts.train,
+            parts.validation,
+            epochs=setup.epochs,
+            batch_size=batch_size,
+            optimizer=torch.optim.Adam(model.parameters(), lr=setup.learning_rate),
+            order_seed=derived_seed(job.seed, "order"),
+            error=task.error,
+            on_epoch=on_epoch,
+        )
+        matched = str(noise.report()) if noise is not None else "no rules"
+        if noise is not None:
+            noise.remove()
     run = Run(
         job.model.name,
         job.recipe.name,
         job.seed,
         task.in_units(history, parts.encoder.scale),
         parts.digest,
-        *started,
+        *start,
         matched,
         count,
         len(parts.validation[1]),
@@ -175,37 +171,38 @@ def _executed(job: Job, setup: Setup, on_epoch: Callable[[Epoch], None] | None) 
 
 
 @contextmanager
-def drawing(seed: int, purpose: str) -> Iterator[None]:
+def seed_generators(seed: int, purpose: str) -> Iterator[None]:
     """Seed Python's, NumPy's and torch's generators for a block, then restore them."""
     with keep_states():
         seed_all(derived_seed(seed, purpose))
         yield
 
 
-def started(job: Job, setup: Setup) -> tuple[str, str]:
+def digest_start(job: Job, setup: Setup) -> tuple[str, str]:
     """Return the digests of a run's start: of its initial weights, and of its first outputs."""
-    return _started(job, setup, parts_of(setup, job.seed))[1]
+    return _make_model(job, setup, make_parts(setup, job.seed))[1]
 
 
-def _started(job: Job, setup: Setup, parts: Parts) -> tuple[nn.Module, tuple[str, str]]:
-    model = _initial(job, setup.data)
+def _make_model(job: Job, setup: Setup, parts: Parts) -> tuple[nn.Module, tuple[str, str]]:
+    """Return the initial model of a run in its own modes, and the digests of its start."""
+    model = _make_initial(job, setup.data)
     weights = _digest(model.state_dict().values())
     modes = [(module, module.training) for module in model.modules()]
-    with torch.no_grad(), drawing(job.seed, "outputs"):
+    with torch.no_grad(), seed_generators(job.seed, "outputs"):
         outputs = model.eval()(parts.train[0][:FEW])
     for module, training in modes:
         module.training = training
     return model, (weights, _digest([outputs]))
 
 
-def restored(job: Job, setup: Setup, weights: Mapping[str, Any]) -> nn.Module:
+def restore_model(job: Job, setup: Setup, weights: Mapping[str, Any]) -> nn.Module:
     """Return the model of a run as it was trained, in evaluation and without noise."""
-    model = _initial(job, setup.data)
+    model = _make_initial(job, setup.data)
     model.load_state_dict(weights)
     return model.eval()
 
 
-def _batch_size(rows: int) -> int:
+def _choose_batch_size(rows: int) -> int:
     """Return a tenth of the rows, within bounds, that leaves no single row for the last batch.
 
     Batch normalisation can do nothing with it.
@@ -218,12 +215,12 @@ def _split(setup: Setup, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return drawn(setup.data, setup.validation_share, seed, "split")
 
 
-def _encoded(encoder: Encoder, data: Dataset) -> tuple[Tensor, Tensor]:
+def _encode(encoder: Encoder, data: Dataset) -> tuple[Tensor, Tensor]:
     return encoder.inputs(data), encoder.targets(data)
 
 
-def _initial(job: Job, data: Dataset) -> nn.Module:
-    with drawing(job.seed, "weights"):
+def _make_initial(job: Job, data: Dataset) -> nn.Module:
+    with seed_generators(job.seed, "weights"):
         return job.model.make(input_shape(data), data.task.outputs)
 
 

@@ -14,15 +14,36 @@ from typing import Any
 import torch
 
 from noisegate.core.errors import InvalidValue, NoisegateError
+from noisegate.core.words import shorten
 from noisegate.estimators import Epoch, History
 
-from .. import messages
 from ..files import check_unused, write
 from ..judge.study_json import FORMAT, without_nan
 from ..recipes import rules_text
 from .run import Job, Run, Trained
 
 __all__ = ["Store"]
+
+# Which option sets what the runs of a folder were made with.
+OPTIONS = {
+    "data.name": "--data",
+    "data.digest": "--data",
+    "data.rows": "--data",
+    "data.classes": "--data",
+    "data.target": "--target",
+    "data.task": "--task",
+    "data.inputs": "--inputs",
+    "data.groups": "--split",
+    "test.file": "--test",
+    "test.digest": "--test",
+    "test.rows": "--test",
+    "test.seed": "--test-seed",
+    "test.share": "--test-share",
+    "validation_share": "--validation-share",
+    "epochs": "--epochs",
+    "batch_size": "--batch-size",
+    "learning_rate": "--learning-rate",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +76,10 @@ class Store:
         if not resume:
             check_unused(self.folder.parent)
         if not path.exists():
-            write(path, _sealed(dict(self.settings)))
+            write(path, _seal(dict(self.settings)))
             return True
-        before, now = _flat(_opened(path)), _flat(json.loads(json.dumps(self.settings)))
-        # A digest says the least.
-        for name in sorted(now, key=lambda name: name.endswith("digest")):
-            if before.get(name) != now[name]:
-                raise InvalidValue(
-                    messages.other_settings(self.folder.parent, name, before.get(name), now[name])
-                )
+        now = json.loads(json.dumps(self.settings))  # with lists instead of tuples, as a file has
+        _check_same(self.folder.parent, _flatten(_open(path)), _flatten(now))
         return False
 
     def discard(self) -> None:
@@ -76,17 +92,17 @@ class Store:
             for folder in (*reversed([path for path in inside if path.is_dir()]), self.folder):
                 folder.rmdir()
 
-    def save(self, job: Job, trained: Trained) -> None:
+    def save_run(self, job: Job, trained: Trained) -> None:
         """Keep a finished run: its weights, then its numbers, which say that it has finished."""
         path = self._path(job)
         buffer = io.BytesIO()
         torch.save(dict(trained.weights), buffer)
         weights = buffer.getvalue()
         write(path.with_suffix(".pt"), weights)
-        facts = {**self._made_of(job), "weights": _digest(weights), "run": asdict(trained.run)}
-        write(path, _sealed(facts))
+        facts = {**self._identify(job), "weights": _digest(weights), "run": asdict(trained.run)}
+        write(path, _seal(facts))
 
-    def finished(self, job: Job) -> Run | None:
+    def find_run(self, job: Job) -> Run | None:
         """Return the run of a job if it has finished.
 
         Raises
@@ -99,15 +115,13 @@ class Store:
         path = self._path(job)
         if not path.exists():
             return None
-        facts = _opened(path)
-        for name, value in self._made_of(job).items():
-            if facts.get(name) != value:
-                raise InvalidValue(messages.other_settings(path, name, facts.get(name), value))
+        facts = _open(path)
+        _check_same(path, facts, self._identify(job))
         if not path.with_suffix(".pt").exists():
             return None
-        return _run(facts["run"])
+        return _read_run(facts["run"])
 
-    def weights(self, job: Job) -> Mapping[str, Any]:
+    def read_weights(self, job: Job) -> Mapping[str, Any]:
         """Return the weights of a finished run.
 
         Raises
@@ -118,24 +132,24 @@ class Store:
         numbers = self._path(job)
         path = numbers.with_suffix(".pt")
         data = path.read_bytes()
-        if _digest(data) != _opened(numbers)["weights"]:
-            raise NoisegateError(messages.corrupt(path))
+        if _digest(data) != _open(numbers)["weights"]:
+            raise _corrupt(path)
         try:
             weights: Mapping[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
         except pickle.UnpicklingError:
-            raise NoisegateError(messages.corrupt(path)) from None
+            raise _corrupt(path) from None
         return weights
 
-    def kept(self, name: str) -> Any:
+    def read_value(self, name: str) -> Any:
         """Return what was kept under a name, or None."""
         path = self.folder / f"{name}.json"
-        return _opened(path)["kept"] if path.exists() else None
+        return _open(path)["kept"] if path.exists() else None
 
-    def keep(self, name: str, value: Any) -> None:
+    def write_value(self, name: str, value: Any) -> None:
         """Keep something else that JSON can hold under a name."""
-        write(self.folder / f"{name}.json", _sealed({"kept": value}))
+        write(self.folder / f"{name}.json", _seal({"kept": value}))
 
-    def _made_of(self, job: Job) -> dict[str, str]:
+    def _identify(self, job: Job) -> dict[str, str]:
         """Return what a run was made of, by which it is known again."""
         return {
             "job": str(job),
@@ -150,16 +164,30 @@ class Store:
         return folder / f"{job.recipe.name}-{job.seed}.json"
 
 
-def _flat(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def _check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise if anything differs from what the runs in a folder, or a file, were made with."""
+    # A digest says the least, so it comes last.
+    for name in sorted(now, key=lambda name: name.endswith("digest")):
+        was, value = before.get(name), now[name]
+        if was != value:
+            same = f"Give the same {OPTIONS[name]} as then, or name" if name in OPTIONS else "Name"
+            raise InvalidValue(
+                f"study: `{name}` must be what it was for the runs in '{where}', to go on with "
+                f"them; it was {shorten(was, 200)}, and is {shorten(value, 200)}. "
+                f"{same} another folder with --out."
+            )
+
+
+def _flatten(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Return values by the names that lead to them: `data.target`."""
     found: dict[str, Any] = {}
     for name, value in facts.items():
         inner = isinstance(value, dict)
-        found |= _flat(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
+        found |= _flatten(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
     return found
 
 
-def _run(facts: Mapping[str, Any]) -> Run:
+def _read_run(facts: Mapping[str, Any]) -> Run:
     epochs = facts["history"]["epochs"]
     history = History(tuple(Epoch(**{k: _number(v) for k, v in one.items()}) for one in epochs))
     return Run(**{**facts, "history": history})
@@ -169,21 +197,28 @@ def _number(value: Any) -> Any:
     return math.nan if value is None else value
 
 
-def _sealed(facts: Mapping[str, Any]) -> str:
+def _seal(facts: Mapping[str, Any]) -> str:
     """Return JSON with a digest of itself, by which it is known again."""
     body = without_nan({"format": FORMAT, **facts})
     return json.dumps({**body, "digest": _digest(_canonical(body))}, indent=1) + "\n"
 
 
-def _opened(path: Path) -> dict[str, Any]:
+def _open(path: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(path.read_bytes())
         digest = facts.pop("digest")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        raise NoisegateError(messages.corrupt(path)) from None
+        raise _corrupt(path) from None
     if digest != _digest(_canonical(facts)):
-        raise NoisegateError(messages.corrupt(path))
+        raise _corrupt(path)
     return facts
+
+
+def _corrupt(path: Path) -> NoisegateError:
+    return NoisegateError(
+        f"study: '{path}' is not what was written there, and is left as it is. "
+        "Move it away, and go on with --resume: what was in it is made anew."
+    )
 
 
 def _canonical(facts: Any) -> bytes:
