@@ -184,7 +184,7 @@ def killed(owner, name, at, *, after):
 PLACES = [
     (optuna.Study, "ask", 4),
     (optuna.Trial, "report", 11),
-    (Store, "save", 11),
+    (Store, "save_run", 11),
     *(
         pytest.param(*place, at, marks=pytest.mark.slow)
         for at in (0, 9)
@@ -194,7 +194,7 @@ PLACES = [
             (optuna.Study, "tell"),
             (optuna.Trial, "report"),
             (optuna.Trial, "set_user_attr"),
-            (Store, "save"),
+            (Store, "save_run"),
         )
     ),
 ]

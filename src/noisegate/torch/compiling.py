@@ -10,6 +10,9 @@ from torch._C._dynamo import eval_frame
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# `torch.compiler.disable` imports the compiler, which takes 2 s, when a function is wrapped. The
+# wrapper that torch uses for its own functions imports it when one is called.
+run_eagerly = getattr(torch, "_disable_dynamo", torch.compiler.disable)
 
 # Returns what compiles the frames that Python enters, or None. torch has no public name for it.
 _callback: Callable[[], Any] = getattr(eval_frame, "get_eval_frame_callback", lambda: None)
@@ -26,7 +29,7 @@ def eager_only(function: Callable[P, R]) -> Callable[P, R]:
     Keys are computed in Python integers, which compilers do not trace. If nothing is compiled, the
     only cost is the check; torch's own wrapper would take some microseconds.
     """
-    outside = torch.compiler.disable(function)
+    outside = run_eagerly(function)
 
     @wraps(function)
     def front(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -9,7 +9,7 @@ from torch import nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
-from ..compiling import compiler_looks_on, eager_only
+from ..compiling import compiler_looks_on, eager_only, run_eagerly
 from .modules import OwnForward, SiteFunction, call_unwatched
 from .protocols import PreActivation
 from .scripted import is_scripted, trains
@@ -274,7 +274,7 @@ class _After(_At):
         return self.add_noise(output)
 
 
-_outside = torch.compiler.disable(_After.add_noise_to_output)
+_outside = run_eagerly(_After.add_noise_to_output)
 
 
 def _add_noise_within(value: Any, function: SiteFunction) -> tuple[Any, bool]:
