@@ -159,16 +159,40 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         anew = not hasattr(self, "net_")
         return self._train((X, y, sample_weight), validation_data, settings, anew)
 
+    def adopt(self, trained: nn.Module, X: Any, y: Any = None, *, steps: int = 0) -> Self:
+        """Become fitted by a network that was trained elsewhere, which is used itself.
+
+        Parameters
+        ----------
+        trained : Module
+            The trained network; `network` remains what `fit` trains.
+        X, y : array
+            Some of the data that it was trained on, with every class.
+        steps : int
+            Training steps behind it, at which schedules have the rates of predictions.
+        """
+        with self._prefix("adopt"):
+            settings = self._read_noise({})
+        self._train((X, y), None, settings, anew=True, trained=trained)
+        self._state["steps"] = [steps]
+        return self
+
     def _read_noise(self, words: Mapping[str, Any]) -> NoiseSettings:
         """Return the noise of a training, by a call's words and else the estimator's arguments."""
         given = {word: getattr(self, word) for word in WORDS} | dict(words)
         return NoiseSettings.read(given, IN_TRAINING)
 
     def _train(
-        self, data: Sequence[Any], validation_data: Any, settings: NoiseSettings, anew: bool
+        self,
+        data: Sequence[Any],
+        validation_data: Any,
+        settings: NoiseSettings,
+        anew: bool,
+        trained: nn.Module | None = None,
     ) -> Self:
         """Train a new network, or the one that is there; after an error all is as before."""
-        check_parameters(self, validation_data is not None or self.validation_split is not None)
+        is_validated = validation_data is not None or self.validation_split is not None
+        check_parameters(self, is_validated or trained is not None)
         device = find_device(self) if anew else self._device
         with self._restore_on_error():
             examples = self._weigh_examples(data, anew)
@@ -178,15 +202,16 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
             validation = None
             if validation_data is not None:
                 validation = self._weigh_examples(validation_data, False)
-            elif self.validation_split is not None:
+            elif self.validation_split is not None and trained is None:
                 random = np.random.RandomState(seeds[3] % 2**32)  # NumPy's seeds have 32 bits
                 examples, validation = self._split(examples, random)
             with self._seed_torch(seeds[0], before):
                 if anew:
-                    self.network_ = self._build(examples)
+                    self.network_ = self._build(examples) if trained is None else trained
                     self.network_.to(device)
                 examples, validation = examples.to(device), validation and validation.to(device)
-                self._fit_network(examples, validation, settings, seeds, before, state)
+                epochs = self.max_epochs if trained is None else 0
+                self._fit_network(examples, validation, settings, seeds, before, state, epochs)
                 self._state |= {"generator": save_cpu_state(), "words": settings.words}
         return self
 
@@ -209,6 +234,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         seeds: list[int],
         before: dict[str, Any] | None,
         state: dict[str, Any] | None,
+        epochs: int,
     ) -> None:
         """Train the network, after the last training (`before`) or from a checkpoint (`state`)."""
         head, model = self._make_head(), self.network_
@@ -240,7 +266,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
                 trainer.callbacks_.append(("checkpoint", keeper))
             try:
                 resume = None if state is None else keeper.resume
-                trainer.train(examples, validation, self.max_epochs, resume)
+                trainer.train(examples, validation, epochs, resume)
             finally:
                 head.close()
             self.noise_ = session.log()

@@ -1,5 +1,6 @@
 """Regression by a network, and what an autoencoder shares with it."""
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from torch import nn
 from .estimator import Estimator, as_array
 from .examples import Examples
 from .heads import ValuesHead
+from .parameters import answer_keywords
 from .predicting import Request, split_words
 from .sizing import check_outputs
 
 
 class NumericEstimator(Estimator):
     """Base of the estimators whose outputs are numbers."""
+
+    _moments: Any = (0.0, 1.0)  # what the network's values lack of those of y
 
     def _make_head(self) -> ValuesHead:
         return ValuesHead(self.loss, self._one)
@@ -58,7 +62,8 @@ class NumericEstimator(Estimator):
         outputs = self._run_network(request).astype(np.float64)
         if self._one and outputs.shape[-1] == 1:
             outputs = outputs[..., 0]
-        return request.summarize(outputs)
+        center, scale = self._moments
+        return request.summarize(outputs * scale + center)
 
     def _score(self, X: Any, y: Any, sample_weight: Any, options: Any, average: str) -> float:
         noise, sampling = split_words(options)
@@ -68,10 +73,21 @@ class NumericEstimator(Estimator):
         return float(r2_score(*flat, sample_weight=sample_weight, multioutput=average))
 
 
+@answer_keywords
+@dataclass(eq=False, repr=False)
 class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
     """A network that predicts numbers, with noise by name; arguments as in `Estimator`.
 
     The loss is the mean squared error.
+
+    Parameters
+    ----------
+    network, and all others
+        As in `Estimator`.
+    normalize_y : bool or (float, float)
+        Whether the network learns y less its mean, divided by its standard deviation, both of the
+        first y or given as a pair. Losses and callbacks see these values; predictions have the
+        unit of y.
 
     Examples
     --------
@@ -84,6 +100,9 @@ class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
     ((200,), True)
     """
 
+    _: KW_ONLY
+    normalize_y: bool | tuple[float, float] = False
+
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn asks about an estimator."""
         tags = super().__sklearn_tags__()
@@ -92,11 +111,25 @@ class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
 
     def _check_examples(self, X: Any, y: Any, anew: bool) -> Examples:
         x = self._check_inputs(X, reset=anew, y=y)
-        y = as_array(y)
-        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=np.float32, input_name="y")
+        # float64 until a mean is subtracted, which may be large.
+        kind = np.float64 if self.normalize_y else np.float32
+        y = check_array(as_array(y), ensure_2d=False, allow_nd=True, dtype=kind, input_name="y")
         if anew:
             self._one = y.ndim == 1  # so predictions get no second axis either
+            self._moments = self._find_moments(y)
+        if self.normalize_y:
+            center, scale = self._moments
+            y = ((y - center) / scale).astype(np.float32)
         return Examples(x, torch.as_tensor(y[:, None] if y.ndim == 1 else y))
+
+    def _find_moments(self, y: np.ndarray) -> tuple[Any, Any]:
+        """Return the center and the scale of y: 0 and 1 where it is not normalized."""
+        if isinstance(self.normalize_y, tuple):
+            return self.normalize_y
+        if not self.normalize_y:
+            return (0.0, 1.0)
+        scale = y.std(axis=0)
+        return y.mean(axis=0), np.where(scale == 0, 1.0, scale)
 
     def _build(self, examples: Examples) -> nn.Module:
         count = examples.targets.shape[-1]
