@@ -106,7 +106,7 @@ def folder() -> Any:
     return compare("out", "b.json")
 
 
-OUT = "Name the study.json in the folder of a study's --out."
+OUT = "Name the folder of a study's --out, or the study.json in it."
 NO_STUDY = "study: a file to compare must be a study's study.json; got 'b.json': "
 READ = "study: a file to compare must be one that can be read; got "
 SAME = "study: two studies must have the same data and the same splits to be compared; got "
@@ -121,7 +121,12 @@ FILES: list[Case] = [
         Value,
         f"{READ}'a.json': No such file or directory. {OUT}",
     ),
-    (folder, Value, f"{READ}'out': Is a directory. {OUT}"),
+    (
+        folder,
+        Value,
+        "study: a folder to compare must have a study.json; got 'out'. Name the folder of a study "
+        "that has finished, its --out.",
+    ),
     (lambda: compared(results(), "{"), Value, f"{NO_STUDY}it is not JSON. {OUT}"),
     (lambda: compared(results(), ""), Value, f"{NO_STUDY}it is not JSON. {OUT}"),
     (lambda: compared(results(), "[" * 99_999), Value, f"{NO_STUDY}it is not JSON. {OUT}"),
@@ -131,7 +136,7 @@ FILES: list[Case] = [
     (
         bad("format", "x" * 99),
         Value,
-        f"{FORMAT}'xxxxxxxxxxxx...xxxxxxxxxxxxx' in 'b.json'. {AGAIN}",
+        f"{FORMAT}'{'x' * 77} … in 'b.json'. {AGAIN}",
     ),
     (bad("settings", []), Value, f"{NO_STUDY}`settings` is of another type. {OUT}"),
     (
@@ -142,7 +147,7 @@ FILES: list[Case] = [
     (bad("settings/data/task", "ranking"), Value, f"{NO_STUDY}`task` is unknown. {OUT}"),
     (bad("settings/recipes", {}), Value, f"{NO_STUDY}`mlp` is missing. {OUT}"),
     (bad("runs", []), Value, f"{NO_STUDY}`runs` are empty. {OUT}"),
-    (bad("runs/0", 5), Value, f"{NO_STUDY}`a run` is of another type. {OUT}"),
+    (bad("runs/0", 5), Value, f"{NO_STUDY}`runs/0` is of another type. {OUT}"),
     (bad("runs/0/seed", True), Value, f"{NO_STUDY}`seed` is of another type. {OUT}"),
     (bad("runs/0/seed", 1), Value, f"{NO_STUDY}a recipe has seed 1 twice. {OUT}"),
     (bad("runs/0/split", "x"), Value, f"{NO_STUDY}seed 0 has two splits. {OUT}"),
@@ -198,7 +203,7 @@ STUDIES: list[Case] = [
         ),
         Value,
         "study: two studies must share a recipe on a model, or each have one model and share a "
-        "recipe; got none on the MLP, hidden on the MLP, none on the CNN, hidden on the CNN and "
+        "recipe; got none on mlp, hidden on mlp, none on cnn, hidden on cnn and "
         "none on nets:mine. Run one of them with a recipe of the other.",
     ),
 ]

@@ -24,7 +24,7 @@ def with_far_rows(rules: dict[str, Any], task: str) -> OneSeed:
 
 FAR = (
     "study: uncertainty needs a model's outputs to be finite; got NaN or infinity for 2 of 5 "
-    "inputs not of the data. Look there for values far outside of the training data's range."
+    "out-of-distribution inputs. Look there for values far outside of the training data's range."
 )
 
 CASES = [

@@ -209,12 +209,12 @@ OWN: list[tuple[list[str], str]] = [
     (
         ["compare", "no.json", "d.csv"],
         "compare: a file to compare must be one that can be read; got 'no.json': No such file or "
-        "directory. Name the study.json in the folder of a study's --out.",
+        "directory. Name the folder of a study's --out, or the study.json in it.",
     ),
     (
         ["compare", "d.csv", "d.csv"],
         "compare: a file to compare must be a study's study.json; got 'd.csv': it is not JSON. "
-        "Name the study.json in the folder of a study's --out.",
+        "Name the folder of a study's --out, or the study.json in it.",
     ),
     (["sites", "mpl"], f"sites: {MODELS}"),
     (
@@ -337,7 +337,7 @@ def test_right_calls_import_what_wrong_ones_do_without(tmp_path: Path) -> None:
         ["sites", "mlp"],
         [*study, "a"],
         [*study, "b"],
-        ["compare", "a/study.json", "b/study.json"],
+        ["compare", "a", "b/study.json"],
         ["tune", *few, "--trials", "1", "--out", "c"],
     ]
     found = called(calls, tmp_path)

@@ -18,7 +18,7 @@ from _study_shown import helped
 from noisegate import cli
 from noisegate.study import RECIPES, Recipe, Source, Study, run
 from noisegate.study.data import derived_seed
-from noisegate.study.judge.stats import adjusted, estimate, paired_difference
+from noisegate.study.judge.stats import adjust, estimate, estimate_difference
 from noisegate.study.models import Model
 from noisegate.study.train import run as experiment
 from noisegate.study.train.run import Job, Setup, execute, make_parts, restore_model
@@ -231,11 +231,11 @@ def test_the_table_is_made_of_the_best_epochs(study):
         ]
         for recipe in FITTING["cnn"]
     }
-    family = adjusted(
+    family = adjust(
         [
             None
             if recipe == "none"
-            else paired_difference(losses[recipe], losses["none"], ratio=360 / 1078)
+            else estimate_difference(losses[recipe], losses["none"], ratio=360 / 1078)
             for recipe in FITTING["cnn"]
         ]
     )

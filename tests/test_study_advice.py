@@ -11,15 +11,15 @@ from _study_shown import helped, lost, moved, one_recipe, scored, shown
 from noisegate.estimators import Epoch, History
 from noisegate.study.data import Task
 from noisegate.study.judge import test_split as testing
-from noisegate.study.judge.advice import advise
 from noisegate.study.judge.choice import choose
-from noisegate.study.judge.stats import Row, estimate, paired_difference
+from noisegate.study.judge.stats import Row, estimate, estimate_difference
 from noisegate.study.judge.uncertainty import Uncertainty
 from noisegate.study.judge.uncertainty.plots import figures
 from noisegate.study.main import run
 from noisegate.study.results import Study
 from noisegate.study.show import figures as plots
 from noisegate.study.show import wording
+from noisegate.study.show.advice import advise
 from noisegate.study.show.report import html
 from noisegate.study.show.sentences import agreeing, agreeing_rows, overall
 from noisegate.study.source import Source
@@ -93,7 +93,7 @@ def test_a_recipe_that_is_not_shown_to_help_is_not(small, change, words):
 
 
 def test_a_difference_that_is_too_small_is_not_advised(small):
-    one = paired_difference((0.0, 1.0, 0.01), (0.0, 0.0, 1.1), ratio=1 / 3)
+    one = estimate_difference((0.0, 1.0, 0.01), (0.0, 0.0, 1.1), ratio=1 / 3)
     rows = [replace(row, loss_difference=row.loss_difference and one) for row in small.table]
     (advice,) = advise(rows, (), {("mlp", r.name): r for r in small.settings.recipes["mlp"]})
     assert advice.text == f"{NONE}; the difference is too small for more seeds to settle."
@@ -174,13 +174,13 @@ PAIRS = [
 
 @pytest.mark.parametrize(("base", "other"), PAIRS)
 def test_a_change_is_what_lies_between_its_numbers(base, other):
-    difference = paired_difference(other, base, ratio=1 / 3)
+    difference = estimate_difference(other, base, ratio=1 / 3)
     rows = [
         Row("mlp", name, len(v), *[estimate([1.0, 1.0])] * 2, *[estimate(v)] * 2, d, d)
         for name, v, d in (("none", base, None), ("hidden", other, difference))
     ]
     values = {"none": base, "hidden": other}
-    tested = testing.Tested("mlp", "hidden", values, values)
+    tested = testing.TestScore("mlp", "hidden", values, values)
     for sentence in (overall(rows, TASK, {}), wording.scored_sentence(tested, TASK, {})):
         before, after, change = numbers_of(sentence)
         assert abs(after - before - change) <= abs(change) / 10 + 1e-9, sentence
@@ -188,7 +188,7 @@ def test_a_change_is_what_lies_between_its_numbers(base, other):
 
 def test_a_table_has_the_decimals_that_each_of_its_rows_needs():
     base, near, far = (0.55, 0.65), (0.46, 0.58), (0.0898, 0.0902)
-    changes = [paired_difference(other, base, ratio=1 / 3) for other in (near, far)]
+    changes = [estimate_difference(other, base, ratio=1 / 3) for other in (near, far)]
     pairs = [(0.6, 0.52), (0.6, 0.09)]
     rows = [(None, 0.6, 0.6), *((c, *pair) for c, pair in zip(changes, pairs, strict=True))]
     assert agreeing_rows(rows) == max(agreeing(*row) for row in rows[1:])
@@ -196,7 +196,7 @@ def test_a_table_has_the_decimals_that_each_of_its_rows_needs():
 
 
 def test_decimals_that_never_agree_are_those_of_the_interval():
-    difference = paired_difference((0.4, 0.5), (0.5, 0.55), ratio=1 / 3)
+    difference = estimate_difference((0.4, 0.5), (0.5, 0.55), ratio=1 / 3)
     assert agreeing(difference, 7.0, 7.0) == agreeing(difference, 0.525, 0.45) == 2
 
 

@@ -1,7 +1,6 @@
 """Comparison of two studies: pairs, numbers, words, tables, and files that are not studies."""
 
 import argparse
-import inspect
 import io
 import json
 import math
@@ -20,10 +19,13 @@ import noisegate as ng
 from _asserts import assert_sentence
 from _bad_study_compare import LOSSES, changed, compared, results, without
 from noisegate.cli import compare as command
-from noisegate.study import messages
-from noisegate.study.judge.compare import Comparison, show
-from noisegate.study.judge.stats import holm, paired_difference
-from noisegate.study.messages import comparing
+from noisegate.study.judge.compare import Comparison, compare
+from noisegate.study.judge.stats import adjust_p_values, estimate_difference
+from noisegate.study.show.comparison import (
+    comparison_facts,
+    describe_comparison,
+    print_comparison,
+)
 
 BETTER = {"none": [0.32, 0.28, 0.35], "hidden": [0.15, 0.13, 0.21]}
 
@@ -35,7 +37,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def printed(found: Comparison, width: int = 80) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    show(found, console)
+    print_comparison(found, console)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
@@ -56,14 +58,14 @@ def test_the_differences_are_paired_by_seed():
         ("hidden", ("mlp", "mlp")),
     ]
     tests = [scipy.stats.ttest_rel(BETTER[name], LOSSES[name]) for name in ("none", "hidden")]
-    after = holm([test.pvalue for test in tests])
+    after = adjust_p_values([test.pvalue for test in tests])
     for row, test, adjusted in zip(found.rows, tests, after, strict=True):
         one, ends = row.loss_difference, test.confidence_interval(0.95)
         assert one.mean == pytest.approx(np.subtract(BETTER[row.recipe], LOSSES[row.recipe]).mean())
         assert (one.low, one.high) == pytest.approx((ends.low, ends.high))
         assert (one.p, one.holm) == pytest.approx((test.pvalue, adjusted))
         errors = [[loss / 10 for loss in of[row.recipe]] for of in (BETTER, LOSSES)]
-        alone = paired_difference(*errors, ratio=200 / 600)
+        alone = estimate_difference(*errors, ratio=200 / 600)
         assert row.error_difference.p == pytest.approx(alone.p)
         assert row.error_difference.corrected_low == pytest.approx(alone.corrected_low)
         assert row.losses[1].mean == pytest.approx(np.mean(BETTER[row.recipe]))
@@ -96,7 +98,7 @@ def test_across_models_where_each_study_has_one():
     found = compared(results(), results(BETTER, ("nets:mine",)))
     assert [row.models for row in found.rows] == [("mlp", "nets:mine")] * 2
     assert found.differs == (("models", "mlp", "nets:mine"),)
-    assert found.sentence.startswith(
+    assert describe_comparison(found).startswith(
         "With nets:mine instead of the MLP, b is better with hidden dropout: validation loss -0.093"
     )
     assert printed(found)[0] == "MLP → nets:mine · validation loss · seeds: 3"
@@ -110,7 +112,7 @@ def test_with_several_models_each_is_paired_with_itself():
         ("none", "cnn", "cnn"),
         ("hidden", "cnn", "cnn"),
     ]
-    assert "hidden dropout on the MLP: validation loss" in found.sentence
+    assert "hidden dropout on the MLP: validation loss" in describe_comparison(found)
     assert any(line.startswith(" hidden, CNN") for line in printed(found))
     one = compared(results(models=("mlp", "cnn")), results(BETTER, ("cnn",)))
     assert [row.models for row in one.rows] == [("cnn", "cnn")] * 2
@@ -179,13 +181,13 @@ def test_what_differs():
     ids=["better", "worse", "the same", "not finite", "several"],
 )
 def test_the_sentence(a, b, sentence):
-    assert compared(results(a), results(b)).sentence == sentence
+    assert describe_comparison(compared(results(a), results(b))) == sentence
 
 
 def test_the_sentence_of_a_regression():
     a, b = ({"none": [loss * 100_000 for loss in of["hidden"]]} for of in (LOSSES, BETTER))
     found = compared(results(a, task="regression"), results(b, task="regression"))
-    assert found.sentence == (
+    assert describe_comparison(found) == (
         "b is better with no noise: validation RMSE -9,333 (95\u00a0% interval -10,768 to -7,899, "
         "p = 0.001)."
     )
@@ -216,7 +218,7 @@ def test_what_is_printed():
         "a: a.json",
         "b: b.json",
         "What differs: epochs: 60 | 90",
-        found.sentence,
+        describe_comparison(found),
     ]
 
 
@@ -246,7 +248,7 @@ def test_the_command_prints_what_is_found(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     lines = out.splitlines()
-    assert lines[-1] == expected.sentence
+    assert lines[-1] == describe_comparison(expected)
     assert lines[-3:-1] == ["a: a.json", "b: b.json"]
     assert "validation error, %" in out
 
@@ -256,9 +258,9 @@ def test_the_command_prints_json_that_is_json(capsys):
     found = compared(results(), changed(results(losses), "settings/epochs", 90))
     called("a.json", "b.json", "--json")
     told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert told == found.to_dict()
+    assert told == comparison_facts(found)
     assert told["differs"] == [{"what": "epochs", "a": "60", "b": "90"}]
-    assert told["sentence"] == found.sentence
+    assert told["sentence"] == describe_comparison(found)
     none, hidden = told["rows"]
     assert none["loss_difference"]["mean"] is None
     assert none["loss_difference"]["verdict"] == "unclear"
@@ -266,6 +268,19 @@ def test_the_command_prints_json_that_is_json(capsys):
     assert hidden["b"]["loss"]["mean"] == pytest.approx(0.8 / 3)
     assert hidden["error_difference"]["mean"] == pytest.approx(0.003 / 3)
     assert hidden["loss_difference"]["optimistic"] is False
+
+
+def test_a_folder_stands_for_the_study_json_in_it(capsys):
+    compared(results(), results(BETTER))
+    called("a.json", "b.json", "--json")
+    expected = json.loads(capsys.readouterr().out)
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        Path(f"{name}.json").rename(Path(name, "study.json"))
+    called("a", "b/study.json", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert found == {**expected, "a": "a/study.json", "b": "b/study.json"}
+    assert compare("a/", Path("b")).rows == compare("a/study.json", "b").rows
 
 
 def test_signs_of_markup_are_printed_as_they_are():
@@ -282,7 +297,7 @@ def test_the_examples_of_the_help_parse():
     outs = [words[words.index("--out") + 1] for words in map(shlex.split, examples[:2])]
     for example in compares:
         arguments = parser.parse_args(shlex.split(example))
-        assert [arguments.a, arguments.b] == [Path(out, "study.json") for out in outs]
+        assert [arguments.a, arguments.b] == [*map(Path, outs)]
 
 
 # Files that are no studies ---------------------------------------------------------------------
@@ -296,23 +311,6 @@ def test_the_examples_of_the_help_parse():
 def test_a_bad_file_is_named_in_a_sentence(call, error, sentence):
     with assert_sentence(error, sentence):
         call()
-
-
-def test_no_sentence_is_without_its_case(tmp_path, monkeypatch):
-    said = set()
-
-    def counted(name: str, sentence: Any) -> Any:
-        return lambda *given: said.add(name) or sentence(*given)
-
-    for name in comparing.__all__:
-        monkeypatch.setattr(messages, name, counted(name, getattr(messages, name)))
-    for number, (call, error, _) in enumerate(_bad_study_compare.CASES):
-        (folder := tmp_path / str(number)).mkdir()
-        monkeypatch.chdir(folder)
-        with pytest.raises(error):
-            call()
-    functions = {name for name, _ in inspect.getmembers(comparing, inspect.isfunction)}
-    assert said == functions == set(comparing.__all__)
 
 
 def places(facts: Any, at: str = "") -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from noisegate.study.data.tasks import Task
-from noisegate.study.judge.stats import MOST, Difference, Estimate, Row, adjusted, paired_difference
+from noisegate.study.judge.stats import MOST, Difference, Estimate, Row, adjust, estimate_difference
 from noisegate.study.show import sentences
 from noisegate.study.show.sentences import chance, decimals, interval, number
 
@@ -210,7 +210,7 @@ def test_the_opening_of_numbers_that_are_measured():
     base = [0.31, 0.29, 0.35, 0.30, 0.33]
     better = [0.25, 0.22, 0.30, 0.26, 0.27]
     other = [0.30, 0.31, 0.33, 0.29, 0.34]
-    found = adjusted([paired_difference(one, base, ratio=1 / 3) for one in (better, other)])
+    found = adjust([estimate_difference(one, base, ratio=1 / 3) for one in (better, other)])
     table = rows(base=0.316, hidden=found[0], gaussian=found[1])
     assert told(table) == (
         "On the MLP hidden dropout helped, taking the validation loss from 0.316 to 0.260, a "

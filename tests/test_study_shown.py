@@ -153,7 +153,7 @@ def test_headings_of_both_tasks():
 
 def test_the_sentence_of_the_test():
     losses = {"none": (0.5, 0.6), "hidden": (0.4, 0.52)}
-    tested = testing.Tested("mlp", "hidden", losses, {"none": (0.1, 0.2), "hidden": (0.1, 0.1)})
+    tested = testing.TestScore("mlp", "hidden", losses, {"none": (0.1, 0.2), "hidden": (0.1, 0.1)})
     assert wording.scored_sentence(
         tested, Task("classification", ("a", "b")), {"hidden": "hidden dropout"}
     ) == (

@@ -15,10 +15,10 @@ from noisegate.study.judge.stats import (
     MANY,
     MOST,
     Difference,
-    adjusted,
+    adjust,
+    adjust_p_values,
     estimate,
-    holm,
-    paired_difference,
+    estimate_difference,
 )
 
 VALUES = [0.5, 0.9, 0.3, 0.65, 0.1]
@@ -26,7 +26,7 @@ BASE = [0.6, 0.8, 0.5, 0.7, 0.3]
 
 
 def of(differences, ratio: float = 0.25) -> Difference:
-    return paired_difference(list(differences), [0.0] * len(differences), ratio=ratio)
+    return estimate_difference(list(differences), [0.0] * len(differences), ratio=ratio)
 
 
 def random(seed: int = 0) -> np.random.Generator:
@@ -39,7 +39,7 @@ def random(seed: int = 0) -> np.random.Generator:
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 11, 40])
 def test_interval_and_p_are_students(n):
     values, base = random(n).normal(size=(2, n))
-    found = paired_difference(values.tolist(), base.tolist(), ratio=0.25)
+    found = estimate_difference(values.tolist(), base.tolist(), ratio=0.25)
     test = scipy.stats.ttest_rel(values, base)
     interval = test.confidence_interval(LEVEL)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
@@ -72,8 +72,8 @@ def test_without_resplitting_nothing_is_corrected():
 
 
 def test_the_other_way_round_is_the_mirror_image():
-    one = paired_difference(VALUES, BASE, ratio=0.3)
-    other = paired_difference(BASE, VALUES, ratio=0.3)
+    one = estimate_difference(VALUES, BASE, ratio=0.3)
+    other = estimate_difference(BASE, VALUES, ratio=0.3)
     assert (other.mean, other.low, other.high) == (-one.mean, -one.high, -one.low)
     assert (other.corrected_low, other.p, other.more_seeds) == (
         -one.corrected_high,
@@ -89,7 +89,7 @@ def test_more_than_ten_splits_are_optimistic(n):
 
 def test_values_of_another_number_of_seeds_are_refused():
     with pytest.raises(ValueError, match="longer"):
-        paired_difference([1.0, 2.0], [1.0, 2.0, 3.0], ratio=0.25)
+        estimate_difference([1.0, 2.0], [1.0, 2.0, 3.0], ratio=0.25)
 
 
 # Degenerate ------------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def test_no_difference_at_all_is_unclear_and_no_seed_would_settle_it():
 @pytest.mark.parametrize("in_base", [False, True])
 def test_a_number_that_is_not_finite_leaves_no_verdict(bad, in_base):
     bads, goods = [0.1, bad, 0.3], [0.3, 0.2, 0.1]
-    found = paired_difference(*((goods, bads) if in_base else (bads, goods)), ratio=0.25)
+    found = estimate_difference(*((goods, bads) if in_base else (bads, goods)), ratio=0.25)
     numbers = {k: v for k, v in asdict(found).items() if k not in ("seeds", "more_seeds")}
     assert len(numbers) == 7
     assert all(math.isnan(number) for number in numbers.values())
@@ -123,7 +123,7 @@ def test_a_number_that_is_not_finite_leaves_no_verdict(bad, in_base):
 
 
 def test_a_difference_that_overflows_is_not_finite():
-    assert math.isnan(paired_difference([1e308, 1e308], [-1e308, 1.0], ratio=0.25).mean)
+    assert math.isnan(estimate_difference([1e308, 1e308], [-1e308, 1.0], ratio=0.25).mean)
 
 
 # Verdicts --------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_alone_the_verdict_is_that_of_the_interval():
     ],
 )
 def test_holm_by_hand(ps, after):
-    assert holm(ps) == pytest.approx(after, nan_ok=True)
+    assert adjust_p_values(ps) == pytest.approx(after, nan_ok=True)
 
 
 def closed(ps: list[float]) -> list[float]:
@@ -188,20 +188,20 @@ def test_holm_is_closed_testing_with_bonferroni(k):
     draw = random(k)
     for _ in range(300):
         ps = (draw.uniform(size=k) ** draw.integers(1, 5)).round(draw.integers(1, 5)).tolist()
-        assert holm(ps) == pytest.approx(closed(ps), abs=1e-15)
+        assert adjust_p_values(ps) == pytest.approx(closed(ps), abs=1e-15)
 
 
 def test_holm_keeps_the_order_and_lies_between_p_and_bonferroni():
     ps = random(7).uniform(size=50).tolist()
-    after = holm(ps)
+    after = adjust_p_values(ps)
     assert all(p <= q <= min(1, 50 * p) for p, q in zip(ps, after, strict=True))
     assert all(a <= b for a, b in pairwise(q for _, q in sorted(zip(ps, after, strict=True))))
 
 
 def test_a_family_is_adjusted_together():
     family = [of([-1.0, -1.2, -0.9, -1.1]), of([-1.0, -0.3, -0.4, -0.8]), of([0.1, -0.2, 0.3, 0.0])]
-    found = adjusted(family)
-    assert [one.holm for one in found] == holm([one.p for one in family])
+    found = adjust(family)
+    assert [one.holm for one in found] == adjust_p_values([one.p for one in family])
     assert [one.verdict for one in family] == ["helped", "helped", "unclear"]
     assert [one.verdict for one in found] == ["helped", "unclear", "unclear"]
     same = ("mean", "low", "high", "p", "corrected_low", "corrected_high", "seeds")
@@ -211,18 +211,18 @@ def test_a_family_is_adjusted_together():
 
 def test_a_family_of_one_is_left_as_it_is():
     family = [of(VALUES), of([0.0, 0.0]), of([1.0, 1.0])]
-    assert [adjusted([one]) for one in family] == [[one] for one in family]
-    assert adjusted([]) == []
+    assert [adjust([one]) for one in family] == [[one] for one in family]
+    assert adjust([]) == []
 
 
 def test_adjusting_twice_is_adjusting_once():
-    family = adjusted([of(random(seed).normal(0.5, 1, size=6).tolist()) for seed in range(4)])
-    assert adjusted(family) == family
+    family = adjust([of(random(seed).normal(0.5, 1, size=6).tolist()) for seed in range(4)])
+    assert adjust(family) == family
 
 
 def test_what_failed_is_counted_and_stays_without_verdict():
     sure, failed = of([-1.0, -1.1, -0.9]), of([math.nan, 0.0, 1.0])
-    found = adjusted([failed, sure])
+    found = adjust([failed, sure])
     assert found[1].holm == 2 * sure.p
     assert math.isnan(found[0].holm)
     assert found[0].more_seeds is None
@@ -230,9 +230,9 @@ def test_what_failed_is_counted_and_stays_without_verdict():
 
 def test_none_is_no_member_of_a_family():
     family = [of(random(seed).normal(0.5, 0.5, size=5).tolist()) for seed in range(3)]
-    first, second, third = adjusted(family)
-    assert adjusted([None, first, None, second, third]) == [None, first, None, second, third]
-    assert adjusted([None]) == [None]
+    first, second, third = adjust(family)
+    assert adjust([None, first, None, second, third]) == [None, first, None, second, third]
+    assert adjust([None]) == [None]
     assert first != family[0]
 
 
@@ -247,7 +247,7 @@ def needed(found: list[Difference], at: int) -> int:
             error = (one.high - one.low) / 2 / scipy.stats.t.ppf((1 + LEVEL) / 2, one.seeds - 1)
             t = one.mean / error * math.sqrt((one.seeds + more) / one.seeds)
             ps.append(2 * scipy.stats.t.sf(abs(t), one.seeds + more - 1))
-        if holm(ps)[at] < ALPHA:
+        if adjust_p_values(ps)[at] < ALPHA:
             return more
     return MOST
 
@@ -258,7 +258,7 @@ def test_more_seeds_are_the_first_that_holm_passes(k):
     for seed in range(12):
         draw = random(100 * k + seed)
         n = int(draw.integers(2, 9))
-        found = adjusted([of(draw.normal(0.7, 1, size=n).tolist()) for _ in range(k)])
+        found = adjust([of(draw.normal(0.7, 1, size=n).tolist()) for _ in range(k)])
         for at, one in enumerate(found):
             expected = needed(found, at)
             assert one.more_seeds == (expected or None)
@@ -278,7 +278,7 @@ def test_more_seeds_by_the_definition():
 def test_a_recipe_waits_for_the_one_before_it():
     """Its own p, 0.04, would do at its step; that of the step before, 0.03 of 0.025, does not."""
     one = of([-1.0, -0.5, -1.5, -0.2])
-    found = adjusted([replace(one, p=0.03), replace(one, p=0.04)])
+    found = adjust([replace(one, p=0.03), replace(one, p=0.04)])
     assert [one.holm for one in found] == pytest.approx([0.06, 0.06])
     assert found[0].more_seeds == found[1].more_seeds == 1
 
@@ -313,9 +313,9 @@ def test_holm_keeps_the_error_of_the_family(nulls):
         recipes = draw.normal(size=(4, seeds))
         recipes[nulls:] += 3
         base = draw.normal(size=seeds)
-        found = [paired_difference(one, base, ratio=0.25) for one in recipes.tolist()]
+        found = [estimate_difference(one, base, ratio=0.25) for one in recipes.tolist()]
         plain += any(one.p < ALPHA for one in found[:nulls])
-        wrong += any(one.verdict != "unclear" for one in adjusted(found)[:nulls])
+        wrong += any(one.verdict != "unclear" for one in adjust(found)[:nulls])
     limit = 3 * math.sqrt(0.05 * 0.95 / trials)
     assert wrong / trials <= 0.05 + limit
     assert plain / trials > 0.05 + 2 * limit, "without the correction it would not be kept"
@@ -337,7 +337,7 @@ def test_over_splits_of_the_same_rows_the_plain_interval_is_too_narrow():
         split = draw.permuted(np.tile(rows, (20, 1)), axis=1)
         mean, held = split[:, :80].mean(axis=1, keepdims=True), split[:, 80:]
         losses, base = ((held - mean) ** 2).mean(axis=1), ((held - guess) ** 2).mean(axis=1)
-        found = paired_difference(losses.tolist(), base.tolist(), ratio=20 / 80)
+        found = estimate_difference(losses.tolist(), base.tolist(), ratio=20 / 80)
         plain += found.low <= truth <= found.high
         corrected += found.corrected_low <= truth <= found.corrected_high
     assert plain / trials < 0.75

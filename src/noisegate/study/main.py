@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from .design import Design, check_design
 from .files import RUNS, make_folder, open_folder, write
 from .judge.choice import choose
-from .judge.test_split import Tested, doubted, tested
+from .judge.test_split import TestScore, evaluate_uncertainty, score_test_split
 from .judge.uncertainty import Uncertainty
 from .plan import Plan, make_plan
 from .recipes import Recipe
@@ -214,7 +214,7 @@ def carry_out(plan: Plan, store: Store, *, jobs: int, progress: bool) -> Study:
 
 def _judged(
     plan: Plan, store: Store, runs: Sequence[Run], progress: bool
-) -> tuple[tuple[Tested, ...], dict[str, int], dict[str, Uncertainty]]:
+) -> tuple[tuple[TestScore, ...], dict[str, int], dict[str, Uncertainty]]:
     """Score what each model's runs choose, and return how often that has been, and the doubt."""
     settings, setup, rows = plan.settings, plan.setup, plan.data
     design = settings.design
@@ -222,12 +222,12 @@ def _judged(
     pairs = {model: choose(model.name, settings.recipes[model.name], own[model]) for model in own}
     each = design.seeds * (2 if design.uncertainty else 1)
     total, board = each * sum(map(len, pairs.values())), Board(1)
-    found: list[Tested] = []
+    found: list[TestScore] = []
     scored: dict[str, int] = {}
     doubts: dict[str, Uncertainty] = {}
     with show_progress(board, total, "scorings", enabled=progress):
         for model, pair in pairs.items():
-            one, scored[model.name] = tested(
+            one, scored[model.name] = score_test_split(
                 model,
                 pair,
                 setup,
@@ -239,7 +239,7 @@ def _judged(
             )
             found.append(one)
             if design.uncertainty:
-                doubts[model.name] = doubted(
+                doubts[model.name] = evaluate_uncertainty(
                     model,
                     pair,
                     setup,

@@ -1,20 +1,19 @@
 """What a study found: its settings, its runs, and the numbers and sentences made of them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from .data import Task
-from .judge.advice import Advice, advise
+from .json_text import FORMAT, format_json, replace_nan
 from .judge.choice import summarize
 from .judge.stats import LEVEL, Row
-from .judge.study_json import FORMAT, without_nan
-from .judge.test_split import Tested
+from .judge.test_split import TestScore
 from .judge.uncertainty import Uncertainty
 from .plan import Placed, Settings
 from .recipes import rules_text
 from .show import sentences
+from .show.advice import Advice, advise
 from .train.run import Run
 
 __all__ = ["Execution", "SearchPart", "Study"]
@@ -57,7 +56,7 @@ class Study:
     settings: Settings
     runs: tuple[Run, ...]
     placed: Mapping[tuple[str, str], tuple[Placed, ...]]
-    tests: tuple[Tested, ...]
+    tests: tuple[TestScore, ...]
     uncertainty: Mapping[str, Uncertainty]
     execution: Execution
     search: SearchPart | None = None
@@ -101,7 +100,7 @@ class Study:
         """Return the runs of one recipe on one model, in the order of the seeds."""
         return [run for run in self.runs if (run.model, run.recipe) == (model, recipe)]
 
-    def tested(self, model: str) -> Tested | None:
+    def tested(self, model: str) -> TestScore | None:
         """Return what a model reached on the test split, if there was a recipe to choose."""
         return next((tested for tested in self.tests if tested.model == model), None)
 
@@ -139,12 +138,12 @@ class Study:
                 "run_seconds": [round(run.seconds, 3) for run in self.runs],
             },
         }
-        whole: dict[str, Any] = without_nan(facts)
+        whole: dict[str, Any] = replace_nan(facts)
         return whole
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON; a number that is not finite is null."""
-        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+        return format_json(self.to_dict())
 
 
 def _row_facts(row: Row) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from ..recipes import BASELINE, Recipe
 from ..train.run import Run
-from .stats import Difference, Row, adjusted, estimate, find_leading, paired_difference
+from .stats import Difference, Row, adjust, estimate, estimate_difference, find_leading
 
 __all__ = ["choose", "summarize"]
 
@@ -24,7 +24,7 @@ def summarize(model: str, recipes: Sequence[Recipe], runs: Sequence[Run]) -> tup
         for recipe in recipes
     }
     losses, errors = (
-        adjusted([_difference(name, own, values) for name in own]) for values in (_losses, _errors)
+        adjust([_difference(name, own, values) for name in own]) for values in (_losses, _errors)
     )
     return tuple(
         _row(model, name, own[name], loss, error)
@@ -51,7 +51,7 @@ def _difference(
         return None
     base = own[BASELINE]
     ratio = base[0].validation_rows / base[0].train_rows
-    return paired_difference(values(own[recipe]), values(base), ratio=ratio)
+    return estimate_difference(values(own[recipe]), values(base), ratio=ratio)
 
 
 def _row(

@@ -15,11 +15,11 @@ __all__ = [
     "Difference",
     "Estimate",
     "Row",
-    "adjusted",
+    "adjust",
+    "adjust_p_values",
     "estimate",
+    "estimate_difference",
     "find_leading",
-    "holm",
-    "paired_difference",
 ]
 
 LEVEL = 0.95
@@ -56,7 +56,7 @@ class Difference:
         The t-interval with Nadeau and Bengio's variance, (1/n + validation rows / training rows)
         times that of the differences: splits of the same rows are not independent.
     holm : float
-        `p` adjusted by `adjusted` for the family of comparisons; `p` itself until then.
+        `p` adjusted by `adjust` for the family of comparisons; `p` itself until then.
     seeds : int
         How many differences there are, n.
     more_seeds : int or None
@@ -134,7 +134,7 @@ def find_leading(rows: Sequence[Row]) -> Row | None:
     return min(helped or known, key=lambda row: row.validation_loss.mean, default=None)
 
 
-def paired_difference(
+def estimate_difference(
     values: Sequence[float], baseline: Sequence[float], *, ratio: float
 ) -> Difference:
     """Return the mean of ``values - baseline``, paired by position, as a family of its own.
@@ -160,7 +160,7 @@ def paired_difference(
     return _family([alone])[0]
 
 
-def holm(ps: Sequence[float]) -> list[float]:
+def adjust_p_values(ps: Sequence[float]) -> list[float]:
     """Return the p adjusted for their number: each less than `ALPHA` is sure with all the others.
 
     The i-th smallest of k, from 0, is multiplied by k - i, and is no less than the one before.
@@ -177,7 +177,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return found
 
 
-def adjusted(differences: Sequence[D]) -> list[D]:
+def adjust(differences: Sequence[D]) -> list[D]:
     """Return the differences of one family with `holm` and `more_seeds` of all of them together.
 
     A family is what one sentence chooses from: the recipes compared with `none` on one model.
@@ -189,7 +189,7 @@ def adjusted(differences: Sequence[D]) -> list[D]:
 
 def _family(differences: Sequence[Difference]) -> list[Difference]:
     ps = [difference.p for difference in differences]
-    after, found, more = holm(ps), list(differences), 0
+    after, found, more = adjust_p_values(ps), list(differences), 0
     for factor, at in _steps(ps):
         one = differences[at]
         if math.isnan(one.p):

@@ -1,54 +1,50 @@
-"""A study.json read again, as far as a comparison needs it; a file that is none is named."""
+"""A study.json, read as far as a comparison needs it."""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as short
-from typing import Any, TypeVar
+from typing import Any
 
 from noisegate.core.errors import InvalidValue
+from noisegate.core.words import shorten
 
-from .. import messages
 from ..data.tasks import Task
+from ..json_text import FORMAT
 
-__all__ = ["FORMAT", "Recorded", "read_study", "without_nan"]
+__all__ = ["StudyFile", "read_study"]
 
-# Of a study.json, and of the files of the runs.
-FORMAT = 2
-
-T = TypeVar("T")
-# Loss and error of each seed, at the best epoch.
+# What a comparison needs of a study.json; float stands for any number, or null.
+RUN = {
+    **dict.fromkeys(("model", "recipe", "split"), str),
+    "seed": int,
+    **dict.fromkeys(("train_rows", "validation_rows"), float),
+    "best": dict.fromkeys(("validation_loss", "validation_error"), float),
+}
+SHAPE = {
+    "settings": {
+        "data": dict.fromkeys(("name", "digest", "task"), str),
+        "test": {"digest": str},
+        **dict.fromkeys(("models", "recipes"), dict),
+    },
+    "versions": dict,
+    "runs": [RUN],
+}
+# Loss and error of each seed.
 Values = dict[int, tuple[float, float]]
 
-TASKS = ("classification", "regression")
+REMEDY = "Name the folder of a study's --out, or the study.json in it."
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class StudyFile:
     """What a study.json says.
 
-    Parameters
-    ----------
-    path : str
-        Where it was read.
-    task : Task
-        Without the classes.
-    data, test : str
-        The data's name and digest; the digest of the test split.
-    splits : mapping
-        The digest of each seed's split.
-    ratio : float
-        Validation rows / training rows.
-    runs : mapping
-        By (model, recipe): loss and error of each seed; every one has the seeds of `splits`.
-    models : mapping
-        The digest of each model's source; empty for the built-in ones.
-    recipes : mapping
-        By model, the rules of each recipe by its name, as text.
-    others : mapping
-        Every other setting, and the versions, as text.
+    `ratio` is that of validation to training samples. `runs` has, by (model, recipe), the loss and
+    the error of each seed at its best epoch; every one has the seeds of `splits`. `models` has the
+    digests of models' sources, "" for a built-in one; `recipes` the rules of each model's recipes;
+    `others` every other setting, and the versions, as text.
     """
 
     path: str
@@ -67,122 +63,123 @@ class _Unlike(Exception):
     """A file is not like a study.json, and why."""
 
 
-def without_nan(value: Any) -> Any:
-    """Return the same with None for every number that is not finite, which JSON cannot hold."""
-    if isinstance(value, dict):
-        return {name: without_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def read_study(path: str | Path) -> Recorded:
-    """Read a study.json.
+def read_study(path: str | Path) -> StudyFile:
+    """Read a study.json, or the one in a folder.
 
     Raises
     ------
     InvalidValue
         If it cannot be read, is no study.json, is not whole, or has another format.
     """
+    file = Path(path)
+    if file.is_dir():
+        file /= "study.json"
+        if not file.exists():
+            raise InvalidValue(
+                f"study: a folder to compare must have a study.json; got '{path}'. Name the folder "
+                "of a study that has finished, its --out."
+            )
     try:
-        data = Path(path).read_bytes()
+        facts = json.loads(file.read_bytes())
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InvalidValue(messages.no_file_to_compare(path, reason)) from None
-    try:
-        facts = json.loads(data)
+        raise InvalidValue(
+            f"study: a file to compare must be one that can be read; got '{file}': "
+            f"{error.strerror or error}. {REMEDY}"
+        ) from None
     except (ValueError, RecursionError):
-        raise InvalidValue(messages.no_study_file(path, "it is not JSON")) from None
+        raise _not_a_study(file, "it is not JSON") from None
     try:
-        facts = _part({"the file": facts}, "the file", dict)
-        found = _part(facts, "format", object)
-        if found != FORMAT:
-            raise InvalidValue(messages.unknown_format(path, short(found), FORMAT))
-        return _recorded(str(path), facts)
+        _check_shape(facts, {"format": object}, "the file")
+        if facts["format"] != FORMAT:
+            raise InvalidValue(
+                f"study: a study.json must have format {FORMAT} to be compared; got format "
+                f"{shorten(facts['format'])} in '{file}'. Make the study again with this version: "
+                "the file holds its command."
+            )
+        _check_shape(facts, SHAPE, "the file")
+        return _read_facts(str(file), facts)
     except _Unlike as error:
-        raise InvalidValue(messages.no_study_file(path, str(error))) from None
+        raise _not_a_study(file, error) from None
 
 
-def _recorded(path: str, facts: Mapping[str, Any]) -> Recorded:
-    settings = _part(facts, "settings", dict)
-    data = _part(settings, "data", dict)
-    task = _part(data, "task", str)
-    if task not in TASKS:
+def _not_a_study(path: Path, reason: object) -> InvalidValue:
+    return InvalidValue(
+        f"study: a file to compare must be a study's study.json; got '{path}': {reason}. {REMEDY}"
+    )
+
+
+def _read_facts(path: str, facts: Mapping[str, Any]) -> StudyFile:
+    settings = facts["settings"]
+    data, task = settings["data"], settings["data"]["task"]
+    if task not in ("classification", "regression"):
         raise _Unlike("`task` is unknown")
-    runs, splits, ratio = _runs(_part(facts, "runs", list))
-    sources, rules = _part(settings, "models", dict), _part(settings, "recipes", dict)
-    # In the order of the runs.
-    models = {model: _part(sources, model, str) for model, _ in runs}
-    recipes = {
-        model: {
-            name: _part(_part(rules, model, dict), name, str) for of, name in runs if of == model
-        }
-        for model in models
-    }
+    runs, splits, ratio = _read_runs(facts["runs"])
+    models, recipes, names = settings["models"], settings["recipes"], dict[str, dict[str, type]]()
+    for model, recipe in runs:
+        names.setdefault(model, {})[recipe] = str
+    _check_shape(models, dict.fromkeys(names, str), "models")
+    _check_shape(recipes, names, "recipes")
     scalars = settings.keys() - {"data", "test", "models", "recipes"}
-    others = {name: settings[name] for name in sorted(scalars)} | _part(facts, "versions", dict)
-    return Recorded(
+    others = {name: settings[name] for name in sorted(scalars)} | facts["versions"]
+    return StudyFile(
         path,
         Task(task),
-        f"{_part(data, 'name', str)} ({_part(data, 'digest', str)})",
-        _part(_part(settings, "test", dict), "digest", str),
+        f"{data['name']} ({data['digest']})",
+        settings["test"]["digest"],
         splits,
         ratio,
         runs,
-        models,
-        recipes,
+        {model: models[model] for model in names},
+        {model: {name: recipes[model][name] for name in own} for model, own in names.items()},
         {name: "not set" if value is None else str(value) for name, value in others.items()},
     )
 
 
-def _runs(
-    facts: Sequence[Any],
+def _read_runs(
+    facts: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[tuple[str, str], Values], dict[int, str], float]:
     runs: dict[tuple[str, str], Values] = {}
     splits: dict[int, str] = {}
     ratio = math.nan
-    for fact in facts:
-        run = _part({"a run": fact}, "a run", dict)
-        best, seed = _part(run, "best", dict), _part(run, "seed", int)
-        values = runs.setdefault((_part(run, "model", str), _part(run, "recipe", str)), {})
+    for run in facts:
+        best, seed = run["best"], run["seed"]
+        values = runs.setdefault((run["model"], run["recipe"]), {})
         if seed in values:
             raise _Unlike(f"a recipe has seed {seed} twice")
-        values[seed] = (_number(best, "validation_loss"), _number(best, "validation_error"))
-        split = _part(run, "split", str)
-        if splits.setdefault(seed, split) != split:
+        loss, error = (_read_number(best[f"validation_{name}"]) for name in ("loss", "error"))
+        values[seed] = loss, error
+        if splits.setdefault(seed, run["split"]) != run["split"]:
             raise _Unlike(f"seed {seed} has two splits")
-        ratio = _ratio(run)
+        validation, train = (_read_number(run[name]) for name in ("validation_rows", "train_rows"))
+        if not (1 <= validation < math.inf and 1 <= train < math.inf):
+            raise _Unlike("`validation_rows` and `train_rows` must be at least 1")
+        ratio = validation / train
     if not runs:
         raise _Unlike("`runs` are empty")
-    if not all(values.keys() == splits.keys() for values in runs.values()):
+    if any(values.keys() != splits.keys() for values in runs.values()):
         raise _Unlike("a recipe lacks a seed that another has")
     return runs, splits, ratio
 
 
-def _ratio(run: Mapping[str, Any]) -> float:
-    validation, train = (_number(run, name) for name in ("validation_rows", "train_rows"))
-    if not (1 <= validation < math.inf and 1 <= train < math.inf):
-        raise _Unlike("`validation_rows` and `train_rows` must be at least 1")
-    return validation / train
-
-
-def _part(facts: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    if name not in facts:
-        raise _Unlike(f"`{name}` is missing")
-    value = facts[name]
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+def _check_shape(value: Any, shape: Any, name: str) -> None:
+    """Raise unless a value has the type of a shape, and its parts."""
+    kind = type(shape) if isinstance(shape, dict | list) else shape
+    kinds: Any = int | float | None if kind is float else kind
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not object):
         raise _Unlike(f"`{name}` is of another type")
-    return value
+    if kind is list:
+        for number, each in enumerate(value):
+            _check_shape(each, shape[0], f"{name}/{number}")
+    elif isinstance(shape, dict):
+        for part, inner in shape.items():
+            if part not in value:
+                raise _Unlike(f"`{part}` is missing")
+            _check_shape(value[part], inner, part)
 
 
-def _number(facts: Mapping[str, Any], name: str) -> float:
+def _read_number(value: float | None) -> float:
     """Return a number; null stands for one that is not finite."""
-    value = _part(facts, name, object)
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Unlike(f"`{name}` is of another type")
     try:
-        return float(value)
+        return math.nan if value is None else float(value)
     except OverflowError:
         return math.inf

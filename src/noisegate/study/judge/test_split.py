@@ -18,17 +18,17 @@ from ..recipes import BASELINE, Recipe, rules_text
 from ..train.pool import use_one_thread
 from ..train.run import Job, Run, Setup, fit_encoder, make_parts, restore_model, seed_generators
 from ..train.store import Store
-from .stats import Difference, Estimate, estimate, paired_difference
+from .stats import Difference, Estimate, estimate, estimate_difference
 from .uncertainty import EvaluationRows, OneSeed, Uncertainty, evaluate, shuffled, summary
 
-__all__ = ["Tested", "doubted", "tested"]
+__all__ = ["TestScore", "evaluate_uncertainty", "score_test_split"]
 
 # Without gradients, so batches can be larger than training's.
 ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class TestScore:
     """What no noise and a chosen recipe reach on the test split, seed by seed."""
 
     model: str
@@ -49,7 +49,7 @@ class Tested:
         """The recipe's loss beyond that of no noise, over the seeds; None if that is the recipe."""
         if self.recipe == BASELINE:
             return None
-        return paired_difference(self.losses[self.recipe], self.losses[BASELINE], ratio=0)
+        return estimate_difference(self.losses[self.recipe], self.losses[BASELINE], ratio=0)
 
     def facts(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -60,7 +60,7 @@ class Tested:
         }
 
 
-def tested(
+def score_test_split(
     model: Model,
     recipes: Sequence[Recipe],
     setup: Setup,
@@ -70,7 +70,7 @@ def tested(
     on_job: Callable[[Job], Any],
     *,
     doubt: str,
-) -> tuple[Tested, int]:
+) -> tuple[TestScore, int]:
     """Score recipes on the test split, or return what was scored; and how often that has been.
 
     Parameters
@@ -97,10 +97,10 @@ def tested(
         {recipe: tuple(pair[part] for pair in pairs) for recipe, pairs in before["found"].items()}
         for part in (0, 1)
     )
-    return Tested(model.name, recipes[-1].name, losses, errors), before["scored"]
+    return TestScore(model.name, recipes[-1].name, losses, errors), before["scored"]
 
 
-def doubted(
+def evaluate_uncertainty(
     model: Model,
     recipes: Sequence[Recipe],
     setup: Setup,

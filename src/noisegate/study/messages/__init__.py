@@ -1,10 +1,8 @@
 """Every sentence that an error of the study says; each is tested word for word."""
 
 # ruff: noqa: F403
-from .comparing import *
 from .data import *
 from .files import *
 from .models import *
 from .recipes import *
 from .running import *
-from .uncertainty import *

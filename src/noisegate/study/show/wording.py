@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ..data.tasks import Task
 from ..judge.stats import LEVEL, MANY, Difference, Estimate, Row
-from ..judge.test_split import Tested
+from ..judge.test_split import TestScore
 from ..recipes import BASELINE
 from ..results import Study
 from .sentences import agreeing, agreeing_rows, called, interval, measure, number
@@ -120,7 +120,7 @@ def scored_sentences(study: Study) -> list[str]:
 
 
 def scored_sentence(
-    tested: Tested,
+    tested: TestScore,
     task: Task,
     labels: Mapping[str, str],
     scored: int = 1,
@@ -154,7 +154,7 @@ def scored_sentence(
 
 
 def _compared(
-    tested: Tested, difference: Difference, task: Task, labels: Mapping[str, str], among: str
+    tested: TestScore, difference: Difference, task: Task, labels: Mapping[str, str], among: str
 ) -> str:
     means = [tested.loss(name).mean for name in (BASELINE, tested.recipe)]
     digits = agreeing(difference, *means)
@@ -178,7 +178,7 @@ def _with_article(name: str) -> str:
     return f"an {name}" if name == "RMSE" else f"a {name}"
 
 
-def _errors(tested: Tested, task: Task) -> str:
+def _errors(tested: TestScore, task: Task) -> str:
     values = [_scaled(tested.error(name), task.error_factor) for name in (BASELINE, tested.recipe)]
     digits = _common_digits(values)
     before, after = (number(value.mean, digits) for value in values)

@@ -18,7 +18,7 @@ from noisegate.core.words import shorten
 from noisegate.estimators import Epoch, History
 
 from ..files import check_unused, write
-from ..judge.study_json import FORMAT, without_nan
+from ..json_text import FORMAT, replace_nan
 from ..recipes import rules_text
 from .run import Job, Run, Trained
 
@@ -199,7 +199,7 @@ def _number(value: Any) -> Any:
 
 def _seal(facts: Mapping[str, Any]) -> str:
     """Return JSON with a digest of itself, by which it is known again."""
-    body = without_nan({"format": FORMAT, **facts})
+    body = replace_nan({"format": FORMAT, **facts})
     return json.dumps({**body, "digest": _digest(_canonical(body))}, indent=1) + "\n"
 
 

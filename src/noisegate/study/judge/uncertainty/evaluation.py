@@ -13,7 +13,6 @@ from noisegate.core.errors import NoisegateError
 from noisegate.prediction import Prediction
 from noisegate.prediction.moments import softmax
 
-from ... import messages
 from .outcomes import OneSeed, Outcome, Probabilities, Values, classified, regressed
 
 __all__ = ["BATCH_SIZE", "SAMPLES", "EvaluationRows", "evaluate"]
@@ -155,7 +154,7 @@ class _Predictor:
 
 def _outcome(task: _Task, predictor: _Predictor, rows: EvaluationRows) -> Outcome:
     inputs, targets = rows.test
-    others = "inputs not of the data"
+    others = "out-of-distribution inputs"
     if task.name == "classification":
         return classified(
             predictor.probabilities(inputs, "test rows"),
@@ -180,5 +179,9 @@ def _finite(outputs: np.ndarray, rows: str) -> np.ndarray:
     """Return outputs, or raise where doubt about them would mean nothing."""
     bad = ~np.isfinite(outputs.reshape(len(outputs), -1)).all(1)
     if bad.any():
-        raise NoisegateError(messages.outputs_not_finite(int(bad.sum()), len(bad), rows))
+        raise NoisegateError(
+            "study: uncertainty needs a model's outputs to be finite; got NaN or infinity for "
+            f"{bad.sum()} of {len(bad)} {rows}. Look there for values far outside of the training "
+            "data's range."
+        )
     return outputs

@@ -3,7 +3,7 @@
 import math
 
 from ...judge.stats import Difference, Row
-from ...judge.test_split import Tested
+from ...judge.test_split import TestScore
 from ...recipes import BASELINE
 from ...results import Study
 from .. import figures as plots
@@ -43,7 +43,7 @@ def test_split(study: Study) -> str:
     return section(title, *parts)
 
 
-def _test_table(study: Study, tested: Tested) -> str:
+def _test_table(study: Study, tested: TestScore) -> str:
     task, difference = study.settings.task, tested.difference
     names = (BASELINE,) if difference is None else (BASELINE, tested.recipe)
     losses, digits, changes = [tested.loss(name) for name in names], None, [""]

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..judge.stats import Row, find_leading
+from ..judge.test_split import TestScore
 from ..recipes import BASELINE, Recipe, rules_source
-from ..show.sentences import FEASIBLE, called, listed
-from .stats import Row, find_leading
-from .test_split import Tested
+from .sentences import FEASIBLE, called, listed
 
 __all__ = ["Advice", "advise"]
 
@@ -25,7 +25,7 @@ class Advice:
 
 
 def advise(
-    rows: Sequence[Row], tests: Sequence[Tested], recipes: Mapping[tuple[str, str], Recipe]
+    rows: Sequence[Row], tests: Sequence[TestScore], recipes: Mapping[tuple[str, str], Recipe]
 ) -> tuple[Advice, ...]:
     """Return the reasons against any advice, each with all its models, then the advice.
 
@@ -58,7 +58,7 @@ def advise(
     return (*against, *advised)
 
 
-def _find_reason_against(row: Row, recipe: Recipe, tests: Sequence[Tested]) -> str:
+def _find_reason_against(row: Row, recipe: Recipe, tests: Sequence[TestScore]) -> str:
     """Return why a leading recipe is not advised; empty if it is."""
     if row.verdict == "helped":
         for test in tests:
