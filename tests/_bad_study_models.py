@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from _bad_numbers import Case, Type, Value
-from noisegate.study.models import Model, check
+from noisegate.study.models import Model, check_trainable
 
 CALL = "It is called as function(input_shape, n_outputs), and returns a torch.nn.Module."
 KNOWN = "study: a model must be mlp, cnn, or module:function for your own; got "
@@ -109,7 +109,7 @@ def own(
         path.parent.mkdir(exist_ok=True)
         sys.modules.pop(".".join(path.with_suffix("").parts), None)
         path.write_text(text, "utf-8")
-        return check(Model(function), torch.zeros(5, *shape), outputs)
+        return check_trainable(Model(function), torch.zeros(5, *shape), outputs)
 
     return call
 
@@ -124,7 +124,7 @@ def made(name: str, shape: Sequence[int] = (8,)) -> Callable[[], Any]:
 
 CASES: list[Case] = [
     # Names
-    (made("mpl"), Value, f"{KNOWN}'mpl'. Did you mean mlp?"),
+    (made("mpl"), Value, f"{KNOWN}'mpl'. Did you mean `mlp`?"),
     (made("mynet"), Value, f"{KNOWN}'mynet'. Write for example mynet:make."),
     (
         made("nets/mine.py:Net"),
@@ -146,7 +146,7 @@ CASES: list[Case] = [
         own("bad_study_net:Net"),
         Value,
         "study: the module of a model must be in the current folder, or installed; "
-        "got 'bad_study_net'. Did you mean bad_study_nets?",
+        "got 'bad_study_net'. Did you mean `bad_study_nets`?",
     ),
     (
         made("nowhere_at_all.deep:make"),
@@ -158,7 +158,7 @@ CASES: list[Case] = [
         own("bad_study_nets.py:Net"),
         Value,
         "study: the module of a model must be in the current folder, or installed; "
-        "got 'bad_study_nets.py'. Did you mean bad_study_nets?",
+        "got 'bad_study_nets.py'. Did you mean `bad_study_nets`?",
     ),
     (
         own("bad_study_a:make", text="import pandas_of_nobody\n", name="bad_study_a"),
@@ -189,7 +189,7 @@ CASES: list[Case] = [
         own("bad_study_e:mak", text="def make(): 0\ndef other(): 0\n", name="bad_study_e"),
         Value,
         "study: the module 'bad_study_e' (bad_study_e.py) has no 'mak'. It has make, other. "
-        "Did you mean make?",
+        "Did you mean `make`?",
     ),
     (
         own("bad_study_f:make", text="x = 1\n", name="bad_study_f"),
@@ -204,7 +204,7 @@ CASES: list[Case] = [
         ),
         Value,
         "study: the module 'bad_study_m' (bad_study_m.py) has no 'makes'. It has make0, make1, "
-        "make2, make3, make4, make5, make6, make7, …. Did you mean make8?",
+        "make2, make3, make4, make5, make6, make7, …. Did you mean `make8`?",
     ),
     (
         own(
@@ -214,7 +214,7 @@ CASES: list[Case] = [
         ),
         Value,
         "study: the module 'bad_study_g' (bad_study_g.py) has no 'Factory.mak'. "
-        "It has Factory.make, Factory.other. Did you mean Factory.make?",
+        "It has Factory.make, Factory.other. Did you mean `Factory.make`?",
     ),
     (
         of_net("table"),
@@ -329,8 +329,9 @@ CASES: list[Case] = [
     (
         of_net("Flat", 1),
         Value,
-        "study: the model of 'bad_study_nets:Flat' must return a tensor of shape (2, 1) for two "
-        "rows; got shape (2,). End it with nn.Linear(…, 1), or return y.unsqueeze(1).",
+        "study: the model of 'bad_study_nets:Flat' must return a floating-point tensor of shape "
+        "(2, 1) for two rows; got shape (2,). End it with nn.Linear(…, 1), or return "
+        "y.unsqueeze(1).",
     ),
     (
         of_net("Labels"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from _bad_numbers import Case, Type, Value
-from noisegate.study.recipes import Recipe, by_name, parse_recipe, parse_rules, read_recipes
+from noisegate.study.recipes import Recipe, index_recipes, parse_recipe, parse_rules, read_recipes
 
 OWN = "Your own is NAME=RULES, for example 'mine=hid*:out=0.5'."
 NAME = (
@@ -44,7 +44,7 @@ CASES: list[Case] = [
         lambda: parse_recipe("gausian"),
         Value,
         "study: unknown recipe 'gausian'; known are none, hidden, input-hidden, gaussian, spatial. "
-        f"Did you mean gaussian? {OWN}",
+        f"Did you mean `gaussian`? {OWN}",
     ),
     (lambda: parse_recipe("hid*:out=0.5"), Value, NAME % "'hid*:out'"),
     (lambda: parse_recipe("=hid*:out=0.5"), Value, NAME % "''"),
@@ -56,7 +56,7 @@ CASES: list[Case] = [
         "Give yours another name.",
     ),
     (
-        lambda: by_name([parse_recipe("a=hid1:out=0.5"), parse_recipe("a=hid1:out=0.4")]),
+        lambda: index_recipes([parse_recipe("a=hid1:out=0.5"), parse_recipe("a=hid1:out=0.4")]),
         Value,
         "study: there are two recipes called 'a', with different rules. Rename one.",
     ),

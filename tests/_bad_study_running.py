@@ -91,7 +91,7 @@ def without(package: str) -> None:
 
 
 def fitting_nothing() -> Any:
-    with mock.patch.object(planning, "fitting_recipes", return_value=(RECIPES["none"],)):
+    with mock.patch.object(planning, "find_fitting", return_value=(RECIPES["none"],)):
         return run("mlp", jobs=1)
 
 
@@ -181,7 +181,7 @@ CASES: list[Case] = [
         lambda: run("mlp", "gausian"),
         Value,
         "study: unknown recipe 'gausian'; known are none, hidden, input-hidden, gaussian, spatial. "
-        "Did you mean gaussian? Your own is NAME=RULES, for example 'mine=hid*:out=0.5'.",
+        "Did you mean `gaussian`? Your own is NAME=RULES, for example 'mine=hid*:out=0.5'.",
     ),
     (
         lambda: run([]),

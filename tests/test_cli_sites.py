@@ -12,7 +12,7 @@ import torch
 import noisegate as ng
 from noisegate.cli import sites
 from noisegate.cli.parsing import Parser
-from noisegate.study.listing import listing
+from noisegate.study.listing import list_sites
 from noisegate.study.models import Model
 
 NET = """\
@@ -113,7 +113,7 @@ def test_what_rules_match(capsys):
 
 
 def test_a_model_of_ones_own(net):
-    found = listing(Model(f"{net}:Net"), (8,), 3, {"hid*:out": 0.5, "unused:in": 0.1})
+    found = list_sites(Model(f"{net}:Net"), (8,), 3, {"hid*:out": 0.5, "unused:in": 0.1})
     assert [(site.name, site.module, site.shape, site.noise) for site in found.sites] == [
         (":in", "Net", (2, 8), ""),
         (":out", "Net", (2, 3), ""),
@@ -139,7 +139,7 @@ def test_a_model_of_ones_own(net):
 
 
 def test_the_sites_that_functions_make_can_be_named(net):
-    found = listing(Model(f"{net}:Net"), (8,), 3, {"*:dropout": 0.1})
+    found = list_sites(Model(f"{net}:Net"), (8,), 3, {"*:dropout": 0.1})
     assert [row[0] for row in found.report.rows] == ["drop:dropout", ":dropout"]
 
 
@@ -151,10 +151,17 @@ def test_the_sites_that_functions_make_can_be_named(net):
     ],
 )
 def test_a_model_that_cannot_be_run_is_listed_all_the_same(function, shape, said, net):
-    found = listing(Model(f"{net}:{function}"), shape, 3, {"hid:out": 0.5})
+    found = list_sites(Model(f"{net}:{function}"), shape, 3, {"hid:out": 0.5})
     assert re.search(said, found.notes[0])
     assert all(site.shape is None for site in found.sites)
     assert found.report.rows == (("hid:out", "Dropout(p=0.5)", "0", "hid:out"),)
+
+
+def test_the_noise_of_a_models_own_has_a_column(capsys, net):
+    called(f"{net}:Net", "--shape", "8")
+    first, *rows = capsys.readouterr().out.splitlines()
+    assert first == "site          module      shape of two rows  noise of the model's own"
+    assert "drop:dropout  Dropout     (2, 4)             Dropout(p=0.3)" in rows
 
 
 def test_json_for_machines(capsys, net):
@@ -180,7 +187,7 @@ def test_json_for_machines(capsys, net):
 
 def test_torchs_generator_is_left():
     state = torch.get_rng_state()
-    listing(Model("cnn"), (1, 8, 8), 10, {"conv*:out": 0.5})
+    list_sites(Model("cnn"), (1, 8, 8), 10, {"conv*:out": 0.5})
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -199,7 +206,7 @@ def test_torchs_generator_is_left():
         (
             ("mpl",),
             "study: a model must be mlp, cnn, or module:function for your own; got 'mpl'. "
-            "Did you mean mlp?",
+            "Did you mean `mlp`?",
         ),
     ],
 )

@@ -45,10 +45,10 @@ DATA = ["--data", "d.csv", "--target", "y"]
 COLUMNS = "It has `x`, `who`, `y`."
 SUFFIX = "must be .csv, .npz or .parquet; got 'd.txt'. Save it as one of these, with that ending."
 READ = "Name a file that you can read."
-MODELS = "a model must be mlp, cnn, or module:function for your own; got 'mpl'. Did you mean mlp?"
+MODELS = "a model must be mlp, cnn, or module:function for your own; got 'mpl'. Did you mean `mlp`?"
 RECIPES = (
     "unknown recipe 'gausian'; known are none, hidden, input-hidden, gaussian, spatial. Did you "
-    "mean gaussian? Your own is NAME=RULES, for example 'mine=hid*:out=0.5'."
+    "mean `gaussian`? Your own is NAME=RULES, for example 'mine=hid*:out=0.5'."
 )
 HAS_RUNS = (
     "'used' has runs already. Go on with them by --resume, or name another folder with --out."
@@ -220,7 +220,7 @@ OWN: list[tuple[list[str], str]] = [
     (
         ["sites", "nest:make"],
         "sites: the module of a model must be in the current folder, or installed; got 'nest'. "
-        "Did you mean nets?",
+        "Did you mean `nets`?",
     ),
     (
         ["sites", "mlp", "hid*:out"],

@@ -311,7 +311,11 @@ SHARED = list(inspect.signature(Estimator).parameters)
 
 @pytest.mark.parametrize(
     ("kind", "own"),
-    [(Classifier, ["output", "class_weight"]), (Regressor, ["normalize_y"]), (Autoencoder, ["code"])],
+    [
+        (Classifier, ["output", "class_weight"]),
+        (Regressor, ["normalize_y"]),
+        (Autoencoder, ["code"]),
+    ],
 )
 def test_a_class_shows_every_argument(kind: Any, own: list[str]) -> None:
     """To `help`, to editors by the signature, and to scikit-learn; copied and pickled."""

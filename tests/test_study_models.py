@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import noisegate as ng
-from noisegate.study.models import BUILT_IN, Model, check
+from noisegate.study.models import BUILT_IN, Model, check_trainable
 
 OWN = """\
 import functools
@@ -142,7 +142,7 @@ def test_a_check_leaves_torchs_generator(name, rows, module):
     module("study_checked_net")
     shape = (2, 4) if name.startswith("study") else (1, 8, 8)
     state = torch.get_rng_state()
-    check(Model(name), torch.randn(rows, *shape, generator=torch.Generator()), 3)
+    check_trainable(Model(name), torch.randn(rows, *shape, generator=torch.Generator()), 3)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -153,7 +153,7 @@ def test_a_check_passes_one_output_and_modules_that_draw(module):
         "def make(shape, n):\n"
         "    return nn.Sequential(nn.Linear(*shape, 6), nn.Dropout(0.5), nn.Linear(6, n))\n",
     )
-    check(Model("study_odd_net:make"), torch.randn(4, 5), 1)
+    check_trainable(Model("study_odd_net:make"), torch.randn(4, 5), 1)
 
 
 def test_the_cause_is_kept_for_whoever_mends_it(module):

@@ -19,8 +19,8 @@ from noisegate.study.recipes import (
     BASELINE,
     RECIPES,
     Recipe,
-    by_name,
-    fitting_recipes,
+    find_fitting,
+    index_recipes,
     parse_recipe,
     parse_rules,
     read_recipes,
@@ -125,6 +125,16 @@ def test_a_built_in_recipe_is_known_by_its_name(name):
     assert not recipe.rules or parse_rules(rules_text(recipe.rules)) == recipe.rules
 
 
+def test_the_labels_of_the_built_in_recipes():
+    assert [recipe.label for recipe in RECIPES.values()] == [
+        "no noise",
+        "hidden dropout",
+        "input and hidden dropout",
+        "Gaussian noise",
+        "spatial dropout",
+    ]
+
+
 def test_a_recipe_goes_to_other_processes_and_stays_what_it_is():
     recipe = parse_recipe("mine=hid*:out=0.3, in:out=gaussian(0.1)")
     assert (recipe.name, recipe.label) == ("mine", "mine")
@@ -137,7 +147,7 @@ def test_a_recipe_goes_to_other_processes_and_stays_what_it_is():
 
 def test_a_recipe_that_comes_twice_alike_is_one():
     twice = [parse_recipe(text) for text in ("hidden", "a=x:out=0.5", "hidden", "a=x:out=0.5")]
-    assert list(by_name(twice)) == ["hidden", "a"]
+    assert list(index_recipes(twice)) == ["hidden", "a"]
 
 
 YAML = """\
@@ -220,7 +230,7 @@ def test_the_built_in_recipes_that_fit(make, shape, names):
     model = make()
     before = copy.deepcopy(model.state_dict())
     state = torch.get_rng_state()
-    assert [recipe.name for recipe in fitting_recipes(model, shape)] == names
+    assert [recipe.name for recipe in find_fitting(model, shape)] == names
     assert torch.equal(torch.get_rng_state(), state)
     assert ng.handles(model) == ()
     assert model.training

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import noisegate as ng
 from _asserts import assert_sentence
-from noisegate.study.messages import bad_rule
 from noisegate.study.models import Model
 from noisegate.study.recipes import RECIPES
 from noisegate.study.rule_text import rules_text
@@ -77,7 +76,7 @@ def test_whole_numbers_are_whole():
     ],
 )
 def test_an_end_that_a_kind_refuses(text, got):
-    with assert_sentence(ng.InvalidValue, bad_rule(None, "hid*:out", got)):
+    with assert_sentence(ng.InvalidValue, f"study: rule 'hid*:out': {got}"):
         parse_space(text)
 
 

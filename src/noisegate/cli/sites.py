@@ -2,8 +2,13 @@
 
 import argparse
 import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from .streams import divert_prints
+
+if TYPE_CHECKING:
+    from noisegate.study.listing import Listing
 
 __all__ = ["add"]
 
@@ -61,12 +66,39 @@ def execute(parsed: argparse.Namespace) -> None:
     check_model(parsed.model)
     rules = None if parsed.rules is None else parse_rules(parsed.rules)
     # Imported here, so that the errors above need not wait for torch.
-    from noisegate.study.listing import listing
+    from noisegate.study.listing import list_sites
     from noisegate.study.models import Model
 
     with divert_prints(parsed.json):
-        found = listing(Model(parsed.model), parsed.shape, parsed.outputs, rules)
-    print(json.dumps(found.facts(), indent=1) if parsed.json else found)
+        found = list_sites(Model(parsed.model), parsed.shape, parsed.outputs, rules)
+    print(json.dumps(_to_dict(found, parsed), indent=1) if parsed.json else _format_tables(found))
+
+
+def _to_dict(found: "Listing", parsed: argparse.Namespace) -> dict[str, Any]:
+    """Return a listing as a dict that JSON can hold; `matched` is None without rules."""
+    report, notes, matched = found.report, found.notes, None
+    if report is not None:
+        matched = [dict(zip(report.columns, row, strict=True)) for row in report.rows]
+        notes = (*notes, *report.notes)
+    return {
+        "model": parsed.model,
+        "input_shape": parsed.shape,
+        "outputs": parsed.outputs,
+        "notes": notes,
+        "sites": [asdict(site) for site in found.sites],
+        "matched": matched,
+    }
+
+
+def _format_tables(found: "Listing") -> str:
+    """Return the table of the sites, and that of the rules if there are any."""
+    from noisegate.injection import Report
+
+    columns = ["site", "module", "shape of two rows", "noise of the model's own"]
+    rows = [[site.name, site.module, str(site.shape or ""), site.noise] for site in found.sites]
+    width = 4 if any(site.noise for site in found.sites) else 3
+    table = Report(columns[:width], [row[:width] for row in rows], found.notes)
+    return table if found.report is None else f"{table}\n\n{found.report}"
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from noisegate.core.errors import InvalidValue
+from noisegate.core.words import got, suggest
 
-from . import messages
 from .files import check_folder, check_unused
-from .recipes import SUFFIXES, Recipe, by_name, parse_recipe, read_recipes
+from .recipes import SUFFIXES, Recipe, index_recipes, parse_recipe, read_recipes
 from .source import DIGITS, Source
 
 __all__ = [
@@ -141,7 +141,7 @@ def recipes_of(
             files[Path(given).name] = Path(given).read_text("utf-8")
         else:
             found.append(parse_recipe(given))
-    return files, list(by_name(found).values())
+    return files, list(index_recipes(found).values())
 
 
 # Models by their names ------------------------------------------------------------------------
@@ -175,7 +175,22 @@ def check_model(name: str) -> None:
 def check_model_name(name: str) -> None:
     """Raise if a name is neither of a built-in model, nor of the form ``module:function``."""
     if name not in MODELS and not _OWN.fullmatch(name):
-        raise InvalidValue(messages.unknown_model(name, MODELS))
+        raise InvalidValue(
+            f"study: a model must be {', '.join(MODELS)}, or module:function for your own; "
+            f"{got(name)}.{_suggest_model(name)}"
+        )
+
+
+def _suggest_model(name: str) -> str:
+    """Return what may be meant: a built-in model, or the module of a file."""
+    if near := suggest(name, MODELS):
+        return near
+    path, _, function = name.partition(":")
+    module = path.replace("\\", "/").removesuffix(".py").removeprefix("./") or "net"
+    function = re.sub(r"[^\w.].*", "", function) or "make"
+    if module.startswith(("/", "..")):
+        return f" Start the command in that folder, and write {module.split('/')[-1]}:{function}."
+    return f" Write for example {module.replace('/', '.')}:{function}."
 
 
 def check_module(module: str) -> None:
@@ -193,4 +208,8 @@ def check_module(module: str) -> None:
 
 def missing_module(module: str) -> InvalidValue:
     """Return the error of a module that is not there, with the nearest in the current folder."""
-    return InvalidValue(messages.no_module(module, [path.stem for path in Path().glob("*.py")]))
+    near = suggest(module, [path.stem for path in Path().glob("*.py")])
+    return InvalidValue(
+        "study: the module of a model must be in the current folder, or installed; "
+        f"{got(module)}.{near or ' Start the command where its file lies.'}"
+    )

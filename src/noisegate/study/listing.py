@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,16 +18,15 @@ from noisegate.torch.model.discover import find_pre_activation
 from noisegate.torch.model.forward import keep_model
 from noisegate.torch.model.values import find_tensors, is_floating
 
-from . import messages
-from .models import Model, error_in_a_line
+from .models import Model, describe_refusal
 
-__all__ = ["Listing", "Site", "listing"]
+__all__ = ["ListedSite", "Listing", "list_sites"]
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ListedSite:
     """A place for noise.
 
     `module` is the class of the module there, `shape` what it saw of two rows, if it saw
@@ -44,32 +43,12 @@ class Site:
 class Listing:
     """The sites of a model, the report of an injection if rules were given, and notes."""
 
-    model: str
-    input_shape: Shape
-    outputs: int
-    sites: tuple[Site, ...]
+    sites: tuple[ListedSite, ...]
     report: Report | None
     notes: tuple[str, ...]
 
-    def __str__(self) -> str:
-        """Return both tables as text."""
-        columns = ["site", "module", "shape of two rows", "noise of the model's own"]
-        rows = [[s.name, s.module, str(s.shape or ""), s.noise] for s in self.sites]
-        width = 4 if any(site.noise for site in self.sites) else 3
-        table = Report(columns[:width], [row[:width] for row in rows], self.notes)
-        return table if self.report is None else f"{table}\n\n{self.report}"
 
-    def facts(self) -> dict[str, Any]:
-        """Return the same as a dict that JSON can hold; `matched` is None without rules."""
-        facts = {name: getattr(self, name) for name in ("model", "input_shape", "outputs", "notes")}
-        report, matched = self.report, None
-        if report is not None:
-            matched = [dict(zip(report.columns, row, strict=True)) for row in report.rows]
-            facts["notes"] = (*self.notes, *report.notes)
-        return {**facts, "sites": [asdict(site) for site in self.sites], "matched": matched}
-
-
-def listing(
+def list_sites(
     model: Model, input_shape: Sequence[int], n_outputs: int, rules: Mapping[str, Any] | None = None
 ) -> Listing:
     """Return the sites of a new model, and what rules would match.
@@ -97,17 +76,10 @@ def listing(
 
     Examples
     --------
-    >>> print(listing(Model("mlp"), (4,), 3, {"hid*:out": 0.5}))
-    site      module      shape of two rows
-    :in       Mlp         (2, 4)
-    :out      Mlp         (2, 3)
-    hid1:in   ReluLinear  (2, 4)
-    hid1:out  ReluLinear  (2, 256)
-    hid2:in   ReluLinear  (2, 256)
-    hid2:out  ReluLinear  (2, 256)
-    out:in    Linear      (2, 256)
-    out:out   Linear      (2, 3)
-    <BLANKLINE>
+    >>> listing = list_sites(Model("mlp"), (4,), 3, {"hid*:out": 0.5})
+    >>> listing.sites[3]
+    ListedSite(name='hid1:out', module='ReluLinear', shape=(2, 256), noise='')
+    >>> print(listing.report)
     site      noise           slot  rule      shape     calls  removed
     hid1:out  Dropout(p=0.5)  0     hid*:out  (2, 256)  1      0.4824
     hid2:out  Dropout(p=0.5)  0     hid*:out  (2, 256)  1      0.5176
@@ -118,17 +90,16 @@ def listing(
     example: Tensor | None = torch.zeros(2, *shape)
     shapes, notes = {}, []
     try:
-        shapes = _shapes(made, example)
+        shapes = _measure_shapes(made, example)
     except Exception as error:  # whatever a model may raise
         example = None
-        said = error_in_a_line(error)
-        notes = [messages.model_refuses(model.name, (2, *shape), False, said)]
-    sites, more = _sites(made, shapes, example)
-    report = None if rules is None else _matched(made, rules, example)
-    return Listing(model.name, shape, n_outputs, sites, report, (*notes, *more))
+        notes = [describe_refusal(model.name, (2, *shape), error)]
+    sites, more = _find_sites(made, shapes, example)
+    report = None if rules is None else _report_rules(made, rules, example)
+    return Listing(sites, report, (*notes, *more))
 
 
-def _matched(made: nn.Module, rules: Mapping[str, Any], example: Tensor | None) -> Report:
+def _report_rules(made: nn.Module, rules: Mapping[str, Any], example: Tensor | None) -> Report:
     """Return the report of an injection, after a forward in training if there can be one."""
     with ng.inject(made, rules, seed=0, example=example) as noise:
         if example is not None:
@@ -138,12 +109,12 @@ def _matched(made: nn.Module, rules: Mapping[str, Any], example: Tensor | None) 
         return noise.report()
 
 
-def _sites(
+def _find_sites(
     made: nn.Module, shapes: Mapping[str, Shape], example: Tensor | None
-) -> tuple[tuple[Site, ...], tuple[str, ...]]:
+) -> tuple[tuple[ListedSite, ...], tuple[str, ...]]:
     """Return the sites of a model, and what is worth saying of them."""
     host = face_of_model(made).Host(made)
-    known, (own, notes) = host.sites(), _own_noises(made, example)
+    known, (own, notes) = host.sites(), _find_own_noises(made, example)
     own = {**{site: repr(call.kind) for site, call in known.own.items()}, **own}
     modules: Mapping[str, nn.Module] = host.modules
 
@@ -157,12 +128,14 @@ def _sites(
         return shapes.get(f"{path}:in" if of_module else name)
 
     return tuple(
-        Site(name, type(modules[split(name)[0]]).__name__, shape(name), own.get(name, ""))
+        ListedSite(name, type(modules[split(name)[0]]).__name__, shape(name), own.get(name, ""))
         for name in dict.fromkeys((*known.names, *own))
     ), notes
 
 
-def _own_noises(made: nn.Module, example: Tensor | None) -> tuple[dict[str, str], tuple[str, ...]]:
+def _find_own_noises(
+    made: nn.Module, example: Tensor | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return the noises of the model's own, those of functions too if it can be run."""
     try:
         with ng.inject(made, existing=True, unreached="keep", seed=0, example=example) as noise:
@@ -172,7 +145,7 @@ def _own_noises(made: nn.Module, example: Tensor | None) -> tuple[dict[str, str]
     return {site: kind for site, kind, *_ in report.rows}, report.notes
 
 
-def _shapes(made: nn.Module, example: Tensor | None) -> dict[str, Shape]:
+def _measure_shapes(made: nn.Module, example: Tensor | None) -> dict[str, Shape]:
     """Return the shape of what first enters and leaves each module, by site.
 
     It is run in evaluation and in training, so that later runs do not fail.

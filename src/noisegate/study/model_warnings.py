@@ -7,10 +7,10 @@ from .data import Task
 from .models import Model
 from .train.run import seed_generators
 
-__all__ = ["remarks"]
+__all__ = ["find_model_warnings"]
 
 
-def remarks(model: Model, example: Tensor, task: Task) -> list[str]:
+def find_model_warnings(model: Model, example: Tensor, task: Task) -> list[str]:
     """Return a sentence for each thing about a model that its owner may not have meant.
 
     Parameters

@@ -25,12 +25,14 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 
 from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.core.words import shorten, suggest
 from noisegate.torch.generators import TORCH, keep_states
 
-from . import messages
 from .design import MODELS, check_model_name, check_module, missing_module
 
-__all__ = ["BUILT_IN", "Model", "check", "error_in_a_line"]
+__all__ = ["BUILT_IN", "Model", "check_trainable", "describe_error", "describe_refusal"]
+
+CALL = "It is called as function(input_shape, n_outputs), and returns a torch.nn.Module."
 
 
 class ReluLinear(nn.Linear):
@@ -65,18 +67,15 @@ class Mlp(nn.Module):
 
 
 class Cnn(nn.Module):
-    """Images; two convolutions (16, 32 channels), each pooled 2×2, and 64 hidden units.
-
-    Raises
-    ------
-    InvalidValue
-        If the inputs are not (channels, height, width) or (height, width), of at least 4×4.
-    """
+    """Images; two convolutions (16, 32 channels), each pooled 2×2, and 64 hidden units."""
 
     def __init__(self, input_shape: Sequence[int], n_outputs: int) -> None:
         super().__init__()
         if len(input_shape) not in (2, 3) or min(input_shape[-2:]) < 4:
-            raise InvalidValue(messages.small_images(input_shape))
+            raise InvalidValue(
+                "study: cnn needs images, (channels, height, width) or (height, width), with at "
+                f"least 4 rows and columns; got inputs of shape {tuple(input_shape)}. Take mlp."
+            )
         *channels, height, width = input_shape
         self.conv1 = ReluConv2d(prod(channels), 16, kernel_size=3, padding=1)
         self.conv2 = ReluConv2d(16, 32, kernel_size=3, padding=1)
@@ -102,16 +101,7 @@ BUILT_IN: Mapping[str, Callable[[Sequence[int], int], nn.Module]] = MappingProxy
 class Model:
     """A model by its name, which is all that another process needs to make it.
 
-    Parameters
-    ----------
-    name : str
-        `mlp`, `cnn`, or ``module:function``, which may have dots on both sides. The function is
-        called as ``function(input_shape, n_outputs)``.
-
-    Raises
-    ------
-    InvalidValue
-        If the name has no such form.
+    `name` is `mlp`, `cnn`, or ``module:function``, which may have dots on both sides.
     """
 
     name: str
@@ -138,16 +128,18 @@ class Model:
         shape = tuple(input_shape)
         if self.name in BUILT_IN:
             return BUILT_IN[self.name](shape, n_outputs)
-        function = self._function()
+        function = self._find_function()
         try:
             made = function(shape, n_outputs)
         except (Exception, SystemExit) as error:
-            said = error_in_a_line(error)
             raise InvalidValue(
-                messages.function_raises(self.name, shape, n_outputs, said)
+                f"study: '{self.name}', called with {shape}, {n_outputs}, raised "
+                f"{describe_error(error)}."
             ) from error
         if not isinstance(made, nn.Module):
-            raise InvalidType(messages.no_model_returned(self.name, made))
+            raise InvalidType(
+                f"study: '{self.name}' must return a torch.nn.Module; got {shorten(made)}."
+            )
         return made
 
     @property
@@ -158,34 +150,43 @@ class Model:
         """
         if self.name in BUILT_IN:
             return ""
-        function = self._function()
+        function = self._find_function()
         while isinstance(function, partial):
             function = function.func
         home = sys.modules.get(getattr(function, "__module__", None) or "")
-        file = getattr(home or _imported(self.name.partition(":")[0]), "__file__", None)
+        file = getattr(home or _import_module(self.name.partition(":")[0]), "__file__", None)
         return blake2b(Path(file).read_bytes(), digest_size=8).hexdigest() if file else ""
 
-    def _function(self) -> Callable[..., Any]:
+    def _find_function(self) -> Callable[..., Any]:
         module, _, path = self.name.partition(":")
-        found: Any = _imported(module)
+        found: Any = _import_module(module)
         reached = ""
         for name in path.split("."):
             if not hasattr(found, name):
-                known = [f"{reached}{word}" for word in _own_names(found, module)]
-                file = _imported(module).__file__
-                where = None if file is None else _shown(file)
-                raise InvalidValue(messages.no_function(module, where, path, known))
+                known = [f"{reached}{word}" for word in _list_own_names(found, module)]
+                file = _import_module(module).__file__
+                where = f" ({_shorten_path(file)})" if file else ""
+                listed = ", ".join([*known[:8], *(["…"] if len(known) > 8 else [])])
+                raise InvalidValue(
+                    f"study: the module '{module}'{where} has no '{path}'."
+                    + (f" It has {listed}.{suggest(path, known)}" if known else "")
+                )
             found = getattr(found, name)
             reached += f"{name}."
         if isinstance(found, nn.Module):
-            raise InvalidType(messages.built_model(self.name, type(found).__name__))
+            raise InvalidType(
+                f"study: '{self.name}' must be a function that makes a new model for every run; "
+                f"got a {type(found).__name__} that is made already. {CALL}"
+            )
         if not callable(found):
-            raise InvalidType(messages.not_a_function(self.name, found))
+            raise InvalidType(
+                f"study: '{self.name}' must be a function; got {shorten(found)}. {CALL}"
+            )
         function: Callable[..., Any] = found
         return function
 
 
-def check(model: Model, example: Tensor, n_outputs: int) -> None:
+def check_trainable(model: Model, example: Tensor, n_outputs: int) -> None:
     """Raise if a model cannot be trained on such data, or not again in the same way.
 
     It is made twice and run on two rows, in evaluation and in training. Torch's generator is
@@ -207,8 +208,12 @@ def check(model: Model, example: Tensor, n_outputs: int) -> None:
         model refuses the data; if two calls under one seed give different weights.
     """
     rows = torch.cat([example, example])[:2]
+    made = []
     with keep_states(TORCH):
-        first, second = (_seeded(model, tuple(rows.shape[1:]), n_outputs) for _ in range(2))
+        for _ in range(2):
+            torch.manual_seed(0)
+            made.append(model.make(tuple(rows.shape[1:]), n_outputs))
+        first, second = made
         _check_parameters(model.name, first)
         _check_state(model.name, first)
         _check_start(model.name, first, second)
@@ -216,18 +221,17 @@ def check(model: Model, example: Tensor, n_outputs: int) -> None:
         _check_outputs(model.name, second.train(), rows, n_outputs)
 
 
-def _seeded(model: Model, shape: Sequence[int], n_outputs: int) -> nn.Module:
-    torch.manual_seed(0)
-    return model.make(shape, n_outputs)
-
-
 def _check_parameters(name: str, made: nn.Module) -> None:
     for module in made.modules():
         own = chain(module.parameters(recurse=False), module.buffers(recurse=False))
         if any(is_lazy(tensor) for tensor in own):
-            raise InvalidValue(messages.lazy_model(name, type(module).__name__))
+            raise InvalidValue(
+                f"study: the model of '{name}' must have all its parameters before it runs; got "
+                f"a {type(module).__name__}, which waits for its first input. Give it its size, "
+                "made of input_shape."
+            )
     if not any(parameter.requires_grad for parameter in made.parameters()):
-        raise InvalidValue(messages.frozen_model(name))
+        raise InvalidValue(f"study: the model of '{name}' has no parameter to train.")
 
 
 def _check_state(name: str, made: nn.Module) -> None:
@@ -238,19 +242,30 @@ def _check_state(name: str, made: nn.Module) -> None:
         buffer.seek(0)
         torch.load(buffer, weights_only=True)
     except Exception as error:
-        raise InvalidValue(messages.state_not_kept(name)) from error
+        raise InvalidValue(
+            "study: the `state_dict` of a model must hold tensors, numbers and text only, so "
+            f"that it is read again without running code; that of {name} does not. Leave the "
+            "rest out of it."
+        ) from error
 
 
 def _check_start(name: str, first: nn.Module, second: nn.Module) -> None:
     trained = ({id(p) for p in made.parameters() if p.requires_grad} for made in (first, second))
     if set.intersection(*trained):
-        raise InvalidValue(messages.one_model_for_all(name))
+        raise InvalidValue(
+            f"study: '{name}' must make a new model at each call; it returned parameters twice, "
+            "so that one run would go on where another had ended. Make them within the function."
+        )
     mine, other = (
         dict(chain(made.named_parameters(), made.named_buffers())) for made in (first, second)
     )
     for tensor in mine | other:
         if tensor not in mine or tensor not in other or not _equal(mine[tensor], other[tensor]):
-            raise InvalidValue(messages.other_start(name, tensor))
+            raise InvalidValue(
+                f"study: '{name}' must make the same model under the same torch.manual_seed; "
+                f"'{tensor}' differed between two calls. Draw from torch's generator only, not "
+                "from NumPy's or Python's."
+            )
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
@@ -265,26 +280,39 @@ def _check_outputs(name: str, made: nn.Module, rows: Tensor, n_outputs: int) -> 
         with torch.set_grad_enabled(training):
             outputs: Any = made(rows)
     except (Exception, SystemExit) as error:
-        said = error_in_a_line(error)
-        raise InvalidValue(
-            messages.model_refuses(name, tuple(rows.shape), training, said)
-        ) from error
+        raise InvalidValue(describe_refusal(name, rows.shape, error, training)) from error
+    error_type: type[InvalidType] | type[InvalidValue] = InvalidType
+    remedy = ""
     if not isinstance(outputs, Tensor):
-        got = type(outputs).__name__
-        raise InvalidType(messages.wrong_output(name, expected, training, f"a {got}"))
-    shape, kind = tuple(outputs.shape), str(outputs.dtype).removeprefix("torch.")
-    if shape == (2,) and n_outputs == 1:
-        raise InvalidValue(messages.output_without_axis(name))
-    if shape != expected:
-        raise InvalidValue(messages.wrong_output(name, expected, training, f"shape {shape}"))
-    if not outputs.is_floating_point():
-        raise InvalidType(messages.wrong_output(name, expected, training, kind))
+        wrong = f"a {type(outputs).__name__}"
+    elif outputs.shape != expected:
+        wrong, error_type = f"shape {tuple(outputs.shape)}", InvalidValue
+        if outputs.shape == (2,) and n_outputs == 1:
+            remedy = " End it with nn.Linear(…, 1), or return y.unsqueeze(1)."
+    elif not outputs.is_floating_point():
+        wrong = str(outputs.dtype).removeprefix("torch.")
+    else:
+        return
+    raise error_type(
+        f"study: the model of '{name}' must return a floating-point tensor of shape {expected} "
+        f"for two rows{' in training' * training}; got {wrong}.{remedy}"
+    )
+
+
+def describe_refusal(
+    name: str, shape: Sequence[int], error: BaseException, training: bool = False
+) -> str:
+    """Return the sentence for a model that does not take inputs of a shape."""
+    return (
+        f"study: the model of '{name}' must take inputs of shape {tuple(shape)}"
+        f"{' in training' * training}; it raised {describe_error(error)}."
+    )
 
 
 # Code of a user's -----------------------------------------------------------------------------
 
 
-def _imported(module: str) -> ModuleType:
+def _import_module(module: str) -> ModuleType:
     """Import a module of the current folder, or an installed one."""
     here = str(Path.cwd())
     if here not in sys.path:
@@ -298,12 +326,17 @@ def _imported(module: str) -> ModuleType:
         missing = error.name or ""
         if missing == module or module.startswith(f"{missing}."):
             raise missing_module(module) from None
-        raise InvalidValue(messages.module_needs(module, missing)) from error
+        raise InvalidValue(
+            f"study: the module '{module}' imports '{missing}', which is not there. Install it, "
+            "or leave out the import."
+        ) from error
     except (Exception, SystemExit) as error:
-        raise InvalidValue(messages.module_raises(module, error_in_a_line(error))) from error
+        raise InvalidValue(
+            f"study: the module '{module}' must be importable; it raised {describe_error(error)}."
+        ) from error
 
 
-def _own_names(value: Any, module: str) -> list[str]:
+def _list_own_names(value: Any, module: str) -> list[str]:
     """Return the names of what can be called of a module or a class, without what it imports."""
     return [
         name
@@ -319,14 +352,14 @@ _LIBRARIES = (
 )
 
 
-def error_in_a_line(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return an error in one line, with the last line of the user's own code that led to it."""
     if isinstance(error, SyntaxError) and error.filename:
         places, words = [(error.filename, error.lineno)], error.msg
     else:
         frames = traceback.extract_tb(error.__traceback__)
         places, words = [(frame.filename, frame.lineno) for frame in frames], str(error)
-    own = [f"{_shown(file)}:{line}" for file, line in places if _is_users(file)]
+    own = [f"{_shorten_path(file)}:{line}" for file, line in places if _is_users(file)]
     line = " ".join(words.split())
     told = f"{type(error).__name__}: {line[:200]}{'…' * (len(line) > 200)}" if line else None
     return (told or type(error).__name__).rstrip(".") + (f" ({own[-1]})" if own else "")
@@ -338,7 +371,7 @@ def _is_users(file: str) -> bool:
     )
 
 
-def _shown(file: str) -> str:
+def _shorten_path(file: str) -> str:
     """Return a file's path as it is seen from the current folder."""
     path, here = Path(file), Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -18,9 +18,9 @@ from noisegate.torch.generators import TORCH, keep_states
 from .data import Dataset, Task
 from .data.encode import Encoder
 from .design import Design, model_names, recipes_of
-from .model_warnings import remarks
-from .models import Model, check
-from .recipes import BASELINE, RECIPES, Recipe, fitting_recipes, rules_text
+from .model_warnings import find_model_warnings
+from .models import Model, check_trainable
+from .recipes import BASELINE, RECIPES, Recipe, find_fitting, rules_text
 from .source import Rows, argument
 from .train.run import FEW, OPTIMIZER, Setup
 from .versions import versions
@@ -164,7 +164,7 @@ def _find_notes(
     if design.source.test is not None:
         notes += data.test.notes
     for model in models:
-        notes += remarks(model, example, data.search.task)
+        notes += find_model_warnings(model, example, data.search.task)
     return tuple(dict.fromkeys(notes))
 
 
@@ -177,7 +177,7 @@ def _encode_example(data: Dataset) -> Tensor:
 def _make_models(design: Design, example: Tensor, outputs: int) -> list[Model]:
     models = [Model(name) for name in model_names(design)]
     for model in models:
-        check(model, example, outputs)
+        check_trainable(model, example, outputs)
     return models
 
 
@@ -190,7 +190,7 @@ def _choose_recipes(
     """
     shape = tuple(example.shape[1:])
     with keep_states(TORCH):
-        fitting = fitting_recipes(model.make(shape, outputs), shape)
+        fitting = find_fitting(model.make(shape, outputs), shape)
     if wanted is None:
         chosen = [recipe for recipe in fitting if recipe.name != BASELINE]
         if not chosen:

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import Repr
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,17 @@ import yaml
 
 import noisegate as ng
 from noisegate.core.errors import InvalidType, InvalidValue, UnmatchedRule
+from noisegate.core.words import shorten, suggest
 
-from . import messages
-from .rule_text import checked_noise, one_or_many, parse_rules, rules_source, rules_text
+from .rule_text import (
+    check_any_rules,
+    name_rule,
+    parse_noise,
+    parse_rules,
+    rules_source,
+    rules_text,
+    unwrap_single,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,9 +33,9 @@ __all__ = [
     "RECIPES",
     "SUFFIXES",
     "Recipe",
-    "by_name",
+    "find_fitting",
     "fits",
-    "fitting_recipes",
+    "index_recipes",
     "parse_recipe",
     "parse_rules",
     "read_recipes",
@@ -37,18 +46,13 @@ __all__ = [
 # Every other recipe is compared with this one.
 BASELINE = "none"
 # Files are named after recipes.
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+EXAMPLE = "NAME=RULES, for example 'mine=hid*:out=0.5'."
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A name, a label to show, and the rules that `noisegate.inject` gets.
-
-    Raises
-    ------
-    InvalidValue
-        If the name is not made of letters, digits and ``._-``, or is `none` and has rules.
-    """
+    """A name, a label to show, and the rules that `noisegate.inject` gets."""
 
     name: str
     label: str
@@ -56,10 +60,16 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check the name, and let nobody change the rules."""
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise InvalidValue(messages.bad_recipe_name(self.name))
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise InvalidValue(
+                "study: a recipe's name must be letters a to z, digits and `._-`, at most 64, "
+                f"since files are named after it; got {shorten(self.name)}. Write {EXAMPLE}"
+            )
         if self.name == BASELINE and self.rules:
-            raise InvalidValue(messages.baseline_has_rules(self.name))
+            raise InvalidValue(
+                f"study: the recipe '{BASELINE}' is the one without noise, and has no rules. "
+                "Give yours another name."
+            )
         object.__setattr__(self, "rules", MappingProxyType(dict(self.rules)))
 
     def __reduce__(self) -> Any:
@@ -82,16 +92,8 @@ _ALL = (
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _ALL})
 
 
-def fitting_recipes(model: "nn.Module", input_shape: Sequence[int]) -> tuple[Recipe, ...]:
-    """Return the built-in recipes whose every rule acts somewhere in a model.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A model that takes rows of the shape. It is run, and is then what it was.
-    input_shape : sequence of int
-        The shape of one row.
-    """
+def find_fitting(model: "nn.Module", input_shape: Sequence[int]) -> tuple[Recipe, ...]:
+    """Return the built-in recipes whose every rule acts somewhere in a model."""
     return tuple(recipe for recipe in RECIPES.values() if fits(recipe, model, input_shape))
 
 
@@ -110,22 +112,16 @@ def fits(recipe: Recipe, model: "nn.Module", input_shape: Sequence[int]) -> bool
     return reached == set(recipe.rules)
 
 
-def by_name(recipes: Iterable[Recipe]) -> dict[str, Recipe]:
-    """Return recipes by their names, in order.
-
-    Raises
-    ------
-    InvalidValue
-        If two recipes of one name have different rules.
-    """
+def index_recipes(recipes: Iterable[Recipe]) -> dict[str, Recipe]:
+    """Return recipes by their names, in order; raise if two of one name have different rules."""
     found: dict[str, Recipe] = {}
     for recipe in recipes:
         if found.setdefault(recipe.name, recipe).rules != recipe.rules:
-            raise InvalidValue(messages.recipe_twice(recipe.name))
+            raise InvalidValue(
+                f"study: there are two recipes called '{recipe.name}', with different rules. "
+                "Rename one."
+            )
     return found
-
-
-# Recipes as text ------------------------------------------------------------------------------
 
 
 def parse_recipe(text: str) -> Recipe:
@@ -143,14 +139,22 @@ def parse_recipe(text: str) -> Recipe:
     """
     name, equals, rules = (part.strip() for part in text.partition("="))
     if equals:
-        empty = Recipe(name, name, {})  # a bad name is told before its rules
-        return Recipe(name, name, parse_rules(rules, empty.name))
+        Recipe(name, name, {})  # a bad name is reported before its rules
+        return Recipe(name, name, parse_rules(rules, name))
     if name in RECIPES:
         return RECIPES[name]
-    raise InvalidValue(messages.no_recipe_called(name, RECIPES))
+    raise InvalidValue(
+        f"study: unknown recipe {name!r}; known are {', '.join(RECIPES)}."
+        f"{suggest(name, list(RECIPES))} Your own is {EXAMPLE}"
+    )
 
 
 # Recipes in files -----------------------------------------------------------------------------
+
+FORM = 'Write for example, in YAML, mine: {"hid*:out": 0.5}.'
+# Aliases of YAML can make a few lines a value without bound, so `shorten` could not end.
+_brief = Repr()
+_brief.maxstring, _brief.maxother, _brief.maxlevel = 60, 60, 2
 
 
 def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
@@ -168,48 +172,50 @@ def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
         If the file is missing, cannot be read, or something in it is no recipe.
     """
     path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InvalidValue(messages.recipe_suffix(path))
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise InvalidValue(
+            f"study: a file of recipes must end in .yaml, .yml or .toml; got '{path}'."
+        )
     try:
-        found = reader(path, path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise InvalidValue(messages.no_recipe_file(path, error.strerror or str(error))) from None
-    except UnicodeDecodeError:
-        raise InvalidValue(messages.no_recipe_file(path, "it is no UTF-8 text")) from None
+        found = read(path, path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise InvalidValue(f"study: cannot read the recipes in '{path}': {reason}.") from None
     if found is None or found == {}:
-        raise InvalidValue(messages.no_recipes_in_file(path))
+        raise InvalidValue(f"study: '{path}' has no recipes. {FORM}")
     if not isinstance(found, dict):
-        raise InvalidValue(messages.not_rules(path, None, found))
-    return tuple(_from_file(path, name, rules) for name, rules in found.items())
+        raise InvalidValue(
+            f"study: '{path}': must map names to recipes; got {_brief.repr(found)}. {FORM}"
+        )
+    return tuple(_read_recipe(path, name, rules) for name, rules in found.items())
 
 
-def _from_file(path: Path, name: Any, rules: Any) -> Recipe:
+def _read_recipe(path: Path, name: Any, rules: Any) -> Recipe:
     if name == BASELINE and rules in (None, {}):
         return RECIPES[BASELINE]
-    empty = Recipe(name, str(name), {})
+    Recipe(name, str(name), {})  # a bad name is reported before its rules
     if not isinstance(rules, dict):
-        raise InvalidValue(messages.not_rules(path, name, rules))
-    if not rules:
-        raise InvalidValue(messages.no_rules(name))
-    return Recipe(
-        name,
-        empty.label,
-        {pattern: _from_value(name, pattern, value) for pattern, value in rules.items()},
-    )
+        raise InvalidValue(
+            f"study: '{path}', recipe '{name}': must map patterns to noises; got "
+            f"{_brief.repr(rules)}. {FORM}"
+        )
+    check_any_rules(rules, name)
+    return Recipe(name, name, {p: _read_noises(name, p, value) for p, value in rules.items()})
 
 
-def _from_value(recipe: str, pattern: Any, value: Any) -> Any:
-    values = value if isinstance(value, list) and value else [value]
-    for each in values:
-        if type(each) not in (int, float, str):
-            raise InvalidType(messages.not_a_noise(recipe, pattern, each))
-    return one_or_many([checked_noise(recipe, pattern, _text(each)) for each in values])
-
-
-def _text(value: float | str) -> str:
-    # Python has no sign for a number that is not finite, and kinds refuse it.
-    return value if isinstance(value, str) else repr(value)
+def _read_noises(recipe: str, pattern: Any, value: Any) -> Any:
+    noises = []
+    with name_rule(recipe, pattern):
+        for each in value if isinstance(value, list) and value else [value]:
+            if type(each) not in (int, float, str):
+                raise InvalidType(
+                    'a noise must be a number, text like "gaussian(0.1)", or a list of these; '
+                    f"got {_brief.repr(each)}."
+                )
+            # Python writes no number that is not finite, and kinds refuse it.
+            noises.append(parse_noise(pattern, each if isinstance(each, str) else repr(each)))
+    return unwrap_single(noises)
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs its type is any
@@ -220,27 +226,30 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs its type 
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise _Twice(key.value, key.start_mark.line + 1)
+                raise _KeyTwice(key.value, key.start_mark.line + 1)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-class _Twice(Exception):
+class _KeyTwice(Exception):
     """A key that a mapping has twice, and the line of the second."""
 
 
 def _read_yaml(path: Path, text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
-    except _Twice as error:
-        raise InvalidValue(messages.twice_in_file(path, *error.args)) from None
+    except _KeyTwice as error:
+        key, line = error.args
+        raise InvalidValue(
+            f"study: '{path}', line {line}: {shorten(key)} comes twice. Leave one, or rename one."
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
-        said = getattr(error, "problem", None) or getattr(error, "reason", None) or "it is no YAML"
+        said = getattr(error, "problem", None) or getattr(error, "reason", error)
     except (ValueError, RecursionError) as error:  # the 31st of February; lists a thousand deep
         line, said = None, str(error)
-    raise InvalidValue(messages.unreadable_recipes(path, line, said))
+    raise _unreadable(path, line, said)
 
 
 def _read_toml(path: Path, text: str) -> Any:
@@ -248,8 +257,15 @@ def _read_toml(path: Path, text: str) -> Any:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         said, _, place = str(error).partition(" (at line ")
-        line = int(place.partition(",")[0]) if place else None
-    raise InvalidValue(messages.unreadable_recipes(path, line, said))
+        raise _unreadable(path, place.partition(",")[0], said) from None
+
+
+def _unreadable(path: Path, line: int | str | None, reason: str) -> InvalidValue:
+    where = f"'{path}', line {line}" if line else f"'{path}'"
+    return InvalidValue(
+        f"study: {where}: {reason}. Put patterns and noises into quotes: "
+        '"hid*:out": "gaussian(0.1)".'
+    )
 
 
 _READERS: Mapping[str, Callable[[Path, str], Any]] = {

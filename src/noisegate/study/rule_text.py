@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import noisegate as ng
@@ -10,16 +11,17 @@ from noisegate.core import patterns
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.expression import SCHEDULES, parse
 from noisegate.core.rules import SHORTHANDS
-
-from . import messages
+from noisegate.core.words import shorten
 
 __all__ = [
-    "checked_noise",
-    "one_or_many",
+    "check_any_rules",
+    "name_rule",
+    "parse_noise",
     "parse_rules",
     "rules_source",
     "rules_text",
     "split_rules",
+    "unwrap_single",
 ]
 
 
@@ -47,10 +49,19 @@ def parse_rules(text: str, recipe: str | None = None) -> dict[str, Any]:
     """
     found: dict[str, list[Any]] = {}
     for pattern, noise in split_rules(text, recipe):
-        found.setdefault(pattern, []).append(checked_noise(recipe, pattern, noise))
-    if not found:
-        raise InvalidValue(messages.no_rules(recipe))
-    return {pattern: one_or_many(noises) for pattern, noises in found.items()}
+        with name_rule(recipe, pattern):
+            found.setdefault(pattern, []).append(parse_noise(pattern, noise))
+    check_any_rules(found, recipe)
+    return {pattern: unwrap_single(noises) for pattern, noises in found.items()}
+
+
+def check_any_rules(rules: Mapping[str, Any], recipe: str | None) -> None:
+    """Raise if there are no rules."""
+    if not rules:
+        raise InvalidValue(
+            f"study: {_name_text(recipe)} has no rules. Write for example 'hid*:out=0.5, "
+            "in:out=gaussian(0.1)'."
+        )
 
 
 def rules_text(rules: Mapping[str, Any]) -> str:
@@ -62,7 +73,7 @@ def rules_text(rules: Mapping[str, Any]) -> str:
     'hid*:out=0.5, in:out=GaussianNoise(sigma=0.1)'
     """
     return ", ".join(
-        f"{pattern}={_source(noise)}"
+        f"{pattern}={_write_noise(noise)}"
         for pattern, value in rules.items()
         for noise in (value if isinstance(value, list | tuple) else [value])
     )
@@ -70,7 +81,7 @@ def rules_text(rules: Mapping[str, Any]) -> str:
 
 def rules_source(rules: Mapping[str, Any]) -> str:
     """Return rules as Python to paste after ``import noisegate as ng``."""
-    entries = (f"{pattern!r}: {_python(value)}" for pattern, value in rules.items())
+    entries = (f"{pattern!r}: {_write_python(value)}" for pattern, value in rules.items())
     return "{" + ", ".join(entries) + "}"
 
 
@@ -85,7 +96,10 @@ def split_rules(text: str, recipe: str | None = None) -> Iterator[tuple[str, str
     for part in _split(text):
         pattern, equals, noise = (piece.strip() for piece in part.partition("="))
         if not equals:
-            raise InvalidValue(messages.no_noise_for_a_rule(recipe, part.strip()))
+            raise InvalidValue(
+                f"study: {_name_text(recipe)}: a rule must be PATTERN=NOISE; got "
+                f"{shorten(part.strip())}. Write for example 'hid*:out=0.5'."
+            )
         yield pattern, noise
 
 
@@ -108,54 +122,64 @@ def _split(text: str) -> Iterator[str]:
         yield part
 
 
-def checked_noise(recipe: str | None, pattern: Any, noise: str) -> Any:
-    """Return a noise as `noisegate.inject` takes it, or say in whose rule it is wrong."""
+@contextmanager
+def name_rule(recipe: str | None, pattern: Any) -> Iterator[None]:
+    """Say in front of the errors of a block which rule is wrong."""
     try:
-        if pattern not in SHORTHANDS:
-            with prefix_errors("inject"):
-                patterns.check_pattern(pattern)
-        return _noise(pattern, noise)
+        yield
     except (InvalidType, InvalidValue) as error:
-        raise type(error)(messages.bad_rule(recipe, pattern, str(error))) from None
+        whose = "" if recipe is None else f"recipe '{recipe}', "
+        raise type(error)(f"study: {whose}rule {shorten(pattern)}: {error}") from None
 
 
-def _noise(pattern: str, text: str) -> Any:
-    """Return the kind that a text says; a number or a schedule stays one, checked.
+def parse_noise(pattern: Any, text: str) -> Any:
+    """Return a noise as `noisegate.inject` takes it at a pattern.
 
-    What they mean is the pattern's matter: p of a Dropout, sigma in ``hidden_noise``.
+    A number or a schedule stays one, checked: what it means is the pattern's matter, p of a
+    Dropout or sigma in ``hidden_noise``.
     """
-    bare = _bare(text)
+    if pattern not in SHORTHANDS:
+        with prefix_errors("inject"):
+            patterns.check_pattern(pattern)
+    bare = _read_bare(text)
     if bare is None:
         return parse(text)
     kind = "GaussianNoise" if pattern in SHORTHANDS and pattern.endswith("noise") else "Dropout"
     return parse(f"{kind}({bare})").rate
 
 
-def _bare(text: str) -> str | None:
+def _read_bare(text: str) -> str | None:
     """Return a number or a schedule as Python writes it; None if the text is neither."""
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    negative = isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.USub)
-    part = tree.operand if negative and isinstance(tree, ast.UnaryOp) else tree
-    number = isinstance(part, ast.Constant) and type(part.value) in (int, float)
-    schedule = isinstance(tree, ast.Call) and ast.unparse(tree.func) in SCHEDULES
-    return ast.unparse(tree) if number or schedule else None
+    match tree:
+        case ast.Constant(value=value) | ast.UnaryOp(ast.USub(), ast.Constant(value=value)):
+            bare = type(value) in (int, float)
+        case ast.Call(func=function):
+            bare = ast.unparse(function) in SCHEDULES
+        case _:
+            bare = False
+    return ast.unparse(tree) if bare else None
 
 
-def one_or_many(noises: list[Any]) -> Any:
+def unwrap_single(noises: list[Any]) -> Any:
     """Return a rule's noises as `parse_rules` has them: one alone, or a list."""
     return noises[0] if len(noises) == 1 else noises
 
 
-def _source(noise: Any) -> str:
+def _write_noise(noise: Any) -> str:
     written = isinstance(noise, ng.Kind | ng.schedule.Schedule)
     return repr(noise) if written else repr(float(noise))
 
 
-def _python(value: Any) -> str:
+def _write_python(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_python, value))}]"
-    written = re.sub(r"\bschedule\.", "ng.schedule.", _source(value))
+        return f"[{', '.join(map(_write_python, value))}]"
+    written = re.sub(r"\bschedule\.", "ng.schedule.", _write_noise(value))
     return f"ng.{written}" if isinstance(value, ng.Kind) else written
+
+
+def _name_text(recipe: str | None) -> str:
+    return "the text" if recipe is None else f"recipe '{recipe}'"

@@ -3,6 +3,4 @@
 # ruff: noqa: F403
 from .data import *
 from .files import *
-from .models import *
-from .recipes import *
 from .running import *

@@ -3,7 +3,6 @@
 __all__ = [
     "no_target",
     "not_a_number_between",
-    "state_not_kept",
     "target_without_data",
 ]
 
@@ -17,13 +16,6 @@ def no_target(path: object) -> str:
 
 def not_a_number_between(name: str, low: float, high: float, value: object) -> str:
     return f"study: `{name}` must be a number in ({low:g}, {high:g}); got {value!r}."
-
-
-def state_not_kept(name: str) -> str:
-    return (
-        "study: the `state_dict` of a model must hold tensors, numbers and text only, so that it "
-        f"is read again without running code; that of {name} does not. Leave the rest out of it."
-    )
 
 
 def target_without_data(target: object) -> str:

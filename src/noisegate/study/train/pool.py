@@ -19,7 +19,7 @@ import torch
 from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.estimators import Epoch
 
-from ..models import Model, error_in_a_line
+from ..models import Model, describe_error
 from .board import START, Board
 from .run import Job, Run, Setup, digest_start, execute
 from .store import Store
@@ -58,7 +58,7 @@ class Runs:
             raise
         except BaseException as error:  # a model may even end the process, by SystemExit say
             own = isinstance(error, NoisegateError)
-            what = str(error) if own else error_in_a_line(error)
+            what = str(error) if own else describe_error(error)
             raise RunFailed(f"study: {job} failed: {what}") from error
         finally:
             board.tell(place, -1, 0)
