@@ -19,8 +19,7 @@ NAME = (
 RULE = "a rule must be PATTERN=NOISE; got %s. Write for example 'hid*:out=0.5'."
 BOUNDS = "Dropout: `p` must be in [0, 1]; got 1.5. Did you mean 0.15?"
 NOISE = 'a noise must be a number, text like "gaussian(0.1)", or a list of these; got '
-MAPS = 'Write for example, in YAML, mine: {"hid*:out": 0.5}.'
-QUOTES = 'Put patterns and noises into quotes: "hid*:out": "gaussian(0.1)".'
+FORM = 'Write for example, in YAML, mine: {"hid*:out": "gaussian(0.1)"}, with the quotes.'
 
 
 def file(text: str | bytes, name: str = "r.yaml") -> Callable[[], Any]:
@@ -141,58 +140,57 @@ CASES: list[Case] = [
         Value,
         "study: a file of recipes must end in .yaml, .yml or .toml; got 'recipes.json'.",
     ),
-    (file(""), Value, f"study: 'r.yaml' has no recipes. {MAPS}"),
-    (file("# nothing", "r.toml"), Value, f"study: 'r.toml' has no recipes. {MAPS}"),
+    (file(""), Value, f"study: 'r.yaml' has no recipes. {FORM}"),
+    (file("# nothing", "r.toml"), Value, f"study: 'r.toml' has no recipes. {FORM}"),
     (
         file("a:\n  hid1:out: 0.5\n  *:out: 0.5\n"),
         Value,
-        "study: 'r.yaml', line 3: expected alphabetic or numeric character, but found ':'. "
-        f"{QUOTES}",
+        f"study: 'r.yaml', line 3: expected alphabetic or numeric character, but found ':'. {FORM}",
     ),
     (
         file("a: [\n"),
         Value,
-        "study: 'r.yaml', line 2: expected the node content, but found '<stream end>'. " + QUOTES,
+        "study: 'r.yaml', line 2: expected the node content, but found '<stream end>'. " + FORM,
     ),
     (
         file("a: \x01\n"),
         Value,
-        f"study: 'r.yaml': special characters are not allowed. {QUOTES}",
+        f"study: 'r.yaml': special characters are not allowed. {FORM}",
     ),
     (
         file("a: {'x:out': 2024-02-31}\n"),
         Value,
-        f"study: 'r.yaml': {'day is out of range for month'}. {QUOTES}",
+        f"study: 'r.yaml': {'day is out of range for month'}. {FORM}",
     ),
     (
         file("[a]\nhid1:out = 0.5\n", "r.toml"),
         Value,
-        "study: 'r.toml', line 2: Expected '=' after a key in a key/value pair. " + QUOTES,
+        "study: 'r.toml', line 2: Expected '=' after a key in a key/value pair. " + FORM,
     ),
     (
         file('[a]\n"hid1:out" = 0.5\n"hid1:out" = 0.4\n', "r.toml"),
         Value,
-        f"study: 'r.toml', line 3: Cannot overwrite a value. {QUOTES}",
+        f"study: 'r.toml', line 3: Cannot overwrite a value. {FORM}",
     ),
     (
         file("a: {'x:out': 0.5}\nb: {'x:out': 0.5}\na: {'x:out': 0.4}\n"),
         Value,
-        "study: 'r.yaml', line 3: 'a' comes twice. Leave one, or rename one.",
+        "study: 'r.yaml', line 3: 'a' comes twice; leave one, or rename one. " + FORM,
     ),
     (
         file("a:\n  'x:out': 0.5\n  'x:out': 0.4\n"),
         Value,
-        "study: 'r.yaml', line 3: 'x:out' comes twice. Leave one, or rename one.",
+        "study: 'r.yaml', line 3: 'x:out' comes twice; leave one, or rename one. " + FORM,
     ),
     (
         file("- a\n- b\n"),
         Value,
-        f"study: 'r.yaml': must map names to recipes; got ['a', 'b']. {MAPS}",
+        f"study: 'r.yaml': must map names to recipes; got ['a', 'b']. {FORM}",
     ),
     (
         file("a: hid*:out=0.5\n"),
         Value,
-        f"study: 'r.yaml', recipe 'a': must map patterns to noises; got 'hid*:out=0.5'. {MAPS}",
+        f"study: 'r.yaml', recipe 'a': must map patterns to noises; got 'hid*:out=0.5'. {FORM}",
     ),
     (
         file("a: {}\n"),

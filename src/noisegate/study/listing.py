@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,24 +56,6 @@ def list_sites(
 
     The model is run on two rows of zeros, which shows shapes and the noises that functions
     make; where it refuses them a note says so.
-
-    Parameters
-    ----------
-    model : Model
-        Which model.
-    input_shape : sequence of int
-        The shape of one row.
-    n_outputs : int
-        The number of classes, or 1.
-    rules : mapping, optional
-        As `noisegate.inject` takes them.
-
-    Raises
-    ------
-    UnmatchedRule
-        If a rule matches nothing.
-    InvalidType, InvalidValue
-        If the model cannot be made, or a rule is unusable.
 
     Examples
     --------
@@ -152,21 +135,15 @@ def _measure_shapes(made: nn.Module, example: Tensor | None) -> dict[str, Shape]
     """
     found: dict[str, Shape] = {}
 
-    def note(path: str, port: str, values: Any) -> None:
-        floating = [value for value in find_tensors(values) if is_floating(value)]
-        if floating:
-            found.setdefault(f"{path}:{port}", tuple(floating[0].shape))
-
-    def hook(path: str) -> Any:
-        def look(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            note(path, "in", (args, kwargs))
-            note(path, "out", output)
-
-        return look
+    def look(path: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        for port, values in (("in", (args, kwargs)), ("out", output)):
+            floating = [value for value in find_tensors(values) if is_floating(value)]
+            if floating:
+                found.setdefault(f"{path}:{port}", tuple(floating[0].shape))
 
     modules: Mapping[str, nn.Module] = face_of_model(made).Host(made).modules
     handles = [
-        module.register_forward_hook(hook(path), with_kwargs=True)
+        module.register_forward_hook(partial(look, path), with_kwargs=True)
         for path, module in modules.items()
     ]
     try:

@@ -1,4 +1,4 @@
-"""What is worth saying of a model before it is trained: nothing of it is wrong by itself."""
+"""Warnings of what a model's owner may not have meant, though it can be trained as it is."""
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +11,7 @@ __all__ = ["find_model_warnings"]
 
 
 def find_model_warnings(model: Model, example: Tensor, task: Task) -> list[str]:
-    """Return a sentence for each thing about a model that its owner may not have meant.
-
-    Parameters
-    ----------
-    model : Model
-        One that has been checked.
-    example : Tensor
-        A few encoded rows.
-    """
+    """Return a sentence for each thing about a checked model that its owner may not have meant."""
     shape = tuple(example.shape[1:])
     networks = []
     for seed in (0, 1):

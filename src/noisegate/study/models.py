@@ -111,20 +111,7 @@ class Model:
         check_model_name(self.name)
 
     def make(self, input_shape: Sequence[int], n_outputs: int) -> nn.Module:
-        """Return a new model, initialised by torch's generator.
-
-        Parameters
-        ----------
-        input_shape : sequence of int
-            The shape of one row.
-        n_outputs : int
-            The number of classes, or 1.
-
-        Raises
-        ------
-        InvalidType, InvalidValue
-            If there is no such function, if it raises, or returns something else.
-        """
+        """Return a new model for samples of a shape, initialised by torch's generator."""
         shape = tuple(input_shape)
         if self.name in BUILT_IN:
             return BUILT_IN[self.name](shape, n_outputs)
@@ -191,21 +178,6 @@ def check_trainable(model: Model, example: Tensor, n_outputs: int) -> None:
 
     It is made twice and run on two rows, in evaluation and in training. Torch's generator is
     left as it was.
-
-    Parameters
-    ----------
-    model : Model
-        Which model.
-    example : Tensor
-        Inputs, shape (rows, *input_shape), at least one row.
-    n_outputs : int
-        The number of classes, or 1.
-
-    Raises
-    ------
-    InvalidType, InvalidValue
-        If a user's function is not to be had, fails, or returns what cannot be trained; if the
-        model refuses the data; if two calls under one seed give different weights.
     """
     rows = torch.cat([example, example])[:2]
     made = []

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from reprlib import Repr
@@ -151,7 +151,9 @@ def parse_recipe(text: str) -> Recipe:
 
 # Recipes in files -----------------------------------------------------------------------------
 
-FORM = 'Write for example, in YAML, mine: {"hid*:out": 0.5}.'
+# Of the files that can be read.
+SUFFIXES = (".yaml", ".yml", ".toml")
+FORM = 'Write for example, in YAML, mine: {"hid*:out": "gaussian(0.1)"}, with the quotes.'
 # Aliases of YAML can make a few lines a value without bound, so `shorten` could not end.
 _brief = Repr()
 _brief.maxstring, _brief.maxother, _brief.maxlevel = 60, 60, 2
@@ -172,16 +174,16 @@ def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
         If the file is missing, cannot be read, or something in it is no recipe.
     """
     path = Path(path)
-    read = _READERS.get(path.suffix.lower())
-    if read is None:
+    if path.suffix.lower() not in SUFFIXES:
         raise InvalidValue(
             f"study: a file of recipes must end in .yaml, .yml or .toml; got '{path}'."
         )
     try:
-        found = read(path, path.read_text("utf-8-sig"))
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise InvalidValue(f"study: cannot read the recipes in '{path}': {reason}.") from None
+    found = _parse_file(path, text)
     if found is None or found == {}:
         raise InvalidValue(f"study: '{path}' has no recipes. {FORM}")
     if not isinstance(found, dict):
@@ -189,6 +191,36 @@ def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
             f"study: '{path}': must map names to recipes; got {_brief.repr(found)}. {FORM}"
         )
     return tuple(_read_recipe(path, name, rules) for name, rules in found.items())
+
+
+def _parse_file(path: Path, text: str) -> Any:
+    """Return what a file holds, or raise with the line where that ends."""
+    line = ""
+    try:
+        return tomllib.loads(text) if path.suffix.lower() == ".toml" else yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        said, line = error.problem, error.problem_mark.line + 1
+    except yaml.reader.ReaderError as error:
+        said = error.reason
+    except (ValueError, RecursionError) as error:  # TOML's; the 31st of February; too deep
+        said, _, place = str(error).partition(" (at line ")
+        line = place.partition(",")[0]
+    where = f"'{path}', line {line}" if line else f"'{path}'"
+    raise InvalidValue(f"study: {where}: {said}. {FORM}")
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs its type is any
+    """YAML's safe loader, which here refuses a key that comes twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Return a mapping of distinct keys."""
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                problem = f"{shorten(key.value)} comes twice; leave one, or rename one"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def _read_recipe(path: Path, name: Any, rules: Any) -> Recipe:
@@ -216,63 +248,3 @@ def _read_noises(recipe: str, pattern: Any, value: Any) -> Any:
             # Python writes no number that is not finite, and kinds refuse it.
             noises.append(parse_noise(pattern, each if isinstance(each, str) else repr(each)))
     return unwrap_single(noises)
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs its type is any
-    """YAML's safe loader, which here refuses a key that comes twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """Return a mapping of distinct keys."""
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise _KeyTwice(key.value, key.start_mark.line + 1)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-class _KeyTwice(Exception):
-    """A key that a mapping has twice, and the line of the second."""
-
-
-def _read_yaml(path: Path, text: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except _KeyTwice as error:
-        key, line = error.args
-        raise InvalidValue(
-            f"study: '{path}', line {line}: {shorten(key)} comes twice. Leave one, or rename one."
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = None if mark is None else mark.line + 1
-        said = getattr(error, "problem", None) or getattr(error, "reason", error)
-    except (ValueError, RecursionError) as error:  # the 31st of February; lists a thousand deep
-        line, said = None, str(error)
-    raise _unreadable(path, line, said)
-
-
-def _read_toml(path: Path, text: str) -> Any:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        said, _, place = str(error).partition(" (at line ")
-        raise _unreadable(path, place.partition(",")[0], said) from None
-
-
-def _unreadable(path: Path, line: int | str | None, reason: str) -> InvalidValue:
-    where = f"'{path}', line {line}" if line else f"'{path}'"
-    return InvalidValue(
-        f"study: {where}: {reason}. Put patterns and noises into quotes: "
-        '"hid*:out": "gaussian(0.1)".'
-    )
-
-
-_READERS: Mapping[str, Callable[[Path, str], Any]] = {
-    ".yaml": _read_yaml,
-    ".yml": _read_yaml,
-    ".toml": _read_toml,
-}
-
-# Of the files that can be read.
-SUFFIXES = tuple(_READERS)

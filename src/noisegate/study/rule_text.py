@@ -86,13 +86,7 @@ def rules_source(rules: Mapping[str, Any]) -> str:
 
 
 def split_rules(text: str, recipe: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yield the pattern and the noise of each rule of a text, both as text.
-
-    Raises
-    ------
-    InvalidValue
-        If a rule has no noise.
-    """
+    """Yield the pattern and the noise of each rule of a text, both as text."""
     for part in _split(text):
         pattern, equals, noise = (piece.strip() for piece in part.partition("="))
         if not equals:
