@@ -1,25 +1,25 @@
 """Uncertainty that cannot be measured, and the sentence for it."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
 
 from noisegate.core.errors import NoisegateError
-from noisegate.study.judge.uncertainty import EvaluationRows, OneSeed, evaluate
+from noisegate.study.data.tasks import Task
+from noisegate.study.judge.uncertainty.evaluation import EvaluationData, evaluate_model
+from noisegate.study.judge.uncertainty.outcomes import SeedOutcomes
 
 
-def with_far_rows(rules: dict[str, Any], task: str) -> OneSeed:
+def with_far_rows(rules: dict[str, Any], task: str) -> SeedOutcomes:
     """Evaluate a model on rows of which two are beyond what float32 holds."""
     model = nn.Sequential(nn.Linear(3, 2 if task == "classification" else 1))
     rows, far = torch.ones(5, 3), torch.ones(5, 3)
     far[:2] = torch.inf
     targets = torch.zeros(5, dtype=torch.int64) if task == "classification" else torch.zeros(5, 1)
     known = (rows, targets)
-    return evaluate(
-        SimpleNamespace(name=task), model, rules, EvaluationRows(known, known, far), seed=1
-    )
+    data = EvaluationData(known, known, far)
+    return evaluate_model(Task(task), model, rules, data, seed=1)
 
 
 FAR = (

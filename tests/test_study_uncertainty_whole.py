@@ -4,7 +4,6 @@ import json
 from collections import OrderedDict
 from dataclasses import asdict
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,31 +15,24 @@ from torch import nn
 
 import noisegate as ng
 from noisegate.estimators import fit
-from noisegate.study.data.dataset import Column
-from noisegate.study.judge.uncertainty import (
-    LABELS,
-    EvaluationRows,
-    OneSeed,
+from noisegate.study.data.tasks import Task
+from noisegate.study.judge.uncertainty import Uncertainty
+from noisegate.study.judge.uncertainty.evaluation import EvaluationData, evaluate_model
+from noisegate.study.judge.uncertainty.outcomes import (
     Outcome,
+    Predictions,
     Reliability,
-    Uncertainty,
-    evaluate,
-    headings,
-    shuffled,
-    summary,
-    table,
-    words,
+    SeedOutcomes,
+    score_values,
 )
-from noisegate.study.judge.uncertainty.outcomes import Values, regressed
 from noisegate.study.judge.uncertainty.plots import figures
+from noisegate.study.judge.uncertainty.shuffling import shuffle_columns
+from noisegate.study.judge.uncertainty.summary import summarize_uncertainty
+from noisegate.study.judge.uncertainty.words import LABELS, headings, table, words
 
 RULES = {"hid*:out": 0.3}
 
 # Whole evaluations -------------------------------------------------------------------------------
-
-
-def task(name: str) -> Any:
-    return SimpleNamespace(name=name)
 
 
 def parts(name: str, seed: int) -> dict[str, Any]:
@@ -54,7 +46,7 @@ def parts(name: str, seed: int) -> dict[str, Any]:
     else:
         targets = bunch.target.astype(np.int64)
     order = np.random.default_rng(seed).permutation(len(inputs))[:440]
-    mixed = shuffled([Column("x", inputs[order[340:]], text=False)], seed)[0].values
+    mixed = shuffle_columns([inputs[order[340:]]], seed)[0]
 
     def tensors(rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.tensor(inputs[rows], dtype=torch.float32), torch.from_numpy(targets[rows])
@@ -87,7 +79,7 @@ def trained(name: str, rules: dict[str, float], seed: int, given: dict[str, Any]
     return model
 
 
-def one(name: str, rules: dict[str, float], seed: int, **options: Any) -> OneSeed:
+def one(name: str, rules: dict[str, float], seed: int, **options: Any) -> SeedOutcomes:
     given = parts(name, seed)
     model = trained(name, rules, seed, given)
     return evaluated(name, model, rules, given, **options)
@@ -95,16 +87,16 @@ def one(name: str, rules: dict[str, float], seed: int, **options: Any) -> OneSee
 
 def evaluated(
     name: str, model: nn.Module, rules: dict[str, float], given: dict[str, Any], **options: Any
-) -> OneSeed:
-    rows = EvaluationRows(given["test"], given["validation"], given["ood"], given["scale"])
-    return evaluate(task(name), model, rules, rows, **{"seed": 9, "samples": 20, **options})
+) -> SeedOutcomes:
+    rows = EvaluationData(given["test"], given["validation"], given["ood"], given["scale"])
+    return evaluate_model(Task(name), model, rules, rows, **{"seed": 9, "samples": 20, **options})
 
 
 @pytest.fixture(scope="module", params=["classification", "regression"])
 def found(request: pytest.FixtureRequest) -> Uncertainty:
     name = request.param
     seeds = range(2)
-    return summary(
+    return summarize_uncertainty(
         [one(name, {}, seed) for seed in seeds],
         [one(name, RULES, seed) for seed in seeds],
         "hidden dropout",
@@ -184,15 +176,19 @@ def test_a_rate_that_moves_is_that_of_the_last_step():
 
 def outcome(accuracy: float, counts: tuple[int, ...], accuracies: Any) -> Outcome:
     reliability = Reliability(counts, accuracies, accuracies)
-    return Outcome({"accuracy": accuracy}, (accuracy, 1.0), reliability)
+    return Outcome("off", {"accuracy": accuracy}, (accuracy, 1.0), reliability)
 
 
 def test_the_summary_is_means_and_standard_errors():
     seeds = [
-        OneSeed("classification", 50, 100, 90, outcome(0.8, (0, 30, 0), (None, 0.5, None)), None),
-        OneSeed("classification", 50, 100, 90, outcome(0.9, (0, 10, 5), (None, 0.9, 1.0)), None),
+        SeedOutcomes(
+            "classification", 50, 100, 90, outcome(0.8, (0, 30, 0), (None, 0.5, None)), None
+        ),
+        SeedOutcomes(
+            "classification", 50, 100, 90, outcome(0.9, (0, 10, 5), (None, 0.9, 1.0)), None
+        ),
     ]
-    result = summary(seeds)
+    result = summarize_uncertainty(seeds)
     (predictor,) = result.predictors
     assert (predictor.name, result.seeds, result.rows, result.ood_rows) == ("none", 2, 100, 90)
     assert predictor.measures["accuracy"].mean == pytest.approx(0.85)
@@ -230,12 +226,12 @@ def test_words_say_what_the_measures_say(found):
 def test_words_of_rejection_say_which_way_the_error_goes():
     sd, errors = np.linspace(0.1, 2, 20), np.linspace(0, 2, 20)
     for doubt, expected in ((sd, "lowers the RMSE"), (sd[::-1], "does not find the large errors")):
-        noisy = Values(errors, doubt)
-        on = regressed(noisy, np.zeros(20), noisy, np.zeros(20), noisy, 1.0)
-        plain = Values(errors)
-        off = regressed(plain, np.zeros(20), plain, np.zeros(20), plain, 1.0)
-        seed = OneSeed("regression", 50, 20, 20, off, on)
-        assert expected in words(summary([seed], [seed]))[0]
+        noisy = Predictions(errors, doubt)
+        on = score_values(noisy, np.zeros(20), noisy, np.zeros(20), noisy, 1.0)
+        plain = Predictions(errors)
+        off = score_values(plain, np.zeros(20), plain, np.zeros(20), plain, 1.0)
+        seed = SeedOutcomes("regression", 50, 20, 20, off, on)
+        assert expected in words(summarize_uncertainty([seed], [seed]))[0]
 
 
 def test_the_table_has_a_cell_for_each_heading(found):
@@ -253,7 +249,7 @@ def test_the_table_has_a_cell_for_each_heading(found):
 
 def test_one_seed_has_no_standard_error(found):
     seed = one(found.task, {}, 0)
-    alone = summary([seed])
+    alone = summarize_uncertainty([seed])
     assert not any("±" in cell for row in table(alone) for cell in row)
     assert len(words(alone)) < 4
     assert all(figures(alone).values())
@@ -274,7 +270,7 @@ def test_figures_are_the_same_bytes_again(found):
 
 
 def test_a_long_name_stays_in_the_picture(found):
-    long = summary([one(found.task, {}, 0)], [one(found.task, RULES, 0)], "x" * 90)
+    long = summarize_uncertainty([one(found.task, {}, 0)], [one(found.task, RULES, 0)], "x" * 90)
     for data in figures(long, "png").values():
         pixels = imread(BytesIO(data))
         edges = pixels[[0, -1]].reshape(-1, 4), pixels[:, [0, -1]].reshape(-1, 4)

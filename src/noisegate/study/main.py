@@ -235,7 +235,7 @@ def _judged(
                 store,
                 design.seeds,
                 lambda job: board.finish(),
-                doubt=_doubt(design.uncertainty, rows),
+                uncertainty=_name_ood(design.uncertainty, rows),
             )
             found.append(one)
             if design.uncertainty:
@@ -251,8 +251,8 @@ def _judged(
     return tuple(found), scored, doubts
 
 
-def _doubt(measured: bool, rows: Rows) -> str:
-    """Return what tells one measurement of doubt from another."""
-    if not measured:
+def _name_ood(evaluated: bool, rows: Rows) -> str:
+    """Return what tells one evaluation of uncertainty from another; "" for none."""
+    if not evaluated:
         return ""
     return "shuffled" if rows.strange is None else rows.strange.digest

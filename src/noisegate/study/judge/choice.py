@@ -1,6 +1,7 @@
 """The rows of a model's table, and the recipe that its test split is scored with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from ..recipes import BASELINE, Recipe
 from ..train.run import Run
@@ -19,16 +20,35 @@ def summarize(model: str, recipes: Sequence[Recipe], runs: Sequence[Run]) -> tup
     runs : sequence of Run
         At least those of the model, the seeds of each recipe in the same order.
     """
-    own = {
-        recipe.name: [run for run in runs if (run.model, run.recipe) == (model, recipe.name)]
-        for recipe in recipes
-    }
-    losses, errors = (
-        adjust([_difference(name, own, values) for name in own]) for values in (_losses, _errors)
-    )
+    names = [recipe.name for recipe in recipes]
+    mine = [run for run in runs if run.model == model]
+    own = {name: [run for run in mine if run.recipe == name] for name in names}
+    base = own[BASELINE]
+    ratio = base[0].validation_rows / base[0].train_rows
+
+    def values(name: str, what: str) -> list[Any]:
+        return [getattr(run.history.best, what) for run in own[name]]
+
+    def difference(name: str, what: str) -> Difference | None:
+        if name == BASELINE:
+            return None
+        return estimate_difference(values(name, what), values(BASELINE, what), ratio=ratio)
+
+    losses = adjust([difference(name, "validation_loss") for name in names])
+    errors = adjust([difference(name, "validation_error") for name in names])
     return tuple(
-        _row(model, name, own[name], loss, error)
-        for name, loss, error in zip(own, losses, errors, strict=True)
+        Row(
+            model,
+            name,
+            len(own[name]),
+            estimate(values(name, "number")),
+            estimate(values(name, "train_loss")),
+            estimate(values(name, "validation_loss")),
+            estimate(values(name, "validation_error")),
+            loss,
+            error,
+        )
+        for name, loss, error in zip(names, losses, errors, strict=True)
     )
 
 
@@ -39,45 +59,5 @@ def choose(model: str, recipes: Sequence[Recipe], runs: Sequence[Run]) -> tuple[
     """
     baseline, *others = recipes
     leading = find_leading(summarize(model, recipes, runs))
-    if leading is None:
-        return (baseline, *others[:1])
-    return baseline, next(recipe for recipe in others if recipe.name == leading.recipe)
-
-
-def _difference(
-    recipe: str, own: dict[str, list[Run]], values: Callable[[Sequence[Run]], list[float]]
-) -> Difference | None:
-    if recipe == BASELINE:
-        return None
-    base = own[BASELINE]
-    ratio = base[0].validation_rows / base[0].train_rows
-    return estimate_difference(values(own[recipe]), values(base), ratio=ratio)
-
-
-def _row(
-    model: str,
-    recipe: str,
-    runs: Sequence[Run],
-    loss: Difference | None,
-    error: Difference | None,
-) -> Row:
-    return Row(
-        model,
-        recipe,
-        len(runs),
-        estimate([float(run.history.best.number) for run in runs]),
-        estimate([run.history.best.train_loss for run in runs]),
-        estimate(_losses(runs)),
-        estimate(_errors(runs)),
-        loss,
-        error,
-    )
-
-
-def _losses(runs: Sequence[Run]) -> list[float]:
-    return [run.history.best.validation_loss for run in runs]
-
-
-def _errors(runs: Sequence[Run]) -> list[float]:
-    errors = [run.history.best.validation_error for run in runs]
-    return [error for error in errors if error is not None]
+    chosen = [recipe for recipe in others if leading and recipe.name == leading.recipe]
+    return (baseline, *(chosen or others)[:1])

@@ -118,9 +118,14 @@ D = TypeVar("D", Difference, Difference | None)
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return mean and standard error, stdev / sqrt(n), of at least two values; NaN if any is."""
+    """Return the mean and its standard error, stdev / sqrt(n), which is NaN for one value.
+
+    Both are NaN if a value is not finite.
+    """
     if not all(map(math.isfinite, values)):
         return Estimate(math.nan, math.nan)
+    if len(values) == 1:
+        return Estimate(values[0], math.nan)
     return Estimate(fmean(values), stdev(values) / math.sqrt(len(values)))
 
 

@@ -8,7 +8,6 @@ from hashlib import blake2b
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from noisegate.estimators import Epoch, History
 
@@ -19,12 +18,15 @@ from ..train.pool import use_one_thread
 from ..train.run import Job, Run, Setup, fit_encoder, make_parts, restore_model, seed_generators
 from ..train.store import Store
 from .stats import Difference, Estimate, estimate, estimate_difference
-from .uncertainty import EvaluationRows, OneSeed, Uncertainty, evaluate, shuffled, summary
+from .uncertainty.evaluation import EvaluationData, evaluate_model
+from .uncertainty.outcomes import SeedOutcomes
+from .uncertainty.shuffling import shuffle_columns
+from .uncertainty.summary import Uncertainty, summarize_uncertainty
 
 __all__ = ["TestScore", "evaluate_uncertainty", "score_test_split"]
 
 # Without gradients, so batches can be larger than training's.
-ROWS = 1024
+BATCH_SIZE = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,7 @@ class TestScore:
     def facts(self) -> dict[str, Any]:
         """Return it for JSON."""
         difference = self.difference
-        return {
-            **asdict(self),
-            "loss_difference": None if difference is None else asdict(difference),
-        }
+        return {**asdict(self), "loss_difference": difference and asdict(difference)}
 
 
 def score_test_split(
@@ -69,9 +68,9 @@ def score_test_split(
     seeds: int,
     on_job: Callable[[Job], Any],
     *,
-    doubt: str,
+    uncertainty: str,
 ) -> tuple[TestScore, int]:
-    """Score recipes on the test split, or return what was scored; and how often that has been.
+    """Score recipes on the test split, or return the stored scores; and how often it was scored.
 
     Parameters
     ----------
@@ -79,97 +78,36 @@ def score_test_split(
         No noise, and the chosen one if there is any.
     on_job : callable
         Called with each job that has been scored.
-    doubt : str
-        What else is measured on the test rows: another look at them is another scoring.
+    uncertainty : str
+        The inputs that uncertainty is evaluated on beside the test samples, "" for none: another
+        look at the test samples is another scoring.
     """
     name = f"test-{model.name}".replace(":", "-")
-    key = _key(model, recipes, store, seeds, doubt)
-    before = store.read_value(name) or {"scored": 0}
-    jobs = [Job(model, recipe, seed) for recipe in recipes for seed in range(seeds)]
-    if before.get("key") != key:
+    rules = [(recipe.name, rules_text(recipe.rules)) for recipe in recipes]
+    # The settings hold digests of all rows.
+    made_of = [store.settings, model.name, model.source_digest, rules, seeds, uncertainty]
+    key = blake2b(json.dumps(made_of, sort_keys=True).encode(), digest_size=8).hexdigest()
+    stored = store.read_value(name) or {"scored": 0}
+    if stored.get("key") != key:
         found: dict[str, list[tuple[float, float]]] = {recipe.name: [] for recipe in recipes}
-        for job in jobs:
-            found[job.recipe.name].append(_scored(job, setup, test, store))
+        for job in [Job(model, recipe, seed) for recipe in recipes for seed in range(seeds)]:
+            found[job.recipe.name].append(_score(job, setup, test, store))
             on_job(job)
-        before = {"key": key, "scored": before["scored"] + 1, "found": found}
-        store.write_value(name, before)
+        stored = {"key": key, "scored": stored["scored"] + 1, "found": found}
+        store.write_value(name, stored)
     losses, errors = (
-        {recipe: tuple(pair[part] for pair in pairs) for recipe, pairs in before["found"].items()}
+        {recipe: tuple(pair[part] for pair in pairs) for recipe, pairs in stored["found"].items()}
         for part in (0, 1)
     )
-    return TestScore(model.name, recipes[-1].name, losses, errors), before["scored"]
+    return TestScore(model.name, recipes[-1].name, losses, errors), stored["scored"]
 
 
-def evaluate_uncertainty(
-    model: Model,
-    recipes: Sequence[Recipe],
-    setup: Setup,
-    rows: tuple[Dataset, Dataset | None],
-    store: Store,
-    runs: Sequence[Run],
-    on_job: Callable[[Job], Any],
-) -> Uncertainty:
-    """Measure on the test rows how far no noise and the chosen recipe know their doubt.
-
-    Parameters
-    ----------
-    recipes : sequence of Recipe
-        No noise, and the chosen one if there is any.
-    rows : tuple of Dataset
-        The test rows, and inputs that are not of the data; None for test rows with their columns
-        shuffled.
-    runs : sequence of Run
-        All of the model.
-    on_job : callable
-        Called with each job that has been measured.
-    """
-    test, strange = rows
-    if strange is None:
-        strange = replace(test, columns=shuffled(test.columns, seed=0))
-    found: list[list[OneSeed]] = []
-    with use_one_thread():
-        for recipe in recipes:
-            found.append([])
-            for run in (run for run in runs if run.recipe == recipe.name):
-                job = Job(model, recipe, run.seed)
-                found[-1].append(_doubt(job, run, setup, (test, strange), store))
-                on_job(job)
-    return summary(found[0], found[1] if found[1:] else (), recipes[-1].label)
-
-
-def _doubt(
-    job: Job, run: Run, setup: Setup, rows: tuple[Dataset, Dataset], store: Store
-) -> OneSeed:
-    parts, (test, strange) = make_parts(setup, job.seed), rows
-    encoder = parts.encoder
-    steps = math.ceil(run.train_rows / run.batch_size) * run.history.best.number
-    with seed_generators(job.seed, "doubt"):
-        return evaluate(
-            test.task,
-            restore_model(job, setup, store.read_weights(job)),
-            job.recipe.rules,
-            EvaluationRows(
-                (encoder.inputs(test), encoder.targets(test)),
-                parts.validation,
-                encoder.inputs(strange),
-                encoder.scale,
-            ),
-            seed=derived_seed(job.seed, "prediction"),
-            first_step=steps,
-        )
-
-
-def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Return the outputs of a model in evaluation."""
-    with torch.no_grad():
-        return torch.cat([model(part) for part in inputs.split(ROWS)])
-
-
-def _scored(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float, float]:
+def _score(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float, float]:
     encoder, task = fit_encoder(setup, job.seed), test.task
     targets = encoder.targets(test)
-    with use_one_thread(), seed_generators(job.seed, "test"):
-        outputs = _outputs(restore_model(job, setup, store.read_weights(job)), encoder.inputs(test))
+    with use_one_thread(), seed_generators(job.seed, "test"), torch.no_grad():
+        model = restore_model(job, setup, store.read_weights(job))
+        outputs = torch.cat([model(part) for part in encoder.inputs(test).split(BATCH_SIZE)])
         loss = float(task.loss(outputs, targets))
         error = float(task.error(outputs, targets).double().mean())
     epoch = task.in_units(History((Epoch(1, loss, loss, error),)), encoder.scale).best
@@ -177,8 +115,78 @@ def _scored(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float,
     return epoch.validation_loss, epoch.validation_error
 
 
-def _key(model: Model, recipes: Sequence[Recipe], store: Store, seeds: int, doubt: str) -> str:
-    """Return what tells one scoring from another; the settings hold digests of all rows."""
-    rules = [(recipe.name, rules_text(recipe.rules)) for recipe in recipes]
-    said = [store.settings, model.name, model.source_digest, rules, seeds, doubt]
-    return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=8).hexdigest()
+def evaluate_uncertainty(
+    model: Model,
+    recipes: Sequence[Recipe],
+    setup: Setup,
+    data: tuple[Dataset, Dataset | None],
+    store: Store,
+    runs: Sequence[Run],
+    on_job: Callable[[Job], Any],
+) -> Uncertainty:
+    """Evaluate on the test samples how far the uncertainty of predictions can be trusted.
+
+    Parameters
+    ----------
+    recipes : sequence of Recipe
+        No noise, and the chosen one if there is any.
+    data : tuple of Dataset
+        The test samples, and out-of-distribution inputs; None for test samples with their columns
+        shuffled.
+    runs : sequence of Run
+        All of the model.
+    on_job : callable
+        Called with each job that has been evaluated.
+    """
+    test, ood = data
+    ood = _shuffle_inputs(test) if ood is None else ood
+    found: dict[str, list[SeedOutcomes]] = {recipe.name: [] for recipe in recipes}
+    with use_one_thread():
+        for recipe in recipes:
+            for run in (run for run in runs if run.recipe == recipe.name):
+                job = Job(model, recipe, run.seed)
+                found[recipe.name].append(_evaluate(job, run, setup, (test, ood), store))
+                on_job(job)
+    baseline, chosen = found[BASELINE], recipes[-1]
+    return summarize_uncertainty(
+        baseline, () if chosen.name == BASELINE else found[chosen.name], chosen.label
+    )
+
+
+def _evaluate(
+    job: Job, run: Run, setup: Setup, data: tuple[Dataset, Dataset], store: Store
+) -> SeedOutcomes:
+    parts, (test, ood) = make_parts(setup, job.seed), data
+    encoder = parts.encoder
+    # "doubt" names a stream of random numbers, which stays what it was.
+    with seed_generators(job.seed, "doubt"):
+        return evaluate_model(
+            test.task,
+            restore_model(job, setup, store.read_weights(job)),
+            job.recipe.rules,
+            EvaluationData(
+                (encoder.inputs(test), encoder.targets(test)),
+                parts.validation,
+                encoder.inputs(ood),
+                encoder.scale,
+            ),
+            seed=derived_seed(job.seed, "prediction"),
+            first_step=math.ceil(run.train_rows / run.batch_size) * run.history.best.number,
+        )
+
+
+def _shuffle_inputs(data: Any) -> Any:
+    """Return a dataset whose columns are shuffled over the samples, each by itself."""
+    if not hasattr(data, "inputs"):
+        arrays = shuffle_columns([column.values for column in data.columns], seed=0)
+        pairs = zip(data.columns, arrays, strict=True)
+        columns = tuple(replace(column, values=values) for column, values in pairs)
+        return replace(data, columns=columns)
+    if not hasattr(data.inputs, "columns"):
+        return replace(data, inputs=shuffle_columns([data.inputs], seed=0)[0])
+    inputs = data.inputs.copy()
+    names = [list(data.features(column)) for column in data.input_columns]
+    arrays = shuffle_columns([inputs[each].to_numpy() for each in names], seed=0)
+    for each, values in zip(names, arrays, strict=True):
+        inputs[each] = values
+    return replace(data, inputs=inputs)

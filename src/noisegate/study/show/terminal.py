@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..judge.stats import ALPHA, Difference, Row
-from ..judge.uncertainty import words
+from ..judge.uncertainty.words import words
 from ..results import Study
 from . import wording
 from .sentences import interval, number

@@ -1,25 +1,34 @@
-"""What one way of predicting came to on one seed's rows: numbers only, ready for JSON."""
+"""What one way of predicting came to: numbers only, ready for JSON."""
 
 import math
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from noisegate.prediction.calibration import calibrate
 from noisegate.prediction.moments import entropy
 
-from .measures import LEVELS, SHARES, at_shares, auroc, coverage, rejection, shares_in_bins
+from ..stats import Estimate
+from .measures import (
+    LEVELS,
+    SHARES,
+    compute_auroc,
+    compute_coverage,
+    compute_rejection,
+    compute_shares,
+    take_shares,
+)
 
 __all__ = [
     "Coverage",
     "Histogram",
-    "OneSeed",
     "Outcome",
-    "Probabilities",
+    "Predictions",
     "Reliability",
-    "Values",
-    "classified",
-    "regressed",
+    "SeedOutcomes",
+    "score_classes",
+    "score_values",
 ]
 
 CONFIDENCE_BINS = 15
@@ -27,10 +36,24 @@ ENTROPY_BINS = 20
 # Edges for standard deviations, in those of the training targets: 0.01 to 10 on a log scale.
 SPREAD_EDGES = np.logspace(-2, 1, 61)
 
+# A number of one seed, or its mean over the seeds.
+V = TypeVar("V", float, Estimate)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Class probabilities, (samples, classes), or values, (samples,), and their spread by noise.
+
+    The spread is mutual information in nats, or a standard deviation; None without noise.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How many rows have a confidence in each of 15 bins, their mean confidence and accuracy.
+    """How many samples have a confidence in each of 15 bins, their mean confidence and accuracy.
 
     Empty bins have None.
     """
@@ -41,8 +64,8 @@ class Reliability:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
-    """What intervals hold: the share of test targets inside, and mean widths, at each level.
+class Coverage(Generic[V]):
+    """The share of test targets inside intervals, and the intervals' mean widths, at each level.
 
     `source` says what the intervals are made of: `residuals`, `noise and residuals`, `noise
     alone`. Widths are in the target's unit.
@@ -50,16 +73,16 @@ class Coverage:
 
     source: str
     levels: tuple[float, ...]
-    held: tuple[float, ...]
-    widths: tuple[float, ...]
+    held: tuple[V, ...]
+    widths: tuple[V, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """The shares of the test rows, and of rows not of the data, in bins of doubt.
+    """The shares of test samples and of out-of-distribution inputs in bins of uncertainty.
 
-    Doubt is the entropy in nats, or the standard deviation by noise in units of the training
-    targets' standard deviation; what is beyond the edges is in the outermost bins.
+    Uncertainty is the entropy in nats, or the standard deviation by noise in units of the
+    training targets' standard deviation.
     """
 
     edges: tuple[float, ...]
@@ -68,176 +91,156 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one way of predicting came to.
+class Outcome(Generic[V]):
+    """What one way of predicting came to, on one seed or over the seeds.
 
-    `measures` are named in `LABELS`; `rejection` is accuracy, or the error in the target's unit,
-    at each rejected share of `SHARES`.
+    `name` is `none`, trained without noise; `off` or `on`, trained with noise, and which it is
+    when predicting. `rejection` is accuracy, or the error in the target's unit, at each rejected
+    share of `SHARES`.
     """
 
-    measures: dict[str, float]
-    rejection: tuple[float, ...]
+    name: str
+    measures: dict[str, V]
+    rejection: tuple[V, ...]
     reliability: Reliability | None = None
-    coverage: tuple[Coverage, ...] = ()
+    coverage: tuple[Coverage[V], ...] = ()
     histogram: Histogram | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class OneSeed:
+class SeedOutcomes:
     """One trained model, evaluated without noise at prediction and, if it has rules, with it."""
 
     task: str
     samples: int
     rows: int
     ood_rows: int
-    off: Outcome
-    on: Outcome | None
+    off: Outcome[float]
+    on: Outcome[float] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Probabilities:
-    """Class probabilities, shape (rows, classes), and mutual information, where noise is on."""
-
-    mean: np.ndarray
-    information: np.ndarray | None = None
-
-    @property
-    def entropy(self) -> np.ndarray:
-        """The predictive entropy, in nats."""
-        return entropy(self.mean, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """Predicted values, shape (rows,), and their standard deviation by noise, where it is on."""
-
-    mean: np.ndarray
-    sd: np.ndarray | None = None
-
-
-def classified(test: Probabilities, labels: np.ndarray, ood: Probabilities) -> Outcome:
-    """Return what a classifier's probabilities come to; doubt is the predictive entropy.
+def score_classes(test: Predictions, labels: np.ndarray, ood: Predictions) -> Outcome[float]:
+    """Return what a classifier's probabilities come to; uncertainty is the predictive entropy.
 
     Parameters
     ----------
-    test, ood : Probabilities
-        For the test rows, and for rows that are not of the data.
-    labels : ndarray of int, shape (rows,)
-        The true classes of the test rows.
+    test, ood : Predictions
+        For the test samples, and for out-of-distribution inputs.
+    labels : ndarray of int, shape (samples,)
+        The true classes of the test samples.
     """
     right = (test.mean.argmax(1) == labels).astype(np.float64)
-    curve = rejection(right, test.entropy)
+    entropies, of_ood = entropy(test.mean, 1), entropy(ood.mean, 1)
+    curve = compute_rejection(right, entropies)
     # A probability that has run out of numbers is the least there is, not an infinite loss.
     possible = np.maximum(test.mean, np.finfo(np.float64).tiny)
     found = calibrate(possible, labels, CONFIDENCE_BINS, 1)
     measures = {
         "accuracy": found.accuracy,
-        **_rejected(curve, "accuracy"),
+        **_measure_rejection(curve, "accuracy"),
         "ece": found.ece,
         "overconfidence": float(test.mean.max(1).mean()) - found.accuracy,
         "nll": found.nll,
         "brier": found.brier,
-        "entropy_test": float(test.entropy.mean()),
-        "entropy_ood": float(ood.entropy.mean()),
-        "entropy_auroc": auroc(test.entropy, ood.entropy),
+        "entropy_test": float(entropies.mean()),
+        "entropy_ood": float(of_ood.mean()),
+        "entropy_auroc": compute_auroc(entropies, of_ood),
     }
-    if test.information is not None and ood.information is not None:
-        measures["information_auroc"] = auroc(test.information, ood.information)
+    if test.spread is not None and ood.spread is not None:
+        measures["information_auroc"] = compute_auroc(test.spread, ood.spread)
+    confidences, accuracies = (
+        tuple(None if math.isnan(value) else value for value in values.tolist())
+        for values in (found.confidences, found.accuracies)
+    )
     edges = np.linspace(0, math.log(test.mean.shape[1]), ENTROPY_BINS + 1)
     return Outcome(
+        "off" if test.spread is None else "on",
         measures,
-        _floats(at_shares(curve)),
-        reliability=Reliability(
-            tuple(int(count) for count in found.counts),
-            _floats_or_none(found.confidences),
-            _floats_or_none(found.accuracies),
-        ),
-        histogram=_histogram(edges, test.entropy, ood.entropy),
+        tuple(take_shares(curve).tolist()),
+        reliability=Reliability(tuple(found.counts.tolist()), confidences, accuracies),
+        histogram=_make_histogram(edges, entropies, of_ood),
     )
 
 
-def regressed(
-    test: Values,
+def score_values(
+    test: Predictions,
     targets: np.ndarray,
-    validation: Values,
+    validation: Predictions,
     validation_targets: np.ndarray,
-    ood: Values,
+    ood: Predictions,
     scale: float,
-) -> Outcome:
-    """Return what a regression's values and their spread come to; doubt is the predictive sd.
+) -> Outcome[float]:
+    """Return what a regression's values and their spread come to; uncertainty is an sd.
 
-    Without noise every row has the same sd: the root mean square of the validation residuals.
+    Without noise every sample has the same sd: the root mean square of the validation residuals.
     With noise the variance of the residuals is what is left of their mean square when the mean
-    variance by noise is taken off, and at least 0; each row adds its own variance by noise.
+    variance by noise is taken off, and at least 0; each sample adds its own variance by noise.
 
     Parameters
     ----------
-    test, validation, ood : Values
-        For rows with targets, rows that the residuals are measured on, and rows not of the data.
-    targets, validation_targets : ndarray of shape (rows,)
+    test, validation, ood : Predictions
+        For the test samples, for those that the residuals are measured on, and for
+        out-of-distribution inputs.
+    targets, validation_targets : ndarray of shape (samples,)
         Standardised, as the values are.
     scale : float
         What turns standardised numbers into the target's unit, above 0.
     """
     errors = test.mean - targets
     residual = float(((validation.mean - validation_targets) ** 2).mean())
-    if validation.sd is not None:
-        residual = max(0.0, residual - float((validation.sd**2).mean()))
-    doubt, of_ood = _sd(test, residual), _sd(ood, residual)
-    curve = np.sqrt(rejection(errors**2, doubt)) * scale
-    lines = {"residuals": doubt}
-    if test.sd is not None:
-        lines = {"noise and residuals": doubt, "noise alone": test.sd}
-    covered = tuple(_coverage(name, errors, sd, scale) for name, sd in lines.items())
+    if validation.spread is not None:
+        residual = max(0.0, residual - float((validation.spread**2).mean()))
+    sd, of_ood = (_add_variance(each, residual) for each in (test, ood))
+    curve = np.sqrt(compute_rejection(errors**2, sd)) * scale
+    sources = {"residuals": sd}
+    if test.spread is not None:
+        sources = {"noise and residuals": sd, "noise alone": test.spread}
+    coverage = tuple(_measure_coverage(name, errors, each, scale) for name, each in sources.items())
+    at = LEVELS.index(0.9)
     measures = {
         "rmse": float(curve[0]),
-        **_rejected(curve, "rmse"),
+        **_measure_rejection(curve, "rmse"),
         "residual_sd": math.sqrt(residual) * scale,
-        "coverage_90": covered[0].held[LEVELS.index(0.9)],
-        "width_90": covered[0].widths[LEVELS.index(0.9)],
+        "coverage_90": coverage[0].held[at],
+        "width_90": coverage[0].widths[at],
     }
-    if test.sd is not None and ood.sd is not None:
-        measures["noise_coverage_90"] = covered[1].held[LEVELS.index(0.9)]
-        measures["noise_width_90"] = covered[1].widths[LEVELS.index(0.9)]
-        measures["noise_sd_test"] = float(test.sd.mean()) * scale
-        measures["noise_sd_ood"] = float(ood.sd.mean()) * scale
-    measures["sd_auroc"] = auroc(doubt, of_ood)
+    histogram = None
+    if test.spread is not None and ood.spread is not None:
+        measures["noise_coverage_90"] = coverage[1].held[at]
+        measures["noise_width_90"] = coverage[1].widths[at]
+        measures["noise_sd_test"] = float(test.spread.mean()) * scale
+        measures["noise_sd_ood"] = float(ood.spread.mean()) * scale
+        histogram = _make_histogram(SPREAD_EDGES, test.spread, ood.spread)
+    measures["sd_auroc"] = compute_auroc(sd, of_ood)
     return Outcome(
+        "off" if test.spread is None else "on",
         measures,
-        _floats(at_shares(curve)),
-        coverage=covered,
-        histogram=None
-        if test.sd is None or ood.sd is None
-        else _histogram(SPREAD_EDGES, test.sd, ood.sd),
+        tuple(take_shares(curve).tolist()),
+        coverage=coverage,
+        histogram=histogram,
     )
 
 
-def _sd(values: Values, residual: float) -> np.ndarray:
-    noise = np.zeros_like(values.mean) if values.sd is None else values.sd**2
+def _add_variance(values: Predictions, residual: float) -> np.ndarray:
+    noise = np.zeros_like(values.mean) if values.spread is None else values.spread**2
     return np.asarray(np.sqrt(noise + residual))
 
 
-def _rejected(curve: np.ndarray, name: str) -> dict[str, float]:
+def _measure_rejection(curve: np.ndarray, name: str) -> dict[str, float]:
     """Return the curve at 20 % rejected, and the area under all of it: its mean."""
     return {
-        f"{name}_rejected_20": float(at_shares(curve)[SHARES.index(0.2)]),
+        f"{name}_rejected_20": float(take_shares(curve)[SHARES.index(0.2)]),
         f"{name}_area": float(curve.mean()),
     }
 
 
-def _coverage(source: str, errors: np.ndarray, sd: np.ndarray, scale: float) -> Coverage:
-    held, widths = zip(*(coverage(errors, sd, level) for level in LEVELS), strict=True)
+def _measure_coverage(
+    source: str, errors: np.ndarray, sd: np.ndarray, scale: float
+) -> Coverage[float]:
+    held, widths = zip(*(compute_coverage(errors, sd, level) for level in LEVELS), strict=True)
     return Coverage(source, LEVELS, held, tuple(width * scale for width in widths))
 
 
-def _histogram(edges: np.ndarray, test: np.ndarray, ood: np.ndarray) -> Histogram:
-    shares = (shares_in_bins(values, edges) for values in (test, ood))
-    return Histogram(_floats(edges), *map(_floats, shares))
-
-
-def _floats(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
-
-
-def _floats_or_none(values: np.ndarray) -> tuple[float | None, ...]:
-    return tuple(None if math.isnan(value) else float(value) for value in values)
+def _make_histogram(edges: np.ndarray, test: np.ndarray, ood: np.ndarray) -> Histogram:
+    shares = (tuple(compute_shares(values, edges).tolist()) for values in (test, ood))
+    return Histogram(tuple(edges.tolist()), *shares)

@@ -1,39 +1,35 @@
-"""Inputs that are not of the data, made of the data."""
+"""Out-of-distribution inputs, made of the data."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from ...data.dataset import Column
-
-__all__ = ["shuffled"]
+__all__ = ["shuffle_columns"]
 
 
-def shuffled(columns: Sequence[Column], seed: int) -> tuple[Column, ...]:
-    """Return columns whose values are shuffled over the rows, each independently of the others.
+def shuffle_columns(columns: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+    """Return columns whose values are shuffled over the samples, each by itself.
 
-    Every column keeps its distribution and loses what ties it to the others: the rows look like
-    the data one column at a time, and like none of it as a whole. In an array with several
-    numbers a row, each feature or pixel is a column.
+    Every column keeps its distribution and loses what ties it to the others: the samples look
+    like the data one column at a time, and like none of it as a whole.
 
     Parameters
     ----------
-    columns : sequence of Column
-        The inputs; they stay as they are.
+    columns : sequence of ndarray, each of shape (samples, ...)
+        They stay as they are. In an array of several numbers a sample, each is a column.
     seed : int
-        At least 0; with the columns it decides the order.
+        At least 0; with a column's place it decides the order.
     """
-    return tuple(
-        replace(column, values=_permuted(column.values, np.random.default_rng([seed, number])))
-        for number, column in enumerate(columns)
-    )
+    return [
+        _shuffle(values, np.random.default_rng([seed, place]))
+        for place, values in enumerate(columns)
+    ]
 
 
-def _permuted(values: np.ndarray, draws: np.random.Generator) -> np.ndarray:
-    # One permutation for each feature: drawing them one by one holds no array of row numbers
+def _shuffle(values: np.ndarray, draws: np.random.Generator) -> np.ndarray:
+    # One permutation for each feature: drawing them one by one holds no array of sample numbers
     # as large as the data.
-    made = values.reshape(len(values), -1).copy()
-    for feature in range(made.shape[1]):
-        made[:, feature] = made[draws.permutation(len(made)), feature]
-    return made.reshape(values.shape)
+    shuffled = values.reshape(len(values), -1).copy()
+    for feature in range(shuffled.shape[1]):
+        shuffled[:, feature] = shuffled[draws.permutation(len(shuffled)), feature]
+    return shuffled.reshape(values.shape)

@@ -1,7 +1,8 @@
 """What else was asked: whether doubt can be trusted, and what a search found."""
 
-from ...judge.uncertainty import Uncertainty, headings, words
-from ...judge.uncertainty import table as rows_of
+from ...judge.uncertainty import Uncertainty
+from ...judge.uncertainty.words import headings, words
+from ...judge.uncertainty.words import table as rows_of
 from ...results import Study
 from ..wording import model_title
 from .parts import figure, figures, paragraph, section, table
