@@ -10,7 +10,6 @@ from typing import Any
 from noisegate.core.errors import InvalidValue
 from noisegate.core.words import shorten
 
-from ..data.tasks import Task
 from ..json_text import FORMAT
 
 __all__ = ["StudyFile", "read_study"]
@@ -39,24 +38,24 @@ REMEDY = "Name the folder of a study's --out, or the study.json in it."
 
 @dataclass(frozen=True, slots=True)
 class StudyFile:
-    """What a study.json says.
+    """A study.json that was read and checked; `settings` and `versions` are as they stand in it.
 
-    `ratio` is that of validation to training samples. `runs` has, by (model, recipe), the loss and
-    the error of each seed at its best epoch; every one has the seeds of `splits`. `models` has the
-    digests of models' sources, "" for a built-in one; `recipes` the rules of each model's recipes;
-    `others` every other setting, and the versions, as text.
+    `runs` has, by (model, recipe), the loss and the error of each seed at its best epoch. Every one
+    has the seeds of `splits`, the digests of each seed's split. `ratio` is that of validation to
+    training samples.
     """
 
     path: str
-    task: Task
-    data: str
-    test: str
+    settings: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    runs: Mapping[tuple[str, str], Values]
     splits: Mapping[int, str]
     ratio: float
-    runs: Mapping[tuple[str, str], Values]
-    models: Mapping[str, str]
-    recipes: Mapping[str, Mapping[str, str]]
-    others: Mapping[str, str]
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models, in the order of the runs."""
+        return list(dict.fromkeys(model for model, _ in self.runs))
 
 
 class _Unlike(Exception):
@@ -110,29 +109,13 @@ def _not_a_study(path: Path, reason: object) -> InvalidValue:
 
 def _read_facts(path: str, facts: Mapping[str, Any]) -> StudyFile:
     settings = facts["settings"]
-    data, task = settings["data"], settings["data"]["task"]
-    if task not in ("classification", "regression"):
+    if settings["data"]["task"] not in ("classification", "regression"):
         raise _Unlike("`task` is unknown")
     runs, splits, ratio = _read_runs(facts["runs"])
-    models, recipes, names = settings["models"], settings["recipes"], dict[str, dict[str, type]]()
     for model, recipe in runs:
-        names.setdefault(model, {})[recipe] = str
-    _check_shape(models, dict.fromkeys(names, str), "models")
-    _check_shape(recipes, names, "recipes")
-    scalars = settings.keys() - {"data", "test", "models", "recipes"}
-    others = {name: settings[name] for name in sorted(scalars)} | facts["versions"]
-    return StudyFile(
-        path,
-        Task(task),
-        f"{data['name']} ({data['digest']})",
-        settings["test"]["digest"],
-        splits,
-        ratio,
-        runs,
-        {model: models[model] for model in names},
-        {model: {name: recipes[model][name] for name in own} for model, own in names.items()},
-        {name: "not set" if value is None else str(value) for name, value in others.items()},
-    )
+        _check_shape(settings["models"], {model: str}, "models")
+        _check_shape(settings["recipes"], {model: {recipe: str}}, "recipes")
+    return StudyFile(path, settings, facts["versions"], runs, splits, ratio)
 
 
 def _read_runs(
