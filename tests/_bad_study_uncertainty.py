@@ -8,10 +8,10 @@ from torch import nn
 from noisegate.core.errors import NoisegateError
 from noisegate.study.data.tasks import Task
 from noisegate.study.judge.uncertainty.evaluation import EvaluationData, evaluate_model
-from noisegate.study.judge.uncertainty.outcomes import SeedOutcomes
+from noisegate.study.judge.uncertainty.outcomes import Outcome
 
 
-def with_far_rows(rules: dict[str, Any], task: str) -> SeedOutcomes:
+def with_far_rows(rules: dict[str, Any], task: str) -> list[Outcome[float]]:
     """Evaluate a model on rows of which two are beyond what float32 holds."""
     model = nn.Sequential(nn.Linear(3, 2 if task == "classification" else 1))
     rows, far = torch.ones(5, 3), torch.ones(5, 3)

@@ -2,6 +2,7 @@
 
 import json
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import asdict
 from io import BytesIO
 from typing import Any
@@ -22,7 +23,6 @@ from noisegate.study.judge.uncertainty.outcomes import (
     Outcome,
     Predictions,
     Reliability,
-    SeedOutcomes,
     score_values,
 )
 from noisegate.study.judge.uncertainty.plots import figures
@@ -79,7 +79,7 @@ def trained(name: str, rules: dict[str, float], seed: int, given: dict[str, Any]
     return model
 
 
-def one(name: str, rules: dict[str, float], seed: int, **options: Any) -> SeedOutcomes:
+def one(name: str, rules: dict[str, float], seed: int, **options: Any) -> list[Outcome[float]]:
     given = parts(name, seed)
     model = trained(name, rules, seed, given)
     return evaluated(name, model, rules, given, **options)
@@ -87,7 +87,7 @@ def one(name: str, rules: dict[str, float], seed: int, **options: Any) -> SeedOu
 
 def evaluated(
     name: str, model: nn.Module, rules: dict[str, float], given: dict[str, Any], **options: Any
-) -> SeedOutcomes:
+) -> list[Outcome[float]]:
     rows = EvaluationData(given["test"], given["validation"], given["ood"], given["scale"])
     return evaluate_model(Task(name), model, rules, rows, **{"seed": 9, "samples": 20, **options})
 
@@ -96,47 +96,48 @@ def evaluated(
 def found(request: pytest.FixtureRequest) -> Uncertainty:
     name = request.param
     seeds = range(2)
-    return summarize_uncertainty(
-        [one(name, {}, seed) for seed in seeds],
-        [one(name, RULES, seed) for seed in seeds],
-        "hidden dropout",
-    )
+    outcomes = [[one(name, rules, seed) for seed in seeds] for rules in ({}, RULES)]
+    return summary(name, *outcomes, label="hidden dropout")
+
+
+def summary(
+    name: str, *outcomes: Sequence[Sequence[Outcome[float]]], label: str = "noise"
+) -> Uncertainty:
+    return summarize_uncertainty(name, label, outcomes, samples=50, rows=(100, 90))
 
 
 def test_a_classifier_whole():
     given = parts("classification", 0)
     model = trained("classification", RULES, 0, given)
-    result = evaluated("classification", model, RULES, given)
+    off, on = evaluated("classification", model, RULES, given)
     inputs, labels = given["test"]
     with torch.no_grad():
         logits = model(inputs)
     right = (logits.argmax(1) == labels).double().mean().item()
-    assert result.off.measures["accuracy"] == pytest.approx(right)
+    assert off.measures["accuracy"] == pytest.approx(right)
     nll = nn.functional.cross_entropy(logits.double(), labels).item()
-    assert result.off.measures["nll"] == pytest.approx(nll, rel=1e-6)
+    assert off.measures["nll"] == pytest.approx(nll, rel=1e-6)
     expected = ng.predict(model, inputs, 20, rules=RULES, seed=9)
-    assert result.on is not None
-    assert result.on.measures["brier"] == pytest.approx(expected.calibration(labels).brier)
-    for outcome in (result.off, result.on):
+    assert on.measures["brier"] == pytest.approx(expected.calibration(labels).brier)
+    for outcome in (off, on):
         measures = outcome.measures
         assert measures["accuracy"] > 0.7
         assert measures["accuracy_rejected_20"] > measures["accuracy"]
         assert measures["entropy_auroc"] > 0.7
-    assert result.on.measures["information_auroc"] > 0.7
+    assert on.measures["information_auroc"] > 0.7
     assert not model.training
 
 
 def test_a_regression_whole():
     given = parts("regression", 0)
     model = trained("regression", RULES, 0, given)
-    result = evaluated("regression", model, RULES, given)
+    off, on = evaluated("regression", model, RULES, given)
     inputs, targets = given["test"]
     with torch.no_grad():
         error = (model(inputs) - targets).double().square().mean().sqrt().item()
-    assert result.off.measures["rmse"] == pytest.approx(error * given["scale"])
-    assert result.on is not None
-    assert 0.8 < result.on.measures["coverage_90"] <= 1
-    assert result.on.measures["noise_coverage_90"] < 0.8
+    assert off.measures["rmse"] == pytest.approx(error * given["scale"])
+    assert 0.8 < on.measures["coverage_90"] <= 1
+    assert on.measures["noise_coverage_90"] < 0.8
 
 
 @pytest.mark.parametrize("name", ["classification", "regression"])
@@ -147,9 +148,7 @@ def test_the_same_again_and_with_other_batches(name):
     assert evaluated(name, model.train(), RULES, given) == result
     assert evaluated(name, model, RULES, given, seed=10) != result
     other = evaluated(name, model, RULES, given, batch_size=33)
-    for mine, theirs in ((result.off, other.off), (result.on, other.on)):
-        assert mine is not None
-        assert theirs is not None
+    for mine, theirs in zip(result, other, strict=True):
         assert mine.measures == pytest.approx(theirs.measures, rel=1e-5)
         assert mine.rejection == pytest.approx(theirs.rejection, rel=1e-5)
 
@@ -181,14 +180,10 @@ def outcome(accuracy: float, counts: tuple[int, ...], accuracies: Any) -> Outcom
 
 def test_the_summary_is_means_and_standard_errors():
     seeds = [
-        SeedOutcomes(
-            "classification", 50, 100, 90, outcome(0.8, (0, 30, 0), (None, 0.5, None)), None
-        ),
-        SeedOutcomes(
-            "classification", 50, 100, 90, outcome(0.9, (0, 10, 5), (None, 0.9, 1.0)), None
-        ),
+        [outcome(0.8, (0, 30, 0), (None, 0.5, None))],
+        [outcome(0.9, (0, 10, 5), (None, 0.9, 1.0))],
     ]
-    result = summarize_uncertainty(seeds)
+    result = summary("classification", seeds)
     (predictor,) = result.predictors
     assert (predictor.name, result.seeds, result.rows, result.ood_rows) == ("none", 2, 100, 90)
     assert predictor.measures["accuracy"].mean == pytest.approx(0.85)
@@ -230,8 +225,7 @@ def test_words_of_rejection_say_which_way_the_error_goes():
         on = score_values(noisy, np.zeros(20), noisy, np.zeros(20), noisy, 1.0)
         plain = Predictions(errors)
         off = score_values(plain, np.zeros(20), plain, np.zeros(20), plain, 1.0)
-        seed = SeedOutcomes("regression", 50, 20, 20, off, on)
-        assert expected in words(summarize_uncertainty([seed], [seed]))[0]
+        assert expected in words(summary("regression", [[off]], [[off, on]]))[0]
 
 
 def test_the_table_has_a_cell_for_each_heading(found):
@@ -249,7 +243,7 @@ def test_the_table_has_a_cell_for_each_heading(found):
 
 def test_one_seed_has_no_standard_error(found):
     seed = one(found.task, {}, 0)
-    alone = summarize_uncertainty([seed])
+    alone = summary(found.task, [seed])
     assert not any("±" in cell for row in table(alone) for cell in row)
     assert len(words(alone)) < 4
     assert all(figures(alone).values())
@@ -270,7 +264,8 @@ def test_figures_are_the_same_bytes_again(found):
 
 
 def test_a_long_name_stays_in_the_picture(found):
-    long = summarize_uncertainty([one(found.task, {}, 0)], [one(found.task, RULES, 0)], "x" * 90)
+    outcomes = [[one(found.task, rules, 0)] for rules in ({}, RULES)]
+    long = summary(found.task, *outcomes, label="x" * 90)
     for data in figures(long, "png").values():
         pixels = imread(BytesIO(data))
         edges = pixels[[0, -1]].reshape(-1, 4), pixels[:, [0, -1]].reshape(-1, 4)

@@ -18,8 +18,8 @@ from ..train.pool import use_one_thread
 from ..train.run import Job, Run, Setup, fit_encoder, make_parts, restore_model, seed_generators
 from ..train.store import Store
 from .stats import Difference, Estimate, estimate, estimate_difference
-from .uncertainty.evaluation import EvaluationData, evaluate_model
-from .uncertainty.outcomes import SeedOutcomes
+from .uncertainty.evaluation import SAMPLES, EvaluationData, evaluate_model
+from .uncertainty.outcomes import Outcome
 from .uncertainty.shuffling import shuffle_columns
 from .uncertainty.summary import Uncertainty, summarize_uncertainty
 
@@ -70,17 +70,11 @@ def score_test_split(
     *,
     uncertainty: str,
 ) -> tuple[TestScore, int]:
-    """Score recipes on the test split, or return the stored scores; and how often it was scored.
+    """Return the scores of no noise and the chosen recipe, and how often the split was scored.
 
-    Parameters
-    ----------
-    recipes : sequence of Recipe
-        No noise, and the chosen one if there is any.
-    on_job : callable
-        Called with each job that has been scored.
-    uncertainty : str
-        The inputs that uncertainty is evaluated on beside the test samples, "" for none: another
-        look at the test samples is another scoring.
+    Scores that are stored for the same call are returned as they are. `on_job` is called with each
+    job that is scored. `uncertainty` names the inputs that uncertainty is evaluated on beside the
+    test samples, "" for none: another look at the test samples is another scoring.
     """
     name = f"test-{model.name}".replace(":", "-")
     rules = [(recipe.name, rules_text(recipe.rules)) for recipe in recipes]
@@ -126,36 +120,29 @@ def evaluate_uncertainty(
 ) -> Uncertainty:
     """Evaluate on the test samples how far the uncertainty of predictions can be trusted.
 
-    Parameters
-    ----------
-    recipes : sequence of Recipe
-        No noise, and the chosen one if there is any.
-    data : tuple of Dataset
-        The test samples, and out-of-distribution inputs; None for test samples with their columns
-        shuffled.
-    runs : sequence of Run
-        All of the model.
-    on_job : callable
-        Called with each job that has been evaluated.
+    The recipes are no noise and the chosen one; `data` are the test samples, and
+    out-of-distribution inputs: None for test samples with their columns shuffled. The runs are all
+    of the model. `on_job` is called with each job that has been evaluated.
     """
     test, ood = data
     ood = _shuffle_inputs(test) if ood is None else ood
-    found: dict[str, list[SeedOutcomes]] = {recipe.name: [] for recipe in recipes}
+    found: list[list[list[Outcome[float]]]] = []
     with use_one_thread():
         for recipe in recipes:
+            found.append([])
             for run in (run for run in runs if run.recipe == recipe.name):
                 job = Job(model, recipe, run.seed)
-                found[recipe.name].append(_evaluate(job, run, setup, (test, ood), store))
+                found[-1].append(_evaluate(job, run, setup, (test, ood), store))
                 on_job(job)
-    baseline, chosen = found[BASELINE], recipes[-1]
+    rows = test.rows, ood.rows
     return summarize_uncertainty(
-        baseline, () if chosen.name == BASELINE else found[chosen.name], chosen.label
+        test.task.name, recipes[-1].label, found, samples=SAMPLES, rows=rows
     )
 
 
 def _evaluate(
     job: Job, run: Run, setup: Setup, data: tuple[Dataset, Dataset], store: Store
-) -> SeedOutcomes:
+) -> list[Outcome[float]]:
     parts, (test, ood) = make_parts(setup, job.seed), data
     encoder = parts.encoder
     # "doubt" names a stream of random numbers, which stays what it was.

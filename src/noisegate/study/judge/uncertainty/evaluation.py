@@ -13,9 +13,7 @@ from noisegate.core.errors import NoisegateError
 from noisegate.prediction.moments import softmax
 
 from ...data.tasks import Task
-from .outcomes import Outcome, Predictions, SeedOutcomes, score_classes, score_values
-
-__all__ = ["EvaluationData", "evaluate_model"]
+from .outcomes import Outcome, Predictions, score_classes, score_values
 
 SAMPLES = 50
 # Fixed, since the order of sums, and with it the last bit, moves with it.
@@ -24,17 +22,10 @@ BATCH_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class EvaluationData:
-    """The samples that a model is evaluated on, encoded.
+    """The encoded samples that a model is evaluated on: (inputs, targets), and inputs alone.
 
-    Attributes
-    ----------
-    test, validation : tuple of two tensors
-        Inputs, and targets: int64 (samples,), or standardised float32 (samples, 1). Of the
-        validation samples only the residuals of a regression are used.
-    ood : Tensor
-        Out-of-distribution inputs, at least one.
-    scale : float
-        What turns a standardised target into the target's unit, above 0.
+    Of the validation samples only the residuals of a regression are used. `scale`, above 0, turns
+    a standardised target into the target's unit.
     """
 
     test: tuple[Tensor, Tensor]
@@ -53,31 +44,21 @@ def evaluate_model(
     samples: int = SAMPLES,
     first_step: int = 0,
     batch_size: int = BATCH_SIZE,
-) -> SeedOutcomes:
-    """Return how far a model's uncertainty can be trusted, noise off and, with rules, noise on.
+) -> list[Outcome[float]]:
+    """Return what a model comes to with noise off and, if it was trained with rules, with noise on.
 
     The numbers depend on the arguments alone; with another batch size, or another number of
-    threads, sums are rounded otherwise.
+    threads, sums are rounded otherwise. The model is left in evaluation.
 
     Parameters
     ----------
     task : Task
         Classification, where outputs are logits, or regression.
-    model : torch.nn.Module
-        Left in evaluation.
-    rules : mapping
-        What it was trained with; empty for a model that was trained without noise.
-    data : EvaluationData
-        The samples that it is evaluated on.
-    seed : int
-        Of the noise, in [0, 2⁶⁴).
-    samples : int
-        How many samples of the noise, at least 1.
+    seed, samples : int
+        The seed of the noise, and how many samples of it.
     first_step : int
         The step of the first sample. Where rates move with the step, that is how many steps the
         model was trained for.
-    batch_size : int
-        Samples of the data at a time, at least 1.
 
     Raises
     ------
@@ -112,9 +93,8 @@ def evaluate_model(
             return Predictions(found.probabilities, found.mutual_information)
         return Predictions(found.mean.reshape(-1), found.std.reshape(-1))
 
-    off = _score(task, predict_without_noise, data)
-    on = _score(task, predict_with_noise, data) if rules else None
-    return SeedOutcomes(task.name, samples, len(data.test[0]), len(data.ood), off, on)
+    ways = [predict_without_noise, predict_with_noise] if rules else [predict_without_noise]
+    return [_score(task, predict, data) for predict in ways]
 
 
 def _score(

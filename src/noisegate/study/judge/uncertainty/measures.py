@@ -5,16 +5,6 @@ from statistics import NormalDist
 import numpy as np
 from scipy.stats import rankdata
 
-__all__ = [
-    "LEVELS",
-    "SHARES",
-    "compute_auroc",
-    "compute_coverage",
-    "compute_rejection",
-    "compute_shares",
-    "take_shares",
-]
-
 # The rejected shares at which a rejection curve is reported.
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))
 # The nominal levels of intervals.
@@ -22,22 +12,11 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 
 def compute_rejection(values: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
-    """Return the mean value of the samples that are left when the most uncertain are rejected.
+    """Return the mean value of the samples that are left when the k most uncertain are rejected.
 
-    Equally uncertain samples are rejected in a random order: the mean is the expected one over
-    all orders, so that it depends neither on the order of the samples nor on a draw.
-
-    Parameters
-    ----------
-    values : ndarray of shape (samples,)
-        1 where a prediction is right and 0 elsewhere, or squared errors.
-    uncertainty : ndarray of shape (samples,)
-        Larger is rejected sooner.
-
-    Returns
-    -------
-    ndarray of shape (samples,)
-        Entry k is for k rejected samples, from 0 to all but one.
+    Entry k of the result runs from 0 to all but one. Equally uncertain samples are rejected in a
+    random order: the mean is the expected one over all orders, so it depends on no order of the
+    samples and on no draw.
 
     Reference: Geifman, El-Yaniv (2017), Selective classification for deep neural networks.
     """
@@ -70,17 +49,10 @@ def compute_auroc(uncertainty: np.ndarray, others: np.ndarray) -> float:
 def compute_coverage(
     errors: np.ndarray, sd: np.ndarray | float, level: float
 ) -> tuple[float, float]:
-    """Return the share of targets inside normal intervals, and the intervals' mean width.
+    """Return the share of errors inside normal intervals, and the intervals' mean width.
 
-    Parameters
-    ----------
-    errors : ndarray of shape (samples,)
-        Prediction less target.
-    sd : ndarray of shape (samples,) or float
-        The predictive standard deviation, in the unit of the errors.
-    level : float
-        The nominal level in (0, 1): intervals reach ``z · sd`` to both sides, where z is the
-        normal quantile of ``(1 + level) / 2``.
+    At the nominal level in (0, 1) they reach z · sd to both sides, where z is the normal quantile
+    of (1 + level) / 2. The standard deviation is in the unit of the errors.
     """
     half = NormalDist().inv_cdf((1 + level) / 2) * np.broadcast_to(sd, errors.shape)
     return float((np.abs(errors) <= half).mean()), float(2 * half.mean())

@@ -20,17 +20,6 @@ from .measures import (
     take_shares,
 )
 
-__all__ = [
-    "Coverage",
-    "Histogram",
-    "Outcome",
-    "Predictions",
-    "Reliability",
-    "SeedOutcomes",
-    "score_classes",
-    "score_values",
-]
-
 CONFIDENCE_BINS = 15
 ENTROPY_BINS = 20
 # Edges for standard deviations, in those of the training targets: 0.01 to 10 on a log scale.
@@ -107,27 +96,10 @@ class Outcome(Generic[V]):
     histogram: Histogram | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SeedOutcomes:
-    """One trained model, evaluated without noise at prediction and, if it has rules, with it."""
-
-    task: str
-    samples: int
-    rows: int
-    ood_rows: int
-    off: Outcome[float]
-    on: Outcome[float] | None
-
-
 def score_classes(test: Predictions, labels: np.ndarray, ood: Predictions) -> Outcome[float]:
-    """Return what a classifier's probabilities come to; uncertainty is the predictive entropy.
+    """Return what probabilities for test samples and out-of-distribution inputs come to.
 
-    Parameters
-    ----------
-    test, ood : Predictions
-        For the test samples, and for out-of-distribution inputs.
-    labels : ndarray of int, shape (samples,)
-        The true classes of the test samples.
+    `labels` are the true classes of the test samples. Uncertainty is the predictive entropy.
     """
     right = (test.mean.argmax(1) == labels).astype(np.float64)
     entropies, of_ood = entropy(test.mean, 1), entropy(ood.mean, 1)
@@ -170,21 +142,12 @@ def score_values(
     ood: Predictions,
     scale: float,
 ) -> Outcome[float]:
-    """Return what a regression's values and their spread come to; uncertainty is an sd.
+    """Return what values and their spread come to; uncertainty is a standard deviation.
 
-    Without noise every sample has the same sd: the root mean square of the validation residuals.
+    Without noise every sample has the same: the root mean square of the validation residuals.
     With noise the variance of the residuals is what is left of their mean square when the mean
     variance by noise is taken off, and at least 0; each sample adds its own variance by noise.
-
-    Parameters
-    ----------
-    test, validation, ood : Predictions
-        For the test samples, for those that the residuals are measured on, and for
-        out-of-distribution inputs.
-    targets, validation_targets : ndarray of shape (samples,)
-        Standardised, as the values are.
-    scale : float
-        What turns standardised numbers into the target's unit, above 0.
+    All numbers are standardised; `scale` turns them into the target's unit.
     """
     errors = test.mean - targets
     residual = float(((validation.mean - validation_targets) ** 2).mean())

@@ -4,21 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["shuffle_columns"]
-
 
 def shuffle_columns(columns: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
     """Return columns whose values are shuffled over the samples, each by itself.
 
     Every column keeps its distribution and loses what ties it to the others: the samples look
-    like the data one column at a time, and like none of it as a whole.
-
-    Parameters
-    ----------
-    columns : sequence of ndarray, each of shape (samples, ...)
-        They stay as they are. In an array of several numbers a sample, each is a column.
-    seed : int
-        At least 0; with a column's place it decides the order.
+    like the data one column at a time, and like none of it as a whole. In an array of several
+    numbers a sample, each is a column. The seed, with a column's place, decides the order.
     """
     return [
         _shuffle(values, np.random.default_rng([seed, place]))

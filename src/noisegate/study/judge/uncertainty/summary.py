@@ -8,9 +8,7 @@ import numpy as np
 
 from ..stats import Estimate, estimate
 from .measures import SHARES
-from .outcomes import Coverage, Histogram, Outcome, Reliability, SeedOutcomes
-
-__all__ = ["PredictorSummary", "Uncertainty", "summarize_uncertainty"]
+from .outcomes import Coverage, Histogram, Outcome, Reliability
 
 # `reliability` is that of the samples of all seeds together, `histogram` the mean.
 PredictorSummary = Outcome[Estimate]
@@ -34,38 +32,28 @@ class Uncertainty:
 
 
 def summarize_uncertainty(
-    baseline: Sequence[SeedOutcomes], recipe: Sequence[SeedOutcomes] = (), label: str = "noise"
+    task: str,
+    recipe: str,
+    outcomes: Sequence[Sequence[Sequence[Outcome[float]]]],
+    *,
+    samples: int,
+    rows: tuple[int, int],
 ) -> Uncertainty:
-    """Return the summary of the models without noise, and of those of one recipe.
+    """Return the summary of the models without noise and, if there are any, of a recipe's.
 
-    Parameters
-    ----------
-    baseline : sequence of SeedOutcomes
-        The models that were trained without noise, one a seed; at least one.
-    recipe : sequence of SeedOutcomes
-        Those that were trained with the recipe, for the same seeds.
-    label : str
-        What the recipe is called in sentences and figures.
+    `outcomes` has, of both, those of each seed: noise off and, of a recipe, on. `rows` are the
+    numbers of test samples and of out-of-distribution inputs.
     """
-    ways = {
-        "none": [one.off for one in baseline],
-        "off": [one.off for one in recipe],
-        "on": [one.on for one in recipe if one.on is not None],
-    }
-    first = baseline[0]
-    return Uncertainty(
-        first.task,
-        label,
-        len(baseline),
-        max(one.samples for one in (*baseline, *recipe)),
-        first.rows,
-        first.ood_rows,
-        SHARES,
-        tuple(_average(name, outcomes) for name, outcomes in ways.items() if outcomes),
-    )
+    predictors = [
+        _average(name, each)
+        for names, seeds in zip((("none",), ("off", "on")), outcomes, strict=False)
+        for name, each in zip(names, zip(*seeds, strict=True), strict=False)
+    ]
+    return Uncertainty(task, recipe, len(outcomes[0]), samples, *rows, SHARES, tuple(predictors))
 
 
 def _average(name: str, outcomes: Sequence[Outcome[float]]) -> PredictorSummary:
+    """Return what one way of predicting came to over the seeds."""
     lines = zip(*(one.coverage for one in outcomes), strict=True)
     return Outcome(
         name,
