@@ -18,6 +18,7 @@ from noisegate import tune as room
 from noisegate.core.errors import MissingExtra, NoisegateError
 from noisegate.study import Source, Study
 from noisegate.tune import main, storages, tune
+from noisegate.tune import space as room_space
 from noisegate.tune.space import parse_space
 from noisegate.tune.trials import Trials
 
@@ -93,6 +94,11 @@ def without_optuna() -> Any:
         return importlib.reload(room)
 
 
+def fitting_nothing() -> Any:
+    with mock.patch.object(room_space, "fits", return_value=False):
+        return search(None)
+
+
 def none_finished() -> Any:
     """Join a search whose only trial is still another process's."""
     with mock.patch.object(Trials, "next", return_value=None), mock.patch.object(main, "save"):
@@ -132,6 +138,12 @@ CASES: list[Case] = [
         Value,
         "tune: with every rule always on at least one must have a range; got 'hid*:out=0.5'. "
         "Write a range: 'hid*:out=0..0.8'.",
+    ),
+    (
+        fitting_nothing,
+        Value,
+        "tune: `space` must hold rules for mlp, since none of the default ones fits its sites. "
+        "See them with `noisegate sites mlp`, and give rules: 'hid*:out=0..0.8'.",
     ),
     # Trials
     (

@@ -13,7 +13,7 @@ from _asserts import assert_sentence
 from noisegate.study.models import Model
 from noisegate.study.recipes import RECIPES
 from noisegate.study.rule_text import rules_text
-from noisegate.tune.space import Range, fitting_space, parse_space
+from noisegate.tune.space import Range, find_space, parse_space
 from noisegate.tune.storages import file_url, hide_passwords
 from noisegate.tune.trials import Trials
 
@@ -166,7 +166,7 @@ def test_what_is_searched_by_default_fits_the_model():
     images, flat = torch.zeros(2, 1, 8, 8), torch.zeros(2, 5)
     by_name = "hid*:out=0..0.8, in:out=0..0.5, in:out=gaussian(0..0.5)"
     for model, example in (("mlp", flat), ("mlp", images), ("cnn", images)):
-        space = fitting_space(Model(model), example, 3, always=True)
+        space = find_space(Model(model), example, 3, always=True)
         assert space == parse_space(by_name, always=True)
 
 

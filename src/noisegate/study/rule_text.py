@@ -138,8 +138,8 @@ def parse_noise(pattern: Any, text: str) -> Any:
     bare = _read_bare(text)
     if bare is None:
         return parse(text)
-    kind = "GaussianNoise" if pattern in SHORTHANDS and pattern.endswith("noise") else "Dropout"
-    return parse(f"{kind}({bare})").rate
+    kind = SHORTHANDS[pattern][1] if pattern in SHORTHANDS else ng.Dropout
+    return parse(f"{kind.__name__}({bare})").rate
 
 
 def _read_bare(text: str) -> str | None:

@@ -21,7 +21,7 @@ from .checks import check_search
 from .part import TuningPart
 from .results import Tuning
 from .search import Search
-from .space import Space, fitting_space, parse_space
+from .space import Space, find_space, parse_space
 from .storages import file_url
 from .trials import Trials
 
@@ -148,7 +148,7 @@ def _plan_search(design: Design, text: str | None, always: bool) -> tuple[Space,
     # Which default rules fit is known once the model is made, and planning makes it.
     plan = make_plan(replace(design, recipes=("none",)))
     (model,) = plan.settings.models
-    space = fitting_space(model, plan.example, plan.settings.task.outputs, always=always)
+    space = find_space(model, plan.example, plan.settings.task.outputs, always=always)
     return space, replace_recipes(plan, [space.ends()])
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from noisegate.study.models import Model
 
-__all__ = ["Range", "RangedRule", "Space", "fitting_space", "parse_space"]
+__all__ = ["Range", "RangedRule", "Space", "find_space", "parse_space"]
 
 NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
 # Not within a word or a longer number: `a1..2` and `1..2.5.3` are no ranges.
@@ -140,9 +140,7 @@ DEFAULTS = (
 )
 
 
-def fitting_space(
-    model: "Model", example: "Tensor", outputs: int, *, always: bool = False
-) -> Space:
+def find_space(model: "Model", example: "Tensor", outputs: int, *, always: bool = False) -> Space:
     """Return the space of the default rules that fit a model.
 
     Raises
@@ -153,26 +151,20 @@ def fitting_space(
     # Here, since `parse_space` must not wait for torch.
     from noisegate.torch.generators import TORCH, keep_states
 
-    with keep_states(TORCH):
-        network = model.make(tuple(example.shape[1:]), outputs)
     shape = tuple(example.shape[1:])
-    texts = [
-        next(
-            filter(
-                None,
-                (text if fits(parse_space(text).ends(), network, shape) else "" for text in texts),
-            ),
-            "",
-        )
-        for texts in DEFAULTS
-    ]
-    if not any(texts):
+    with keep_states(TORCH):
+        network = model.make(shape, outputs)
+    texts = []
+    for alternatives in DEFAULTS:
+        fitting = (t for t in alternatives if fits(parse_space(t).ends(), network, shape))
+        texts += [*fitting][:1]
+    if not texts:
         raise InvalidValue(
-            f"study: `recipes` must name at least one recipe for {model.name}, since no built-in "
-            f"one fits its sites. See them with `noisegate sites {model.name}`, and give rules: "
-            "--recipe 'mine=hid*:out=0.5'."
+            f"tune: `space` must hold rules for {model.name}, since none of the default ones fits "
+            f"its sites. See them with `noisegate sites {model.name}`, and give rules: "
+            "'hid*:out=0..0.8'."
         )
-    return parse_space(", ".join(filter(None, texts)), always=always)
+    return parse_space(", ".join(texts), always=always)
 
 
 def parse_space(text: str, *, always: bool = False) -> Space:
