@@ -142,8 +142,8 @@ CASES: list[Case] = [
     (
         fitting_nothing,
         Value,
-        "tune: `space` must hold rules for mlp, since none of the default ones fits its sites. "
-        "See them with `noisegate sites mlp`, and give rules: 'hid*:out=0..0.8'.",
+        "tune: `space` must hold rules for mlp, since none of the default ones fits its sites. See "
+        "them with `noisegate sites mlp`, and give rules: --rules 'hid*:out=0..0.8'.",
     ),
     # Trials
     (

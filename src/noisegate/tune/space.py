@@ -1,9 +1,10 @@
 """The space of a search: rules whose numbers are ranges, each rule on or off."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ class Space:
 
     def format_rules(self, parameters: Mapping[str, Any]) -> str:
         """Return the rules of stored parameters as text, even if a kind refuses them."""
-        return ", ".join(self._texts(_Stored(parameters)))
+        return ", ".join(self._texts(_fix_trial(parameters)))
 
     def off(self) -> dict[str, Any]:
         """Return the parameters of no noise; {} if all rules are always on."""
@@ -98,7 +99,7 @@ class Space:
 
     def read_recipe(self, parameters: Mapping[str, Any]) -> Recipe:
         """Return the recipe of stored parameters."""
-        return self.suggest(_Stored(parameters))
+        return self.suggest(_fix_trial(parameters))
 
     def ends(self) -> Recipe:
         """Return the recipe with every rule on at its upper end, with which errors show early."""
@@ -118,18 +119,11 @@ class Space:
         return texts
 
 
-class _Stored:
-    """A trial that suggests stored parameters."""
+def _fix_trial(parameters: Mapping[str, Any]) -> Any:
+    """Return a trial that suggests stored parameters."""
+    import optuna  # here, since a space is parsed before Optuna is imported
 
-    def __init__(self, parameters: Mapping[str, Any]) -> None:
-        self._parameters = parameters
-
-    def _suggest(self, name: str, *_: Any, **__: Any) -> Any:
-        return self._parameters[name]
-
-    suggest_float: Callable[..., Any] = _suggest
-    suggest_int: Callable[..., Any] = _suggest
-    suggest_categorical: Callable[..., Any] = _suggest
+    return optuna.trial.FixedTrial(dict(parameters))
 
 
 # The default rules: by the names of the built-in models' sites, else by roles of sites.
@@ -157,12 +151,12 @@ def find_space(model: "Model", example: "Tensor", outputs: int, *, always: bool 
     texts = []
     for alternatives in DEFAULTS:
         fitting = (t for t in alternatives if fits(parse_space(t).ends(), network, shape))
-        texts += [*fitting][:1]
+        texts += list(islice(fitting, 1))
     if not texts:
         raise InvalidValue(
             f"tune: `space` must hold rules for {model.name}, since none of the default ones fits "
             f"its sites. See them with `noisegate sites {model.name}`, and give rules: "
-            "'hid*:out=0..0.8'."
+            "--rules 'hid*:out=0..0.8'."
         )
     return parse_space(", ".join(texts), always=always)
 
