@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from _house import SETTLED
 from _sentences import find_untested, read_folder, read_sentences
 
 TESTS = Path(__file__).resolve().parent
@@ -35,9 +36,12 @@ NO_ANSWERS = {
 
 
 def test_no_sentence_is_without_its_test() -> None:
-    """Each sentence of the source but the study's, which counts its own, stands in a test."""
-    sources = read_folder(PACKAGE)
-    sources = {path: text for path, text in sources.items() if not path.startswith("study/")}
+    """Each sentence of the source stands in a test, but for most of the study's."""
+    sources = {
+        path: text
+        for path, text in read_folder(PACKAGE).items()
+        if not path.startswith("study/") or path in SETTLED
+    }
     tests = [text for path, text in read_folder(TESTS).items() if path != Path(__file__).name]
     assert sum(len(read_sentences(*source)) for source in sources.items()) > 250
     untested = find_untested(sources, tests)

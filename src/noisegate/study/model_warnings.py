@@ -32,7 +32,7 @@ def find_model_warnings(model: Model, example: Tensor, task: Task) -> list[str]:
         found.append(
             f"{model.name} seems to end in a softmax; the loss takes logits, so leave it out."
         )
-    if _equal(*networks):
+    if _start_alike(*networks):
         found.append(
             f"{model.name} starts with the same weights whatever the seed: the intervals are over "
             "splits and orders alone."
@@ -45,6 +45,6 @@ def _are_probabilities(outputs: Tensor) -> bool:
     return bool((outputs >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-4))
 
 
-def _equal(one: nn.Module, other: nn.Module) -> bool:
+def _start_alike(one: nn.Module, other: nn.Module) -> bool:
     pairs = zip(one.parameters(), other.parameters(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)

@@ -232,7 +232,11 @@ def _check_start(name: str, first: nn.Module, second: nn.Module) -> None:
         dict(chain(made.named_parameters(), made.named_buffers())) for made in (first, second)
     )
     for tensor in mine | other:
-        if tensor not in mine or tensor not in other or not _equal(mine[tensor], other[tensor]):
+        if (
+            tensor not in mine
+            or tensor not in other
+            or not _hold_same_values(mine[tensor], other[tensor])
+        ):
             raise InvalidValue(
                 f"study: '{name}' must make the same model under the same torch.manual_seed; "
                 f"'{tensor}' differed between two calls. Draw from torch's generator only, not "
@@ -240,7 +244,7 @@ def _check_start(name: str, first: nn.Module, second: nn.Module) -> None:
             )
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
+def _hold_same_values(a: Tensor, b: Tensor) -> bool:
     """Return whether tensors have the same values; NaN is one."""
     same = a.shape == b.shape and a.dtype == b.dtype
     return same and bool(((a == b) | ((a != a) & (b != b))).all())

@@ -60,11 +60,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check the name, and let nobody change the rules."""
-        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise InvalidValue(
-                "study: a recipe's name must be letters a to z, digits and `._-`, at most 64, "
-                f"since files are named after it; got {shorten(self.name)}. Write {EXAMPLE}"
-            )
+        _check_name(self.name)
         if self.name == BASELINE and self.rules:
             raise InvalidValue(
                 f"study: the recipe '{BASELINE}' is the one without noise, and has no rules. "
@@ -75,6 +71,14 @@ class Recipe:
     def __reduce__(self) -> Any:
         """Return how another process makes it, which a mapping proxy cannot go to."""
         return Recipe, (self.name, self.label, dict(self.rules))
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise InvalidValue(
+            "study: a recipe's name must be letters a to z, digits and `._-`, at most 64, since "
+            f"files are named after it; got {shorten(name)}. Write {EXAMPLE}"
+        )
 
 
 _ALL = (
@@ -139,7 +143,7 @@ def parse_recipe(text: str) -> Recipe:
     """
     name, equals, rules = (part.strip() for part in text.partition("="))
     if equals:
-        Recipe(name, name, {})  # a bad name is reported before its rules
+        _check_name(name)  # before its rules
         return Recipe(name, name, parse_rules(rules, name))
     if name in RECIPES:
         return RECIPES[name]
@@ -226,7 +230,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs its type 
 def _read_recipe(path: Path, name: Any, rules: Any) -> Recipe:
     if name == BASELINE and rules in (None, {}):
         return RECIPES[BASELINE]
-    Recipe(name, str(name), {})  # a bad name is reported before its rules
+    _check_name(name)  # before its rules
     if not isinstance(rules, dict):
         raise InvalidValue(
             f"study: '{path}', recipe '{name}': must map patterns to noises; got "

@@ -73,7 +73,7 @@ def rules_text(rules: Mapping[str, Any]) -> str:
     'hid*:out=0.5, in:out=GaussianNoise(sigma=0.1)'
     """
     return ", ".join(
-        f"{pattern}={_write_noise(noise)}"
+        f"{pattern}={_format_noise(noise)}"
         for pattern, value in rules.items()
         for noise in (value if isinstance(value, list | tuple) else [value])
     )
@@ -81,13 +81,13 @@ def rules_text(rules: Mapping[str, Any]) -> str:
 
 def rules_source(rules: Mapping[str, Any]) -> str:
     """Return rules as Python to paste after ``import noisegate as ng``."""
-    entries = (f"{pattern!r}: {_write_python(value)}" for pattern, value in rules.items())
+    entries = (f"{pattern!r}: {_format_source(value)}" for pattern, value in rules.items())
     return "{" + ", ".join(entries) + "}"
 
 
 def split_rules(text: str, recipe: str | None = None) -> Iterator[tuple[str, str]]:
     """Yield the pattern and the noise of each rule of a text, both as text."""
-    for part in _split(text):
+    for part in _split_at_commas(text):
         pattern, equals, noise = (piece.strip() for piece in part.partition("="))
         if not equals:
             raise InvalidValue(
@@ -97,7 +97,7 @@ def split_rules(text: str, recipe: str | None = None) -> Iterator[tuple[str, str
         yield pattern, noise
 
 
-def _split(text: str) -> Iterator[str]:
+def _split_at_commas(text: str) -> Iterator[str]:
     """Yield the parts between commas that no bracket and no quote holds."""
     part, depth, quote = "", 0, ""
     for sign in text:
@@ -163,15 +163,15 @@ def unwrap_single(noises: list[Any]) -> Any:
     return noises[0] if len(noises) == 1 else noises
 
 
-def _write_noise(noise: Any) -> str:
+def _format_noise(noise: Any) -> str:
     written = isinstance(noise, ng.Kind | ng.schedule.Schedule)
     return repr(noise) if written else repr(float(noise))
 
 
-def _write_python(value: Any) -> str:
+def _format_source(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_write_python, value))}]"
-    written = re.sub(r"\bschedule\.", "ng.schedule.", _write_noise(value))
+        return f"[{', '.join(map(_format_source, value))}]"
+    written = re.sub(r"\bschedule\.", "ng.schedule.", _format_noise(value))
     return f"ng.{written}" if isinstance(value, ng.Kind) else written
 
 

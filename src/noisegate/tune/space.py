@@ -231,13 +231,14 @@ def _make_recipe(texts: Sequence[str]) -> Recipe:
 def _format_rule(rule: RangedRule) -> str:
     """Return a rule as it was given, each range in its hole."""
     ranges = (
-        f"{_short(one.low)}..{_short(one.high)}" + (f" {one.how}" if one.how else "")
+        f"{_format_number(one.low)}..{_format_number(one.high)}"
+        + (f" {one.how}" if one.how else "")
         for one in rule.ranges
     )
     return rule.template.format(*ranges)
 
 
-def _short(number: float) -> str:
+def _format_number(number: float) -> str:
     if isinstance(number, int):
         return str(number)
     return f"{number:g}" if float(f"{number:g}") == number else repr(number)
