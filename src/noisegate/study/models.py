@@ -232,11 +232,7 @@ def _check_start(name: str, first: nn.Module, second: nn.Module) -> None:
         dict(chain(made.named_parameters(), made.named_buffers())) for made in (first, second)
     )
     for tensor in mine | other:
-        if (
-            tensor not in mine
-            or tensor not in other
-            or not _hold_same_values(mine[tensor], other[tensor])
-        ):
+        if not _hold_same_values(mine.get(tensor), other.get(tensor)):
             raise InvalidValue(
                 f"study: '{name}' must make the same model under the same torch.manual_seed; "
                 f"'{tensor}' differed between two calls. Draw from torch's generator only, not "
@@ -244,10 +240,11 @@ def _check_start(name: str, first: nn.Module, second: nn.Module) -> None:
             )
 
 
-def _hold_same_values(a: Tensor, b: Tensor) -> bool:
-    """Return whether tensors have the same values; NaN is one."""
-    same = a.shape == b.shape and a.dtype == b.dtype
-    return same and bool(((a == b) | ((a != a) & (b != b))).all())
+def _hold_same_values(a: Tensor | None, b: Tensor | None) -> bool:
+    """Return whether both tensors are there and have the same values; NaN is one."""
+    if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _check_outputs(name: str, made: nn.Module, rows: Tensor, n_outputs: int) -> None:

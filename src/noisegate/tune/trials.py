@@ -1,14 +1,14 @@
 """The trials of a search in Optuna's storage: the next one, its owner, its outcome."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
-from optuna.exceptions import UpdateFinishedTrialError
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from noisegate.core.errors import InvalidValue
@@ -93,15 +93,15 @@ class Trials:
         """
         with explain_errors(self.storage):
             study = self._study()
-            study.sampler = sampler = _Sampler(self, off)
             self._void_all(study, has_ended)
             while len(self.list_valid()) < self.total:
                 # Enqueue with an owner first, so that no trial is ever ownerless.
                 study.enqueue_trial({}, user_attrs={"worker": name_process()})
                 trial = study.ask()
+                ordinal, study.sampler = self._make_sampler(trial.number, off)
                 try:
                     trial.set_user_attr("worker", name_process())
-                    trial.set_user_attr("ordinal", sampler.ordinal)
+                    trial.set_user_attr("ordinal", ordinal)
                 except UpdateFinishedTrialError:
                     continue  # another process found its owner dead, and made it void
                 # Counted again, since other processes ask at the same time.
@@ -152,6 +152,24 @@ class Trials:
         """Return the importance of each rule; {} if there are too few trials."""
         return compute_importance(space, self.list_valid(), self.seed)
 
+    def _make_sampler(self, number: int, off: Mapping[str, Any]) -> tuple[int, BaseSampler]:
+        """Return the ordinal of a trial, and its sampler: no noise if that has not been tried.
+
+        The sampler is made anew for each trial, which so depends on the trials before it alone,
+        and not on what this process has done.
+        """
+        before = self.list_valid(number)
+        # The number of trials before it; larger than all of theirs if one of them became void.
+        known = [one.user_attrs.get("ordinal", one.number) for one in before]
+        ordinal = max(known, default=-1) + 1
+        sampler = TPESampler(seed=derived_seed(self.seed, f"trial {ordinal}") % 2**32)
+        # A trial that has just begun has few parameters, and may be the one without noise.
+        tried = any(len(t.params) < len(off) or t.params == off for t in before)
+        if tried:
+            return ordinal, sampler
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            return ordinal, PartialFixedSampler(dict(off), sampler)
+
     def _study(self) -> optuna.Study:
         return optuna.load_study(study_name=self.name, storage=open_storage(self.storage))
 
@@ -161,51 +179,6 @@ class Trials:
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if ended(trial.user_attrs["worker"]):
                 _void(study, trial.number)
-
-
-class _Sampler(BaseSampler):
-    """A sampler of one trial: no noise if that has not been tried, else Parzen estimators.
-
-    It is made anew for each trial, which so depends on the trials before it alone, and not on
-    what this process has done.
-    """
-
-    def __init__(self, trials: Trials, off: Mapping[str, Any]) -> None:
-        self._trials, self._off = trials, dict(off)
-        self._fixed: Mapping[str, Any] = {}
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        before = self._trials.list_valid(trial.number)
-        # The number of trials before it; larger than all of theirs if one of them became void.
-        known = [one.user_attrs.get("ordinal", one.number) for one in before]
-        self.ordinal = max(known, default=-1) + 1
-        seed = derived_seed(self._trials.seed, f"trial {self.ordinal}")
-        self._tpe = TPESampler(seed=seed % 2**32)
-        self._tpe.before_trial(study, trial)
-        # A trial that has just begun has few parameters, and may be the one without noise.
-        tried = any(len(t.params) < len(self._off) or t.params == self._off for t in before)
-        self._fixed = {} if tried else self._off
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        return {} if self._fixed else self._tpe.infer_relative_search_space(study, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return self._tpe.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        if param_name in self._fixed:
-            return self._fixed[param_name]
-        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
 
 
 def _void(study: optuna.Study, number: int) -> None:
