@@ -13,6 +13,7 @@ require_extra(__name__, "study")
 
 if TYPE_CHECKING:
     from .design import Design
+    from .handover import load
     from .judge.stats import Row
     from .main import run, save
     from .plan import Settings
@@ -20,7 +21,18 @@ if TYPE_CHECKING:
     from .results import Study
     from .source import Source
 
-__all__ = ["RECIPES", "Design", "Recipe", "Row", "Settings", "Source", "Study", "run", "save"]
+__all__ = [
+    "RECIPES",
+    "Design",
+    "Recipe",
+    "Row",
+    "Settings",
+    "Source",
+    "Study",
+    "load",
+    "run",
+    "save",
+]
 
 # Name: where it is. They wait until they are used, since most bring in torch, and what is wrong
 # with a call of the command is told without it.
@@ -32,6 +44,7 @@ _LAZY = {
     "Settings": "plan",
     "Source": "source",
     "Study": "results",
+    "load": "handover",
     "run": "main",
     "save": "main",
 }

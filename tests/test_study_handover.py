@@ -1,0 +1,428 @@
+"""Trained networks that a study hands over: pipelines of scikit-learn, and their files."""
+
+import io
+import json
+import pickle
+import random
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from torch import nn
+
+import noisegate as ng
+from _own_kinds import SignFlip
+from noisegate.core.errors import InvalidType, InvalidValue
+from noisegate.estimators import Classifier, Regressor
+from noisegate.study import handover, load
+from noisegate.study.handover import FittedModel
+from noisegate.study.models import BUILT_IN
+from noisegate.study.recipes import RECIPES, Recipe
+
+RNG = np.random.default_rng(0)
+TABLE = pd.DataFrame(RNG.normal(5, 3, (60, 4)), columns=["a", "b", "c", "d"])
+LABELS = np.where(TABLE["a"] > TABLE["b"], "yes", "no")
+# A user's own function, in a file.
+NETS = """\
+from torch import nn
+
+CALLS = []
+
+def make(input_shape, n_outputs):
+    CALLS.append((input_shape, n_outputs))
+    return nn.Sequential(nn.Linear(input_shape[0], 5), nn.ReLU(), nn.Linear(5, n_outputs))
+
+def wider(input_shape, n_outputs):
+    return nn.Linear(input_shape[0], n_outputs)
+
+def nothing(input_shape, n_outputs):
+    return "a network"
+"""
+
+
+def make_fitted(**changes: Any) -> FittedModel:
+    """Make what a study has of the MLP, with weights that nobody trained."""
+    torch.manual_seed(3)
+    classes = changes.get("classes", ("no", "yes"))
+    fitted = FittedModel(
+        model="mlp",
+        seed=4,
+        shape=(4,),
+        classes=classes,
+        center=0.0,
+        scale=1.0,
+        learning_rate=2e-3,
+        batch_size=16,
+        epochs=7,
+        steps=28,
+        recipe=RECIPES["hidden"],
+        preprocessor=StandardScaler().fit(TABLE),
+        weights=BUILT_IN["mlp"]((4,), len(classes) or 1).state_dict(),
+    )
+    return replace(fitted, **changes)
+
+
+def run_network(fitted: FittedModel) -> torch.Tensor:
+    """Return what the network gives for the table."""
+    model = BUILT_IN["mlp"](fitted.shape, len(fitted.classes) or 1)
+    model.load_state_dict(fitted.weights)
+    inputs = fitted.preprocessor.transform(TABLE).astype(np.float32)
+    with torch.no_grad():
+        return model.eval()(torch.from_numpy(inputs))
+
+
+def write_file(path: Path, fitted: FittedModel) -> Path:
+    path.write_bytes(handover.pack(fitted))
+    return path
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder with nets.py, and the file of a pipeline of its function `make`."""
+    (tmp_path / "nets.py").write_text(NETS, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("nets", None)
+    torch.manual_seed(1)
+    weights = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2)).state_dict()
+    yield write_file(
+        Path("p.noisegate"), make_fitted(model="nets:make", weights=weights, recipe=RECIPES["none"])
+    )
+    sys.modules.pop("nets", None)
+
+
+# Pipelines -------------------------------------------------------------------------------------
+
+
+def test_a_pipeline_predicts_what_the_network_gives() -> None:
+    fitted = make_fitted()
+    pipeline = handover.make_pipeline(fitted)
+    assert isinstance(pipeline, Pipeline)
+    assert list(pipeline.named_steps) == ["preprocessor", "estimator"]
+    assert isinstance(pipeline["estimator"], Classifier)
+    outputs = run_network(fitted)
+    assert pipeline.classes_.tolist() == ["no", "yes"]
+    assert np.array_equal(pipeline.predict(TABLE), np.array(["no", "yes"])[outputs.argmax(1)])
+    assert np.allclose(pipeline.predict_proba(TABLE), outputs.softmax(1), atol=1e-6)
+    assert pipeline.score(TABLE, pipeline.predict(TABLE)) == 1
+
+
+def test_a_pipeline_of_values_has_the_unit_of_the_target() -> None:
+    fitted = make_fitted(classes=(), center=1e6, scale=250.0, recipe=RECIPES["none"])
+    pipeline = handover.make_pipeline(fitted)
+    assert isinstance(pipeline["estimator"], Regressor)
+    values = run_network(fitted).numpy().astype(np.float64)[:, 0] * 250 + 1e6
+    assert np.array_equal(pipeline.predict(TABLE), values)
+    assert pipeline.score(TABLE, values) == 1
+
+
+def test_a_pipeline_predicts_with_the_noise_it_was_trained_with() -> None:
+    pipeline = handover.make_pipeline(make_fitted())
+    one, other = (
+        pipeline.predict_proba(TABLE, samples=6, seed=1, **words)
+        for words in ({}, {"rules": {"hid*:out": 0.5}})
+    )
+    assert np.array_equal(one, other)
+    assert not np.allclose(one, pipeline.predict_proba(TABLE))
+    mean, std = pipeline.predict_proba(TABLE, samples=6, seed=1, return_std=True)
+    assert np.array_equal(mean, one)
+    assert (std > 0).all()
+
+
+def test_schedules_stand_at_the_step_of_the_best_epoch() -> None:
+    schedule = ng.schedule.linear(0.0, 0.8, 28)
+    recipe = Recipe("mine", "mine", {"hid1:out": schedule})
+    pipeline = handover.make_pipeline(make_fitted(recipe=recipe, steps=28))
+    expected = pipeline.predict_proba(TABLE, samples=3, seed=1, rules={"hid1:out": 0.8})
+    assert np.array_equal(pipeline.predict_proba(TABLE, samples=3, seed=1), expected)
+
+
+def test_to_fit_a_pipeline_again_trains_anew_as_the_study_did() -> None:
+    fitted = make_fitted()
+    pipeline = handover.make_pipeline(fitted)
+    before = pipeline.predict_proba(TABLE)
+    twin = clone(pipeline).fit(TABLE * 2, LABELS)
+    estimator = twin["estimator"]
+    words = ("rules", "lr", "batch_size", "max_epochs", "random_state")
+    found = {word: estimator.get_params()[word] for word in words}
+    assert found == dict(zip(words, ({"hid*:out": 0.5}, 2e-3, 16, 7, fitted.seed), strict=True))
+    assert len(estimator.history_) == 7
+    assert twin.score(TABLE * 2, LABELS) > 0.8
+    assert not np.allclose(twin["preprocessor"].mean_, fitted.preprocessor.mean_)
+    # Neither the pipeline nor the study changes by that, nor by training the pipeline itself.
+    assert np.array_equal(pipeline.predict_proba(TABLE), before)
+    pipeline.fit(TABLE * 2, LABELS)
+    assert np.array_equal(handover.make_pipeline(fitted).predict_proba(TABLE), before)
+
+
+def test_a_pipeline_is_copied_and_shown() -> None:
+    pipeline = handover.make_pipeline(make_fitted())
+    twin = pickle.loads(pickle.dumps(pipeline))
+    assert np.array_equal(twin.predict_proba(TABLE), pipeline.predict_proba(TABLE))
+    assert "Classifier(" in repr(pipeline)
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels"),
+    [
+        (("no", "yes"), ["no", "yes"]),
+        (("-1", "2", "10"), [-1, 2, 10]),
+        (("False", "True"), [False, True]),
+        (("10", "9"), ["10", "9"]),
+        (("007", "1"), ["007", "1"]),
+        (("1", "no"), ["1", "no"]),
+    ],
+)
+def test_labels_are_numbers_where_the_data_has_numbers(classes: Any, labels: Any) -> None:
+    pipeline = handover.make_pipeline(make_fitted(classes=classes))
+    assert pipeline.classes_.tolist() == labels
+    assert set(pipeline.predict(TABLE).tolist()) <= set(labels)
+
+
+def test_what_a_study_has_is_found_by_model_recipe_and_seed() -> None:
+    models, recipes = ("mlp", "cnn"), (RECIPES["none"], RECIPES["hidden"])
+    every = [
+        make_fitted(model=model, recipe=recipe, seed=seed)
+        for model in models
+        for recipe in recipes
+        for seed in range(2)
+    ]
+    found = handover.find_fitted(every, "cnn", "hidden", 1)
+    assert (found.model, found.recipe.name, found.seed) == ("cnn", "hidden", 1)
+    for call, sentence in {
+        ("cn", "none", 0): "study: `model` of a pipeline must be one of those with stored "
+        "weights, `mlp`, `cnn`; got 'cn'. Did you mean `cnn`?",
+        ("mlp", "gaussian", 0): "study: `recipe` of a pipeline must be one of those with stored "
+        "weights, `none`, `hidden`; got 'gaussian'.",
+        ("mlp", "none", 2): "study: `seed` of a pipeline must be one of those with stored "
+        "weights, `0`, `1`; got 2.",
+    }.items():
+        with pytest.raises(InvalidValue) as caught:
+            handover.find_fitted(every, *call)
+        assert str(caught.value) == sentence
+
+
+# Files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"recipe": RECIPES["none"]},
+        {"recipe": Recipe("m", "m", {"in:out": [0.1, ng.GaussianNoise(0.1)], "hid1:out": 0.2})},
+        {"classes": (), "center": 0.1, "scale": 1 / 3},
+        {"classes": ("1", "2", "5")},
+    ],
+)
+def test_a_loaded_pipeline_is_the_same_bit_for_bit(changes: Any, tmp_path: Path) -> None:
+    fitted = make_fitted(**changes)
+    pipeline, path = handover.make_pipeline(fitted), tmp_path / "p.noisegate"
+    loaded = load(write_file(path, fitted))
+    assert np.array_equal(loaded.predict(TABLE), pipeline.predict(TABLE))
+    noise = {"samples": 3, "seed": 1, "rules": {"hid1:out": 0.3}}
+    assert np.array_equal(loaded.predict(TABLE, **noise), pipeline.predict(TABLE, **noise))
+    one, other = (each["estimator"].get_params() for each in (pipeline, loaded))
+    assert {n: v for n, v in one.items() if n != "network"} == {
+        n: v for n, v in other.items() if n != "network"
+    }
+    weights = [each["estimator"].network.state_dict() for each in (pipeline, loaded)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_file_holds_json_tensors_and_a_preprocessor(tmp_path: Path) -> None:
+    with ZipFile(write_file(tmp_path / "p.noisegate", make_fitted())) as archive:
+        names = archive.namelist()
+        facts = json.loads(archive.read("pipeline.json"))
+    assert names == ["pipeline.json", "preprocessor.skops", "network.safetensors"]
+    assert facts["format"] == 1
+    assert facts["recipe"] == {
+        "name": "hidden",
+        "label": "hidden dropout",
+        "rules": "hid*:out=0.5",
+    }
+    assert facts["versions"]["noisegate"] == ng.__version__
+
+
+def test_a_network_of_a_user_s_own_function_is_made_by_consent_alone(nets: Path) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        load(nets)
+    assert str(caught.value) == (
+        "study: `model` must say which function makes the network of 'p.noisegate', as loading "
+        "calls it. If you trust it, write load('p.noisegate', model='nets:make')."
+    )
+    assert "nets" not in sys.modules
+    named = load(nets, model="nets:make")
+    module = sys.modules["nets"]
+    assert module.CALLS == [((4,), 2)]
+    called = load(nets, model=module.make)
+    assert np.array_equal(named.predict_proba(TABLE), called.predict_proba(TABLE))
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "sentence"),
+    [
+        (
+            "nets:wider",
+            InvalidValue,
+            "study: the network that nets:make makes does not take the stored weights: Error(s) in "
+            'loading state_dict for Linear: Missing key(s) in state_dict: "weight", "bias". ',
+        ),
+        (
+            lambda shape, outputs: "a network",
+            InvalidType,
+            "study: `model` must return an nn.Module; got 'a network'.",
+        ),
+        (7, InvalidType, "study: `model` must be a function or 'module:function'; got 7."),
+    ],
+)
+def test_a_function_that_makes_another_network(
+    model: Any, error: Any, sentence: str, nets: Path
+) -> None:
+    with pytest.raises(error) as caught:
+        load(nets, model=model)
+    assert str(caught.value).startswith(sentence)
+
+
+def _zip(**parts: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with ZipFile(buffer, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name.replace("_", "."), content)
+    return buffer.getvalue()
+
+
+FOREIGN = {
+    "empty": (b"", "File is not a zip file"),
+    "text": (b"a,b\n1,2\n", "File is not a zip file"),
+    "a pickle": (pickle.dumps(StandardScaler()), "File is not a zip file"),
+    "another archive": (
+        _zip(a_txt=b"1"),
+        "\"There is no item named 'pipeline.json' in the archive\"",
+    ),
+    "another JSON": (_zip(pipeline_json=b"[]"), "pop expected at most 1 argument, got 0"),
+    "a later format": (
+        _zip(pipeline_json=b'{"format": 2}'),
+        "its format is 2, and this noisegate reads format 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_foreign_file(name: str, tmp_path: Path) -> None:
+    content, reason = FOREIGN[name]
+    (path := tmp_path / "p.noisegate").write_bytes(content)
+    with pytest.raises(InvalidValue) as caught:
+        load(path)
+    if name != "another JSON":
+        assert str(caught.value) == f"study: cannot load a pipeline from '{path}': {reason}."
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for path, reason in (
+        (tmp_path / "p", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(InvalidValue) as caught:
+            load(path)
+        assert str(caught.value) == f"study: cannot load a pipeline from '{path}': {reason}."
+
+
+def test_a_damaged_file_is_named_in_one_sentence_or_changes_nothing(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "p.noisegate", make_fitted())
+    whole, expected = path.read_bytes(), load(path).predict_proba(TABLE)
+    draw = random.Random(0)
+    damaged = [whole[: draw.randrange(len(whole))] for _ in range(20)]
+    for place in [draw.randrange(len(whole)) for _ in range(20)]:
+        damaged.append(
+            whole[:place] + bytes([whole[place] ^ 1 << draw.randrange(8)]) + whole[place + 1 :]
+        )
+    refused = [_try(path, content, expected) for content in damaged]
+    assert sum(refused) >= 38
+
+
+def _try(path: Path, content: bytes, expected: np.ndarray) -> bool:
+    """Return whether a file is refused, in one sentence; else it must be as good as whole."""
+    path.write_bytes(content)
+    try:
+        loaded = load(path)
+    except InvalidValue as error:
+        said = str(error)
+    else:
+        assert np.array_equal(loaded.predict_proba(TABLE), expected)
+        return False
+    assert said.startswith(f"study: cannot load a pipeline from '{path}': ")
+    assert "\n" not in said
+    return True
+
+
+class Evil:
+    """What runs code where it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return exec, ("import sys; sys.modules['evil'] = sys",)
+
+
+def test_no_code_of_a_file_runs(tmp_path: Path) -> None:
+    path = tmp_path / "p.noisegate"
+    preprocessor = make_pipeline(FunctionTransformer(func=run_network))
+    write_file(path, make_fitted(preprocessor=preprocessor))
+    with pytest.raises(InvalidValue) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"study: cannot load a pipeline from '{path}': it holds "
+        f"`{run_network.__module__}.run_network`, which no study writes."
+    )
+    for content in (pickle.dumps(Evil()), _pickled_by_joblib(Evil())):
+        path.write_bytes(content)
+        with pytest.raises(InvalidValue):
+            load(path)
+    assert "evil" not in sys.modules
+
+
+def _pickled_by_joblib(value: object) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"weights": {"_extra_state": {"a": 1}}}, "'dict' object has no attribute 'detach'."),
+        (
+            {"recipe": Recipe("mine", "mine", {"hid1:out": SignFlip(0.1)})},
+            "rule 'hid1:out': there is no noise called `SignFlip`. Write for example dropout(0.5) "
+            "or gaussian_noise(0.1).",
+        ),
+    ],
+)
+def test_what_no_file_can_hold(changes: Mapping[str, Any], reason: str) -> None:
+    fitted = make_fitted(**changes)
+    with pytest.raises(InvalidValue) as caught:
+        handover.pack(fitted)
+    assert str(caught.value) == f"study: the pipeline of mlp cannot be written: {reason}"
+
+
+def test_tensors_that_share_memory_are_written(tmp_path: Path) -> None:
+    fitted = make_fitted()
+    flat = torch.cat([value.flatten() for value in fitted.weights.values()])
+    shared, start = {}, 0
+    for name, value in fitted.weights.items():
+        shared[name] = flat[start : start + value.numel()].view(value.shape)
+        start += value.numel()
+    loaded = load(write_file(tmp_path / "p", replace(fitted, weights=shared)))
+    expected = handover.make_pipeline(fitted).predict_proba(TABLE)
+    assert np.array_equal(loaded.predict_proba(TABLE), expected)
