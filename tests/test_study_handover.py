@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import random
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from torch import nn
 
@@ -25,9 +26,11 @@ import noisegate as ng
 from _own_kinds import SignFlip
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.estimators import Classifier, Regressor
-from noisegate.study import handover, load
-from noisegate.study.handover import FittedModel
+from noisegate.study import load
+from noisegate.study.handover import FittedModel, find_fitted, make_pipeline
+from noisegate.study.judge.test_split import TestScore
 from noisegate.study.models import BUILT_IN
+from noisegate.study.pipeline_files import pack, write_pipelines
 from noisegate.study.recipes import RECIPES, Recipe
 
 RNG = np.random.default_rng(0)
@@ -83,7 +86,7 @@ def run_network(fitted: FittedModel) -> torch.Tensor:
 
 
 def write_file(path: Path, fitted: FittedModel) -> Path:
-    path.write_bytes(handover.pack(fitted))
+    path.write_bytes(pack(fitted))
     return path
 
 
@@ -107,7 +110,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_pipeline_predicts_what_the_network_gives() -> None:
     fitted = make_fitted()
-    pipeline = handover.make_pipeline(fitted)
+    pipeline = make_pipeline(fitted)
     assert isinstance(pipeline, Pipeline)
     assert list(pipeline.named_steps) == ["preprocessor", "estimator"]
     assert isinstance(pipeline["estimator"], Classifier)
@@ -120,7 +123,7 @@ def test_a_pipeline_predicts_what_the_network_gives() -> None:
 
 def test_a_pipeline_of_values_has_the_unit_of_the_target() -> None:
     fitted = make_fitted(classes=(), center=1e6, scale=250.0, recipe=RECIPES["none"])
-    pipeline = handover.make_pipeline(fitted)
+    pipeline = make_pipeline(fitted)
     assert isinstance(pipeline["estimator"], Regressor)
     values = run_network(fitted).numpy().astype(np.float64)[:, 0] * 250 + 1e6
     assert np.array_equal(pipeline.predict(TABLE), values)
@@ -128,7 +131,7 @@ def test_a_pipeline_of_values_has_the_unit_of_the_target() -> None:
 
 
 def test_a_pipeline_predicts_with_the_noise_it_was_trained_with() -> None:
-    pipeline = handover.make_pipeline(make_fitted())
+    pipeline = make_pipeline(make_fitted())
     one, other = (
         pipeline.predict_proba(TABLE, samples=6, seed=1, **words)
         for words in ({}, {"rules": {"hid*:out": 0.5}})
@@ -143,14 +146,14 @@ def test_a_pipeline_predicts_with_the_noise_it_was_trained_with() -> None:
 def test_schedules_stand_at_the_step_of_the_best_epoch() -> None:
     schedule = ng.schedule.linear(0.0, 0.8, 28)
     recipe = Recipe("mine", "mine", {"hid1:out": schedule})
-    pipeline = handover.make_pipeline(make_fitted(recipe=recipe, steps=28))
+    pipeline = make_pipeline(make_fitted(recipe=recipe, steps=28))
     expected = pipeline.predict_proba(TABLE, samples=3, seed=1, rules={"hid1:out": 0.8})
     assert np.array_equal(pipeline.predict_proba(TABLE, samples=3, seed=1), expected)
 
 
 def test_to_fit_a_pipeline_again_trains_anew_as_the_study_did() -> None:
     fitted = make_fitted()
-    pipeline = handover.make_pipeline(fitted)
+    pipeline = make_pipeline(fitted)
     before = pipeline.predict_proba(TABLE)
     twin = clone(pipeline).fit(TABLE * 2, LABELS)
     estimator = twin["estimator"]
@@ -163,11 +166,11 @@ def test_to_fit_a_pipeline_again_trains_anew_as_the_study_did() -> None:
     # Neither the pipeline nor the study changes by that, nor by training the pipeline itself.
     assert np.array_equal(pipeline.predict_proba(TABLE), before)
     pipeline.fit(TABLE * 2, LABELS)
-    assert np.array_equal(handover.make_pipeline(fitted).predict_proba(TABLE), before)
+    assert np.array_equal(make_pipeline(fitted).predict_proba(TABLE), before)
 
 
 def test_a_pipeline_is_copied_and_shown() -> None:
-    pipeline = handover.make_pipeline(make_fitted())
+    pipeline = make_pipeline(make_fitted())
     twin = pickle.loads(pickle.dumps(pipeline))
     assert np.array_equal(twin.predict_proba(TABLE), pipeline.predict_proba(TABLE))
     assert "Classifier(" in repr(pipeline)
@@ -185,7 +188,7 @@ def test_a_pipeline_is_copied_and_shown() -> None:
     ],
 )
 def test_labels_are_numbers_where_the_data_has_numbers(classes: Any, labels: Any) -> None:
-    pipeline = handover.make_pipeline(make_fitted(classes=classes))
+    pipeline = make_pipeline(make_fitted(classes=classes))
     assert pipeline.classes_.tolist() == labels
     assert set(pipeline.predict(TABLE).tolist()) <= set(labels)
 
@@ -198,7 +201,7 @@ def test_what_a_study_has_is_found_by_model_recipe_and_seed() -> None:
         for recipe in recipes
         for seed in range(2)
     ]
-    found = handover.find_fitted(every, "cnn", "hidden", 1)
+    found = find_fitted(every, "cnn", "hidden", 1)
     assert (found.model, found.recipe.name, found.seed) == ("cnn", "hidden", 1)
     for call, sentence in {
         ("cn", "none", 0): "study: `model` of a pipeline must be one of those with stored "
@@ -209,7 +212,7 @@ def test_what_a_study_has_is_found_by_model_recipe_and_seed() -> None:
         "weights, `0`, `1`; got 2.",
     }.items():
         with pytest.raises(InvalidValue) as caught:
-            handover.find_fitted(every, *call)
+            find_fitted(every, *call)
         assert str(caught.value) == sentence
 
 
@@ -228,7 +231,7 @@ def test_what_a_study_has_is_found_by_model_recipe_and_seed() -> None:
 )
 def test_a_loaded_pipeline_is_the_same_bit_for_bit(changes: Any, tmp_path: Path) -> None:
     fitted = make_fitted(**changes)
-    pipeline, path = handover.make_pipeline(fitted), tmp_path / "p.noisegate"
+    pipeline, path = make_pipeline(fitted), tmp_path / "p.noisegate"
     loaded = load(write_file(path, fitted))
     assert np.array_equal(loaded.predict(TABLE), pipeline.predict(TABLE))
     noise = {"samples": 3, "seed": 1, "rules": {"hid1:out": 0.3}}
@@ -276,7 +279,7 @@ def test_a_network_of_a_user_s_own_function_is_made_by_consent_alone(nets: Path)
         (
             "nets:wider",
             InvalidValue,
-            "study: the network that nets:make makes does not take the stored weights: Error(s) in "
+            "study: the network does not take the stored weights of nets:make: RuntimeError: Error(s) in "
             'loading state_dict for Linear: Missing key(s) in state_dict: "weight", "bias". ',
         ),
         (
@@ -377,7 +380,7 @@ class Evil:
 
 def test_no_code_of_a_file_runs(tmp_path: Path) -> None:
     path = tmp_path / "p.noisegate"
-    preprocessor = make_pipeline(FunctionTransformer(func=run_network))
+    preprocessor = FunctionTransformer(func=run_network)
     write_file(path, make_fitted(preprocessor=preprocessor))
     with pytest.raises(InvalidValue) as caught:
         load(path)
@@ -412,8 +415,20 @@ def _pickled_by_joblib(value: object) -> bytes:
 def test_what_no_file_can_hold(changes: Mapping[str, Any], reason: str) -> None:
     fitted = make_fitted(**changes)
     with pytest.raises(InvalidValue) as caught:
-        handover.pack(fitted)
+        pack(fitted)
     assert str(caught.value) == f"study: the pipeline of mlp cannot be written: {reason}"
+
+
+def test_a_pipeline_that_cannot_be_written_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    fitted = [make_fitted(seed=0), make_fitted(seed=0, model="nets:make", weights={"a": 1})]
+    scores = [TestScore(each.model, "hidden", {}, {}) for each in fitted]
+    sentence = "study: the pipeline of nets:make cannot be written: 'int' object has no attribute 'detach'."
+    with pytest.warns(RuntimeWarning, match=f"^{re.escape(sentence)}$"):
+        write_pipelines(fitted, scores, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipeline-mlp.noisegate"]
+    expected = make_pipeline(fitted[0]).predict_proba(TABLE)
+    found = load(tmp_path / "pipeline-mlp.noisegate").predict_proba(TABLE)
+    assert np.array_equal(found, expected)
 
 
 def test_tensors_that_share_memory_are_written(tmp_path: Path) -> None:
@@ -424,5 +439,5 @@ def test_tensors_that_share_memory_are_written(tmp_path: Path) -> None:
         shared[name] = flat[start : start + value.numel()].view(value.shape)
         start += value.numel()
     loaded = load(write_file(tmp_path / "p", replace(fitted, weights=shared)))
-    expected = handover.make_pipeline(fitted).predict_proba(TABLE)
+    expected = make_pipeline(fitted).predict_proba(TABLE)
     assert np.array_equal(loaded.predict_proba(TABLE), expected)

@@ -13,9 +13,9 @@ require_extra(__name__, "study")
 
 if TYPE_CHECKING:
     from .design import Design
-    from .handover import load
     from .judge.stats import Row
     from .main import run, save
+    from .pipeline_files import load
     from .plan import Settings
     from .recipes import RECIPES, Recipe
     from .results import Study
@@ -44,7 +44,7 @@ _LAZY = {
     "Settings": "plan",
     "Source": "source",
     "Study": "results",
-    "load": "handover",
+    "load": "pipeline_files",
     "run": "main",
     "save": "main",
 }
