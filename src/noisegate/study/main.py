@@ -10,9 +10,11 @@ from typing import Any, Unpack
 
 from .design import Design, check_design
 from .files import RUNS, make_folder, open_folder, write
+from .handover import collect_fitted
 from .judge.choice import choose
 from .judge.test_split import TestScore, evaluate_uncertainty, score_test_split
 from .judge.uncertainty import Uncertainty
+from .pipeline_files import write_pipelines
 from .plan import Plan, make_plan
 from .recipes import Recipe
 from .results import Execution, Study
@@ -81,8 +83,8 @@ def run(
     ood : DataFrame or path, optional
         Out-of-distribution inputs for that; test samples with their columns shuffled if None.
     out : path, optional
-        Folder for report.html, study.json, study.png, study.svg and the runs; nothing is stored
-        if None.
+        Folder for report.html, study.json, study.png, study.svg, a fitted pipeline of each model,
+        which `load` reads, and the runs; nothing is stored if None.
     resume : bool
         Continue from the runs that `out` has; without it, a folder with runs is refused.
     jobs : int
@@ -165,7 +167,7 @@ def _store_of(plan: Plan, out: str | Path | None, *, resume: bool) -> Iterator[S
 
 
 def save(study: Study, folder: str | Path) -> Path:
-    """Write report.html, study.json, study.png and study.svg, and return the report's path.
+    """Write report, study.json, pictures and pipelines, and return the path of report.html.
 
     Of a search there are tuning.png and tuning.svg too.
     """
@@ -180,6 +182,7 @@ def save(study: Study, folder: str | Path) -> Path:
         if study.search is not None:
             picture = study.search.picture(study.settings.task, format)
             write(folder / f"tuning.{format}", picture)
+    write_pipelines(study.fitted, study.tests, folder)
     path = folder / "report.html"
     write(path, report.html(study))
     return path
@@ -209,7 +212,8 @@ def carry_out(plan: Plan, store: Store, *, jobs: int, progress: bool) -> Study:
     tests, scored, doubts = _judged(plan, store, runs, progress)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     execution = Execution(jobs, round(time.perf_counter() - began, 1), now, scored)
-    return Study(settings, runs, plan.placed, tuple(tests), doubts, execution)
+    fitted = collect_fitted(plan, store, runs, tests)
+    return Study(settings, runs, plan.placed, tests, doubts, execution, fitted=fitted)
 
 
 def _judged(

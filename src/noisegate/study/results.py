@@ -1,10 +1,13 @@
 """What a study found: its settings, its runs, and the numbers and sentences made of them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from sklearn.pipeline import Pipeline
+
 from .data import Task
+from .handover import FittedModel, find_fitted, make_pipeline
 from .json_text import FORMAT, format_json, replace_nan
 from .judge.choice import summarize
 from .judge.stats import LEVEL, Row
@@ -60,6 +63,7 @@ class Study:
     uncertainty: Mapping[str, Uncertainty]
     execution: Execution
     search: SearchPart | None = None
+    fitted: tuple[FittedModel, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def tuning(self) -> Any:
@@ -103,6 +107,30 @@ class Study:
     def tested(self, model: str) -> TestScore | None:
         """Return what a model reached on the test split, if there was a recipe to choose."""
         return next((tested for tested in self.tests if tested.model == model), None)
+
+    def pipeline(
+        self, model: str | None = None, recipe: str | None = None, seed: int = 0
+    ) -> Pipeline:
+        """Return what a run has trained, as a fitted pipeline of scikit-learn.
+
+        It takes rows as the data has them, and predicts the target as the run did that was scored
+        on the test samples. Its steps are `preprocessor`, fitted on the training samples of the
+        seed, and `estimator`, a `Classifier` or a `Regressor` of `noisegate.estimators`, which
+        predicts with noise too. Its `fit` trains anew.
+
+        Parameters
+        ----------
+        model : str, optional
+            The first one if None.
+        recipe : str, optional
+            The one that validation has chosen if None; or `none`.
+        seed : int
+            Of the run.
+        """
+        name = self.models[0] if model is None else model
+        chosen = {score.model: score.recipe for score in self.tests}
+        wanted = chosen.get(name, "none") if recipe is None else recipe
+        return make_pipeline(find_fitted(self.fitted, name, wanted, seed))
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number, version and seed; all but `execution` repeats exactly."""
