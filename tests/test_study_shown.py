@@ -187,6 +187,7 @@ def test_the_pictures_open_and_are_not_blank(study, tmp_path):
         "study.json",
         "study.png",
         "study.svg",
+        "pipeline-mlp.noisegate",
     }
     pixels = matplotlib.image.imread(tmp_path / "study.png")
     height, width, _ = pixels.shape

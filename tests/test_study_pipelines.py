@@ -1,0 +1,132 @@
+"""Studies hand over what they trained: pipelines that predict what was scored, and their files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from noisegate.core.errors import InvalidValue
+from noisegate.study import Study, load, run
+
+
+def make_table(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    a, b, noise = rng.normal(size=(3, rows))
+    kind = rng.choice(["soft", "hard"], rows)
+    total = a + (kind == "soft") + 0.3 * noise
+    return pd.DataFrame(
+        {
+            "width": a,
+            "height": 40 + 7 * b,
+            "kind": kind,
+            "ripe": np.where(total > 0.5, "yes", "no"),
+            "grade": np.digitize(total, [0, 1]) + 1,
+            "price": 1000 + 40 * total,
+        }
+    )
+
+
+TRAIN, TEST = make_table(120, 0), make_table(40, 1)
+TARGETS = ["ripe", "grade", "price"]
+
+
+def study_of(target: str, **words: Any) -> Study:
+    call = {"models": "mlp", "recipes": "hidden", "seeds": 2, "epochs": 3, "jobs": 1}
+    call |= {"data": TRAIN, "test": TEST, "target": target, "progress": False}
+    return run(**call | {"ignore": [each for each in TARGETS if each != target]} | words)
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Give a target, its study, and the study's folder."""
+    folder = tmp_path_factory.mktemp("study")
+    return request.param, study_of(request.param, out=folder), folder
+
+
+def find_error(pipeline: Pipeline, target: str) -> float:
+    found = pipeline.predict(TEST)
+    if target == "price":
+        return float(np.abs(found - TEST[target]).mean())
+    assert found.dtype.kind == TEST[target].to_numpy()[:1].dtype.kind.replace("O", "U")
+    return float(np.mean(found != TEST[target]))
+
+
+def test_every_pipeline_predicts_what_was_scored_on_the_test_samples(case: Any) -> None:
+    target, study, _ = case
+    for recipe, errors in study.tests[0].errors.items():
+        for seed, error in enumerate(errors):
+            pipeline = study.pipeline("mlp", recipe, seed)
+            # Values are subtracted in float32 there.
+            assert find_error(pipeline, target) == pytest.approx(error, rel=1e-5)
+            assert pipeline["estimator"].max_epochs == next(
+                run.history.best.number for run in study.runs_of("mlp", recipe) if run.seed == seed
+            )
+    assert set(study.tests[0].errors) == {"none", "hidden"}
+
+
+def test_the_chosen_recipe_and_the_first_seed_are_the_default_and_in_the_folder(case: Any) -> None:
+    target, study, folder = case
+    pipeline, loaded = study.pipeline(), load(folder / "pipeline-mlp.noisegate")
+    assert pipeline["estimator"].rules == {"hid*:out": 0.5}
+    assert find_error(pipeline, target) == find_error(study.pipeline(recipe="hidden"), target)
+    for words in ({}, {"samples": 5, "seed": 1}):
+        found = loaded.predict(TEST, **words)
+        assert np.array_equal(found, pipeline.predict(TEST, **words))
+        assert np.array_equal(found, loaded.predict(TEST[TEST.columns[::-1]], **words))
+
+
+def test_a_clone_of_a_pipeline_is_fitted_on_other_samples(case: Any) -> None:
+    target, study, _ = case
+    pipeline = study.pipeline()
+    before = pipeline.predict(TEST)
+    twin = clone(pipeline).set_params(estimator__max_epochs=20)
+    assert twin.fit(TEST, TEST[target]).score(TEST, TEST[target]) > 0.5
+    assert np.array_equal(pipeline.predict(TEST), before)
+
+
+def test_images_go_through_a_pipeline(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(90, 8, 8))
+    labels = (images[:, :4].mean(axis=(1, 2)) > 0).astype(int)
+    for name, part in (("train", slice(60)), ("test", slice(60, None))):
+        np.savez(tmp_path / f"{name}.npz", x=images[part], y=labels[part])
+    study = run(
+        ["cnn", "mlp"],
+        "hidden",
+        data=tmp_path / "train.npz",
+        test=tmp_path / "test.npz",
+        target="y",
+        seeds=2,
+        epochs=2,
+        jobs=1,
+        out=tmp_path / "out",
+        progress=False,
+    )
+    for score in study.tests:
+        wrong = np.mean(study.pipeline(score.model).predict(images[60:]) != labels[60:])
+        assert wrong == pytest.approx(score.errors["hidden"][0])
+        loaded = load(tmp_path / "out" / f"pipeline-{score.model}.noisegate")
+        found = loaded.predict_proba(images[60:])
+        assert np.array_equal(found, study.pipeline(score.model).predict_proba(images[60:]))
+
+
+def test_missing_values_are_imputed_by_a_pipeline() -> None:
+    holes = TRAIN.mask(np.random.default_rng(2).random(TRAIN.shape) < 0.1)
+    study = study_of("ripe", data=holes.assign(ripe=TRAIN["ripe"]), missing="impute")
+    rows = TEST.assign(width=np.nan, kind=None)
+    assert study.pipeline().predict(rows).shape == (40,)
+
+
+def test_what_was_not_scored_is_not_handed_over(case: Any) -> None:
+    _, study, _ = case
+    for words, name in (
+        ({"model": "cnn"}, "model"),
+        ({"recipe": "gaussian"}, "recipe"),
+        ({"seed": 2}, "seed"),
+    ):
+        with pytest.raises(InvalidValue, match=f"^study: `{name}` of a pipeline must be one of"):
+            study.pipeline(**words)
