@@ -121,8 +121,8 @@ def unfinished(folder: Path) -> list[Path]:
 
 def without_pictures(patch: pytest.MonkeyPatch) -> None:
     """Leave out pictures and report, which take most of a small study's time."""
-    patch.setattr(plots, "overview", lambda study, format: b"a picture")
-    patch.setattr(report, "html", lambda study: "a report")
+    patch.setattr(plots, "draw_overview", lambda study, format: b"a picture")
+    patch.setattr(report, "render_report", lambda study: "a report")
 
 
 def on_the_terminal(

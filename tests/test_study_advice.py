@@ -14,14 +14,14 @@ from noisegate.study.judge import test_split as testing
 from noisegate.study.judge.choice import choose
 from noisegate.study.judge.stats import Row, estimate, estimate_difference
 from noisegate.study.judge.uncertainty import Uncertainty
-from noisegate.study.judge.uncertainty.plots import figures
 from noisegate.study.main import run
 from noisegate.study.results import Study
 from noisegate.study.show import figures as plots
-from noisegate.study.show import wording
 from noisegate.study.show.advice import advise
-from noisegate.study.show.report import html
-from noisegate.study.show.sentences import agreeing, agreeing_rows, overall
+from noisegate.study.show.numbers import find_decimals, find_shared_decimals
+from noisegate.study.show.report import render_report
+from noisegate.study.show.sentences import describe_effects, describe_test
+from noisegate.study.show.uncertainty_figures import draw_uncertainty
 from noisegate.study.source import Source
 from noisegate.tune import tune
 
@@ -56,11 +56,11 @@ def test_a_recipe_that_helped_is_advised_with_its_model(small):
         "layers in place of these):"
     )
     assert "'hid*:out': 0.5" in advice.python
-    assert shown(study)[-4:] == [
+    assert shown(study)[-6:-2] == [
         f"Next, in Python: {advice.text}",
         *(f"    {line}" for line in advice.python.splitlines()),
     ]
-    assert "Try it on your own model" in html(study)
+    assert "Try it on your own model" in render_report(study)
     assert json.loads(study.to_json())["advice"] == [
         {"models": ["mlp"], "recipe": "hidden", "text": advice.text, "python": advice.python}
     ]
@@ -84,9 +84,9 @@ def test_a_recipe_that_is_not_shown_to_help_is_not(small, change, words):
     (advice,) = study.advice
     assert (advice.recipe, advice.python) == ("", "")
     assert advice.text == words or (words is None and advice.text.startswith(NONE))
-    assert shown(study)[-1] == advice.text
+    assert shown(study)[-3] == advice.text
     assert not any("ng.inject(" in line for line in shown(study))
-    page = html(study)
+    page = render_report(study)
     assert "Try it on your own model" not in page
     assert advice.text in page
     assert json.loads(study.to_json())["advice"][0]["text"] == advice.text
@@ -148,7 +148,7 @@ def test_a_search_without_a_better_recipe_advises_none(buried, always):
     study = tune("mlp", "in:out=gaussian(50..60)", source=buried, **words)
     assert always or "so there is nothing to recommend" in study.sentence
     assert "ng.inject(" not in " ".join(shown(study))
-    assert "Try it on your own model" not in html(study)
+    assert "Try it on your own model" not in render_report(study)
 
 
 # Numbers ----------------------------------------------------------------------------------------
@@ -156,7 +156,9 @@ def test_a_search_without_a_better_recipe_advises_none(buried, always):
 
 def numbers_of(sentence: str) -> tuple[float, float, float]:
     """Return the numbers before, after, and the change, as a reader sees them."""
-    form = r"(?:from|of) ([\d.]+) (?:with no noise and of|to) ([\d.]+).*? change of ([+-][\d.]+)"
+    form = (
+        r"(?:from|of) (\d+\.\d+) (?:with no noise and of|to) (\d+\.\d+).*? change of ([+-][\d.]+)"
+    )
     before, after, change = re.search(form, sentence).groups()
     assert len({len(part.partition(".")[2]) for part in (before, after, change)}) == 1
     return float(before), float(after), float(change)
@@ -181,7 +183,7 @@ def test_a_change_is_what_lies_between_its_numbers(base, other):
     ]
     values = {"none": base, "hidden": other}
     tested = testing.TestScore("mlp", "hidden", values, values)
-    for sentence in (overall(rows, TASK, {}), wording.scored_sentence(tested, TASK, {})):
+    for sentence in (describe_effects(rows, TASK, {}), describe_test(tested, TASK, {})):
         before, after, change = numbers_of(sentence)
         assert abs(after - before - change) <= abs(change) / 10 + 1e-9, sentence
 
@@ -191,13 +193,13 @@ def test_a_table_has_the_decimals_that_each_of_its_rows_needs():
     changes = [estimate_difference(other, base, ratio=1 / 3) for other in (near, far)]
     pairs = [(0.6, 0.52), (0.6, 0.09)]
     rows = [(None, 0.6, 0.6), *((c, *pair) for c, pair in zip(changes, pairs, strict=True))]
-    assert agreeing_rows(rows) == max(agreeing(*row) for row in rows[1:])
-    assert agreeing_rows(rows[:1]) == 3
+    assert find_shared_decimals(rows) == max(find_decimals(*row) for row in rows[1:])
+    assert find_shared_decimals(rows[:1]) == 3
 
 
 def test_decimals_that_never_agree_are_those_of_the_interval():
     difference = estimate_difference((0.4, 0.5), (0.5, 0.55), ratio=1 / 3)
-    assert agreeing(difference, 7.0, 7.0) == agreeing(difference, 0.525, 0.45) == 2
+    assert find_decimals(difference, 7.0, 7.0) == find_decimals(difference, 0.525, 0.45) == 2
 
 
 # Pictures ---------------------------------------------------------------------------------------
@@ -206,12 +208,12 @@ def test_decimals_that_never_agree_are_those_of_the_interval():
 def test_a_panel_with_nothing_in_it_is_left_out(small):
     only_none = {"mlp": small.settings.recipes["mlp"][:1]}
     alone = replace(small, settings=replace(small.settings, recipes=only_none))
-    assert plots.panels(small, "mlp") == list(plots.PANELS)
+    assert plots.list_panels(small, "mlp") == list(plots.PANELS)
     left = [title for title in plots.PANELS if title != plots.DIFFERENCES]
-    assert plots.panels(alone, "mlp") == left
-    assert plots.DIFFERENCES not in html(alone)
-    assert len(plots.overview(alone, "png")) < len(plots.overview(small, "png"))
-    assert plots.DIFFERENCES not in plots.panels(lost(small), "mlp")
+    assert plots.list_panels(alone, "mlp") == left
+    assert plots.DIFFERENCES not in render_report(alone)
+    assert len(plots.draw_overview(alone, "png")) < len(plots.draw_overview(small, "png"))
+    assert plots.DIFFERENCES not in plots.list_panels(lost(small), "mlp")
 
 
 def test_a_figure_of_uncertainty_with_nothing_in_it_is_left_out(buried):
@@ -225,6 +227,6 @@ def test_a_figure_of_uncertainty_with_nothing_in_it_is_left_out(buried):
             predictors += [replace(one, reliability=replace(one.reliability, counts=counts))]
         return replace(found, predictors=tuple(predictors))
 
-    assert "calibration" in figures(with_rows(10))
-    assert "calibration" not in figures(with_rows(9))
-    assert "coverage of intervals" not in figures(with_rows(10))
+    assert "calibration" in draw_uncertainty(with_rows(10))
+    assert "calibration" not in draw_uncertainty(with_rows(9))
+    assert "coverage of intervals" not in draw_uncertainty(with_rows(10))

@@ -1,7 +1,7 @@
 """The report: its order and its text; it needs no other file."""
 
 from dataclasses import replace
-from html import escape, unescape
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -25,8 +25,8 @@ from _study_shown import (
 from noisegate.study.plan import Placed
 from noisegate.study.results import Study
 from noisegate.study.show import figures as plots
-from noisegate.study.show import wording
-from noisegate.study.show.report import html
+from noisegate.study.show import numbers
+from noisegate.study.show.report import list_tests, render_report
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def regression(tmp_path_factory) -> Study:
 
 @pytest.fixture(scope="module")
 def page(study) -> str:
-    return html(study)
+    return render_report(study)
 
 
 # The report ---------------------------------------------------------------------------------
@@ -81,10 +81,15 @@ class Page(HTMLParser):
             self.headings.append(data)
 
 
+# Of a page that is cut off before its first section.
+END = "</body></html>"
+
 SECTIONS = [
+    "Validation",
     "On the test split",
-    "On the MLP: validation",
-    "On the CNN: validation",
+    "What was read",
+    "Curves on the MLP",
+    "Curves on the CNN",
     "Open questions",
     "What each recipe does",
     "How to read this",
@@ -96,8 +101,9 @@ SECTIONS = [
 
 def test_the_report_needs_nothing_else(page):
     found = Page(page)
-    # The icon; five panels for each model; each mask once: input, hidden, Gaussian, two spatial.
-    assert len(found.links) == 1 + 2 * 5 + 2 + 1 + 1 + 1 + 2
+    # The icon, the differences, four panels for each model; each mask once: input, hidden,
+    # Gaussian, two spatial.
+    assert len(found.links) == 1 + 1 + 2 * 4 + 2 + 1 + 1 + 1 + 2
     assert all(link.startswith("data:") for link in found.links)
     for reference in ("http://", "https://", "@import", "url("):
         assert reference not in page
@@ -106,16 +112,17 @@ def test_the_report_needs_nothing_else(page):
 
 def test_the_report_has_its_sections_in_order(study, regression, page):
     assert Page(page).headings == SECTIONS
-    assert page.index(escape(study.sentence)) < page.index("<h2>")
-    assert Page(html(tuned(regression))).headings == [
-        *SECTIONS[:2],
-        *SECTIONS[3:5],
-        "Whether its doubt can be trusted",
+    opening = " ".join(Page(page[: page.index("<h2>")] + END).text.split())
+    assert " ".join(study.sentence.split()) in opening
+    assert Page(render_report(tuned(regression))).headings == [
+        *SECTIONS[:4],
+        *SECTIONS[5:7],
+        "Whether its uncertainty can be trusted",
         "What the search found",
-        SECTIONS[5],
+        SECTIONS[7],
         "What to try next",
         "Recipe files",
-        *SECTIONS[7:],
+        *SECTIONS[9:],
     ]
 
 
@@ -127,7 +134,7 @@ def test_the_report_says_what_was_done(study, page):
         assert advice.text[1:] in said
     assert "conv2:out" in said
     assert "chosen on the validation rows themselves" in said
-    for sentence in wording.scored_sentences(study):
+    for sentence, _ in list_tests(study):
         assert sentence in said
     for one in study.runs:
         assert f"{one.model} {one.recipe} seed {one.seed}" in said
@@ -141,7 +148,7 @@ def test_the_report_has_every_number_of_the_tables(study, page):
     text = Page(page).text.replace("\u00a0", " ")
     for model in study.models:
         rows = [row for row in study.table if row.model == model]
-        for cells in wording.estimates(study.settings.task, rows):
+        for cells in numbers.row_estimates(study.settings.task, rows):
             assert all(cell in text for cell in cells)
         for row in rows[1:]:
             assert f'class="{row.loss_difference.verdict}"' in page
@@ -154,7 +161,7 @@ def test_names_of_users_are_escaped(regression):
         tuned(regression),
         settings=replace(regression.settings, notes=notes, facts=_with_name(regression)),
     )
-    text = html(nasty)
+    text = render_report(nasty)
     assert "<b>&" not in text
     said = Page(text).text
     assert said.count(NASTY) >= 4  # the title, a heading, an input, a note
@@ -167,7 +174,7 @@ def _with_name(study: Study) -> dict:
 
 
 def test_the_report_of_a_regression_has_its_units(regression):
-    text = html(regression)
+    text = render_report(regression)
     assert "validation RMSE" in text
     assert "validation mean absolute error" in text
     assert "error, %" not in Page(text).text
@@ -177,25 +184,25 @@ def test_the_report_of_a_regression_has_its_units(regression):
 
 @pytest.mark.parametrize(("seeds", "marked"), [(10, False), (11, True)])
 def test_many_splits_are_marked_as_optimistic(small, seeds, marked):
-    text = html(with_seeds(small, seeds))
+    text = render_report(with_seeds(small, seeds))
     assert ("<small>optimistic</small>" in text) == marked
-    assert "Nadeau and Bengio&#x27;s corrected interval" in text
+    assert "Nadeau and Bengio&#39;s corrected interval" in text
 
 
 def test_a_test_split_scored_again_is_told(small):
     twice = replace(small, execution=replace(small.execution, scored={"mlp": 2}))
     told = "The test split of this folder has been scored 2 times for this model"
-    assert told in html(twice)
+    assert told in render_report(twice)
     assert any(told in line for line in shown(twice))
-    assert html(twice).count("has been scored") == 1
-    assert "has been scored" not in html(small)
+    assert render_report(twice).count("has been scored") == 1
+    assert "has been scored" not in render_report(small)
 
 
 def test_losses_that_are_not_finite_are_told(small):
-    text = html(lost(small))
+    text = render_report(lost(small))
     assert "not finite" in text
     assert "no verdict" in text
-    assert plots.overview(lost(small), "png")[1:4] == b"PNG"
+    assert plots.draw_overview(lost(small), "png")[1:4] == b"PNG"
     assert any("not finite" in line for line in shown(lost(small)))
 
 
@@ -203,7 +210,7 @@ def test_no_more_masks_than_can_be_read(small):
     kind = ng.Dropout(0.5)
     many = tuple(Placed(f"layer{i}:out", kind, (8, 3, 64, 64)) for i in range(8))
     wide = replace(small, placed={**small.placed, ("mlp", "hidden"): (*many, many[0])})
-    text = html(wide)
+    text = render_report(wide)
     pictures = Page(text).links[1:]
     assert len(pictures) == 5 + 6
     assert "And 2 more sites." in text
@@ -212,10 +219,8 @@ def test_no_more_masks_than_can_be_read(small):
 
 
 def test_what_a_search_found(small):
-    said = unescape(Page(html(tuned(small))).text)
-    assert (
-        "16 trials on the MLP: 14 finished, 1 given up early, since worse than the median" in said
-    )
+    said = unescape(Page(render_report(tuned(small))).text)
+    assert "16 trials on the MLP: 14 finished, 1 given up early, worse than the median" in said
     assert "{'hid*:out': 0.6, 'in:out': ng.GaussianNoise(sigma=0.25)}" in said
     assert "The best 10 of 16 trials" in said
     assert said.index("trial 5") < said.index("trial 4") < said.index("trial 0")

@@ -1,14 +1,26 @@
 """The sentences of a study, word for word, for differences made by hand."""
 
 import math
+import re
 from dataclasses import replace
+from html import unescape
 
 import pytest
 
 from noisegate.study.data.tasks import Task
-from noisegate.study.judge.stats import MOST, Difference, Estimate, Row, adjust, estimate_difference
+from noisegate.study.judge.stats import (
+    ALPHA,
+    MANY,
+    MOST,
+    Difference,
+    Estimate,
+    Row,
+    adjust,
+    estimate_difference,
+)
 from noisegate.study.show import sentences
-from noisegate.study.show.sentences import chance, decimals, interval, number
+from noisegate.study.show.numbers import PERCENT, chance, count_decimals, interval, number
+from noisegate.study.show.report import environment
 
 CLASSES, NUMBERS = Task("classification", ("a", "b")), Task("regression")
 LABELS = {"hidden": "hidden dropout", "gaussian": "Gaussian noise", "none": "no noise"}
@@ -31,7 +43,7 @@ def rows(model: str = "mlp", base: float = 0.1, **found: Difference) -> list[Row
 
 
 def told(table: list[Row], task: Task = CLASSES) -> str:
-    return sentences.overall(table, task, LABELS)
+    return sentences.describe_effects(table, task, LABELS)
 
 
 SURE, SURER = difference(-0.02, 0.01, 0.012), difference(-0.03, 0.01, 0.0004)
@@ -47,88 +59,89 @@ LOST = replace(
     [
         (
             rows(hidden=SURE, gaussian=SURER),
-            "On the MLP Gaussian noise helped most, taking the validation loss from 0.100 to "
-            "0.070, a change of -0.030 (95\u00a0% interval -0.040 to -0.020, 5 seeds; p < 0.001 "
-            "after Holm's correction for 2 recipes).",
+            "On the MLP Gaussian noise helped most: it took the validation loss from 0.100 to "
+            "0.070. That is a change of -0.030 (95\u00a0% interval -0.040 to -0.020, 5 seeds; p < "
+            "0.001 after Holm's correction for 2 recipes).",
         ),
         (
             rows(hidden=SURE, gaussian=OPEN),
-            "On the MLP hidden dropout helped, taking the validation loss from 0.100 to 0.080, a "
-            "change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p = 0.012 after "
-            "Holm's correction for 2 recipes).",
+            "On the MLP hidden dropout helped: it took the validation loss from 0.100 to "
+            "0.080. That is a change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p "
+            "= 0.012 after Holm's correction for 2 recipes).",
         ),
         (
             rows(hidden=SURE),
-            "On the MLP hidden dropout helped, taking the validation loss from 0.100 to 0.080, a "
-            "change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p = 0.012).",
+            "On the MLP hidden dropout helped: it took the validation loss from 0.100 to 0.080. "
+            "That is a change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p = 0.012).",
         ),
         (
             rows(hidden=OPEN, gaussian=HARM),
-            "On the MLP no recipe is shown to help: hidden dropout came nearest, taking the "
-            "validation loss from 0.100 to 0.095, a change of -0.005 (95\u00a0% interval -0.020 to "
-            "+0.010, 5 seeds; p = 0.40 after Holm's correction for 2 recipes), and that interval "
-            "includes 0. It would take about 31 more seeds to settle whether it helps or hurts, if "
-            "mean and spread stay as they are; beyond 10 splits of the same rows, more data "
-            "would tell you more than more seeds.",
+            "On the MLP no recipe is shown to help. The nearest, hidden dropout, took the "
+            "validation loss from 0.100 to 0.095. That is a change of -0.005 (95\u00a0% interval "
+            "-0.020 to +0.010, 5 seeds; p = 0.40 after Holm's correction for 2 recipes). The "
+            "interval includes 0. About 31 more seeds would settle whether it helps or hurts, if "
+            "mean and spread stay as they are. Beyond 10 splits of the same rows, more data tell "
+            "you more than more seeds.",
         ),
         (
             rows(hidden=replace(SURE, p=0.03, holm=0.06, more_seeds=1), gaussian=OPEN),
-            "On the MLP no recipe is shown to help: hidden dropout came nearest, taking the "
-            "validation loss from 0.100 to 0.080, a change of -0.020 (95\u00a0% interval -0.030 to "
-            "-0.010, 5 seeds; p = 0.060 after Holm's correction for 2 recipes), and the best of 2 "
-            "recipes can seem so by chance. It would take about 1 more seed to settle whether it "
-            "helps or hurts, if mean and spread stay as they are.",
+            "On the MLP no recipe is shown to help. The nearest, hidden dropout, took the "
+            "validation loss from 0.100 to 0.080. That is a change of -0.020 (95\u00a0% interval "
+            "-0.030 to -0.010, 5 seeds; p = 0.060 after Holm's correction for 2 recipes). The "
+            "best of 2 recipes can seem this good by chance. About 1 more seed would settle "
+            "whether it helps or hurts, if mean and spread stay as they are.",
         ),
         (
             rows(hidden=HARM, gaussian=MORE_HARM),
-            "On the MLP no recipe helped, and hidden dropout hurt least, taking the validation "
-            "loss from 0.100 to 0.120, a change of +0.020 (95\u00a0% interval +0.010 to +0.030, 5 "
-            "seeds; p = 0.012 after Holm's correction for 2 recipes).",
+            "On the MLP no recipe helped. Hidden dropout hurt least: it took the validation "
+            "loss from 0.100 to 0.120. That is a change of +0.020 (95\u00a0% interval +0.010 to "
+            "+0.030, 5 seeds; p = 0.012 after Holm's correction for 2 recipes).",
         ),
         (
             rows(hidden=HARM),
-            "On the MLP no recipe helped, and hidden dropout hurt, taking the validation loss from "
-            "0.100 to 0.120, a change of +0.020 (95\u00a0% interval +0.010 to +0.030, 5 seeds; p = "
-            "0.012).",
+            "On the MLP no recipe helped. Hidden dropout hurt: it took the validation loss "
+            "from 0.100 to 0.120. That is a change of +0.020 (95\u00a0% interval +0.010 to "
+            "+0.030, 5 seeds; p = 0.012).",
         ),
         (
             rows(hidden=SURE, gaussian=replace(OPEN, mean=-0.03)),
-            "On the MLP hidden dropout helped, taking the validation loss from 0.100 to 0.080, a "
-            "change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p = 0.012 after "
-            "Holm's correction for 2 recipes).",
+            "On the MLP hidden dropout helped: it took the validation loss from 0.100 to "
+            "0.080. That is a change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p "
+            "= 0.012 after Holm's correction for 2 recipes).",
         ),
         (
             rows(hidden=HARM, gaussian=difference(0.05, 0.09, 0.4)),
-            "On the MLP no recipe has a lower mean than no noise: hidden dropout came nearest, and "
-            "hurt, taking the validation loss from 0.100 to 0.120, a change of +0.020 (95\u00a0% "
-            "interval +0.010 to +0.030, 5 seeds; p = 0.012 after Holm's correction for 2 recipes).",
+            "On the MLP no recipe has a lower mean than no noise. The nearest, hidden "
+            "dropout, hurt: it took the validation loss from 0.100 to 0.120. That is a "
+            "change of +0.020 (95\u00a0% interval +0.010 to +0.030, 5 seeds; p = 0.012 after "
+            "Holm's correction for 2 recipes).",
         ),
         (
             rows(hidden=replace(OPEN, more_seeds=991)),
-            "On the MLP no recipe is shown to help: hidden dropout came nearest, taking the "
-            "validation loss from 0.100 to 0.095, a change of -0.005 (95\u00a0% interval -0.020 to "
-            "+0.010, 5 seeds; p = 0.40), and that interval includes 0. The difference is too small "
-            "to settle whether it helps or hurts: that would take about 991 more seeds, if mean "
-            "and spread stay as they are.",
+            "On the MLP no recipe is shown to help. The nearest, hidden dropout, took the "
+            "validation loss from 0.100 to 0.095. That is a change of -0.005 (95\u00a0% interval "
+            "-0.020 to +0.010, 5 seeds; p = 0.40). The interval includes 0. The difference is too "
+            "small to settle whether it helps or hurts: that would take about 991 more seeds, if "
+            "mean and spread stay as they are.",
         ),
         (
             [*rows(), *rows("nets:small", mine=SURE)],
-            "On the MLP only no noise was trained, so there is nothing to compare. On nets:small "
-            "mine helped, taking the validation loss from 0.100 to 0.080, a change of -0.020 "
-            "(95\u00a0% interval -0.030 to -0.010, 5 seeds; p = 0.012).",
+            "On the MLP nothing was compared with no noise. On nets:small mine helped: it "
+            "took the validation loss from 0.100 to 0.080. That is a change of -0.020 (95\u00a0% "
+            "interval -0.030 to -0.010, 5 seeds; p = 0.012).",
         ),
         (
             rows(hidden=difference(0.0, 0.0, 1.0)),
-            "On the MLP no recipe has a lower mean than no noise: hidden dropout came nearest, "
-            "taking the validation loss from 0.100 to 0.100, a change of +0.000 (95\u00a0% "
-            "interval +0.000 to +0.000, 5 seeds; p = 1.00), and that interval includes 0.",
+            "On the MLP no recipe has a lower mean than no noise. The nearest, hidden dropout, "
+            "took the validation loss from 0.100 to 0.100. That is a change of +0.000 (95\u00a0% "
+            "interval +0.000 to +0.000, 5 seeds; p = 1.00). The interval includes 0.",
         ),
         (
             rows(hidden=LOST, gaussian=SURE),
-            "On the MLP Gaussian noise helped, taking the validation loss from 0.100 to 0.080, a "
-            "change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p = 0.012 after "
-            "Holm's correction for 2 recipes). Hidden dropout has no verdict: in some runs the "
-            "loss is not finite.",
+            "On the MLP Gaussian noise helped: it took the validation loss from 0.100 to "
+            "0.080. That is a change of -0.020 (95\u00a0% interval -0.030 to -0.010, 5 seeds; p "
+            "= 0.012 after Holm's correction for 2 recipes). Hidden dropout has no verdict: "
+            "in some runs its loss is not finite.",
         ),
         (
             rows(hidden=LOST, gaussian=LOST),
@@ -169,9 +182,9 @@ def test_the_opening(table, sentence):
         ),
         (
             difference(-0.02, 0.03, 0.2, seeds=20, more_seeds=9),
-            "is -0.065 to +0.025, which includes 0 too. It would take about 9 more seeds to settle "
-            "whether it helps or hurts, if mean and spread stay as they are; beyond 10 splits of "
-            "the same rows, more data would tell you more than more seeds.",
+            "is -0.065 to +0.025, which includes 0 too. About 9 more seeds would settle whether "
+            "it helps or hurts, if mean and spread stay as they are. Beyond 10 splits of the same "
+            "rows, more data tell you more than more seeds.",
         ),
     ],
     ids=["leaves out", "includes", "both include"],
@@ -193,14 +206,14 @@ def test_only_more_than_ten_splits_are_called_optimistic(seeds):
 def test_the_opening_of_a_regression():
     table = rows(base=123456.7, hidden=difference(-3333.3, 1800, 0.004))
     assert told(table, NUMBERS) == (
-        "On the MLP hidden dropout helped, taking the validation RMSE from 123,457 to 120,123, a "
-        "change of -3,333 in the target's unit (95\u00a0% interval -5,133 to -1,533, 5 seeds; p = "
-        "0.004)."
+        "On the MLP hidden dropout helped: it took the validation RMSE from 123,457 to 120,123. "
+        "That is a change of -3,333 in the target's unit (95\u00a0% interval -5,133 to -1,533, 5 "
+        "seeds; p = 0.004)."
     )
-    assert "from 55.31 to 53.66, a change of -1.66 in" in told(
+    assert "from 55.31 to 53.66. That is a change of -1.66 in" in told(
         rows(base=55.31, hidden=difference(-1.655, 0.91, 0.004)), NUMBERS
     )
-    assert "from 0.00231 to 0.00179, a change of -0.00052 in" in told(
+    assert "from 0.00231 to 0.00179. That is a change of -0.00052 in" in told(
         rows(base=0.00231, hidden=difference(-0.00052, 0.00013, 0.004)), NUMBERS
     )
 
@@ -213,9 +226,9 @@ def test_the_opening_of_numbers_that_are_measured():
     found = adjust([estimate_difference(one, base, ratio=1 / 3) for one in (better, other)])
     table = rows(base=0.316, hidden=found[0], gaussian=found[1])
     assert told(table) == (
-        "On the MLP hidden dropout helped, taking the validation loss from 0.316 to 0.260, a "
-        "change of -0.056 (95\u00a0% interval -0.070 to -0.042, 5 seeds; p < 0.001 after Holm's "
-        "correction for 2 recipes)."
+        "On the MLP hidden dropout helped: it took the validation loss from 0.316 to 0.260. "
+        "That is a change of -0.056 (95\u00a0% interval -0.070 to -0.042, 5 seeds; p < 0.001 "
+        "after Holm's correction for 2 recipes)."
     )
 
 
@@ -224,62 +237,80 @@ def test_open_questions():
         *rows(hidden=SURE, gaussian=OPEN, mine=replace(OPEN, more_seeds=3)),
         *rows("cnn", hidden=replace(OPEN, more_seeds=MOST), gaussian=LOST),
     ]
-    tail = "to settle whether it helps or hurts, if mean and spread stay as they are"
-    assert sentences.open_questions(table, LABELS) == (
-        f"Gaussian noise on the MLP: it would take about 31 more seeds {tail}; beyond 10 splits of "
-        "the same rows, more data would tell you more than more seeds.",
-        f"Mine on the MLP: it would take about 3 more seeds {tail}.",
+    tail = "settle whether it helps or hurts, if mean and spread stay as they are."
+    assert sentences.describe_open_questions(table, LABELS) == (
+        f"Gaussian noise on the MLP: about 31 more seeds would {tail} Beyond 10 splits of the same "
+        "rows, more data tell you more than more seeds.",
+        f"Mine on the MLP: about 3 more seeds would {tail}",
         "Hidden dropout on the CNN: the difference is too small to settle whether it helps "
         "or hurts: that would take 1,000 more seeds or more, if mean and spread stay as they are.",
     )
-    assert sentences.open_questions(rows(hidden=SURE), LABELS) == ()
+    assert sentences.describe_open_questions(rows(hidden=SURE), LABELS) == ()
+
+
+def read_notes(task: Task, seeds: int, compared: int, **test: object) -> list[str]:
+    """Return the notes of the report on how to read its numbers."""
+    words = {
+        "measure": sentences.measure(task),
+        "is_classification": task.is_classification,
+        "seeds": seeds,
+        "compared": compared,
+        "test": {"file": None, "rows": 1360, **test},
+        "percent": PERCENT,
+        "alpha": ALPHA,
+        "many": MANY,
+        "budget": "The budget.",
+    }
+    page = environment().get_template("notes.html").render(words)
+    return [unescape(note) for note in re.findall("<li>(.*)</li>", page)]
+
+
+SCORED = (
+    "no seed, no epoch and no choice ever saw them. They are scored once, for no noise and for "
+    "the recipe that validation chose: the one with the lowest validation loss of those that "
+    "helped, or of all if none did. Their interval is over splits and starts in training, not "
+    "over other test rows."
+)
 
 
 def test_notes_of_a_study():
-    assert sentences.notes(CLASSES, seeds=5, compared=4, test_rows=1360) == (
+    assert read_notes(CLASSES, seeds=5, compared=4) == [
         "Every recipe of a seed has the same split, initial weights and order of batches.",
         "Each run is judged at the epoch of its best validation loss. That epoch is chosen on the "
         "validation rows themselves, so the figures are slightly optimistic, for every recipe "
         "alike.",
         "± is one standard error over the seeds. The difference is paired, seed by seed, with the "
-        "recipe none; in brackets its 95\u00a0% t-interval. Below 0 is better.",
+        "recipe none; in brackets stands its 95\u00a0% t-interval. Below 0 is better.",
         "An interval speaks of splits and starts of this data. Since the seeds split the same rows "
         "again, it can be a little too narrow.",
-        "A recipe is said to help or hurt if the p of the paired t-test is below 0.05 after Holm's "
-        "correction for the number of recipes, here 4: of all recipes that do nothing, the chance "
-        "to say so of any is then at most 5\u00a0%. The intervals are not corrected for that "
+        "A recipe helped or hurt if the p of the paired t-test is below 0.05 after Holm's "
+        "correction for the number of recipes, here 4. If no recipe does anything, the chance "
+        "that any is said to is then at most 5\u00a0%. The intervals are not corrected for that "
         "number.",
         "The training loss is what the training steps saw, with the noise on; the validation loss "
         "is without noise. So a noisy recipe's training loss can be the larger of the two.",
-        "The 1,360 test rows were drawn once; no seed, no epoch and no choice ever saw them. They "
-        "are scored once, for no noise and for the recipe that validation chose: of those that "
-        "helped, or of all if none did, the one with the lowest validation loss. Their interval is "
-        "over splits and starts in training, not over other test rows.",
-    )
+        f"The 1,360 test rows were drawn once; {SCORED}",
+        "The budget.",
+    ]
 
 
 def test_notes_of_a_regression_with_one_recipe_and_a_file():
-    found = sentences.notes(NUMBERS, seeds=20, compared=1, test_rows=90, test_file="held.csv")
+    found = read_notes(NUMBERS, seeds=20, compared=1, rows=90, file="held.csv")
     assert found[1].startswith("Each run is judged at the epoch of its best validation RMSE. That")
-    assert found[3:6] == (
+    assert found[3:6] == [
         "An interval speaks of splits and starts of this data. 20 splits of the same rows have "
-        "most of their rows in common, so it is optimistic; Nadeau and Bengio's corrected "
-        "interval, which allows for that, stands beside it.",
-        "A recipe is said to help or hurt if the p of the paired t-test is below 0.05.",
+        "most of their rows in common, so it is optimistic. Nadeau and Bengio's corrected "
+        "interval, beside it, allows for that.",
+        "A recipe helped or hurt if the p of the paired t-test is below 0.05.",
         "RMSE and mean absolute error are in the target's unit.",
-    )
-    assert found[7] == (
-        "The 90 test rows are those of held.csv; no seed, no epoch and no choice ever saw them. "
-        "They are scored once, for no noise and for the recipe that validation chose: of those "
-        "that helped, or of all if none did, the one with the lowest validation loss. Their "
-        "interval is over splits and starts in training, not over other test rows."
-    )
+    ]
+    assert found[7] == f"The 90 test rows are those of held.csv; {SCORED}"
 
 
-def test_notes_without_a_comparison_or_a_test():
-    found = sentences.notes(CLASSES, seeds=2, compared=0)
-    assert len(found) == 5
-    assert not any("test" in note or "Holm" in note for note in found)
+def test_notes_without_a_comparison():
+    found = read_notes(CLASSES, seeds=2, compared=0)
+    assert len(found) == 7
+    assert not any("Holm" in note for note in found)
 
 
 # Numbers ---------------------------------------------------------------------------------------
@@ -322,7 +353,7 @@ def test_a_number_among_others(value, digits, text):
 def test_an_interval_reads_well_at_every_size(power):
     size = 10.0**power
     one = difference(-1.234 * size, 0.56 * size, 0.01)
-    text = interval(one.low, one.high, decimals(one))
+    text = interval(one.low, one.high, count_decimals(one))
     ends = [float(end.replace(",", "")) for end in text.split(" to ")]
     assert ends == pytest.approx([one.low, one.high], abs=0.05 * size)
     assert "e" not in text
@@ -330,9 +361,9 @@ def test_an_interval_reads_well_at_every_size(power):
 
 
 def test_the_decimals_of_several_are_those_of_the_shortest_interval():
-    assert decimals(difference(1, 0.5, 0.1), difference(1, 0.02, 0.1), None) == 3
-    assert decimals(difference(250.0, 0.0, 0.0)) == 0
-    assert decimals(difference(0.0, 0.0, 1.0), LOST, None) == 3
+    assert count_decimals(difference(1, 0.5, 0.1), difference(1, 0.02, 0.1), None) == 3
+    assert count_decimals(difference(250.0, 0.0, 0.0)) == 0
+    assert count_decimals(difference(0.0, 0.0, 1.0), LOST, None) == 3
 
 
 @pytest.mark.parametrize(
@@ -356,7 +387,7 @@ def test_a_chance(p, text):
 
 
 def test_the_note_on_the_budget():
-    assert sentences.budget_note([54, 55, 60, 3], 60) == (
+    assert sentences.describe_budget([54, 55, 60, 3], 60) == (
         "In 2 of 4 runs the best epoch lies in the last tenth of the budget of 60 epochs: "
         "with a larger budget those might still improve."
     )

@@ -19,11 +19,10 @@ from noisegate.study.judge.stats import Estimate, Row
 from noisegate.study.main import save
 from noisegate.study.results import Study
 from noisegate.study.show import figures as plots
+from noisegate.study.show import numbers, sentences
 from noisegate.study.show import terminal as tables
-from noisegate.study.show import wording
-from noisegate.study.show.report import html
+from noisegate.study.show.report import list_tests, render_report
 from noisegate.study.train import progress
-from noisegate.study.train.board import Board
 from noisegate.tune import plots as plots_of_a_search
 from noisegate.tune.part import TuningPart
 
@@ -50,11 +49,12 @@ def regression(tmp_path_factory) -> Study:
 def test_what_a_terminal_shows(name, by, request):
     study = helped(request.getfixturevalue(name), "mlp", by)
     lines = shown(study)
-    end = lines.index("Report: report.html")
-    after = [study.sentence, *wording.scored_sentences(study)]
-    assert lines[end + 1 : end + 1 + len(after)] == after
+    end = lines.index(study.sentence)
+    after = [study.sentence, *(sentence for sentence, _ in list_tests(study))]
+    assert lines[end : end + len(after)] == after
     head = next(i for i, line in enumerate(lines) if line.startswith("Next, in Python"))
-    assert ast.parse("\n".join(line.strip() for line in lines[head + 1 :]))
+    assert ast.parse("\n".join(line.strip() for line in lines[head + 1 : -2]))
+    assert lines[-2:] == ["Report: report.html", tables.describe_result(study)]
     assert max(map(len, lines[:end])) <= 80
     table = "\n".join(lines[:end])
     for model in study.models:
@@ -65,7 +65,7 @@ def test_what_a_terminal_shows(name, by, request):
 def test_a_terminal_first_tells_what_the_data_made_of(regression):
     told = " ".join(shown(regression)[:2])
     assert regression.settings.notes[0].split("`")[0] in told
-    assert any("its doubt:" in line for line in shown(regression))
+    assert any("its uncertainty:" in line for line in shown(regression))
 
 
 def test_a_terminal_says_the_verdict_in_words(study):
@@ -100,12 +100,9 @@ def test_progress_is_quiet_where_nobody_watches():
     for terminal in (False, True):
         text = io.StringIO()
         console = Console(file=text, force_terminal=terminal, width=80)
-        board = Board(2)
-        board.finish()
-        board.tell(0, 1, 3)
         name = "run {}".format
-        with progress.show_progress(
-            board, 2, "runs", steps=5, name=name, enabled=True, console=console
+        with progress.counted(
+            2, "runs", 5, lambda: 1, lambda: {1: 3}, name, enabled=True, console=console
         ):
             pass
         assert ("run 1" in text.getvalue()) == terminal
@@ -118,32 +115,32 @@ def test_progress_is_quiet_where_nobody_watches():
 
 def test_numbers_read_well_whatever_their_size():
     small, large = Estimate(1e-4, 1.23e-6), Estimate(250000.0, 1234.0)
-    assert wording.texts([small]) == ["0.0001000 ±0.0000012"]
-    assert wording.texts([large]) == ["250,000 ±1,234"]
-    assert wording.texts([Estimate(0.031, 0.0042)], factor=100) == ["3.10 ±0.42"]
-    assert wording.texts([Estimate(math.nan, math.nan), Estimate(0.5, 0.0)]) == [
+    assert numbers.estimates([small]) == ["0.0001000 ±0.0000012"]
+    assert numbers.estimates([large]) == ["250,000 ±1,234"]
+    assert numbers.estimates([Estimate(0.031, 0.0042)], factor=100) == ["3.10 ±0.42"]
+    assert numbers.estimates([Estimate(math.nan, math.nan), Estimate(0.5, 0.0)]) == [
         "not finite",
         "0.5000 ±0.0000",
     ]
     row = Row("mlp", "none", 2, large, small, large, Estimate(0.25, 0.05), None, None)
-    assert wording.estimates(Task("classification", ("a", "b")), [row]) == [
+    assert numbers.row_estimates(Task("classification", ("a", "b")), [row]) == [
         ("0.0001000 ±0.0000012", "250,000.000 ±1,234.000", "25.0 ±5.0")
     ]
 
 
 def test_a_long_name_loses_its_middle():
-    assert wording.shortened("a" * 10 + "b" * 10, 9) == "aaaa…bbbb"
-    assert wording.shortened("short", 5) == "short"
+    assert sentences.shorten_middle("a" * 10 + "b" * 10, 9) == "aaaa…bbbb"
+    assert sentences.shorten_middle("short", 5) == "short"
 
 
 def test_headings_of_both_tasks():
-    assert wording.headings(Task("classification", ("a", "b"))) == (
+    assert sentences.headings(Task("classification", ("a", "b"))) == (
         "training loss",
         "validation loss",
         "validation error, %",
         "difference in validation loss",
     )
-    assert wording.headings(Task("regression")) == (
+    assert sentences.headings(Task("regression")) == (
         "training RMSE",
         "validation RMSE",
         "validation mean absolute error",
@@ -154,25 +151,26 @@ def test_headings_of_both_tasks():
 def test_the_sentence_of_the_test():
     losses = {"none": (0.5, 0.6), "hidden": (0.4, 0.52)}
     tested = testing.TestScore("mlp", "hidden", losses, {"none": (0.1, 0.2), "hidden": (0.1, 0.1)})
-    assert wording.scored_sentence(
+    assert sentences.describe_test(
         tested, Task("classification", ("a", "b")), {"hidden": "hidden dropout"}
     ) == (
         "On the test split the MLP reaches a cross-entropy of 0.55 with no noise and of 0.46 with "
-        "hidden dropout, whose validation loss is the lowest of the recipes with noise: a change "
-        "of -0.09 (95\u00a0% interval -0.22 to "
-        "+0.04, which includes 0); 15.0\u00a0% and 10.0\u00a0% of the test rows are wrong."
+        "hidden dropout, the recipe with the lowest validation loss. That is a change of -0.09 "
+        "(95\u00a0% interval -0.22 to +0.04, which includes 0). Of the test rows 15.0\u00a0% and "
+        "10.0\u00a0% are wrong."
     )
-    assert wording.scored_sentence(tested, Task("regression"), {}) == (
+    assert sentences.describe_test(tested, Task("regression"), {}) == (
         "On the test split the MLP reaches an RMSE of 0.55 with no noise and of 0.46 with hidden, "
-        "whose validation loss is the lowest of the recipes with noise: a change of -0.09 in the "
-        "target's unit (95\u00a0% interval -0.22 "
-        "to +0.04, which includes 0); the mean absolute error is 0.150 and 0.100."
+        "the recipe with the lowest validation RMSE. That is a change of -0.09 in the target's "
+        "unit (95\u00a0% interval -0.22 to +0.04, which includes 0). The mean absolute error is "
+        "0.150 and 0.100."
     )
-    assert "the lowest of the recipes that helped: a change of" in wording.scored_sentence(
-        tested, Task("regression"), {}, helped=True
+    assert (
+        "the lowest validation RMSE of those that helped. That is a change of"
+        in sentences.describe_test(tested, Task("regression"), {}, helped=True)
     )
     alone = replace(tested, recipe="none")
-    assert "no recipe was compared with it" in wording.scored_sentence(
+    assert "no recipe was compared with it" in sentences.describe_test(
         alone, Task("regression"), {}
     )
 
@@ -210,7 +208,9 @@ def test_the_pictures_are_the_same_twice(small, tmp_path):
 
 def test_execution_changes_one_line_of_the_report(small):
     other = replace(small.execution, jobs=7, seconds=99.0, finished="2000-01-01T00:00:00+00:00")
-    lines, others = (html(one).splitlines() for one in (small, replace(small, execution=other)))
+    lines, others = (
+        render_report(one).splitlines() for one in (small, replace(small, execution=other))
+    )
     changed = [line for line, o in zip(lines, others, strict=True) if line != o]
     assert len(changed) == 1
     assert ">time<" in changed[0]
@@ -241,7 +241,7 @@ def test_recipes_keep_their_colours_and_share_none(study):
     some = study.settings.recipes["mlp"]
     recipes = (*some, *(replace(some[1], name=f"mine{i}", label=f"mine{i}") for i in range(12)))
     many = replace(study, settings=replace(study.settings, recipes={"mlp": recipes}))
-    looks = plots.looks(many)
+    looks = plots.styles(many)
     assert looks["none"]["color"] == "#000000"
     assert looks["gaussian"] == {"color": plots.COLOURS["gaussian"], "linestyle": "-"}
     assert len({repr(look) for look in looks.values()}) == len(recipes)
@@ -259,4 +259,4 @@ def test_pictures_of_a_search_are_the_same_twice(small):
     assert drawn[0] == drawn[1]
     none = replace(found, importance={}, trials=found.trials[:1], best=0)
     assert plots_of_a_search.draw_history(none.trials, task).startswith(b"<?xml")
-    assert "Importance" not in html(replace(small, search=TuningPart(none)))
+    assert "Importance" not in render_report(replace(small, search=TuningPart(none)))

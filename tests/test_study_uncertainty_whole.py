@@ -25,10 +25,15 @@ from noisegate.study.judge.uncertainty.outcomes import (
     Reliability,
     score_values,
 )
-from noisegate.study.judge.uncertainty.plots import figures
 from noisegate.study.judge.uncertainty.shuffling import shuffle_columns
 from noisegate.study.judge.uncertainty.summary import summarize_uncertainty
-from noisegate.study.judge.uncertainty.words import LABELS, headings, table, words
+from noisegate.study.show.uncertainty import (
+    LABELS,
+    describe_uncertainty,
+    table,
+    table_headings,
+)
+from noisegate.study.show.uncertainty_figures import draw_uncertainty
 
 RULES = {"hid*:out": 0.3}
 
@@ -205,9 +210,9 @@ def test_it_goes_to_json(found):
 
 
 def test_words_say_what_the_measures_say(found):
-    said = " ".join(words(found))
+    said = " ".join(describe_uncertainty(found))
     on = found.predictors[2].measures
-    assert 2 <= len(words(found)) <= 4
+    assert 2 <= len(describe_uncertainty(found)) <= 4
     if found.task == "classification":
         share = f"{100 * on['accuracy_rejected_20'].mean:.1f} %"
         assert f"to {share} with it in prediction too." in said
@@ -225,13 +230,13 @@ def test_words_of_rejection_say_which_way_the_error_goes():
         on = score_values(noisy, np.zeros(20), noisy, np.zeros(20), noisy, 1.0)
         plain = Predictions(errors)
         off = score_values(plain, np.zeros(20), plain, np.zeros(20), plain, 1.0)
-        assert expected in words(summary("regression", [[off]], [[off, on]]))[0]
+        assert expected in describe_uncertainty(summary("regression", [[off]], [[off, on]]))[0]
 
 
 def test_the_table_has_a_cell_for_each_heading(found):
     rows = table(found)
-    assert headings(found)[0] == "measure"
-    assert all(len(row) == len(headings(found)) == 4 for row in rows)
+    assert table_headings(found)[0] == "measure"
+    assert all(len(row) == len(table_headings(found)) == 4 for row in rows)
     assert all(any(cell for cell in row[1:]) for row in rows)
     cells = {row[0]: row for row in rows}
     if found.task == "classification":
@@ -245,28 +250,28 @@ def test_one_seed_has_no_standard_error(found):
     seed = one(found.task, {}, 0)
     alone = summary(found.task, [seed])
     assert not any("±" in cell for row in table(alone) for cell in row)
-    assert len(words(alone)) < 4
-    assert all(figures(alone).values())
+    assert len(describe_uncertainty(alone)) < 4
+    assert all(draw_uncertainty(alone).values())
 
 
 # Pictures ----------------------------------------------------------------------------------------
 
 
 def test_figures_are_the_same_bytes_again(found):
-    first = figures(found)
-    assert figures(found) == first
+    first = draw_uncertainty(found)
+    assert draw_uncertainty(found) == first
     assert len(first) == 3
     assert all(data.lstrip().startswith(b"<?xml") for data in first.values())
-    pictures = figures(found, "png")
+    pictures = draw_uncertainty(found, "png")
     assert set(pictures) == set(first)
     assert all(data.startswith(b"\x89PNG") for data in pictures.values())
-    assert figures(found, "png") == pictures
+    assert draw_uncertainty(found, "png") == pictures
 
 
 def test_a_long_name_stays_in_the_picture(found):
     outcomes = [[one(found.task, rules, 0)] for rules in ({}, RULES)]
     long = summary(found.task, *outcomes, label="x" * 90)
-    for data in figures(long, "png").values():
+    for data in draw_uncertainty(long, "png").values():
         pixels = imread(BytesIO(data))
         edges = pixels[[0, -1]].reshape(-1, 4), pixels[:, [0, -1]].reshape(-1, 4)
         assert all((edge == 1).all() for edge in edges), "ink is cut off"

@@ -178,13 +178,13 @@ def save(study: Study, folder: str | Path) -> Path:
     folder = make_folder(Path(folder))
     write(folder / "study.json", study.to_json())
     for format in ("png", "svg"):
-        write(folder / f"study.{format}", plots.overview(study, format))
+        write(folder / f"study.{format}", plots.draw_overview(study, format))
         if study.search is not None:
             picture = study.search.picture(study.settings.task, format)
             write(folder / f"tuning.{format}", picture)
     write_pipelines(study.fitted, study.tests, folder)
     path = folder / "report.html"
-    write(path, report.html(study))
+    write(path, report.render_report(study))
     return path
 
 

@@ -17,6 +17,7 @@ from .plan import Placed, Settings
 from .recipes import rules_text
 from .show import sentences
 from .show.advice import Advice, advise
+from .show.parts import SearchSection
 from .train.run import Run
 
 __all__ = ["Execution", "SearchPart", "Study"]
@@ -45,8 +46,8 @@ class SearchPart(Protocol):
     def conclude(self, sentence: str) -> str:
         """Return the study's opening sentence, completed by what the search adds to it."""
 
-    def section(self, task: Task) -> str:
-        """Return the section on the search for the report, in HTML."""
+    def section(self, task: Task) -> SearchSection:
+        """Return what the report shows of the search."""
 
     def picture(self, task: Task, format: str) -> bytes:
         """Return the picture of the search, as `png` or `svg`."""
@@ -86,7 +87,7 @@ class Study:
     @property
     def sentence(self) -> str:
         """Which recipe helped, by how much, how sure."""
-        found = sentences.overall(self.table, self.settings.task, self.labels)
+        found = sentences.describe_effects(self.table, self.settings.task, self.labels)
         return found if self.search is None else self.search.conclude(found)
 
     @property

@@ -5,21 +5,12 @@ from dataclasses import dataclass
 
 from noisegate.study.data import Task
 from noisegate.study.recipes import parse_rules, rules_source
-from noisegate.study.show.report.parts import (
-    Cell,
-    code,
-    facts,
-    figure,
-    figures,
-    paragraph,
-    section,
-    table,
-)
+from noisegate.study.show.numbers import plural
+from noisegate.study.show.parts import Cell, Picture, SearchSection, Table
 from noisegate.study.show.sentences import measure
 
 from .results import Trial, Tuning
 from .sentences import (
-    count_trials,
     describe_best,
     describe_no_gain,
     describe_optimism,
@@ -46,28 +37,29 @@ class TuningPart:
             return describe_no_gain(count)
         return f"{sentence} {describe_optimism(count)}"
 
-    def section(self, task: Task) -> str:
-        """Return the section on the search for the report, in HTML."""
+    def section(self, task: Task) -> SearchSection:
+        """Return what the report shows of the search."""
         # matplotlib takes a second to import, and not every search is drawn.
         from . import plots
 
         tuning, best = self.tuning, self.tuning.best_trial
-        history = plots.draw_history(tuning.trials, task)
-        pictures = {"Value of each trial, and the best so far": history}
+        history, value = plots.draw_history(tuning.trials, task), "value of each trial"
+        pictures = [Picture("Value of each trial, and the best so far.", history, value)]
         if tuning.importance:
-            pictures["Importance of each rule"] = plots.draw_importance(tuning.importance)
-        images = (figure(f"{title}.", svg, _alt(title)) for title, svg in pictures.items())
-        where = {"searched": tuning.space, "stored in": tuning.storage}
-        return section(
-            "What the search found",
-            paragraph(describe_outcome(tuning.model, tuning.trials)),
-            paragraph(describe_best(best, measure(task))),
-            code(rules_source(parse_rules(best.rules)) if best.rules else "{}", wraps=True),
-            figures(images, "curves"),
-            _best_trials(tuning.trials, measure(task)),
-            paragraph("The best trial again:", "quiet"),
-            code(best.command, wraps=True),
-            facts(where.items()),
+            bars = plots.draw_importance(tuning.importance)
+            pictures.append(Picture("Importance of each rule.", bars, "importance of each rule"))
+        rows = _list_best(tuning.trials)
+        return SearchSection(
+            (describe_outcome(tuning.model, tuning.trials), describe_best(best, measure(task))),
+            rules_source(parse_rules(best.rules)) if best.rules else "{}",
+            pictures,
+            Table(
+                ("trial", f"mean {measure(task)}", Cell("rules", kind="text"), "seeds", "seconds"),
+                rows,
+            ),
+            f"The best {len(rows)} of {plural(len(tuning.trials), 'trial')}",
+            best.command,
+            {"searched": tuning.space, "stored in": tuning.storage},
         )
 
     def picture(self, task: Task, format: str) -> bytes:
@@ -77,23 +69,16 @@ class TuningPart:
         return plots.draw_overview(self.tuning.trials, self.tuning.importance, task, format)
 
 
-def _alt(title: str) -> str:
-    return title[0].lower() + title[1:]
-
-
-def _best_trials(trials: Sequence[Trial], measure: str) -> str:
+def _list_best(trials: Sequence[Trial]) -> list[tuple[str | Cell, ...]]:
+    """Return a row for each of the best trials, the best first."""
     finished = [t for t in trials if t.state == "finished" and t.value is not None]
-    best = sorted(finished, key=lambda trial: (trial.value, trial.number))[:BEST]
-    names = ("trial", f"mean {measure}", Cell("rules", kind="text"), "seeds", "seconds")
-    rows: list[list[str | Cell]] = [
-        [
+    return [
+        (
             f"trial {trial.number}",
             format_value(trial),
             Cell(trial.rules or "no noise", kind="text"),
             str(trial.seeds),
             f"{trial.seconds:,.0f}",
-        ]
-        for trial in best
+        )
+        for trial in sorted(finished, key=lambda trial: (trial.value, trial.number))[:BEST]
     ]
-    title = f"The best {len(rows)} of {count_trials(len(trials))}"
-    return section(title, table(names, rows), level=3) if len(rows) > 1 else ""

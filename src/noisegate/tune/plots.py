@@ -1,23 +1,27 @@
 """Figures of a search: the value of each trial, and the importance of each rule."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from noisegate.study.data import Task
-from noisegate.study.show.drawing import NUMBERS, STYLE, encoded, logarithmic
-from noisegate.study.show.wording import shortened
+from noisegate.study.show.drawing import (
+    BLUE,
+    GREY,
+    NUMBERS,
+    VERMILION,
+    count_axis,
+    draw,
+    legend_below,
+    log_axis,
+)
+from noisegate.study.show.sentences import shorten_middle
 
 from .results import Trial
 
 __all__ = ["draw_history", "draw_importance", "draw_overview"]
-
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
 
 
 def draw_overview(
@@ -25,32 +29,34 @@ def draw_overview(
 ) -> bytes:
     """Return both figures side by side, as `png` or `svg`; without shares the history alone."""
     panels = 2 if shares else 1
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(0.4 + 4.8 * panels, 3.4), layout="constrained")
+
+    def fill(figure: Figure) -> None:
         left, *right = figure.subplots(1, panels, squeeze=False)[0]
         _plot_history(left, trials, task)
         left.legend(frameon=False)
         for ax in right:
             _plot_importance(ax, shares)
-        return encoded(figure, format)
+
+    return draw(fill, (0.4 + 4.8 * panels, 3.4), format)
 
 
 def draw_history(trials: Sequence[Trial], task: Task, format: str = "svg") -> bytes:
     """Return the values of the trials in order, and the best so far, as `svg` or `png`."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 3.4), layout="constrained")
+
+    def fill(figure: Figure) -> None:
         _plot_history(figure.subplots(), trials, task)
-        figure.legend(loc="outside lower center", ncols=3, frameon=False)
-        return encoded(figure, format)
+        legend_below(figure, columns=3)
+
+    return draw(fill, (4.4, 3.4), format, clear=True)
 
 
 def draw_importance(shares: Mapping[str, float], format: str = "svg") -> bytes:
     """Return a bar for each rule: its importance in %, as `svg` or `png`."""
-    with matplotlib.rc_context(STYLE):
-        height = max(1.8, 0.9 + 0.35 * len(shares))
-        figure = Figure(figsize=(4.4, height), layout="constrained")
+
+    def fill(figure: Figure) -> None:
         _plot_importance(figure.subplots(), shares)
-        return encoded(figure, format)
+
+    return draw(fill, (4.4, max(1.8, 0.9 + 0.35 * len(shares))), format, clear=True)
 
 
 def _plot_history(ax: Axes, trials: Sequence[Trial], task: Task) -> None:
@@ -60,27 +66,19 @@ def _plot_history(ax: Axes, trials: Sequence[Trial], task: Task) -> None:
         (pruned, "x", GREY, "given up early"),
     ):
         if some:
-            ax.plot(
-                [t.number for t in some],
-                _read_values(some),
-                sign,
-                color=colour,
-                markersize=4,
-                alpha=0.8,
-                label=label,
-            )
+            numbers, values = [t.number for t in some], _read_values(some)
+            ax.plot(numbers, values, sign, color=colour, markersize=4, alpha=0.8, label=label)
     if finished:
         best = np.minimum.accumulate(_read_values(finished))
         # The line of the best goes on to the last trial, whatever became of that.
         steps = [*(t.number for t in finished), max(t.number for t in trials)]
-        words: Any = {"color": ORANGE, "linewidth": 1.5, "label": "best so far"}
-        ax.step(steps, [*best, best[-1]], where="post", **words)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        best = np.append(best, best[-1])
+        ax.step(steps, best, where="post", color=VERMILION, linewidth=1.5, label="best so far")
+    count_axis(ax, "trial")
     ax.yaxis.set_major_formatter(NUMBERS)
     values = _read_values(finished + pruned)
     if len(values):
-        logarithmic(ax, float(np.nanmin(values)), float(np.nanmax(values)))
-    ax.set_xlabel("trial")
+        log_axis(ax, "y", float(np.nanmin(values)), float(np.nanmax(values)))
     ax.set_ylabel(f"mean validation {task.loss_name}", fontsize=8)
 
 
@@ -89,7 +87,7 @@ def _plot_importance(ax: Axes, shares: Mapping[str, float]) -> None:
     percents = [100 * shares[name] for name in rules]
     bars = ax.barh(range(len(rules)), percents, color=BLUE, height=0.6)
     ax.bar_label(bars, [f"{percent:.0f} %" for percent in percents], padding=3)
-    ax.set_yticks(range(len(rules)), [shortened(name, 24) for name in rules])
+    ax.set_yticks(range(len(rules)), [shorten_middle(name, 24) for name in rules])
     ax.set_xlim(0, max([*percents, 1]) * 1.2)
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("share of what made trials better or worse, %", fontsize=8)

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from noisegate.study.show.sentences import called, number
+from noisegate.study.show.numbers import number, plural
+from noisegate.study.show.sentences import name_model
 
 from .results import Trial
 
 __all__ = [
-    "count_trials",
     "describe_best",
     "describe_no_gain",
     "describe_optimism",
@@ -18,13 +18,13 @@ __all__ = [
 
 def describe_no_gain(trials: int) -> str:
     """Return the sentence for a search in which no recipe was better than no noise."""
-    return f"Of {count_trials(trials)} no noise was the best, so there is nothing to recommend."
+    return f"No noise was the best of {plural(trials, 'trial')}, so there is nothing to recommend."
 
 
 def describe_optimism(trials: int) -> str:
     """Return the sentence on what it means to be the best of so many trials."""
     return (
-        f"That is the best of {count_trials(trials)} on these very rows, so its figures are "
+        f"It is the best of {plural(trials, 'trial')} on these very rows, so these figures are "
         "optimistic; those of the test split are not."
     )
 
@@ -35,24 +35,19 @@ def describe_outcome(model: str, trials: Sequence[Trial]) -> str:
     finished, pruned, failed = (states.count(s) for s in ("finished", "pruned", "failed"))
     parts = [f"{finished} finished"]
     if pruned:
-        parts.append(f"{pruned} given up early, since worse than the median")
+        parts.append(f"{pruned} given up early, worse than the median")
     if failed:
         parts.append(f"{failed} failed")
     return (
-        f"{count_trials(len(trials))} on {called(model)}: {', '.join(parts)}. No trial saw a test "
-        "row; the score on the test split is at the top."
+        f"{plural(len(trials), 'trial')} on {name_model(model)}: {', '.join(parts)}. No trial saw "
+        "a test row."
     )
 
 
 def describe_best(best: Trial, measure: str) -> str:
     """Return the line above the rules of the best trial."""
-    noise = "with these rules" if best.rules else "with no noise at all"
-    return f"Best is trial {best.number} {noise}, whose mean {measure} is {format_value(best)}:"
-
-
-def count_trials(trials: int) -> str:
-    """Return a number of trials in words: `1 trial`, `30 trials`."""
-    return "1 trial" if trials == 1 else f"{trials:,} trials"
+    noise = "with these rules" if best.rules else "without noise"
+    return f"The best is trial {best.number} {noise}, whose mean {measure} is {format_value(best)}:"
 
 
 def format_value(trial: Trial) -> str:

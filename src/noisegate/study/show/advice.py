@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..judge.stats import Row, find_leading
 from ..judge.test_split import TestScore
 from ..recipes import BASELINE, Recipe, rules_source
-from .sentences import FEASIBLE, called, listed
+from .sentences import FEASIBLE, join_names, name_model
 
 __all__ = ["Advice", "advise"]
 
@@ -47,12 +47,12 @@ def advise(
             refused.setdefault(reason, []).append(model)
         else:
             text = (
-                f"{recipe.label}, which helped on {called(model)}, in your own torch model "
+                f"{recipe.label}, which helped on {name_model(model)}, in your own torch model "
                 "`model` (name your layers in place of these):"
             )
             advised.append(Advice((model,), recipe.name, text, _write_python(recipe)))
     against = [
-        Advice(tuple(models), "", f"On {listed([called(m) for m in models])} {reason}.", "")
+        Advice(tuple(models), "", f"On {join_names([name_model(m) for m in models])} {reason}.", "")
         for reason, models in refused.items()
     ]
     return (*against, *advised)

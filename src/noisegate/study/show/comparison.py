@@ -12,7 +12,8 @@ from rich.table import Table
 from ..json_text import replace_nan
 from ..judge.compare import ComparedRecipe, Comparison
 from ..judge.stats import LEVEL, MANY, Difference
-from .sentences import agreeing_rows, called, chance, interval, listed, measure, named, number
+from .numbers import chance, find_shared_decimals, interval, number
+from .sentences import join_names, measure, name_model, title_model
 
 __all__ = ["comparison_facts", "describe_comparison", "print_comparison"]
 
@@ -28,7 +29,7 @@ STYLES = {"helped": "green", "hurt": "red", "unclear": ""}
 def describe_comparison(comparison: Comparison) -> str:
     """Return with which recipes b is better or worse, by how much, how sure."""
     rows, task = comparison.rows, comparison.task
-    digits = agreeing_rows(
+    digits = find_shared_decimals(
         (row.loss_difference, row.losses[0].mean, row.losses[1].mean) for row in rows
     )
     names: dict[str, list[str]] = {verdict: [] for verdict in OTHERS}
@@ -36,7 +37,7 @@ def describe_comparison(comparison: Comparison) -> str:
     for row in rows:
         one, name = row.loss_difference, row.label
         if comparison.several:
-            name += f" on {called(row.models[0])}"
+            name += f" on {name_model(row.models[0])}"
         if (verdict := _find_verdict(one)) in OTHERS:
             names[verdict].append(name)
             continue
@@ -45,9 +46,11 @@ def describe_comparison(comparison: Comparison) -> str:
             f"{number(one.mean, digits, sign=True)} ({LEVEL * 100:.0f}\u00a0% interval "
             f"{interval(one.low, one.high, digits)}, {chance(one.holm)})"
         )
-    clauses += [OTHERS[verdict].format(listed(each)) for verdict, each in names.items() if each]
+    clauses += [OTHERS[verdict].format(join_names(each)) for verdict, each in names.items() if each]
     a, b = rows[0].models
-    text = f"with {called(b)} instead of {called(a)}, " * (a != b) + "; ".join(clauses) + "."
+    text = (
+        f"with {name_model(b)} instead of {name_model(a)}, " * (a != b) + "; ".join(clauses) + "."
+    )
     # `a` and `b` are names.
     return text if text.startswith(("a ", "b ")) else text[0].upper() + text[1:]
 
@@ -94,9 +97,11 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
 def _make_table(comparison: Comparison, title: str, kind: str, factor: int) -> Table:
     """Return a table of the losses or the errors, each number times a factor."""
     rows = [(row, *_scale(row, kind, factor)) for row in comparison.rows]
-    digits = agreeing_rows((one, a, b) for _, one, a, b in rows)
+    digits = find_shared_decimals((one, a, b) for _, one, a, b in rows)
     optimistic = any(one.optimistic for _, one, *_ in rows)
-    models = [] if comparison.several else [*dict.fromkeys(map(named, comparison.rows[0].models))]
+    models = (
+        [] if comparison.several else [*dict.fromkeys(map(title_model, comparison.rows[0].models))]
+    )
     parts = (" → ".join(models), title, f"seeds: {len(comparison.seeds)}")
     table = Table(
         title=escape(" · ".join(filter(None, parts))),
@@ -110,7 +115,7 @@ def _make_table(comparison: Comparison, title: str, kind: str, factor: int) -> T
     for heading in [*headings, *["corrected"] * optimistic, "p"]:
         table.add_column(heading, justify="right", no_wrap=True)
     for row, one, a, b in rows:
-        cells = [row.recipe + f", {named(row.models[0])}" * comparison.several]
+        cells = [row.recipe + f", {title_model(row.models[0])}" * comparison.several]
         cells += [number(a, digits), number(b, digits)]
         cells += [number(one.mean, digits, sign=True), interval(one.low, one.high, digits)]
         cells += [interval(one.corrected_low, one.corrected_high, digits)] * optimistic

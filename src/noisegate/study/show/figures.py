@@ -2,83 +2,102 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import cycle, islice
+from itertools import chain, cycle
 from statistics import fmean
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from noisegate.estimators import Epoch
 
 from ..recipes import BASELINE, RECIPES
 from ..results import Study
-from .drawing import NUMBERS, STYLE, encoded, logarithmic
-from .wording import model_title, shortened
+from . import drawing
+from .drawing import BLACK, BLUE, GREEN, NUMBERS, ORANGE, PINK, SKY, VERMILION, draw, log_axis
+from .sentences import shorten_middle, title_model
 
-__all__ = ["COLOURS", "PANELS", "looks", "overview", "panel", "panels"]
+__all__ = [
+    "COLOURS",
+    "PANELS",
+    "draw_effects",
+    "draw_overview",
+    "draw_panel",
+    "list_panels",
+    "styles",
+]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; black is no noise.
-COLOURS = dict(zip(RECIPES, ("#000000", "#0072b2", "#e69f00", "#d55e00", "#009e73"), strict=True))
-# For recipes of other names. Their yellow is left out: on white it cannot be seen.
-MORE_COLOURS = ("#cc79a7", "#56b4e9")
+COLOURS = dict(zip(RECIPES, (BLACK, BLUE, ORANGE, VERMILION, GREEN), strict=True))
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 
 LONGEST_TICK, LONGEST_LABEL, LONG_LABEL, LONG_MODEL = 16, 36, 24, 6
 
 
-def overview(study: Study, format: str) -> bytes:
+def draw_overview(study: Study, format: str) -> bytes:
     """Return one picture of the main panels, a row for each model, as `png` or `svg`."""
-    shown = {title for model in study.models for title in panels(study, model)}
-    # One at least, be it empty: there is a picture of every study.
+    shown = {title for model in study.models for title in list_panels(study, model)}
+    # One at least, even if it is empty: every study has a picture.
     titles = [title for title in list(PANELS)[:4] if title in shown] or list(PANELS)[:1]
     heights = [max(2.8, 1.2 + 0.25 * len(study.settings.recipes[model])) for model in study.models]
     lines = math.ceil(len(_names(study, study.models)) / _columns(study, study.models, wide=True))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(
-            figsize=(11.5, sum(heights) + 0.2 + 0.2 * lines),
-            layout=ConstrainedLayoutEngine(w_pad=0.1),
-        )
+
+    def fill(figure: Figure) -> None:
+        figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
         grid = figure.subplots(len(heights), len(titles), squeeze=False, height_ratios=heights)
         for axes, model in zip(grid, study.models, strict=True):
             for ax, title in zip(axes, titles, strict=True):
-                if not _shows(study, model, title):
-                    ax.remove()
-                    continue
                 PANELS[title](ax, study, model)
                 ax.set_title(_title(model, title), loc="left", fontsize=9)
+                if not _has_points(ax):
+                    ax.remove()
         _legend(figure, study, study.models, wide=True)
-        return encoded(figure, format)
+
+    return draw(fill, (11.5, sum(heights) + 0.2 + 0.2 * lines), format)
 
 
-def panels(study: Study, model: str) -> list[str]:
+def draw_effects(study: Study, format: str = "svg", *, clear: bool = False) -> bytes | None:
+    """Return the differences from no noise of every recipe and model; None if there are none."""
+    models = [model for model in study.models if DIFFERENCES in list_panels(study, model)]
+    heights = [0.9 + 0.28 * (len(study.settings.recipes[model]) - 1) for model in models]
+
+    def fill(figure: Figure) -> None:
+        axes = figure.subplots(len(models), squeeze=False, height_ratios=heights)[:, 0]
+        for ax, model in zip(axes, models, strict=True):
+            _differences(ax, study, model)
+            title = f"{title_model(model)}: difference in {_loss(study)}"
+            ax.set_title(title, loc="left", fontsize=9)
+
+    return draw(fill, (5.2, 0.3 + sum(heights)), format, clear=clear) if models else None
+
+
+def list_panels(study: Study, model: str) -> list[str]:
     """Return the titles of the panels that have something to show of a model."""
-    return [title for title in PANELS if _shows(study, model, title)]
+    found = []
+    for title, fill in PANELS.items():
+        ax = Figure().subplots()
+        fill(ax, study, model)
+        found += [title] if _has_points(ax) else []
+    return found
 
 
-def panel(study: Study, model: str, title: str) -> bytes:
-    """Return one panel on its own, as SVG."""
+def draw_panel(study: Study, model: str, title: str) -> bytes:
+    """Return one panel on its own, as SVG without paper."""
     recipes = len(study.settings.recipes[model])
     has_legend = title not in (DIFFERENCES, SEEDS)
     lines = math.ceil(recipes / _columns(study, (model,)))
-    height = 2.6 + 0.2 * lines if has_legend else max(3.4, 1.2 + 0.3 * recipes)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.4, height), layout="constrained")
+
+    def fill(figure: Figure) -> None:
         PANELS[title](figure.subplots(), study, model)
         if has_legend:
             _legend(figure, study, (model,))
-        return encoded(figure, "svg")
+
+    height = 2.6 + 0.2 * lines if has_legend else max(3.0, 1.2 + 0.3 * recipes)
+    return draw(fill, (4.4, height), clear=True)
 
 
-def _shows(study: Study, model: str, title: str) -> bool:
-    """Return whether anything can be seen in a panel: a study may have no recipe but none."""
-    ax = Figure().subplots()
-    PANELS[title](ax, study, model)
+def _has_points(ax: Axes) -> bool:
     points = [np.asarray(line.get_xydata(), float) for line in ax.get_lines()]
     return any(np.isfinite(each).all(axis=1).any() for each in points)
 
@@ -88,45 +107,47 @@ def _shows(study: Study, model: str, title: str) -> bool:
 
 def _train_loss(ax: Axes, study: Study, model: str) -> None:
     _curves(ax, study, model, lambda epoch: epoch.train_loss)
-    ax.yaxis.set_major_formatter(NUMBERS)
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.get_lines()])
     finite = values[np.isfinite(values)]
     if len(finite):
-        logarithmic(ax, float(finite.min()), float(finite.max()))
+        log_axis(ax, "y", float(finite.min()), float(finite.max()))
     ax.set_ylabel(f"{_loss(study)},\nnoise on", fontsize=8)
 
 
 def _validation_loss(ax: Axes, study: Study, model: str) -> None:
     _curves(ax, study, model, lambda epoch: epoch.validation_loss)
-    _look_at_the_end(ax)
+    _show_the_end(ax)
     ax.set_ylabel(f"{_loss(study)},\nnoise off", fontsize=8)
 
 
 def _validation_error(ax: Axes, study: Study, model: str) -> None:
     task = study.settings.task
-    factor = task.error_factor
-    _curves(ax, study, model, lambda epoch: factor * _number(epoch.validation_error))
-    _look_at_the_end(ax)
+
+    def error(epoch: Epoch) -> float:
+        value = epoch.validation_error
+        return math.nan if value is None else task.error_factor * value
+
+    _curves(ax, study, model, error)
+    _show_the_end(ax)
     name = "wrong rows, %" if task.is_classification else task.error_name
     ax.set_ylabel(f"{name},\nnoise off", fontsize=8)
 
 
 def _curves(ax: Axes, study: Study, model: str, value: Callable[[Epoch], float]) -> None:
     """Draw the mean over the seeds for each recipe, epoch by epoch."""
-    styles = looks(study)
+    looks = styles(study)
     for recipe in study.settings.recipes[model]:
         histories = [run.history.epochs for run in study.runs_of(model, recipe.name)]
         means = [fmean(map(value, epochs)) for epochs in zip(*histories, strict=True)]
         marker = "." if len(means) == 1 else ""
         epochs = range(1, len(means) + 1)
-        ax.plot(epochs, means, **styles[recipe.name], linewidth=1.3, marker=marker)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    ax.set_xlabel("epoch")
-
-
-def _look_at_the_end(ax: Axes) -> None:
-    """Cut off the first epochs' heights, beside which the recipes could not be told apart."""
+        ax.plot(epochs, means, **looks[recipe.name], linewidth=1.3, marker=marker)
+    drawing.count_axis(ax, "epoch")
     ax.yaxis.set_major_formatter(NUMBERS)
+
+
+def _show_the_end(ax: Axes) -> None:
+    """Cut off the heights of the first epochs, beside which all recipes look the same."""
     lines = [np.asarray(line.get_ydata(), float) for line in ax.get_lines()]
     last = [line[-1] for line in lines if math.isfinite(line[-1])]
     if not last:
@@ -144,46 +165,44 @@ def _look_at_the_end(ax: Axes) -> None:
 
 def _differences(ax: Axes, study: Study, model: str) -> None:
     compared = [row for row in study.table if row.model == model and row.loss_difference]
-    styles, base = looks(study), _best(study, model, BASELINE)
+    looks, base = styles(study), _best(study, model, BASELINE)
     for place, row in enumerate(reversed(compared)):
-        difference, colour = row.loss_difference, styles[row.recipe]["color"]
-        assert difference is not None
+        one, colour = row.loss_difference, looks[row.recipe]["color"]
+        assert one is not None
         points = _best(study, model, row.recipe) - base
         ax.plot(points, [place - 0.25] * len(points), "o", color=colour, alpha=0.5, markersize=3)
-        wide = [difference.corrected_low, difference.corrected_high]
+        wide = [one.corrected_low, one.corrected_high]
         ax.plot(wide, [place, place], color=colour, linewidth=0.8, marker="|", markersize=4)
-        ax.plot([difference.low, difference.high], [place, place], color=colour, linewidth=2.5)
-        ax.plot([difference.mean], [place], "D", color=colour, markersize=5)
+        ax.plot([one.low, one.high], [place, place], color=colour, linewidth=2.5)
+        ax.plot([one.mean], [place], "D", color=colour, markersize=5)
     if any(row.loss_difference and math.isfinite(row.loss_difference.mean) for row in compared):
-        ax.axvline(0, color=COLOURS[BASELINE], linewidth=1, zorder=1)
-    _recipes_below(ax, [row.recipe for row in compared])
-    ax.set_xlabel("below 0: better than none", fontsize=8)
-    ax.xaxis.set_major_formatter(NUMBERS)
-    ax.locator_params(axis="x", nbins=4)
+        ax.axvline(0, color=BLACK, linewidth=1, zorder=1)
+    _name_recipes(ax, [row.recipe for row in compared], "below 0: better than none")
 
 
 def _seeds(ax: Axes, study: Study, model: str) -> None:
     """Draw a line for each seed, from no noise through every recipe."""
     recipes = [recipe.name for recipe in study.settings.recipes[model]]
-    styles = looks(study)
+    looks = styles(study)
     found = [_best(study, model, recipe) for recipe in recipes]
     places = range(len(recipes))[::-1]
-    for seed in range(study.settings.design.seeds):
-        ax.plot([one[seed] for one in found], places, color="#b0b0b0", linewidth=0.7, zorder=1)
+    for seed in range(len(found[0])):
+        line = [one[seed] for one in found]
+        ax.plot(line, places, color=drawing.GREY, alpha=0.6, linewidth=0.7, zorder=1)
     for place, recipe, values in zip(places, recipes, found, strict=True):
-        colour = styles[recipe]["color"]
+        colour = looks[recipe]["color"]
         ax.plot(values, [place] * len(values), "o", color=colour, alpha=0.7, markersize=4)
-    _recipes_below(ax, recipes)
-    ax.set_xlabel(f"{_loss(study)}, noise off;\na line is a seed", fontsize=8)
-    ax.xaxis.set_major_formatter(NUMBERS)
-    ax.locator_params(axis="x", nbins=4)
+    _name_recipes(ax, recipes, f"{_loss(study)}, noise off;\na line is a seed")
 
 
-def _recipes_below(ax: Axes, recipes: Sequence[str]) -> None:
-    """Give each recipe its name at the vertical axis, the first at the top."""
-    names = [shortened(recipe, LONGEST_TICK) for recipe in reversed(recipes)]
+def _name_recipes(ax: Axes, recipes: Sequence[str], label: str) -> None:
+    """Name each recipe at the vertical axis, the first at the top, and label the other axis."""
+    names = [shorten_middle(recipe, LONGEST_TICK) for recipe in reversed(recipes)]
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(-0.6, max(len(names) - 0.5, 0.5))
+    ax.set_xlabel(label, fontsize=8)
+    ax.xaxis.set_major_formatter(NUMBERS)
+    ax.locator_params(axis="x", nbins=4)
 
 
 def _best(study: Study, model: str, recipe: str) -> np.ndarray:
@@ -200,7 +219,7 @@ PANELS: Mapping[str, Callable[[Axes, Study, str], None]] = {
 }
 
 
-# Names and looks ------------------------------------------------------------------------------
+# Names and styles -----------------------------------------------------------------------------
 
 
 def _loss(study: Study) -> str:
@@ -209,26 +228,23 @@ def _loss(study: Study) -> str:
     return f"{task.loss_name} {unit}"
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def looks(study: Study) -> dict[str, dict[str, Any]]:
+def styles(study: Study) -> dict[str, dict[str, Any]]:
     """Return the colour and the dashes of each recipe, the same in every panel of a study."""
     names = list(study.labels)
-    unused = [colour for name, colour in COLOURS.items() if name not in names]
-    every = [colour for name, colour in COLOURS.items() if name != BASELINE] + [*MORE_COLOURS]
-    free = [(colour, DASHES[0]) for colour in (*MORE_COLOURS, *unused) if colour != "#000000"]
-    dashed = ((colour, dash) for dash in cycle(DASHES[1:]) for colour in every)
     others = [name for name in names if name not in COLOURS]
-    more = list(islice(dashed, max(0, len(others) - len(free))))
+    unused = [c for name, c in COLOURS.items() if name not in names and c != BLACK]
+    every = [colour for colour in COLOURS.values() if colour != BLACK] + [PINK, SKY]
+    looks = chain(
+        ((colour, DASHES[0]) for colour in (PINK, SKY, *unused)),
+        ((colour, dash) for dash in cycle(DASHES[1:]) for colour in every),
+    )
     found: dict[str, Any] = {name: (colour, DASHES[0]) for name, colour in COLOURS.items()}
-    found |= dict(zip(others, [*free, *more], strict=False))
+    found |= dict(zip(others, looks, strict=False))
     return {name: {"color": found[name][0], "linestyle": found[name][1]} for name in names}
 
 
 def _title(model: str, title: str) -> str:
-    name = shortened(model_title(model), 20)
+    name = shorten_middle(title_model(model), 20)
     return f"{name}: {title}" if len(name) <= LONG_MODEL else f"{name}\n{title}"
 
 
@@ -238,10 +254,10 @@ def _names(study: Study, models: Sequence[str]) -> list[str]:
 
 
 def _labels(study: Study, models: Sequence[str]) -> list[str]:
-    """Return what the recipes of models are called in a legend, the shorter the more there are."""
+    """Return the names of the recipes in a legend, the shorter the more there are."""
     names = _names(study, models)
     longest = LONGEST_LABEL if len(names) <= 6 else LONG_LABEL
-    return [shortened(study.labels[name], longest) for name in names]
+    return [shorten_middle(study.labels[name], longest) for name in names]
 
 
 def _columns(study: Study, models: Sequence[str], wide: bool = False) -> int:
@@ -252,7 +268,7 @@ def _columns(study: Study, models: Sequence[str], wide: bool = False) -> int:
 
 
 def _legend(figure: Figure, study: Study, models: Sequence[str], wide: bool = False) -> None:
-    styles = looks(study)
-    handles = [Line2D([], [], **styles[n], linewidth=1.5) for n in _names(study, models)]
-    labels, columns = _labels(study, models), _columns(study, models, wide)
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    looks = styles(study)
+    handles = [Line2D([], [], **looks[n], linewidth=1.5) for n in _names(study, models)]
+    labels = _labels(study, models)
+    drawing.legend_below(figure, handles, labels=labels, columns=_columns(study, models, wide=wide))

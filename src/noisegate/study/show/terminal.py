@@ -1,94 +1,139 @@
-"""The study in a terminal: a table for each model, then the report, the sentence, what next."""
+"""The study in a terminal: what was read, a table for each model, what next, and the result."""
 
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..judge.stats import ALPHA, Difference, Row
-from ..judge.uncertainty.words import words
+from ..judge.stats import ALPHA, Difference, Row, find_leading
 from ..results import Study
-from . import wording
-from .sentences import interval, number
+from . import sentences
+from .columns import describe_columns
+from .numbers import PERCENT, chance, interval, number, row_decimals, row_estimates
+from .sentences import headings, title_model
+from .uncertainty import describe_uncertainty
 
-__all__ = ["cells", "show"]
+__all__ = ["cells", "describe_result", "print_columns", "show"]
 
 # Of 80 columns: a longer name takes a second line.
 NAME_WIDTH = 14
+VERDICTS = {"helped": "helped", "hurt": "hurt", "unclear": "is not shown to help"}
 STYLES = {"helped": "green", "hurt": "red", "unclear": ""}
 
 
-def cells(study: Study, model: str) -> list[tuple[str, ...]]:
-    """Return a model's table as text, of two lines where there is more than a number."""
-    rows = [row for row in study.table if row.model == model]
-    texts = wording.estimates(study.settings.task, rows)
-    digits = wording.shared_decimals(rows)
-    return [
-        (
-            fill(row.recipe, NAME_WIDTH),
-            *(text.replace(" ±", "\n±") for text in each),
-            _difference(row, digits),
-        )
-        for row, each in zip(rows, texts, strict=True)
-    ]
+def print_columns(console: Console, facts: Mapping[str, Any], notes: Iterable[str] = ()) -> None:
+    """Print how the data were read, and what else a reader should know before the work."""
+    for line in (*describe_columns(facts), *notes):
+        console.print(line, highlight=False, markup=False)
 
 
-def show(study: Study, report: Path, console: Console | None = None) -> None:
-    """Print notes, tables, the report's path, the sentences, and what to do on one's own model."""
+def show(
+    study: Study,
+    report: Path,
+    console: Console | None = None,
+    *,
+    columns: bool | None = None,
+) -> None:
+    """Print the tables, the sentences, what to try next, the report's path, and the result.
+
+    Parameters
+    ----------
+    columns : bool, optional
+        Whether to begin with how the data were read. If None, that is done where the error
+        stream is no terminal, since otherwise it was shown there before the work.
+    """
     console = console or Console()
-    for note in study.settings.notes:
-        console.print(note, highlight=False, markup=False)
+    settings = study.settings
+    if not sys.stderr.isatty() if columns is None else columns:
+        print_columns(console, settings.facts, settings.notes)
     for model in study.models:
         console.print(_table(study, model))
     console.print(_key(study), style="dim", highlight=False, markup=False)
     lines = [
         "",
-        f"Report: {report}",
         study.sentence,
-        *wording.scored_sentences(study),
-        *_doubts(study),
-        *_next(study),
+        *sentences.describe_tests(
+            study.tests, study.table, settings.task, study.labels, study.execution.scored
+        ),
     ]
-    for line in lines:
+    for model, found in study.uncertainty.items():
+        described = " ".join(describe_uncertainty(found))
+        lines.append(f"{title_model(model)}, its uncertainty: {described}")
+    for advice in study.advice:
+        lines.append(f"Next, in Python: {advice.text}" if advice.python else advice.text)
+        lines += [f"    {line}" for line in advice.python.splitlines()]
+    for line in (*lines, f"Report: {report}", describe_result(study)):
         # Text to be copied is never broken in the middle.
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
+def describe_result(study: Study) -> str:
+    """Return the result in one line that can be understood alone."""
+    task, parts = study.settings.task, []
+    for model in study.models:
+        rows = [row for row in study.table if row.model == model]
+        row, name = find_leading(rows), title_model(model)
+        if row is None or row.loss_difference is None:
+            parts.append(f"{name}: nothing to compare")
+            continue
+        losses = rows[0].validation_loss.mean, row.validation_loss.mean
+        before, after = (number(loss, row_decimals([rows[0], row])) for loss in losses)
+        verdict = VERDICTS[row.loss_difference.verdict]
+        parts.append(
+            f"{name}: {study.labels[row.recipe]} {verdict} ({sentences.measure(task)} {before} to "
+            f"{after}, {chance(row.loss_difference.holm)})"
+        )
+    return f"Result on {study.settings.data}: {'; '.join(parts)}."
+
+
+def cells(study: Study, model: str) -> list[tuple[str, ...]]:
+    """Return a model's table as text, of two lines where there is more than a number."""
+    rows = [row for row in study.table if row.model == model]
+    texts, decimals = row_estimates(study.settings.task, rows), row_decimals(rows)
+    return [
+        (
+            fill(row.recipe, NAME_WIDTH),
+            *(text.replace(" ±", "\n±") for text in each),
+            _difference(row.loss_difference, decimals),
+        )
+        for row, each in zip(rows, texts, strict=True)
+    ]
+
+
 def _table(study: Study, model: str) -> Table:
-    settings = study.settings
-    name = escape(wording.model_title(model))
+    design = study.settings.design
     table = Table(
-        title=f"{name} · seeds: {settings.design.seeds} · epochs: {settings.design.epochs}",
+        title=f"{escape(title_model(model))} · seeds: {design.seeds} · epochs: {design.epochs}",
         box=SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,
         collapse_padding=True,
     )
     table.add_column("recipe", no_wrap=True)
-    *headings, last = wording.headings(settings.task)
-    for heading in (*(fill(each, 13) for each in headings), fill(last, 16)):
+    *estimated, last = headings(study.settings.task)
+    for heading in (*(fill(each, 13) for each in estimated), fill(last, 16)):
         # Wrapped here: rich would break a number's line before a heading's.
         table.add_column(heading, justify="right", no_wrap=True, overflow="fold")
     rows = [row for row in study.table if row.model == model]
     for row, texts in zip(rows, cells(study, model), strict=True):
-        verdict = row.loss_difference.verdict if row.loss_difference else "unclear"
-        table.add_row(*map(escape, texts), style=STYLES[verdict])
+        table.add_row(*map(escape, texts), style=STYLES[row.verdict or "unclear"])
     return table
 
 
-def _difference(row: Row, digits: int) -> str:
-    one = row.loss_difference
+def _difference(one: Difference | None, decimals: int) -> str:
     if one is None:
         return ""
     if not math.isfinite(one.mean):
         return "not finite"
-    ends = interval(one.low, one.high, digits).replace(" to ", ",\u00a0")
-    return f"{number(one.mean, digits, sign=True)} {one.verdict}\n[{ends}]"
+    both = interval(one.low, one.high, decimals).replace(" to ", ",\u00a0")
+    return f"{number(one.mean, decimals, sign=True)} {one.verdict}\n[{both}]"
 
 
 def _key(study: Study) -> str:
@@ -96,9 +141,9 @@ def _key(study: Study) -> str:
     more = " (optimistic: see the report)" if optimistic else ""
     key = (
         "mean ± standard error over the seeds; difference from none, paired by seed, below 0 is "
-        f"better, [{wording.PERCENT} t-interval]{more}; training with the noise on."
+        f"better, [{PERCENT} t-interval]{more}; training with the noise on."
     )
-    if any(_is_surprising(row.loss_difference) for row in study.table if row.loss_difference):
+    if any(map(_is_surprising, study.table)):
         key += (
             " Where the interval leaves 0 out and the verdict is unclear, p is not below "
             f"{ALPHA} after Holm's correction for the number of recipes."
@@ -106,21 +151,7 @@ def _key(study: Study) -> str:
     return key
 
 
-def _is_surprising(difference: Difference) -> bool:
+def _is_surprising(row: Row) -> bool:
     """Return whether a difference is unclear, though its interval, which knows no Holm, is not."""
-    return difference.verdict == "unclear" and (difference.low > 0 or difference.high < 0)
-
-
-def _next(study: Study) -> Iterator[str]:
-    """Yield the lines with the recipes to try, and of models without one the reason."""
-    for advice in study.advice:
-        yield f"Next, in Python: {advice.text}" if advice.python else advice.text
-        yield from (f"    {line}" for line in advice.python.splitlines())
-
-
-def _doubts(study: Study) -> list[str]:
-    """Return a line for each model on whether its doubt can be trusted."""
-    return [
-        f"{wording.model_title(model)}, its doubt: {' '.join(words(result))}"
-        for model, result in study.uncertainty.items()
-    ]
+    one = row.loss_difference
+    return one is not None and one.verdict == "unclear" and (one.low > 0 or one.high < 0)

@@ -1,0 +1,46 @@
+"""What the report's templates are given: cells, tables, pictures, and a search."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = ["Cell", "Picture", "SearchSection", "Table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a table: its text, a note in small letters below it, and its CSS class."""
+
+    text: str
+    small: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table; the first cell of a row names it."""
+
+    headings: Sequence[str | Cell]
+    rows: Sequence[Sequence[str | Cell]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure of the report; without `svg` the caption alone."""
+
+    title: str
+    svg: bytes | None
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSection:
+    """What a search found, for the report; `rules` are those of the best trial, as Python."""
+
+    paragraphs: Sequence[str]
+    rules: str
+    pictures: Sequence[Picture]
+    best: Table
+    best_title: str
+    command: str
+    facts: Mapping[str, str]

@@ -1,0 +1,242 @@
+"""The HTML report: one file that needs nothing else, on a phone, a screen and paper."""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..judge.stats import ALPHA, MANY, Row
+from ..judge.test_split import TestScore
+from ..recipes import BASELINE
+from ..results import Study
+from ..versions import versions
+from . import figures, sentences
+from .columns import list_columns, summarize_columns
+from .masks import describe_recipes
+from .numbers import (
+    PERCENT,
+    chance,
+    difference_cell,
+    ends,
+    estimates,
+    find_decimals,
+    number,
+    plural,
+    row_decimals,
+    row_estimates,
+)
+from .parts import Cell, Picture, Table
+from .sentences import headings, title_model
+from .uncertainty import describe_uncertainty, table, table_headings
+from .uncertainty_figures import draw_uncertainty
+
+__all__ = ["list_tests", "model_table", "render_report", "split_opening"]
+
+CAPTIONS = {
+    "training loss": "What the steps saw, noise on; mean over the seeds.",
+    "validation loss": "Without noise; mean over the seeds.",
+    "validation error": "Without noise; mean over the seeds.",
+    figures.SEEDS: "At the best epochs. A line joins the runs of one seed, which share split, "
+    "initial weights and order of batches.",
+}
+EFFECTS = (
+    f"At the best epochs. Diamond: mean. Thick line: {PERCENT} t-interval; thin line: Nadeau and "
+    "Bengio's corrected one. Dots: seeds."
+)
+
+# More names than this are counted, not listed; a table of more columns is folded.
+MOST_NAMES, MOST_COLUMNS = 40, 20
+
+
+def render_report(study: Study) -> str:
+    """Return the report of a study as one self-contained page."""
+    settings, search = study.settings, study.search
+    task, effects = settings.task, figures.draw_effects(study, clear=True)
+    alt = "difference of each recipe from no noise"
+    words = {
+        "study": study,
+        "opening": split_opening(study),
+        "effects": effects and Picture("Each recipe less no noise.", effects, alt, EFFECTS),
+        "tables": {model: model_table(study, model) for model in study.models},
+        "tests": list_tests(study),
+        "used": summarize_columns(settings.facts),
+        "columns": list_columns(settings.facts),
+        "most_columns": MOST_COLUMNS,
+        "curves": {model: _curves(study, model) for model in study.models},
+        "questions": sentences.describe_open_questions(study.table, study.labels),
+        "recipes": describe_recipes(study),
+        "uncertainty": _uncertainty(study),
+        "search": search and search.section(task),
+        "test": settings.facts["test"],
+        "run": study.runs[0],
+        "seeds": settings.design.seeds,
+        "epochs": settings.design.epochs,
+        "learning_rate": settings.design.learning_rate,
+        "versions": versions(),
+        "runs": _every_run(study),
+        "measure": sentences.measure(task),
+        "is_classification": task.is_classification,
+        "compared": max(map(len, settings.recipes.values())) - 1,
+        "budget": sentences.describe_budget(
+            [run.history.best.number for run in study.runs], settings.design.epochs
+        ),
+        "percent": PERCENT,
+        "alpha": ALPHA,
+        "many": MANY,
+    }
+    return environment().get_template("report.html").render(words)
+
+
+def environment() -> Environment:
+    """Return the environment of the templates; whatever they are given is escaped."""
+    found = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters.update(
+        cell=lambda given: given if isinstance(given, Cell) else Cell(given),
+        data=lambda svg: f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
+        name=sentences.name_model,
+        names=_join_some,
+        plural=plural,
+        title=title_model,
+        # A number is never parted from its standard error.
+        together=lambda text: text.replace(" ±", "\u00a0±"),
+    )
+    return found
+
+
+def split_opening(study: Study) -> list[tuple[str, bool]]:
+    """Return the parts of the study's sentence in order, and whether each is a verdict."""
+    parts, rest = list[tuple[str, bool]](), study.sentence
+    for verdict in sentences.describe_verdicts(study.table, study.settings.task, study.labels):
+        before, found, after = rest.partition(verdict)
+        if found:
+            parts += [(before.strip(), False), (found, True)]
+            rest = after
+    # Without a verdict in it, the whole is one.
+    parts.append((rest.strip(), not parts))
+    return [part for part in parts if part[0]]
+
+
+def list_tests(study: Study) -> list[tuple[str, Table]]:
+    """Return the sentence and the table of each model that was scored on the test split."""
+    found = sentences.describe_tests(
+        study.tests, study.table, study.settings.task, study.labels, study.execution.scored
+    )
+    tables = (_test_table(study, tested) for tested in study.tests)
+    return list(zip(found, tables, strict=True))
+
+
+def _test_table(study: Study, tested: TestScore) -> Table:
+    task, difference = study.settings.task, tested.difference
+    names = (BASELINE,) if difference is None else (BASELINE, tested.recipe)
+    losses, decimals, changes = [tested.loss(name) for name in names], None, [""]
+    if difference is not None:
+        decimals = find_decimals(difference, *(loss.mean for loss in losses))
+        changes.append(difference_cell(difference, decimals))
+    errors = estimates([tested.error(name) for name in names], factor=task.error_factor)
+    columns = (
+        title_model(tested.model),
+        f"test {task.loss_name}",
+        f"test {task.error_name}",
+        f"difference in test {task.loss_name} [{PERCENT} interval]",
+    )
+    return Table(
+        columns, list(zip(names, estimates(losses, decimals), errors, changes, strict=True))
+    )
+
+
+def model_table(study: Study, model: str) -> Table:
+    """Return the table of a model's recipes on the validation rows."""
+    rows = [row for row in study.table if row.model == model]
+    *estimated, difference = headings(study.settings.task)
+    columns = (
+        "recipe",
+        *estimated,
+        f"{difference} [{PERCENT} t-interval]",
+        "Nadeau and Bengio's corrected interval",
+        "p after Holm",
+        "verdict",
+    )
+    texts = row_estimates(study.settings.task, rows)
+    decimals = row_decimals(rows)
+    return Table(columns, [_model_row(*pair, decimals) for pair in zip(rows, texts, strict=True)])
+
+
+def _model_row(row: Row, texts: tuple[str, ...], decimals: int) -> list[str | Cell]:
+    one = row.loss_difference
+    if one is None:
+        return [row.recipe, *texts, "", "", "", ""]
+    change = Cell(difference_cell(one, decimals), "optimistic" if one.optimistic else "")
+    if change.text == "not finite":
+        return [row.recipe, *texts, change.text, "", "", "no verdict"]
+    return [
+        row.recipe,
+        *texts,
+        change,
+        ends(one.corrected_low, one.corrected_high, decimals),
+        chance(one.holm).removeprefix("p ").removeprefix("= "),
+        Cell(one.verdict, kind=one.verdict),
+    ]
+
+
+def _curves(study: Study, model: str) -> list[Picture]:
+    return [
+        Picture(
+            f"{title}.".capitalize(),
+            figures.draw_panel(study, model, title),
+            f"{title_model(model)}: {title}",
+            CAPTIONS[title],
+        )
+        for title in figures.list_panels(study, model)
+        if title in CAPTIONS
+    ]
+
+
+def _uncertainty(study: Study) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": model,
+            "result": result,
+            "sentences": describe_uncertainty(result),
+            "table": Table(table_headings(result), table(result)),
+            "pictures": [
+                Picture(f"{title}.".capitalize(), svg, f"{title_model(model)}: {title}")
+                for title, svg in draw_uncertainty(result, clear=True).items()
+            ],
+        }
+        for model, result in study.uncertainty.items()
+    ]
+
+
+def _every_run(study: Study) -> Table:
+    """Return every run at its best epoch."""
+    task, rows = study.settings.task, list[list[str]]()
+    for model, recipes in study.settings.recipes.items():
+        decimals = 1 + row_decimals([row for row in study.table if row.model == model])
+        for run in (run for recipe in recipes for run in study.runs_of(model, recipe.name)):
+            best = run.history.best
+            error = best.validation_error
+            rows.append(
+                [
+                    f"{model} {run.recipe} seed {run.seed}",
+                    str(best.number),
+                    number(best.train_loss),
+                    number(best.validation_loss, decimals),
+                    "" if error is None else number(error * task.error_factor),
+                ]
+            )
+    return Table(("run", "best epoch", *headings(task)[:3]), rows)
+
+
+def _join_some(names: Sequence[str]) -> str:
+    """Return how many names there are, and the first of them."""
+    shown, more = ", ".join(names[:MOST_NAMES]), len(names) - MOST_NAMES
+    return f"{len(names):,}: {shown}" + (f", and {more:,} more" if more > 0 else "")
