@@ -30,8 +30,8 @@ Shape = tuple[int, ...]
 class ListedSite:
     """A place for noise.
 
-    `module` is the class of the module there, `shape` what it saw of two rows, if it saw
-    anything, and `noise` what the model itself does there.
+    `module` is the class of the module there, `shape` that of the tensor which it saw of two
+    rows, None if it saw none, and `noise` the model's own noise there.
     """
 
     name: str

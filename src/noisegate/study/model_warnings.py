@@ -15,14 +15,13 @@ def find_model_warnings(model: Model, example: Tensor, task: Task) -> list[str]:
     shape = tuple(example.shape[1:])
     networks = []
     for seed in (0, 1):
-        with seed_generators(seed, "remarks"), torch.no_grad():
+        with seed_generators(seed, "remarks"):
             networks.append(model.make(shape, task.outputs).eval())
+    first, second = networks
     with seed_generators(0, "remarks"), torch.no_grad():
-        outputs = networks[0](example)
+        outputs = first(example)
     found = []
-    own = sum(
-        isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in networks[0].modules()
-    )
+    own = sum(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in first.modules())
     if own:
         layers = "a dropout layer" if own == 1 else f"{own} dropout layers"
         found.append(
@@ -32,7 +31,7 @@ def find_model_warnings(model: Model, example: Tensor, task: Task) -> list[str]:
         found.append(
             f"{model.name} seems to end in a softmax; the loss takes logits, so leave it out."
         )
-    if _start_alike(*networks):
+    if all(map(torch.equal, first.parameters(), second.parameters())):
         found.append(
             f"{model.name} starts with the same weights whatever the seed: the intervals are over "
             "splits and orders alone."
@@ -43,8 +42,3 @@ def find_model_warnings(model: Model, example: Tensor, task: Task) -> list[str]:
 def _are_probabilities(outputs: Tensor) -> bool:
     sums = outputs.double().sum(1)
     return bool((outputs >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-4))
-
-
-def _start_alike(one: nn.Module, other: nn.Module) -> bool:
-    pairs = zip(one.parameters(), other.parameters(), strict=True)
-    return all(torch.equal(a, b) for a, b in pairs)

@@ -207,7 +207,7 @@ def _check_parameters(name: str, made: nn.Module) -> None:
 
 
 def _check_state(name: str, made: nn.Module) -> None:
-    """Refuse what could be written and not be read again without running code of the file."""
+    """Raise unless the state can be saved, and loaded again without running code."""
     buffer = BytesIO()
     try:
         torch.save(dict(made.state_dict()), buffer)
@@ -282,7 +282,7 @@ def describe_refusal(
     )
 
 
-# Code of a user's -----------------------------------------------------------------------------
+# The user's code -----------------------------------------------------------------------------
 
 
 def _import_module(module: str) -> ModuleType:

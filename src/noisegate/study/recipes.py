@@ -5,25 +5,16 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from reprlib import Repr
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 import noisegate as ng
-from noisegate.core.errors import InvalidType, InvalidValue, UnmatchedRule
+from noisegate.core.errors import InvalidValue, UnmatchedRule
 from noisegate.core.words import shorten, suggest
 
-from .rule_text import (
-    check_any_rules,
-    name_rule,
-    parse_noise,
-    parse_rules,
-    rules_source,
-    rules_text,
-    unwrap_single,
-)
+from .rule_text import brief, make_rules, parse_rules, rules_source, rules_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +60,7 @@ class Recipe:
         object.__setattr__(self, "rules", MappingProxyType(dict(self.rules)))
 
     def __reduce__(self) -> Any:
-        """Return how another process makes it, which a mapping proxy cannot go to."""
+        """Return how a copy is made, since a mapping proxy cannot be pickled."""
         return Recipe, (self.name, self.label, dict(self.rules))
 
 
@@ -102,7 +93,7 @@ def find_fitting(model: "nn.Module", input_shape: Sequence[int]) -> tuple[Recipe
 
 
 def fits(recipe: Recipe, model: "nn.Module", input_shape: Sequence[int]) -> bool:
-    """Return whether every rule acts somewhere in a model, which is run and then what it was."""
+    """Return whether every rule acts somewhere in a model, which is run and left as it was."""
     import torch  # here, since recipes are read before it is imported
 
     example = torch.zeros(2, *input_shape)
@@ -155,12 +146,9 @@ def parse_recipe(text: str) -> Recipe:
 
 # Recipes in files -----------------------------------------------------------------------------
 
-# Of the files that can be read.
+# The endings of files of recipes.
 SUFFIXES = (".yaml", ".yml", ".toml")
 FORM = 'Write for example, in YAML, mine: {"hid*:out": "gaussian(0.1)"}, with the quotes.'
-# Aliases of YAML can make a few lines a value without bound, so `shorten` could not end.
-_brief = Repr()
-_brief.maxstring, _brief.maxother, _brief.maxlevel = 60, 60, 2
 
 
 def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
@@ -175,7 +163,7 @@ def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
     Raises
     ------
     InvalidType, InvalidValue
-        If the file is missing, cannot be read, or something in it is no recipe.
+        If the file is missing or cannot be read, or an entry is not a recipe.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -192,7 +180,7 @@ def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
         raise InvalidValue(f"study: '{path}' has no recipes. {FORM}")
     if not isinstance(found, dict):
         raise InvalidValue(
-            f"study: '{path}': must map names to recipes; got {_brief.repr(found)}. {FORM}"
+            f"study: '{path}': must map names to recipes; got {brief.repr(found)}. {FORM}"
         )
     return tuple(_read_recipe(path, name, rules) for name, rules in found.items())
 
@@ -234,21 +222,11 @@ def _read_recipe(path: Path, name: Any, rules: Any) -> Recipe:
     if not isinstance(rules, dict):
         raise InvalidValue(
             f"study: '{path}', recipe '{name}': must map patterns to noises; got "
-            f"{_brief.repr(rules)}. {FORM}"
+            f"{brief.repr(rules)}. {FORM}"
         )
-    check_any_rules(rules, name)
-    return Recipe(name, name, {p: _read_noises(name, p, value) for p, value in rules.items()})
-
-
-def _read_noises(recipe: str, pattern: Any, value: Any) -> Any:
-    noises = []
-    with name_rule(recipe, pattern):
-        for each in value if isinstance(value, list) and value else [value]:
-            if type(each) not in (int, float, str):
-                raise InvalidType(
-                    'a noise must be a number, text like "gaussian(0.1)", or a list of these; '
-                    f"got {_brief.repr(each)}."
-                )
-            # Python writes no number that is not finite, and kinds refuse it.
-            noises.append(parse_noise(pattern, each if isinstance(each, str) else repr(each)))
-    return unwrap_single(noises)
+    pairs = (
+        (pattern, noise)
+        for pattern, value in rules.items()
+        for noise in (value if isinstance(value, list) and value else [value])
+    )
+    return Recipe(name, name, make_rules(pairs, name))

@@ -2,8 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from reprlib import Repr
 from typing import Any
 
 import noisegate as ng
@@ -14,15 +14,17 @@ from noisegate.core.rules import SHORTHANDS
 from noisegate.core.words import shorten
 
 __all__ = [
-    "check_any_rules",
-    "name_rule",
-    "parse_noise",
+    "brief",
+    "make_rules",
     "parse_rules",
     "rules_source",
     "rules_text",
     "split_rules",
-    "unwrap_single",
 ]
+
+# Aliases of YAML can make a few lines a value without bound, so `shorten` could not end.
+brief = Repr()
+brief.maxstring, brief.maxother, brief.maxlevel = 60, 60, 2
 
 
 def parse_rules(text: str, recipe: str | None = None) -> dict[str, Any]:
@@ -40,28 +42,31 @@ def parse_rules(text: str, recipe: str | None = None) -> dict[str, Any]:
     Raises
     ------
     InvalidType, InvalidValue
-        If a rule is no rule, or a kind refuses what it says.
+        If the text cannot be read as rules, or a kind refuses an argument.
 
     Examples
     --------
     >>> parse_rules("hid*:out=0.5, in:out=gaussian(0.1)")
     {'hid*:out': 0.5, 'in:out': GaussianNoise(sigma=0.1)}
     """
+    return make_rules(split_rules(text, recipe), recipe)
+
+
+def make_rules(pairs: Iterable[tuple[Any, Any]], recipe: str | None) -> dict[str, Any]:
+    """Return the rules of pairs of a pattern and a noise: a number, or text of a call."""
     found: dict[str, list[Any]] = {}
-    for pattern, noise in split_rules(text, recipe):
-        with name_rule(recipe, pattern):
-            found.setdefault(pattern, []).append(parse_noise(pattern, noise))
-    check_any_rules(found, recipe)
-    return {pattern: unwrap_single(noises) for pattern, noises in found.items()}
-
-
-def check_any_rules(rules: Mapping[str, Any], recipe: str | None) -> None:
-    """Raise if there are no rules."""
-    if not rules:
+    for pattern, noise in pairs:
+        try:
+            found.setdefault(pattern, []).append(_parse_noise(pattern, noise))
+        except (InvalidType, InvalidValue) as error:
+            whose = "" if recipe is None else f"recipe '{recipe}', "
+            raise type(error)(f"study: {whose}rule {shorten(pattern)}: {error}") from None
+    if not found:
         raise InvalidValue(
             f"study: {_name_text(recipe)} has no rules. Write for example 'hid*:out=0.5, "
             "in:out=gaussian(0.1)'."
         )
+    return {pattern: noises if noises[1:] else noises[0] for pattern, noises in found.items()}
 
 
 def rules_text(rules: Mapping[str, Any]) -> str:
@@ -116,22 +121,19 @@ def _split_at_commas(text: str) -> Iterator[str]:
         yield part
 
 
-@contextmanager
-def name_rule(recipe: str | None, pattern: Any) -> Iterator[None]:
-    """Say in front of the errors of a block which rule is wrong."""
-    try:
-        yield
-    except (InvalidType, InvalidValue) as error:
-        whose = "" if recipe is None else f"recipe '{recipe}', "
-        raise type(error)(f"study: {whose}rule {shorten(pattern)}: {error}") from None
-
-
-def parse_noise(pattern: Any, text: str) -> Any:
+def _parse_noise(pattern: Any, noise: Any) -> Any:
     """Return a noise as `noisegate.inject` takes it at a pattern.
 
     A number or a schedule stays one, checked: what it means is the pattern's matter, p of a
     Dropout or sigma in ``hidden_noise``.
     """
+    if type(noise) not in (int, float, str):
+        raise InvalidType(
+            'a noise must be a number, text like "gaussian(0.1)", or a list of these; '
+            f"got {brief.repr(noise)}."
+        )
+    # Python writes no number that is not finite, and kinds refuse it.
+    text = noise if isinstance(noise, str) else repr(noise)
     if pattern not in SHORTHANDS:
         with prefix_errors("inject"):
             patterns.check_pattern(pattern)
@@ -156,11 +158,6 @@ def _read_bare(text: str) -> str | None:
         case _:
             bare = False
     return ast.unparse(tree) if bare else None
-
-
-def unwrap_single(noises: list[Any]) -> Any:
-    """Return a rule's noises as `parse_rules` has them: one alone, or a list."""
-    return noises[0] if len(noises) == 1 else noises
 
 
 def _format_noise(noise: Any) -> str:
