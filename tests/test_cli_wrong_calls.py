@@ -159,7 +159,7 @@ SHARED: list[tuple[list[str], str]] = [
     (
         ["--model", "nest:make"],
         "the module of a model must be in the current folder, or installed; got 'nest'. Did you "
-        "mean nets?",
+        "mean `nets`?",
     ),
     (["--out", "d.csv"], f"cannot write to 'd.csv': File exists. {OUT}"),
     (["--out", "d.csv/below"], f"cannot write to 'd.csv/below': Not a directory. {OUT}"),
@@ -311,7 +311,7 @@ def test_a_file_in_the_way_is_told_as_when_the_folder_is_made(name: str, tmp_pat
     (tmp_path / "file").touch()
     folder = tmp_path / name
     with pytest.raises(InvalidValue) as made:
-        files.made(folder)
+        files.make_folder(folder)
     with pytest.raises(InvalidValue) as told:
         files.check_folder(folder)
     assert str(told.value) == str(made.value)

@@ -98,9 +98,9 @@ class Trials:
                 # Enqueue with an owner first, so that no trial is ever ownerless.
                 study.enqueue_trial({}, user_attrs={"worker": name_process()})
                 trial = study.ask()
-                ordinal, study.sampler = self._make_sampler(trial.number, off)
                 try:
                     trial.set_user_attr("worker", name_process())
+                    ordinal, study.sampler = self._make_sampler(trial.number, off)
                     trial.set_user_attr("ordinal", ordinal)
                 except UpdateFinishedTrialError:
                     continue  # another process found its owner dead, and made it void
