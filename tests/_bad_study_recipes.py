@@ -162,6 +162,10 @@ CASES: list[Case] = [
         Value,
         f"study: 'r.yaml': {'day is out of range for month'}. {FORM}",
     ),
+    *(
+        (file(f"a: {value}"), Value, f"study: 'r.yaml': a value does not fit its tag. {FORM}")
+        for value in ("!!timestamp soon", "!!bool maybe")
+    ),
     (
         file("[a]\nhid1:out = 0.5\n", "r.toml"),
         Value,

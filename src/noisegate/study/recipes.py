@@ -194,6 +194,8 @@ def _parse_file(path: Path, text: str) -> Any:
         said, line = error.problem, error.problem_mark.line + 1
     except yaml.reader.ReaderError as error:
         said = error.reason
+    except (AttributeError, KeyError):  # PyYAML's, for `!!timestamp soon` and `!!bool maybe`
+        said = "a value does not fit its tag"
     except (ValueError, RecursionError) as error:  # TOML's; the 31st of February; too deep
         said, _, place = str(error).partition(" (at line ")
         line = place.partition(",")[0]
