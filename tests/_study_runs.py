@@ -209,16 +209,26 @@ def group(process: subprocess.Popen[str]) -> list[int]:
 
 
 def workers(process: subprocess.Popen[str]) -> list[int]:
-    """Return the processes that a study does its runs in."""
-    found = []
+    """Return the processes that a study does its runs in: copies of its fork server."""
+    return [pid for pid in group(process) if fork_server(process) == parent_of(pid)]
+
+
+def fork_server(process: subprocess.Popen[str]) -> int | None:
+    """Return the process that a study's workers are copies of, once it has started."""
     for pid in group(process):
-        try:
+        with suppress(OSError):  # ended meanwhile
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"spawn_main" in command:
-            found.append(pid)
-    return found
+            if b"forkserver" in command and parent_of(pid) == process.pid:
+                return pid
+    return None
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent of a process; None if that has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
+    except OSError:
+        return None
 
 
 def assert_alone(process: subprocess.Popen[str]) -> None:

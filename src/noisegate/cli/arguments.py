@@ -14,6 +14,7 @@ __all__ = [
     "add_rows",
     "add_training",
     "add_uncertainty",
+    "begin_work",
     "check_arguments",
     "print_study",
     "read_settings",
@@ -147,6 +148,20 @@ def check_arguments(
         **words,
     )
     check_design(design, jobs=jobs, out=out, resume=resume)
+
+
+def begin_work(parsed: argparse.Namespace) -> None:
+    """Print what is read, and start the process of the workers, before torch is imported.
+
+    The workers' process imports while this one does, and reads and checks.
+    """
+    from noisegate.study.train.processes import start_fork_server
+
+    if sys.stderr.isatty():
+        name = "the digits" if parsed.data is None else Path(parsed.data).name
+        print(f"Reading {name} ...", file=sys.stderr)
+    if parsed.jobs > 1:
+        start_fork_server()
 
 
 def print_study(study: "Study", parsed: argparse.Namespace) -> None:

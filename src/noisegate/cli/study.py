@@ -7,6 +7,7 @@ from .arguments import (
     add_rows,
     add_training,
     add_uncertainty,
+    begin_work,
     check_arguments,
     print_study,
     read_settings,
@@ -74,6 +75,7 @@ def execute(parsed: argparse.Namespace) -> None:
     """Run the study and print its results."""
     # `run` makes the same checks, after a second of imports.
     check_arguments(parsed, parsed.model, parsed.recipe, resume=parsed.resume)
+    begin_work(parsed)
     # Imported here, so that neither help nor an error has to wait for torch.
     from noisegate.study import run
 

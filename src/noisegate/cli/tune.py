@@ -7,6 +7,7 @@ from .arguments import (
     add_rows,
     add_training,
     add_uncertainty,
+    begin_work,
     check_arguments,
     print_study,
     read_settings,
@@ -93,6 +94,7 @@ def execute(parsed: argparse.Namespace) -> None:
     search = {name: getattr(parsed, name) for name in ("trials", "always", "tune_seed")}
     check_search(parsed.rules, **search)
     check_arguments(parsed, [parsed.model], resume=parsed.resume or parsed.storage is not None)
+    begin_work(parsed)
     # Imported here, so that neither help nor an error has to wait for torch.
     from noisegate.tune import tune
 

@@ -21,6 +21,7 @@ from .results import Execution, Study
 from .source import Reading, Rows, Source, make_source
 from .train.board import Board
 from .train.pool import execute_all
+from .train.processes import start_fork_server
 from .train.progress import print_notes, show_progress
 from .train.run import Job, Run
 from .train.store import Store
@@ -124,6 +125,8 @@ def run(
         ood,
     )
     check_design(design, jobs=jobs, out=out, resume=resume)
+    if jobs > 1:
+        start_fork_server()
     with open_work(out, resume=resume, progress=progress) as open_store:
         plan = make_plan(design)
         study = carry_out(plan, open_store(plan), jobs=jobs, progress=progress)

@@ -14,6 +14,7 @@ from noisegate.study.results import Study
 from noisegate.study.source import Reading, Source, make_source
 from noisegate.study.train.board import Board
 from noisegate.study.train.pool import Runs, run_calls
+from noisegate.study.train.processes import start_fork_server
 from noisegate.study.train.progress import show_progress
 from noisegate.study.train.store import Store
 
@@ -124,6 +125,8 @@ def tune(
     # A search in a storage may go on, so a folder that has its runs is no mistake.
     goes_on = resume or storage is not None
     check_design(design, jobs=jobs, out=out, resume=goes_on)
+    if jobs > 1:
+        start_fork_server()
     with open_work(out, resume=goes_on, progress=progress) as open_store:
         searched, plan = _plan_search(design, space, always)
         store = open_store(plan)

@@ -2,10 +2,9 @@
 
 import multiprocessing
 
-__all__ = ["START", "Board"]
+from .processes import START
 
-# How processes start. Not by `fork`: a copy of a process that has used torch's threads can hang.
-START = "spawn"
+__all__ = ["Board"]
 
 
 class Board:

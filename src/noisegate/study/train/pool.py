@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import pickle
-import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,7 +19,8 @@ from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.estimators import Epoch
 
 from ..models import Model, describe_error
-from .board import START, Board
+from .board import Board
+from .processes import START, end_with_parent, hold_interrupts, start_fork_server
 from .run import Job, Run, Setup, digest_start, execute
 from .store import Store
 
@@ -131,7 +131,7 @@ def run_calls(
         shared = Path(folder) / "worker"
         shared.write_bytes(pickle.dumps(worker))
         with _open_pool(min(processes, len(calls)), shared, board) as pool:
-            with _hold_interrupts():
+            with hold_interrupts():
                 futures = {pool.submit(_do_call, call): call for call in calls}
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -151,9 +151,10 @@ def use_one_thread() -> Iterator[None]:
 @contextmanager
 def _open_pool(processes: int, shared: Path, board: Board) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool whose processes end at once if the work is interrupted or fails."""
-    context = multiprocessing.get_context(START)
+    start_fork_server()
+    context, environment = multiprocessing.get_context(START), dict(os.environ)
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(processes, context, _start_worker, (str(shared), board))
+    pool = ProcessPoolExecutor(processes, context, _start_worker, (str(shared), board, environment))
     try:
         yield pool
     except BaseException as error:
@@ -175,29 +176,16 @@ def _open_pool(processes: int, shared: Path, board: Board) -> Iterator[ProcessPo
     pool.shutdown()
 
 
-@contextmanager
-def _hold_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back while processes start; they inherit that for their whole life.
-
-    Ctrl-C reaches every process of a terminal; the parent answers it, and ends its workers.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 # In a worker process: what it does, the board, its place there.
 _here: tuple[Worker, Board, int] | None = None
 
 
-def _start_worker(shared: str, board: Board) -> None:
+def _start_worker(shared: str, board: Board, environment: dict[str, str]) -> None:
     global _here
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    # A copy has the variables that were set when the process was started that it is a copy of.
+    os.environ.clear()
+    os.environ.update(environment)
     torch.set_num_threads(1)
     place = board.join()
     _here = pickle.loads(Path(shared).read_bytes()), board, place
@@ -207,11 +195,3 @@ def _do_call(call: tuple[Any, ...]) -> Any:
     assert _here is not None
     worker, board, place = _here
     return worker.do(board, place, *call)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent has ended: a killed parent cannot say goodbye."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
