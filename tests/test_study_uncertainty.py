@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from noisegate.study.judge.uncertainty.measures import (
+from noisegate.study.judge.uncertainty.evaluation import shuffle_columns
+from noisegate.study.judge.uncertainty.outcomes import (
     LEVELS,
     SHARES,
+    Predictions,
     compute_auroc,
     compute_coverage,
     compute_rejection,
     compute_shares,
+    score_classes,
+    score_values,
     take_shares,
 )
-from noisegate.study.judge.uncertainty.outcomes import Predictions, score_classes, score_values
-from noisegate.study.judge.uncertainty.shuffling import shuffle_columns
 
 # Rejection ---------------------------------------------------------------------------------------
 
@@ -72,10 +74,13 @@ def test_auroc_at_its_ends():
 def test_coverage_counts_the_targets_inside():
     z = NormalDist().inv_cdf(0.9)
     errors, sd = np.array([-1.0, 0.5, 2.0, -3.0]), np.array([1.0, 0.1, 2.0, 2.0])
+    at = LEVELS.index(0.8)
     # Half widths z = 1.28 times sd: 1.28, 0.128, 2.56, 2.56.
-    held, width = compute_coverage(errors, sd, 0.8)
-    assert (held, width) == (0.5, pytest.approx(2 * z * 5.1 / 4))
-    assert compute_coverage(errors, 2.0, 0.8) == (0.75, pytest.approx(4 * z))
+    found = compute_coverage("residuals", errors, sd)
+    assert (found.source, found.levels) == ("residuals", LEVELS)
+    assert (found.held[at], found.widths[at]) == (0.5, pytest.approx(2 * z * 5.1 / 4))
+    same = compute_coverage("residuals", errors, np.full(4, 2.0), scale=3)
+    assert (same.held[at], same.widths[at]) == (0.75, pytest.approx(3 * 4 * z))
 
 
 def test_bins_take_what_is_beyond_them():

@@ -18,14 +18,17 @@ import noisegate as ng
 from noisegate.estimators import fit
 from noisegate.study.data.tasks import Task
 from noisegate.study.judge.uncertainty import Uncertainty
-from noisegate.study.judge.uncertainty.evaluation import EvaluationData, evaluate_model
+from noisegate.study.judge.uncertainty.evaluation import (
+    EvaluationData,
+    evaluate_model,
+    shuffle_columns,
+)
 from noisegate.study.judge.uncertainty.outcomes import (
     Outcome,
     Predictions,
     Reliability,
     score_values,
 )
-from noisegate.study.judge.uncertainty.shuffling import shuffle_columns
 from noisegate.study.judge.uncertainty.summary import summarize_uncertainty
 from noisegate.study.show.uncertainty import (
     LABELS,

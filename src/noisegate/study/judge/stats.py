@@ -7,21 +7,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import TypeVar
 
-__all__ = [
-    "ALPHA",
-    "LEVEL",
-    "MANY",
-    "MOST",
-    "Difference",
-    "Estimate",
-    "Row",
-    "adjust",
-    "adjust_p_values",
-    "estimate",
-    "estimate_difference",
-    "find_leading",
-]
-
 LEVEL = 0.95
 ALPHA = 0.05
 
@@ -46,23 +31,13 @@ class Difference:
 
     Where a difference is not finite, every number but `seeds` is NaN and the verdict is unclear.
 
-    Parameters
-    ----------
-    mean, low, high : float
-        Mean of the differences, and its t-interval at `LEVEL`.
-    p : float
-        Of the two-sided paired t-test. Without spread it is 0, or 1 if every difference is 0.
-    corrected_low, corrected_high : float
-        The t-interval with Nadeau and Bengio's variance, (1/n + validation rows / training rows)
-        times that of the differences: splits of the same rows are not independent.
-    holm : float
-        `p` adjusted by `adjust` for the family of comparisons; `p` itself until then.
-    seeds : int
-        How many differences there are, n.
-    more_seeds : int or None
-        How many more seeds would make `holm` less than `ALPHA` if mean and spread stay as they
-        are; `MOST` stands for `MOST` or more. None where nothing is open, or no number would do:
-        `holm` is less already, the mean is exactly 0, or not finite.
+    `low` and `high` are the ends of the t-interval at `LEVEL`, `p` is of the two-sided paired
+    t-test; without spread `p` is 0, or 1 if every difference is 0. The corrected interval has
+    Nadeau and Bengio's variance, (1/n + validation samples / training samples) times that of the
+    differences: splits of the same samples are not independent. `holm` is `p` adjusted by `adjust`
+    for the family of comparisons; `p` itself until then. `more_seeds` more would make `holm` less
+    than `ALPHA` if mean and spread stay as they are; `MOST` stands for `MOST` or more, None for
+    none to wait for: `holm` is less already, the mean is exactly 0, or not finite.
 
     Reference: Nadeau and Bengio, "Inference for the generalization error", Machine Learning, 2003.
     """
@@ -144,25 +119,19 @@ def estimate_difference(
 ) -> Difference:
     """Return the mean of ``values - baseline``, paired by position, as a family of its own.
 
-    Pairing takes out what a seed does to both: an easy split is easy with and without noise.
-
-    Parameters
-    ----------
-    values, baseline : sequence of float
-        At least two each, in the same order of seeds.
-    ratio : float
-        Validation rows / training rows, at least 0; 0 if the seeds split nothing.
+    Pairing takes out what a seed does to both: an easy split is easy with and without noise. There
+    are at least two values; `ratio` is validation samples / training samples, 0 where the seeds
+    split nothing.
 
     Reference: Student, "The probable error of a mean", Biometrika, 1908.
     """
-    differences = [value - base for value, base in zip(values, baseline, strict=True)]
-    found, n = estimate(differences), len(differences)
-    mean, error = found.mean, found.standard_error
-    half = _quantile(n - 1, (1 + LEVEL) / 2) * error
+    found = estimate([value - base for value, base in zip(values, baseline, strict=True)])
+    mean, error, n = found.mean, found.standard_error, len(values)
+    half = _find_quantile(n - 1, (1 + LEVEL) / 2) * error
     wider = half * math.sqrt(1 + n * ratio)
-    p = _p(mean, error, n)
+    p = _find_p(mean, error, n)
     alone = Difference(mean, mean - half, mean + half, p, mean - wider, mean + wider, p, n, None)
-    return _family([alone])[0]
+    return adjust([alone])[0]
 
 
 def adjust_p_values(ps: Sequence[float]) -> list[float]:
@@ -175,7 +144,7 @@ def adjust_p_values(ps: Sequence[float]) -> list[float]:
     Journal of Statistics, 1979.
     """
     found, largest = [math.nan] * len(ps), 0.0
-    for factor, at in _steps(ps):
+    for factor, at in _order_steps(ps):
         if not math.isnan(ps[at]):
             largest = max(largest, min(1.0, factor * ps[at]))
             found[at] = largest
@@ -188,26 +157,23 @@ def adjust(differences: Sequence[D]) -> list[D]:
     A family is what one sentence chooses from: the recipes compared with `none` on one model.
     None stands for `none` itself: it stays where it is, and does not count.
     """
-    family = iter(_family([one for one in differences if one is not None]))
-    return [None if one is None else next(family) for one in differences]
-
-
-def _family(differences: Sequence[Difference]) -> list[Difference]:
-    ps = [difference.p for difference in differences]
-    after, found, more = adjust_p_values(ps), list(differences), 0
-    for factor, at in _steps(ps):
-        one = differences[at]
+    found: list[D] = list(differences)
+    family = [(at, one) for at, one in enumerate(differences) if one is not None]
+    ps, more = [one.p for _, one in family], 0
+    after = adjust_p_values(ps)
+    for factor, place in _order_steps(ps):
+        at, one = family[place]
         if math.isnan(one.p):
             found[at] = replace(one, holm=math.nan, more_seeds=None)
             continue
         # A step is reached once those before it are passed; their order stays as seeds are added.
-        more = max(more, _more_seeds(one.p, one.seeds, ALPHA / factor))
-        is_open = after[at] >= ALPHA and one.mean != 0
-        found[at] = replace(one, holm=after[at], more_seeds=max(1, more) if is_open else None)
+        more = max(more, _count_more_seeds(one.p, one.seeds, ALPHA / factor))
+        is_open = after[place] >= ALPHA and one.mean != 0
+        found[at] = replace(one, holm=after[place], more_seeds=max(1, more) if is_open else None)
     return found
 
 
-def _p(mean: float, error: float, n: int) -> float:
+def _find_p(mean: float, error: float, n: int) -> float:
     if error == 0:
         return 1.0 if mean == 0 else 0.0
     from scipy.special import stdtr
@@ -215,7 +181,7 @@ def _p(mean: float, error: float, n: int) -> float:
     return 2 * float(stdtr(n - 1, -abs(mean) / error))
 
 
-def _quantile(freedom: int, level: float) -> float:
+def _find_quantile(freedom: int, level: float) -> float:
     """Return what Student's t of that many degrees of freedom is below with a probability."""
     # Here, since what is wrong with a call is told before SciPy is imported.
     from scipy.special import stdtrit
@@ -223,20 +189,20 @@ def _quantile(freedom: int, level: float) -> float:
     return float(stdtrit(freedom, level))
 
 
-def _steps(ps: Sequence[float]) -> list[tuple[int, int]]:
+def _order_steps(ps: Sequence[float]) -> list[tuple[int, int]]:
     """Return (what Holm multiplies p by, the place of p), the smallest p first, NaN last."""
     order = sorted(range(len(ps)), key=lambda i: (math.isnan(ps[i]), ps[i]))
     return [(len(ps) - step, at) for step, at in enumerate(order)]
 
 
-def _more_seeds(p: float, seeds: int, level: float) -> int:
+def _count_more_seeds(p: float, seeds: int, level: float) -> int:
     """Return the least number of more seeds, of 0 to `MOST`, that makes p less than `level`."""
     if p < level:
         return 0
-    t = -_quantile(seeds - 1, p / 2)
+    t = -_find_quantile(seeds - 1, p / 2)
 
     def enough(more: int) -> bool:
         n = seeds + more
-        return -_quantile(n - 1, level / 2) < t * math.sqrt(n / seeds)
+        return -_find_quantile(n - 1, level / 2) < t * math.sqrt(n / seeds)
 
     return bisect_left(range(MOST), True, key=enough)

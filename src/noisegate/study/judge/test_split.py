@@ -18,9 +18,8 @@ from ..train.pool import use_one_thread
 from ..train.run import Job, Run, Setup, fit_encoder, make_parts, restore_model, seed_generators
 from ..train.store import Store
 from .stats import Difference, Estimate, estimate, estimate_difference
-from .uncertainty.evaluation import SAMPLES, EvaluationData, evaluate_model
+from .uncertainty.evaluation import SAMPLES, EvaluationData, evaluate_model, shuffle_columns
 from .uncertainty.outcomes import Outcome
-from .uncertainty.shuffling import shuffle_columns
 from .uncertainty.summary import Uncertainty, summarize_uncertainty
 
 __all__ = ["TestScore", "evaluate_uncertainty", "score_test_split"]

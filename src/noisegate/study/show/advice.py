@@ -29,13 +29,8 @@ def advise(
 ) -> tuple[Advice, ...]:
     """Return the reasons against any advice, each with all its models, then the advice.
 
-    A recipe is advised if it helped, and on the test rows its mean loss is not above that of no
-    noise. A model without a finite comparison has no advice.
-
-    Parameters
-    ----------
-    recipes : mapping
-        Each recipe by its model and name.
+    A recipe is advised if it helped, and on the test samples its mean loss is not above that of no
+    noise. A model without a finite comparison has no advice. `recipes` go by model and name.
     """
     advised, refused = list[Advice](), dict[str, list[str]]()
     for model in dict.fromkeys(row.model for row in rows):
@@ -45,12 +40,14 @@ def advise(
         recipe = recipes[model, row.recipe]
         if reason := _find_reason_against(row, recipe, tests):
             refused.setdefault(reason, []).append(model)
-        else:
-            text = (
-                f"{recipe.label}, which helped on {name_model(model)}, in your own torch model "
-                "`model` (name your layers in place of these):"
-            )
-            advised.append(Advice((model,), recipe.name, text, _write_python(recipe)))
+            continue
+        text = (
+            f"{recipe.label}, which helped on {name_model(model)}, in your own torch model "
+            "`model` (name your layers in place of these):"
+        )
+        inject = f"noise = ng.inject(model, {rules_source(recipe.rules)}, seed=13)"
+        python = f"import noisegate as ng\n{inject}\nprint(noise.report())"
+        advised.append(Advice((model,), recipe.name, text, python))
     against = [
         Advice(tuple(models), "", f"On {join_names([name_model(m) for m in models])} {reason}.", "")
         for reason, models in refused.items()
@@ -61,11 +58,9 @@ def advise(
 def _find_reason_against(row: Row, recipe: Recipe, tests: Sequence[TestScore]) -> str:
     """Return why a leading recipe is not advised; empty if it is."""
     if row.verdict == "helped":
-        for test in tests:
-            if (test.model, test.recipe) != (row.model, row.recipe):
-                continue
-            if test.loss(row.recipe).mean > test.loss(BASELINE).mean:
-                return f"{recipe.label} helped on the validation rows alone, so it is not advised"
+        scores = [test for test in tests if (test.model, test.recipe) == (row.model, row.recipe)]
+        if any(test.loss(row.recipe).mean > test.loss(BASELINE).mean for test in scores):
+            return f"{recipe.label} helped on the validation rows alone, so it is not advised"
         return ""
     reason = "no recipe is shown to help, so none is advised"
     more = row.loss_difference.more_seeds if row.loss_difference else None
@@ -74,11 +69,3 @@ def _find_reason_against(row: Row, recipe: Recipe, tests: Sequence[TestScore]) -
     if more > FEASIBLE:
         return f"{reason}; the difference is too small for more seeds to settle"
     return f"{reason}; more seeds or more data would settle whether it helps or hurts"
-
-
-def _write_python(recipe: Recipe) -> str:
-    """Return Python to paste below a torch model named `model`."""
-    rules = rules_source(recipe.rules)
-    return (
-        f"import noisegate as ng\nnoise = ng.inject(model, {rules}, seed=13)\nprint(noise.report())"
-    )

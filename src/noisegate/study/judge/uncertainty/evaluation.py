@@ -1,6 +1,6 @@
 """One trained model on test samples and on out-of-distribution inputs, noise off and on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,17 +100,13 @@ def evaluate_model(
 def _score(
     task: Task, predict: Callable[[Tensor, str], Predictions], data: EvaluationData
 ) -> Outcome[float]:
-    inputs, targets = data.test
-    test, ood = predict(inputs, "test samples"), predict(data.ood, "out-of-distribution inputs")
+    test = predict(data.test[0], "test samples")
+    ood = predict(data.ood, "out-of-distribution inputs")
     if task.is_classification:
-        return score_classes(test, targets.numpy(), ood)
+        return score_classes(test, data.test[1].numpy(), ood)
     validation = predict(data.validation[0], "validation samples")
-    known = _flatten(data.validation[1])
-    return score_values(test, _flatten(targets), validation, known, ood, data.scale)
-
-
-def _flatten(targets: Tensor) -> np.ndarray:
-    return targets.double().numpy().reshape(-1)
+    targets, known = (part[1].double().numpy().reshape(-1) for part in (data.test, data.validation))
+    return score_values(test, targets, validation, known, ood, data.scale)
 
 
 def _check_finite(outputs: np.ndarray, name: str) -> None:
@@ -122,3 +118,25 @@ def _check_finite(outputs: np.ndarray, name: str) -> None:
             f"{bad.sum()} of {len(bad)} {name}. Look there for values far outside of the training "
             "data's range."
         )
+
+
+def shuffle_columns(columns: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+    """Return columns whose values are shuffled over the samples, each by itself.
+
+    Every column keeps its distribution and loses what ties it to the others: the samples look
+    like the data one column at a time, and like none of it as a whole. In an array of several
+    numbers a sample, each is a column. The seed, with a column's place, decides the order.
+    """
+    return [
+        _shuffle(values, np.random.default_rng([seed, place]))
+        for place, values in enumerate(columns)
+    ]
+
+
+def _shuffle(values: np.ndarray, draws: np.random.Generator) -> np.ndarray:
+    # One permutation for each feature: drawing them one by one holds no array of sample numbers
+    # as large as the data.
+    shuffled = values.reshape(len(values), -1).copy()
+    for feature in range(shuffled.shape[1]):
+        shuffled[:, feature] = shuffled[draws.permutation(len(shuffled)), feature]
+    return shuffled.reshape(values.shape)

@@ -7,8 +7,7 @@ from statistics import fmean
 import numpy as np
 
 from ..stats import Estimate, estimate
-from .measures import SHARES
-from .outcomes import Coverage, Histogram, Outcome, Reliability
+from .outcomes import SHARES, Coverage, Histogram, Outcome, Reliability
 
 # `reliability` is that of the samples of all seeds together, `histogram` the mean.
 PredictorSummary = Outcome[Estimate]
