@@ -227,8 +227,10 @@ def test_the_tables_of_many_splits_have_the_corrected_interval():
     a, b = ({"none": of.tolist(), "mine": (of / 2).tolist()} for of in draw)
     text = "\n".join(printed(compared(results(a), results(b)), 80))
     assert text.count("  corrected  ") == 2
-    legend = "Over 20 splits of the same rows the interval is optimistic; corrected as Nadeau and Bengio do."
-    assert legend in " ".join(text.split())
+    assert (
+        "Over 20 splits of the same rows the interval is optimistic; corrected as Nadeau and Bengio "
+        "do."
+    ) in " ".join(text.split())
     assert "…" not in text, "it fits a terminal of 80"
     assert "corrected" not in "\n".join(printed(compared(results(), results(BETTER))))
 

@@ -80,13 +80,13 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     console.print(_make_table(comparison, errors, "error", task.error_factor))
     family = len(comparison.rows)
     holm = f", p after Holm's correction for {family} rows" if family > 1 else ""
-    legend = f"b − a paired by seed, below 0: b is better{holm}."
+    legend = [f"b − a paired by seed, below 0: b is better{holm}."]
     if len(comparison.seeds) > MANY:
-        legend += (
-            f" Over {len(comparison.seeds)} splits of the same rows the interval is optimistic; "
+        legend.append(
+            f"Over {len(comparison.seeds)} splits of the same rows the interval is optimistic; "
             "corrected as Nadeau and Bengio do."
         )
-    console.print(legend, style="dim", highlight=False, markup=False)
+    console.print(*legend, style="dim", highlight=False, markup=False)
     console.print()
     lines = [f"a: {comparison.a}", f"b: {comparison.b}"]
     lines += [f"What differs: {what}: {a} | {b}" for what, a, b in comparison.differs]
