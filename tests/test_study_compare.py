@@ -228,8 +228,8 @@ def test_the_tables_of_many_splits_have_the_corrected_interval():
     text = "\n".join(printed(compared(results(a), results(b)), 80))
     assert text.count("  corrected  ") == 2
     assert (
-        "Over 20 splits of the same rows the interval is optimistic; corrected as Nadeau and Bengio "
-        "do."
+        "Over 20 splits of the same rows the interval is optimistic; corrected as Nadeau and "
+        "Bengio do."
     ) in " ".join(text.split())
     assert "…" not in text, "it fits a terminal of 80"
     assert "corrected" not in "\n".join(printed(compared(results(), results(BETTER))))
