@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
+import pandas as pd
 import torch
 
 from noisegate.estimators import Epoch, History
@@ -174,5 +175,6 @@ def _shuffle_inputs(data: Any) -> Any:
     names = [list(data.features(column)) for column in data.input_columns]
     arrays = shuffle_columns([inputs[each].to_numpy() for each in names], seed=0)
     for each, values in zip(names, arrays, strict=True):
-        inputs[each] = values
+        for at, name in enumerate(each):
+            inputs[name] = pd.Series(values[:, at], dtype=inputs[name].dtype)
     return replace(data, inputs=inputs)
