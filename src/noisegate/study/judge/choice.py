@@ -11,14 +11,9 @@ __all__ = ["choose", "summarize"]
 
 
 def summarize(model: str, recipes: Sequence[Recipe], runs: Sequence[Run]) -> tuple[Row, ...]:
-    """Return a row for each recipe on a model, in order; the differences are one family.
+    """Return a row for each recipe on a model, no noise first; the differences are one family.
 
-    Parameters
-    ----------
-    recipes : sequence of Recipe
-        No noise first.
-    runs : sequence of Run
-        At least those of the model, the seeds of each recipe in the same order.
+    The runs are at least those of the model, the seeds of each recipe in the same order.
     """
     names = [recipe.name for recipe in recipes]
     mine = [run for run in runs if run.model == model]

@@ -47,18 +47,10 @@ def evaluate_model(
 ) -> list[Outcome[float]]:
     """Return what a model comes to with noise off and, if it was trained with rules, with noise on.
 
-    The numbers depend on the arguments alone; with another batch size, or another number of
-    threads, sums are rounded otherwise. The model is left in evaluation.
-
-    Parameters
-    ----------
-    task : Task
-        Classification, where outputs are logits, or regression.
-    seed, samples : int
-        The seed of the noise, and how many samples of it.
-    first_step : int
-        The step of the first sample. Where rates move with the step, that is how many steps the
-        model was trained for.
+    A classifier's outputs are logits. The numbers depend on the arguments alone; with another batch
+    size, or another number of threads, sums are rounded otherwise. The model is left in evaluation.
+    `seed` and `samples` are those of the noise, `first_step` is the step of its first sample: where
+    rates move with the step, how many steps the model was trained for.
 
     Raises
     ------
