@@ -1,22 +1,14 @@
 """How a study shows the search that found its recipe: in its sentence, its report, its folder."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from noisegate.study.data import Task
 from noisegate.study.recipes import parse_rules, rules_source
-from noisegate.study.show.numbers import plural
-from noisegate.study.show.parts import Cell, Picture, SearchSection, Table
+from noisegate.study.show.parts import Picture, SearchSection
 from noisegate.study.show.sentences import measure
 
-from .results import Trial, Tuning
-from .sentences import (
-    describe_best,
-    describe_no_gain,
-    describe_optimism,
-    describe_outcome,
-    format_value,
-)
+from .results import Tuning
+from .sentences import describe_best, describe_no_gain, describe_optimism, describe_outcome
 
 __all__ = ["TuningPart"]
 
@@ -48,18 +40,12 @@ class TuningPart:
         if tuning.importance:
             bars = plots.draw_importance(tuning.importance)
             pictures.append(Picture("Importance of each rule.", bars, "importance of each rule"))
-        rows = _list_best(tuning.trials)
+        finished = [t for t in tuning.trials if t.state == "finished" and t.value is not None]
         return SearchSection(
             (describe_outcome(tuning.model, tuning.trials), describe_best(best, measure(task))),
             rules_source(parse_rules(best.rules)) if best.rules else "{}",
             pictures,
-            Table(
-                ("trial", f"mean {measure(task)}", Cell("rules", kind="text"), "seeds", "seconds"),
-                rows,
-            ),
-            f"The best {len(rows)} of {plural(len(tuning.trials), 'trial')}",
-            best.command,
-            {"searched": tuning.space, "stored in": tuning.storage},
+            sorted(finished, key=lambda trial: (trial.value, trial.number))[:BEST],
         )
 
     def picture(self, task: Task, format: str) -> bytes:
@@ -67,18 +53,3 @@ class TuningPart:
         from . import plots
 
         return plots.draw_overview(self.tuning.trials, self.tuning.importance, task, format)
-
-
-def _list_best(trials: Sequence[Trial]) -> list[tuple[str | Cell, ...]]:
-    """Return a row for each of the best trials, the best first."""
-    finished = [t for t in trials if t.state == "finished" and t.value is not None]
-    return [
-        (
-            f"trial {trial.number}",
-            format_value(trial),
-            Cell(trial.rules or "no noise", kind="text"),
-            str(trial.seeds),
-            f"{trial.seconds:,.0f}",
-        )
-        for trial in sorted(finished, key=lambda trial: (trial.value, trial.number))[:BEST]
-    ]

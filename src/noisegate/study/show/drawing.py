@@ -86,7 +86,7 @@ def _adapt_ink(svg: bytes) -> bytes:
 def legend_below(figure: Figure, handles: Any = None, *, labels: Any = None, columns: int) -> None:
     """Put a legend below all axes; it names what is drawn unless handles are given."""
     words: Any = {} if handles is None else {"handles": handles, "labels": labels}
-    figure.legend(**words, loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(**words, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 
 def count_axis(ax: Axes, label: str) -> None:

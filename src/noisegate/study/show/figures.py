@@ -94,7 +94,7 @@ def draw_panel(study: Study, model: str, title: str) -> bytes:
             _legend(figure, study, (model,))
 
     height = 2.6 + 0.2 * lines if has_legend else max(3.0, 1.2 + 0.3 * recipes)
-    return draw(fill, (4.4, height), clear=True)
+    return draw(fill, (4.0, height), clear=True)
 
 
 def _has_points(ax: Axes) -> bool:

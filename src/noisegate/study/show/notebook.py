@@ -2,23 +2,19 @@
 
 from ..results import Study
 from .figures import draw_overview
-from .report import environment, model_table, split_opening
-from .sentences import describe_tests
+from .report import environment, list_tests, model_table, split_opening
 
 __all__ = ["render_notebook"]
 
 
 def render_notebook(study: Study) -> str:
     """Return a study as the HTML of a notebook's cell."""
-    settings = study.settings
-    # Without its first lines, which are of a file of its own.
     picture = draw_overview(study, "svg").decode()
     words = {
         "opening": split_opening(study),
-        "tests": describe_tests(
-            study.tests, study.table, settings.task, study.labels, study.execution.scored
-        ),
+        "tests": [sentence for sentence, _ in list_tests(study)],
         "tables": {model: model_table(study, model) for model in study.models},
+        # Without its first lines, which are for a file of its own.
         "picture": picture[picture.index("<svg") :],
     }
     return environment().get_template("notebook.html").render(words)

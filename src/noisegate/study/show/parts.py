@@ -1,7 +1,8 @@
 """What the report's templates are given: cells, tables, pictures, and a search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Cell", "Picture", "SearchSection", "Table"]
 
@@ -35,12 +36,9 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class SearchSection:
-    """What a search found, for the report; `rules` are those of the best trial, as Python."""
+    """What a search found: sentences, the best rules as Python, pictures, the best trials."""
 
     paragraphs: Sequence[str]
     rules: str
     pictures: Sequence[Picture]
-    best: Table
-    best_title: str
-    command: str
-    facts: Mapping[str, str]
+    best: Sequence[Any]

@@ -13,7 +13,7 @@ from ..recipes import BASELINE
 from ..results import Study
 from ..versions import versions
 from . import figures, sentences
-from .columns import list_columns, summarize_columns
+from .columns import count_missing
 from .masks import describe_recipes
 from .numbers import (
     PERCENT,
@@ -61,8 +61,6 @@ def render_report(study: Study) -> str:
         "effects": effects and Picture("Each recipe less no noise.", effects, alt, EFFECTS),
         "tables": {model: model_table(study, model) for model in study.models},
         "tests": list_tests(study),
-        "used": summarize_columns(settings.facts),
-        "columns": list_columns(settings.facts),
         "most_columns": MOST_COLUMNS,
         "curves": {model: _curves(study, model) for model in study.models},
         "questions": sentences.describe_open_questions(study.table, study.labels),
@@ -102,8 +100,10 @@ def environment() -> Environment:
     found.filters.update(
         cell=lambda given: given if isinstance(given, Cell) else Cell(given),
         data=lambda svg: f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
+        missing=count_missing,
         name=sentences.name_model,
         names=_join_some,
+        number=number,
         plural=plural,
         title=title_model,
         # A number is never parted from its standard error.
@@ -148,9 +148,8 @@ def _test_table(study: Study, tested: TestScore) -> Table:
         f"test {task.error_name}",
         f"difference in test {task.loss_name} [{PERCENT} interval]",
     )
-    return Table(
-        columns, list(zip(names, estimates(losses, decimals), errors, changes, strict=True))
-    )
+    rows = list(zip(names, estimates(losses, decimals), errors, changes, strict=True))
+    return Table(columns, rows) if difference else Table(columns[:3], [rows[0][:3]])
 
 
 def model_table(study: Study, model: str) -> Table:
@@ -167,7 +166,10 @@ def model_table(study: Study, model: str) -> Table:
     )
     texts = row_estimates(study.settings.task, rows)
     decimals = row_decimals(rows)
-    return Table(columns, [_model_row(*pair, decimals) for pair in zip(rows, texts, strict=True)])
+    cells = [_model_row(*pair, decimals) for pair in zip(rows, texts, strict=True)]
+    # Without a comparison the last columns would be empty.
+    shown = len(columns) if len(rows) > 1 else 1 + len(estimated)
+    return Table(columns[:shown], [row[:shown] for row in cells])
 
 
 def _model_row(row: Row, texts: tuple[str, ...], decimals: int) -> list[str | Cell]:
