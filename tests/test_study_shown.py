@@ -23,6 +23,7 @@ from noisegate.study.show import numbers, sentences
 from noisegate.study.show import terminal as tables
 from noisegate.study.show.report import list_tests, render_report
 from noisegate.study.train import progress
+from noisegate.study.train.board import Board
 from noisegate.tune import plots as plots_of_a_search
 from noisegate.tune.part import TuningPart
 
@@ -100,9 +101,12 @@ def test_progress_is_quiet_where_nobody_watches():
     for terminal in (False, True):
         text = io.StringIO()
         console = Console(file=text, force_terminal=terminal, width=80)
+        board = Board(2)
+        board.finish()
+        board.tell(0, 1, 3)
         name = "run {}".format
-        with progress.counted(
-            2, "runs", 5, lambda: 1, lambda: {1: 3}, name, enabled=True, console=console
+        with progress.show_progress(
+            board, 2, "runs", steps=5, name=name, enabled=True, console=console
         ):
             pass
         assert ("run 1" in text.getvalue()) == terminal

@@ -18,6 +18,7 @@ from .pipeline_files import write_pipelines
 from .plan import Plan, make_plan
 from .recipes import Recipe
 from .results import Execution, Study
+from .show.columns import describe_columns
 from .source import Reading, Rows, Source, make_source
 from .train.board import Board
 from .train.pool import execute_all
@@ -149,7 +150,8 @@ def open_work(
             stack.enter_context(open_folder(Path(out)))
 
         def open_store(plan: Plan) -> Store:
-            print_notes(plan.settings.notes, enabled=progress)
+            settings = plan.settings
+            print_notes((*describe_columns(settings.facts), *settings.notes), enabled=progress)
             return stack.enter_context(_store_of(plan, out, resume=resume))
 
         yield open_store

@@ -4,16 +4,16 @@ import math
 from dataclasses import asdict, replace
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..json_text import replace_nan
 from ..judge.compare import ComparedRecipe, Comparison
-from ..judge.stats import LEVEL, MANY, Difference
-from .numbers import chance, find_shared_decimals, interval, number
+from ..judge.stats import MANY, Difference
+from .numbers import PERCENT, chance, find_shared_decimals, interval, number
 from .sentences import join_names, measure, name_model, title_model
+from .terminal import STYLES, make_table
 
 __all__ = ["comparison_facts", "describe_comparison", "print_comparison"]
 
@@ -23,7 +23,6 @@ OTHERS = {
     "same": "a and b are the same with {}",
     "lost": "there is no verdict with {}, where some losses are not finite",
 }
-STYLES = {"helped": "green", "hurt": "red", "unclear": ""}
 
 
 def describe_comparison(comparison: Comparison) -> str:
@@ -43,7 +42,7 @@ def describe_comparison(comparison: Comparison) -> str:
             continue
         clauses.append(
             f"b is {WORDS[verdict]} with {name}: {measure(task)} "
-            f"{number(one.mean, digits, sign=True)} ({LEVEL * 100:.0f}\u00a0% interval "
+            f"{number(one.mean, digits, sign=True)} ({PERCENT} interval "
             f"{interval(one.low, one.high, digits)}, {chance(one.holm)})"
         )
     clauses += [OTHERS[verdict].format(join_names(each)) for verdict, each in names.items() if each]
@@ -103,15 +102,9 @@ def _make_table(comparison: Comparison, title: str, kind: str, factor: int) -> T
         [] if comparison.several else [*dict.fromkeys(map(title_model, comparison.rows[0].models))]
     )
     parts = (" → ".join(models), title, f"seeds: {len(comparison.seeds)}")
-    table = Table(
-        title=escape(" · ".join(filter(None, parts))),
-        box=SIMPLE_HEAD,
-        title_justify="left",
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = make_table(" · ".join(filter(None, parts)))
     table.add_column("recipe", overflow="fold")
-    headings = ["a", "b", "b − a", f"{LEVEL * 100:.0f} % interval"]
+    headings = ["a", "b", "b − a", f"{PERCENT} interval"]
     for heading in [*headings, *["corrected"] * optimistic, "p"]:
         table.add_column(heading, justify="right", no_wrap=True)
     for row, one, a, b in rows:

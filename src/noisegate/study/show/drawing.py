@@ -59,12 +59,7 @@ def draw(
 ) -> bytes:
     """Return the figure that a function fills, as `png` or `svg`; the same bytes each time.
 
-    Parameters
-    ----------
-    size : tuple of float
-        Width and height in inches.
-    clear : bool
-        Leave the paper out, so that the figure can lie on a page of any colour.
+    A clear figure has no paper, so that it can lie on a page of any colour.
     """
     buffer = BytesIO()
     with matplotlib.rc_context(STYLE):
@@ -83,9 +78,8 @@ def _adapt_ink(svg: bytes) -> bytes:
     return svg.replace(b"#000000", b"currentColor").replace(b"<defs>", INK + b"<defs>", 1)
 
 
-def legend_below(figure: Figure, handles: Any = None, *, labels: Any = None, columns: int) -> None:
-    """Put a legend below all axes; it names what is drawn unless handles are given."""
-    words: Any = {} if handles is None else {"handles": handles, "labels": labels}
+def legend_below(figure: Figure, *, columns: int, **words: Any) -> None:
+    """Put a legend below all axes; it names what is drawn unless handles and labels are given."""
     figure.legend(**words, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
 
 

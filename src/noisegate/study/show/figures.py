@@ -41,7 +41,8 @@ def draw_overview(study: Study, format: str) -> bytes:
     # One at least, even if it is empty: every study has a picture.
     titles = [title for title in list(PANELS)[:4] if title in shown] or list(PANELS)[:1]
     heights = [max(2.8, 1.2 + 0.25 * len(study.settings.recipes[model])) for model in study.models]
-    lines = math.ceil(len(_names(study, study.models)) / _columns(study, study.models, wide=True))
+    legend = _legend(study, study.models, wide=True)
+    lines = math.ceil(len(legend["labels"]) / legend["columns"])
 
     def fill(figure: Figure) -> None:
         figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
@@ -52,7 +53,7 @@ def draw_overview(study: Study, format: str) -> bytes:
                 ax.set_title(_title(model, title), loc="left", fontsize=9)
                 if not _has_points(ax):
                     ax.remove()
-        _legend(figure, study, study.models, wide=True)
+        drawing.legend_below(figure, **legend)
 
     return draw(fill, (11.5, sum(heights) + 0.2 + 0.2 * lines), format)
 
@@ -86,12 +87,13 @@ def draw_panel(study: Study, model: str, title: str) -> bytes:
     """Return one panel on its own, as SVG without paper."""
     recipes = len(study.settings.recipes[model])
     has_legend = title not in (DIFFERENCES, SEEDS)
-    lines = math.ceil(recipes / _columns(study, (model,)))
+    legend = _legend(study, (model,))
+    lines = math.ceil(recipes / legend["columns"])
 
     def fill(figure: Figure) -> None:
         PANELS[title](figure.subplots(), study, model)
         if has_legend:
-            _legend(figure, study, (model,))
+            drawing.legend_below(figure, **legend)
 
     height = 2.6 + 0.2 * lines if has_legend else max(3.0, 1.2 + 0.3 * recipes)
     return draw(fill, (4.0, height), clear=True)
@@ -248,27 +250,14 @@ def _title(model: str, title: str) -> str:
     return f"{name}: {title}" if len(name) <= LONG_MODEL else f"{name}\n{title}"
 
 
-def _names(study: Study, models: Sequence[str]) -> list[str]:
-    """Return the recipes of models, each once."""
-    return list(dict.fromkeys(r.name for model in models for r in study.settings.recipes[model]))
-
-
-def _labels(study: Study, models: Sequence[str]) -> list[str]:
-    """Return the names of the recipes in a legend, the shorter the more there are."""
-    names = _names(study, models)
+def _legend(study: Study, models: Sequence[str], *, wide: bool = False) -> dict[str, Any]:
+    """Return the handles, labels and columns of a legend below a panel, or below all panels."""
+    recipes = (recipe.name for model in models for recipe in study.settings.recipes[model])
+    names, looks = list(dict.fromkeys(recipes)), styles(study)
+    # The more recipes there are, the shorter are their labels.
     longest = LONGEST_LABEL if len(names) <= 6 else LONG_LABEL
-    return [shorten_middle(study.labels[name], longest) for name in names]
-
-
-def _columns(study: Study, models: Sequence[str], wide: bool = False) -> int:
-    """Return how many columns of a legend fit below a panel, or below all panels."""
-    if max(map(len, _labels(study, models))) > LONG_LABEL:
-        return 3 if wide else 1
-    return 5 if wide else 2
-
-
-def _legend(figure: Figure, study: Study, models: Sequence[str], wide: bool = False) -> None:
-    looks = styles(study)
-    handles = [Line2D([], [], **looks[n], linewidth=1.5) for n in _names(study, models)]
-    labels = _labels(study, models)
-    drawing.legend_below(figure, handles, labels=labels, columns=_columns(study, models, wide=wide))
+    labels = [shorten_middle(study.labels[name], longest) for name in names]
+    is_long = max(map(len, labels)) > LONG_LABEL
+    columns = (3 if is_long else 5) if wide else (1 if is_long else 2)
+    handles = [Line2D([], [], **looks[name], linewidth=1.5) for name in names]
+    return {"handles": handles, "labels": labels, "columns": columns}

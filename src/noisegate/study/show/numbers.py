@@ -34,14 +34,7 @@ PERCENT = f"{LEVEL * 100:.0f}\u00a0%"
 def number(value: float, decimals: int | None = None, sign: bool = False) -> str:
     """Return a number to read: 0.000123, 0.123, 12.3, 1,234, 12,345,678.
 
-    Parameters
-    ----------
-    value : float
-        If it is not finite, the text says so.
-    decimals : int, optional
-        Digits after the point; three significant digits and all of the whole part if None.
-    sign : bool
-        Write + before a value that is not negative.
+    Without a number of decimals it has three significant digits, and all of its whole part.
     """
     if not math.isfinite(value):
         return "not finite"
@@ -117,14 +110,7 @@ def find_decimals(difference: Difference, before: float, after: float) -> int:
 
 
 def find_shared_decimals(rows: Iterable[tuple[Difference | None, float, float]]) -> int:
-    """Return the decimals for a table, so that `find_decimals` holds in each of its rows.
-
-    Parameters
-    ----------
-    rows : iterable of (Difference or None, float, float)
-        A change, and the numbers before and after it. A row without a finite change does not
-        count.
-    """
+    """Return the most that `find_decimals` returns for any row of a table that has a change."""
     found = (
         find_decimals(one, before, after)
         for one, before, after in rows

@@ -42,8 +42,10 @@ CAPTIONS = {
     "initial weights and order of batches.",
 }
 EFFECTS = (
+    "Each recipe less no noise.",
+    "difference of each recipe from no noise",
     f"At the best epochs. Diamond: mean. Thick line: {PERCENT} t-interval; thin line: Nadeau and "
-    "Bengio's corrected one. Dots: seeds."
+    "Bengio's corrected one. Dots: seeds.",
 )
 
 # More names than this are counted, not listed; a table of more columns is folded.
@@ -52,37 +54,24 @@ MOST_NAMES, MOST_COLUMNS = 40, 20
 
 def render_report(study: Study) -> str:
     """Return the report of a study as one self-contained page."""
-    settings, search = study.settings, study.search
-    task, effects = settings.task, figures.draw_effects(study, clear=True)
-    alt = "difference of each recipe from no noise"
+    settings, effects = study.settings, figures.draw_effects(study, clear=True)
+    best, compared = [run.history.best.number for run in study.runs], settings.recipes.values()
     words = {
         "study": study,
         "opening": split_opening(study),
-        "effects": effects and Picture("Each recipe less no noise.", effects, alt, EFFECTS),
+        "effects": effects and Picture(EFFECTS[0], effects, *EFFECTS[1:]),
         "tables": {model: model_table(study, model) for model in study.models},
         "tests": list_tests(study),
-        "most_columns": MOST_COLUMNS,
         "curves": {model: _curves(study, model) for model in study.models},
         "questions": sentences.describe_open_questions(study.table, study.labels),
         "recipes": describe_recipes(study),
-        "uncertainty": _uncertainty(study),
-        "search": search and search.section(task),
-        "test": settings.facts["test"],
-        "run": study.runs[0],
-        "seeds": settings.design.seeds,
-        "epochs": settings.design.epochs,
-        "learning_rate": settings.design.learning_rate,
-        "versions": versions(),
+        "uncertainty": {model: _uncertainty(study, model) for model in study.uncertainty},
+        "search": study.search and study.search.section(settings.task),
         "runs": _every_run(study),
-        "measure": sentences.measure(task),
-        "is_classification": task.is_classification,
-        "compared": max(map(len, settings.recipes.values())) - 1,
-        "budget": sentences.describe_budget(
-            [run.history.best.number for run in study.runs], settings.design.epochs
-        ),
-        "percent": PERCENT,
-        "alpha": ALPHA,
-        "many": MANY,
+        "measure": sentences.measure(settings.task),
+        "compared": max(map(len, compared)) - 1,
+        "budget": sentences.describe_budget(best, settings.design.epochs),
+        "versions": versions(),
     }
     return environment().get_template("report.html").render(words)
 
@@ -97,6 +86,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    found.globals.update(percent=PERCENT, alpha=ALPHA, many=MANY, most_columns=MOST_COLUMNS)
     found.filters.update(
         cell=lambda given: given if isinstance(given, Cell) else Cell(given),
         data=lambda svg: f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
@@ -202,20 +192,16 @@ def _curves(study: Study, model: str) -> list[Picture]:
     ]
 
 
-def _uncertainty(study: Study) -> list[dict[str, Any]]:
-    return [
-        {
-            "model": model,
-            "result": result,
-            "sentences": describe_uncertainty(result),
-            "table": Table(table_headings(result), table(result)),
-            "pictures": [
-                Picture(f"{title}.".capitalize(), svg, f"{title_model(model)}: {title}")
-                for title, svg in draw_uncertainty(result, clear=True).items()
-            ],
-        }
-        for model, result in study.uncertainty.items()
-    ]
+def _uncertainty(study: Study, model: str) -> dict[str, Any]:
+    result = study.uncertainty[model]
+    return {
+        "sentences": describe_uncertainty(result),
+        "table": Table(table_headings(result), table(result)),
+        "pictures": [
+            Picture(f"{title}.".capitalize(), svg, f"{title_model(model)}: {title}")
+            for title, svg in draw_uncertainty(result, clear=True).items()
+        ],
+    }
 
 
 def _every_run(study: Study) -> Table:

@@ -91,12 +91,7 @@ def headings(task: Task) -> tuple[str, str, str, str]:
 def describe_effects(rows: Sequence[Row], task: Task, labels: Mapping[str, str]) -> str:
     """Return for each model which recipe helped, by how much, and how sure that is.
 
-    Parameters
-    ----------
-    rows : sequence of Row
-        `none` first of each model. Their differences are adjust, each model a family.
-    labels : mapping
-        The name of each recipe in a sentence; its own name if it has none here.
+    `none` is the first row of each model; `labels` has the name of each recipe in a sentence.
     """
     return " ".join(
         " ".join((describe_verdict(part, task, labels), *_details(part, task, labels)))
@@ -235,21 +230,12 @@ def describe_tests(
 ) -> list[str]:
     """Return a sentence for each model that has been scored on the test split.
 
-    Parameters
-    ----------
-    rows : sequence of Row
-        Those of validation, which tell whether a recipe was chosen as one that helped.
-    scored : mapping
-        How often the test split of this folder has been scored, for each model.
+    `rows` are those of validation; `scored` is how often this folder's test split was scored.
     """
     helped = {(row.model, row.recipe) for row in rows if row.verdict == "helped"}
     return [
         describe_test(
-            one,
-            task,
-            labels,
-            scored.get(one.model, 1),
-            helped=(one.model, one.recipe) in helped,
+            one, task, labels, scored.get(one.model, 1), helped=(one.model, one.recipe) in helped
         )
         for one in tests
     ]
@@ -265,14 +251,7 @@ def describe_test(
 ) -> str:
     """Return what no noise and the chosen recipe reach on the test split, and how honest that is.
 
-    Parameters
-    ----------
-    labels : mapping
-        The name of each recipe in a sentence; its own name if it has none here.
-    scored : int
-        How many times the test split of this folder has been scored for the model.
-    helped : bool
-        Whether the recipe was chosen as one that helped on the validation rows.
+    `helped` is whether the recipe was chosen as one that helped on the validation rows.
     """
     place, difference = f"On the test split {name_model(tested.model)}", tested.difference
     if difference is None:

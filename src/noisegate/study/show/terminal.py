@@ -2,10 +2,8 @@
 
 import math
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from textwrap import fill
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,7 +18,7 @@ from .numbers import PERCENT, chance, interval, number, row_decimals, row_estima
 from .sentences import headings, title_model
 from .uncertainty import describe_uncertainty
 
-__all__ = ["cells", "describe_result", "print_columns", "show"]
+__all__ = ["STYLES", "cells", "describe_result", "make_table", "show"]
 
 # Of 80 columns: a longer name takes a second line.
 NAME_WIDTH = 14
@@ -28,31 +26,16 @@ VERDICTS = {"helped": "helped", "hurt": "hurt", "unclear": "is not shown to help
 STYLES = {"helped": "green", "hurt": "red", "unclear": ""}
 
 
-def print_columns(console: Console, facts: Mapping[str, Any], notes: Iterable[str] = ()) -> None:
-    """Print how the data were read, and what else a reader should know before the work."""
-    for line in (*describe_columns(facts), *notes):
-        console.print(line, highlight=False, markup=False)
-
-
-def show(
-    study: Study,
-    report: Path,
-    console: Console | None = None,
-    *,
-    columns: bool | None = None,
-) -> None:
+def show(study: Study, report: Path, console: Console | None = None) -> None:
     """Print the tables, the sentences, what to try next, the report's path, and the result.
 
-    Parameters
-    ----------
-    columns : bool, optional
-        Whether to begin with how the data were read. If None, that is done where the error
-        stream is no terminal, since otherwise it was shown there before the work.
+    How the data were read comes first, unless it was shown on the error stream before the work.
     """
     console = console or Console()
     settings = study.settings
-    if not sys.stderr.isatty() if columns is None else columns:
-        print_columns(console, settings.facts, settings.notes)
+    if not sys.stderr.isatty():
+        for line in (*describe_columns(settings.facts), *settings.notes):
+            console.print(line, highlight=False, markup=False)
     for model in study.models:
         console.print(_table(study, model))
     console.print(_key(study), style="dim", highlight=False, markup=False)
@@ -107,15 +90,21 @@ def cells(study: Study, model: str) -> list[tuple[str, ...]]:
     ]
 
 
-def _table(study: Study, model: str) -> Table:
-    design = study.settings.design
-    table = Table(
-        title=f"{escape(title_model(model))} · seeds: {design.seeds} · epochs: {design.epochs}",
+def make_table(title: str) -> Table:
+    """Return an empty table of the terminal."""
+    return Table(
+        title=escape(title),
         box=SIMPLE_HEAD,
         title_justify="left",
         pad_edge=False,
         collapse_padding=True,
     )
+
+
+def _table(study: Study, model: str) -> Table:
+    design = study.settings.design
+    title = f"{title_model(model)} · seeds: {design.seeds} · epochs: {design.epochs}"
+    table = make_table(title)
     table.add_column("recipe", no_wrap=True)
     *estimated, last = headings(study.settings.task)
     for heading in (*(fill(each, 13) for each in estimated), fill(last, 16)):

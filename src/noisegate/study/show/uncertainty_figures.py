@@ -141,7 +141,7 @@ def _histograms(figure: Figure, result: Uncertainty) -> None:
         axes[-1].set_xlabel("standard deviation by noise, in those of the target")
     figure.supylabel("share of rows, %", fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
-    legend_below(figure, handles, labels=labels, columns=2)
+    legend_below(figure, handles=handles, labels=labels, columns=2)
 
 
 def _find_ends(edges: Sequence[float], found: Sequence[Histogram]) -> tuple[float, float]:
