@@ -6,6 +6,7 @@ import math
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -147,3 +148,10 @@ def shown(study: Study, report: str = "report.html") -> list[str]:
     text = io.StringIO()
     tables.show(study, report, Console(file=text, width=80))
     return text.getvalue().splitlines()
+
+
+def with_columns(study: Study, *columns: dict[str, Any]) -> Study:
+    """Return a study whose data have these columns."""
+    facts = study.settings.facts
+    facts = {**facts, "data": {**facts["data"], "columns": columns}}
+    return replace(study, settings=replace(study.settings, facts=facts))

@@ -1,0 +1,159 @@
+"""What was read is shown before the work and in the report; a study in a notebook."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from _study_shown import NASTY, digits, helped, one_recipe, shown, tuned, with_columns
+from noisegate.study.results import Study
+from noisegate.study.show import terminal
+from noisegate.study.show.columns import describe_columns
+from noisegate.study.show.notebook import render_notebook
+from noisegate.study.show.report import render_report, split_opening
+
+
+def column(name: str, role: str = "number", why: str = "", **more: Any) -> dict[str, Any]:
+    used = role in ("number", "category", "date", "text", "array")
+    return {"name": name, "role": role, "used": used, "why": why, "missing": {}, **more}
+
+
+def facts(*columns: dict[str, Any], rows: int = 90) -> dict[str, Any]:
+    data = {"name": "d.csv", "rows": rows, "target": "k", "columns": columns}
+    return {"data": data}
+
+
+@pytest.fixture(scope="module")
+def small() -> Study:
+    return one_recipe()
+
+
+def test_what_was_read_in_a_few_lines():
+    lines = describe_columns(
+        facts(
+            column("a"),
+            column("b", missing={"": 3, "NA": 1200}),
+            column("direction", "category", "3 values"),
+            column("day", "date", "YYYY-MM-DD"),
+            column("id", "identifier", "counts the rows"),
+            column("who", "groups"),
+            column("k", "target"),
+        )
+    )
+    assert lines == [
+        "Read 90 rows of d.csv; target k.",
+        "  2 numbers    a, b",
+        "  1 category   direction (3 values)",
+        "  1 date       day (YYYY-MM-DD)",
+        "  left out     id (counts the rows)",
+        '  missing      b (3 empty, 1,200 "NA")',
+    ]
+
+
+def test_what_was_read_of_many_columns_stays_short():
+    many = [column(f"number {i}") for i in range(1000)]
+    many += [column("x" * 200), column("y" * 90, "category", "z" * 90)]
+    lines = describe_columns(facts(*many))
+    assert len(lines) <= 12
+    assert max(map(len, lines)) <= 80
+    assert lines[1] == "  1,001 numbers number 0, number 1, number 2, number 3, number 4, number 5,"
+    assert (
+        lines[2] == "               number 6, number 7, number 8, number 9, number 10, … 990 more"
+    )
+
+
+def test_the_report_has_a_row_for_each_column(small):
+    study = with_columns(
+        small,
+        column(NASTY, "category", "3 values", missing={"": 2, "<i>": 1}),
+        column("id", "identifier", "counts the rows"),
+    )
+    page = render_report(study)
+    assert NASTY not in page
+    said = " ".join(re.sub("<[^>]+>", " ", page).split())
+    assert "&lt;b&gt;&amp;&#34;x&#34; category yes 3 values 2 empty, 1 &#34;&lt;i&gt;&#34;" in said
+    assert "id identifier no counts the rows" in said
+    assert "2 columns, 1 input" in said
+    assert "<details open>" in page
+    many = with_columns(small, *(column(f"c{i}") for i in range(21)))
+    assert "<details><summary>21 columns, 21 inputs</summary>" in render_report(many)
+
+
+def test_a_terminal_shows_what_was_read_unless_it_was_shown_before(small, monkeypatch):
+    study = with_columns(small, column("direction", "category", "3 values"))
+    assert shown(study)[1] == "  1 category   direction (3 values)"
+    monkeypatch.setattr(terminal.sys.stderr, "isatty", lambda: True)
+    assert not any("direction" in line for line in shown(study))
+
+
+def test_the_last_line_can_be_understood_alone(small):
+    assert re.fullmatch(
+        r"Result on scikit-learn digits: MLP: hidden dropout helped \(validation loss [\d.]+ to "
+        r"[\d.]+, p < 0\.001\)\.",
+        shown(helped(small, "mlp"))[-1],
+    )
+    none = {"mlp": small.settings.recipes["mlp"][:1]}
+    alone = replace(small, settings=replace(small.settings, recipes=none))
+    assert shown(alone)[-1] == "Result on scikit-learn digits: MLP: nothing to compare."
+
+
+def test_the_report_begins_with_the_verdict_and_one_chart(small):
+    page = render_report(helped(small, "mlp"))
+    card = page[page.index('<header class="card">') : page.index("</header>")]
+    (verdict,) = re.findall('<p class="verdict">(.*)</p>', card)
+    assert re.fullmatch(
+        r"On the MLP hidden dropout helped: it took the validation loss from [\d.]+ to [\d.]+\.",
+        verdict,
+    )
+    assert card.count("<img") == 1
+    only = {"mlp": small.settings.recipes["mlp"][:1]}
+    alone = render_report(replace(small, settings=replace(small.settings, recipes=only)))
+    assert "<img" not in alone[: alone.index("</header>")]
+    assert "verdict</th>" not in alone
+
+
+def test_a_search_without_gain_is_the_verdict(small):
+    study = tuned(small)
+    best = replace(study.search, tuning=replace(study.search.tuning, best=0))
+    (part,) = split_opening(replace(study, search=best))
+    assert part == ("No noise was the best of 16 trials, so there is nothing to recommend.", True)
+
+
+def test_no_number_is_parted_from_its_standard_error(small):
+    page = render_report(small)
+    cells = re.findall("<span>([^<]*±[^<]*)</span>", page)
+    assert cells
+    assert not any(" ±" in cell for cell in cells)
+
+
+def test_a_figure_of_the_report_turns_light_on_a_dark_page(small):
+    page = render_report(small)
+    assert "@media screen and (prefers-color-scheme: dark)" in page
+    assert "@media print" in page
+
+
+# A notebook -------------------------------------------------------------------------------------
+
+
+def test_a_study_in_a_notebook_is_tables_and_a_picture():
+    study = helped(digits(), "mlp")
+    text = render_notebook(study)
+    assert text.count("<table>") == 2
+    assert text.count("<svg") == 1
+    assert "<?xml" not in text
+    assert "&amp;" not in text
+    for row in study.table:
+        assert f'<th scope="row">{row.recipe}</th>' in text
+    for part, _ in split_opening(study):
+        assert part in text.replace("&#39;", "'").replace("&lt;", "<")
+
+
+def test_names_of_users_are_escaped_once_in_a_notebook(small):
+    name = f"{NASTY}:make"
+    recipes = {name: small.settings.recipes["mlp"]}
+    runs = tuple(replace(run, model=name) for run in small.runs)
+    settings = replace(small.settings, recipes=recipes)
+    text = render_notebook(replace(small, runs=runs, tests=(), settings=settings))
+    assert "<b>&" not in text
+    assert "<p><b>&lt;b&gt;&amp;&#34;x&#34;:make</b></p>" in text
