@@ -155,5 +155,5 @@ def test_names_of_users_are_escaped_once_in_a_notebook(small):
     runs = tuple(replace(run, model=name) for run in small.runs)
     settings = replace(small.settings, recipes=recipes)
     text = render_notebook(replace(small, runs=runs, tests=(), settings=settings))
-    assert "<b>&" not in text
+    assert NASTY not in text
     assert "<p><b>&lt;b&gt;&amp;&#34;x&#34;:make</b></p>" in text

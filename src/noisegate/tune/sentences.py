@@ -7,14 +7,6 @@ from noisegate.study.show.sentences import name_model
 
 from .results import Trial
 
-__all__ = [
-    "describe_best",
-    "describe_no_gain",
-    "describe_optimism",
-    "describe_outcome",
-    "format_value",
-]
-
 
 def describe_no_gain(trials: int) -> str:
     """Return the sentence for a search in which no recipe was better than no noise."""

@@ -10,22 +10,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-__all__ = [
-    "BLACK",
-    "BLUE",
-    "GREEN",
-    "GREY",
-    "NUMBERS",
-    "ORANGE",
-    "PINK",
-    "SKY",
-    "VERMILION",
-    "count_axis",
-    "draw",
-    "legend_below",
-    "log_axis",
-]
-
 # Okabe and Ito's colours, which colour-blind readers can tell apart. Their yellow is left out:
 # on white it cannot be seen.
 BLACK, BLUE, ORANGE, VERMILION = "#000000", "#0072b2", "#e69f00", "#d55e00"

@@ -19,16 +19,6 @@ from . import drawing
 from .drawing import BLACK, BLUE, GREEN, NUMBERS, ORANGE, PINK, SKY, VERMILION, draw, log_axis
 from .sentences import shorten_middle, title_model
 
-__all__ = [
-    "COLOURS",
-    "PANELS",
-    "draw_effects",
-    "draw_overview",
-    "draw_panel",
-    "list_panels",
-    "styles",
-]
-
 COLOURS = dict(zip(RECIPES, (BLACK, BLUE, ORANGE, VERMILION, GREEN), strict=True))
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 

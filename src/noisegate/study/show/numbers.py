@@ -7,23 +7,6 @@ from decimal import Decimal
 from ..data.tasks import Task
 from ..judge.stats import ALPHA, LEVEL, Difference, Estimate, Row
 
-__all__ = [
-    "PERCENT",
-    "chance",
-    "count_decimals",
-    "difference_cell",
-    "ends",
-    "estimates",
-    "find_decimals",
-    "find_shared_decimals",
-    "interval",
-    "number",
-    "plural",
-    "row_decimals",
-    "row_estimates",
-    "scale",
-]
-
 # Beyond these a number is written with a power of ten.
 MOST_DECIMALS = 7
 LARGEST = 1e10

@@ -12,21 +12,10 @@ from ..judge.test_split import TestScore
 from ..recipes import BASELINE
 from ..results import Study
 from ..versions import versions
-from . import figures, sentences
+from . import figures, numbers, sentences
 from .columns import count_missing
 from .masks import describe_recipes
-from .numbers import (
-    PERCENT,
-    chance,
-    difference_cell,
-    ends,
-    estimates,
-    find_decimals,
-    number,
-    plural,
-    row_decimals,
-    row_estimates,
-)
+from .numbers import PERCENT, chance, estimates, number
 from .parts import Cell, Picture, Table
 from .sentences import headings, title_model
 from .uncertainty import describe_uncertainty, table, table_headings
@@ -94,7 +83,7 @@ def environment() -> Environment:
         name=sentences.name_model,
         names=_join_some,
         number=number,
-        plural=plural,
+        plural=numbers.plural,
         title=title_model,
         # A number is never parted from its standard error.
         together=lambda text: text.replace(" ±", "\u00a0±"),
@@ -129,8 +118,8 @@ def _test_table(study: Study, tested: TestScore) -> Table:
     names = (BASELINE,) if difference is None else (BASELINE, tested.recipe)
     losses, decimals, changes = [tested.loss(name) for name in names], None, [""]
     if difference is not None:
-        decimals = find_decimals(difference, *(loss.mean for loss in losses))
-        changes.append(difference_cell(difference, decimals))
+        decimals = numbers.find_decimals(difference, *(loss.mean for loss in losses))
+        changes.append(numbers.difference_cell(difference, decimals))
     errors = estimates([tested.error(name) for name in names], factor=task.error_factor)
     columns = (
         title_model(tested.model),
@@ -154,8 +143,8 @@ def model_table(study: Study, model: str) -> Table:
         "p after Holm",
         "verdict",
     )
-    texts = row_estimates(study.settings.task, rows)
-    decimals = row_decimals(rows)
+    texts = numbers.row_estimates(study.settings.task, rows)
+    decimals = numbers.row_decimals(rows)
     cells = [_model_row(*pair, decimals) for pair in zip(rows, texts, strict=True)]
     # Without a comparison the last columns would be empty.
     shown = len(columns) if len(rows) > 1 else 1 + len(estimated)
@@ -166,14 +155,14 @@ def _model_row(row: Row, texts: tuple[str, ...], decimals: int) -> list[str | Ce
     one = row.loss_difference
     if one is None:
         return [row.recipe, *texts, "", "", "", ""]
-    change = Cell(difference_cell(one, decimals), "optimistic" if one.optimistic else "")
+    change = Cell(numbers.difference_cell(one, decimals), "optimistic" if one.optimistic else "")
     if change.text == "not finite":
         return [row.recipe, *texts, change.text, "", "", "no verdict"]
     return [
         row.recipe,
         *texts,
         change,
-        ends(one.corrected_low, one.corrected_high, decimals),
+        numbers.ends(one.corrected_low, one.corrected_high, decimals),
         chance(one.holm).removeprefix("p ").removeprefix("= "),
         Cell(one.verdict, kind=one.verdict),
     ]
@@ -208,7 +197,7 @@ def _every_run(study: Study) -> Table:
     """Return every run at its best epoch."""
     task, rows = study.settings.task, list[list[str]]()
     for model, recipes in study.settings.recipes.items():
-        decimals = 1 + row_decimals([row for row in study.table if row.model == model])
+        decimals = 1 + numbers.row_decimals([row for row in study.table if row.model == model])
         for run in (run for recipe in recipes for run in study.runs_of(model, recipe.name)):
             best = run.history.best
             error = best.validation_error

@@ -18,24 +18,6 @@ from .numbers import (
     plural,
 )
 
-__all__ = [
-    "FEASIBLE",
-    "describe_budget",
-    "describe_effects",
-    "describe_open_question",
-    "describe_open_questions",
-    "describe_test",
-    "describe_tests",
-    "describe_verdict",
-    "describe_verdicts",
-    "headings",
-    "join_names",
-    "measure",
-    "name_model",
-    "shorten_middle",
-    "title_model",
-]
-
 # A best epoch in this last part of the budget says that the budget was short.
 LAST_PART = 0.1
 
