@@ -91,6 +91,7 @@ def test_ctrl_c_in_a_single_process(finished, tmp_path, plain, monkeypatch, caps
 # scores; study.json, two pictures, the report.
 WRITES = {1: "settings.json", 2: "none-0.pt", 3: "none-0.json", 8: "none-1.pt"}
 WRITES |= {13: "gaussian-1.json", 14: "test-mlp.json", 15: "study.json", 18: "report.html"}
+WRITES |= {19: "pipeline-mlp.noisegate"}
 
 
 def failing(number: int, monkeypatch: pytest.MonkeyPatch, what: str) -> None:

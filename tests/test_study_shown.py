@@ -189,6 +189,7 @@ def test_the_pictures_open_and_are_not_blank(study, tmp_path):
         "study.json",
         "study.png",
         "study.svg",
+        "pipeline-cnn.noisegate",
         "pipeline-mlp.noisegate",
     }
     pixels = matplotlib.image.imread(tmp_path / "study.png")

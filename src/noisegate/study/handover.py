@@ -95,7 +95,7 @@ def _make_record(
         best,
         math.ceil(run.train_rows / run.batch_size) * best,
         recipe,
-        encoder.preprocessor,
+        getattr(encoder, "preprocessor", None),
         weights,
     )
 

@@ -187,9 +187,9 @@ def save(study: Study, folder: str | Path) -> Path:
         if study.search is not None:
             picture = study.search.picture(study.settings.task, format)
             write(folder / f"tuning.{format}", picture)
-    write_pipelines(study.fitted, study.tests, folder)
     path = folder / "report.html"
     write(path, report.render_report(study))
+    write_pipelines(study.fitted, study.tests, folder)
     return path
 
 

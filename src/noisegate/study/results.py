@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from sklearn.pipeline import Pipeline
 
-from .data import Task
+from .data.tasks import Task
 from .handover import FittedModel, find_fitted, make_pipeline
 from .json_text import FORMAT, format_json, replace_nan
 from .judge.choice import summarize
