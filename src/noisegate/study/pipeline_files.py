@@ -10,7 +10,6 @@ from zipfile import ZipFile, ZipInfo
 
 from safetensors import torch as safetensors
 from sklearn.pipeline import Pipeline
-from skops import io as skops
 
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.words import got, list_names
@@ -56,6 +55,8 @@ def pack(fitted: FittedModel) -> bytes:
     InvalidValue
         If the network's state is not made of tensors, or its rules cannot be read back.
     """
+    from skops import io as skops  # here, since it imports all of scikit-learn
+
     recipe, rules = fitted.recipe, rules_text(fitted.recipe.rules)
     facts = {"format": FORMAT, "versions": versions()}
     facts |= {name: getattr(fitted, name) for name in _PLAIN}
@@ -82,6 +83,8 @@ def pack(fitted: FittedModel) -> bytes:
 
 
 def _unpack(data: bytes) -> FittedModel:
+    from skops import io as skops
+
     with ZipFile(io.BytesIO(data)) as archive:
         facts = json.loads(archive.read("pipeline.json"))
         if (version := facts.pop("format")) != FORMAT:
