@@ -62,8 +62,7 @@ def pack(fitted: FittedModel) -> bytes:
     facts |= {name: getattr(fitted, name) for name in _PLAIN}
     facts["recipe"] = {"name": recipe.name, "label": recipe.label, "rules": rules}
     try:
-        if _read_rules(rules) != dict(recipe.rules):
-            raise ValueError(f"its rules as text, {rules}, mean others")
+        _read_rules(rules)  # raises where a kind is the user's own
         # Copied, since safetensors refuses tensors that share memory.
         weights = {name: value.detach().clone() for name, value in fitted.weights.items()}
         parts = {
