@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from _bad_numbers import Case, Value
-from noisegate.study.judge.compare import Comparison, compare
+from noisegate.study.judge.study_pairs import Comparison, compare
 
 LOSSES = {"none": [0.31, 0.29, 0.35], "hidden": [0.25, 0.22, 0.30]}
 RULES = {

@@ -34,6 +34,11 @@ ALIKE = {
 SETTLED = {
     *("study/listing.py", "study/model_warnings.py", "study/models.py"),
     *("study/recipes.py", "study/rule_text.py"),
+    *("study/json_text.py", "study/judge/choice.py", "study/judge/study_pairs.py"),
+    *("study/judge/stats.py", "study/judge/study_json.py", "study/judge/test_split.py"),
+    *("study/judge/uncertainty/evaluation.py", "study/judge/uncertainty/outcomes.py"),
+    *("study/judge/uncertainty/over_seeds.py", "study/show/advice.py"),
+    "study/show/comparison.py",
 }
 
 # Signatures that users read: each argument is a choice of theirs.

@@ -19,8 +19,8 @@ import noisegate as ng
 from _asserts import assert_sentence
 from _bad_study_compare import LOSSES, changed, compared, results, without
 from noisegate.cli import compare as command
-from noisegate.study.judge.compare import Comparison, compare
 from noisegate.study.judge.stats import adjust_p_values, estimate_difference
+from noisegate.study.judge.study_pairs import Comparison, compare
 from noisegate.study.show.comparison import (
     comparison_facts,
     describe_comparison,

@@ -29,7 +29,7 @@ from noisegate.study.judge.uncertainty.outcomes import (
     Reliability,
     score_values,
 )
-from noisegate.study.judge.uncertainty.summary import summarize_uncertainty
+from noisegate.study.judge.uncertainty.over_seeds import summarize_uncertainty
 from noisegate.study.show.uncertainty import (
     LABELS,
     describe_uncertainty,

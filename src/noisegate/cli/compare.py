@@ -42,7 +42,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def execute(arguments: argparse.Namespace) -> None:
     """Compare the studies and print the result."""
     from noisegate.study.json_text import format_json
-    from noisegate.study.judge.compare import compare
+    from noisegate.study.judge.study_pairs import compare
     from noisegate.study.show.comparison import comparison_facts, print_comparison
 
     found = compare(arguments.a, arguments.b)

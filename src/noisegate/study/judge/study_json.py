@@ -96,7 +96,7 @@ def read_study(path: str | Path) -> StudyFile:
                 "the file holds its command."
             )
         _check_shape(facts, SHAPE, "the file")
-        return _read_facts(str(file), facts)
+        return _read_study_facts(str(file), facts)
     except _Unlike as error:
         raise _not_a_study(file, error) from None
 
@@ -107,7 +107,7 @@ def _not_a_study(path: Path, reason: object) -> InvalidValue:
     )
 
 
-def _read_facts(path: str, facts: Mapping[str, Any]) -> StudyFile:
+def _read_study_facts(path: str, facts: Mapping[str, Any]) -> StudyFile:
     settings = facts["settings"]
     if settings["data"]["task"] not in ("classification", "regression"):
         raise _Unlike("`task` is unknown")

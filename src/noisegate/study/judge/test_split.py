@@ -21,7 +21,7 @@ from ..train.store import Store
 from .stats import Difference, Estimate, estimate, estimate_difference
 from .uncertainty.evaluation import SAMPLES, EvaluationData, evaluate_model, shuffle_columns
 from .uncertainty.outcomes import Outcome
-from .uncertainty.summary import Uncertainty, summarize_uncertainty
+from .uncertainty.over_seeds import Uncertainty, summarize_uncertainty
 
 __all__ = ["TestScore", "evaluate_uncertainty", "score_test_split"]
 
@@ -85,7 +85,7 @@ def score_test_split(
     if stored.get("key") != key:
         found: dict[str, list[tuple[float, float]]] = {recipe.name: [] for recipe in recipes}
         for job in [Job(model, recipe, seed) for recipe in recipes for seed in range(seeds)]:
-            found[job.recipe.name].append(_score(job, setup, test, store))
+            found[job.recipe.name].append(_score_model(job, setup, test, store))
             on_job(job)
         stored = {"key": key, "scored": stored["scored"] + 1, "found": found}
         store.write_value(name, stored)
@@ -96,7 +96,7 @@ def score_test_split(
     return TestScore(model.name, recipes[-1].name, losses, errors), stored["scored"]
 
 
-def _score(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float, float]:
+def _score_model(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float, float]:
     encoder, task = fit_encoder(setup, job.seed), test.task
     targets = encoder.targets(test)
     with use_one_thread(), seed_generators(job.seed, "test"), torch.no_grad():

@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..json_text import replace_nan
-from ..judge.compare import ComparedRecipe, Comparison
 from ..judge.stats import MANY, Difference
+from ..judge.study_pairs import ComparedRecipe, Comparison
 from .numbers import PERCENT, chance, find_shared_decimals, interval, number
 from .sentences import join_names, measure, name_model, title_model
 from .terminal import STYLES, make_table
@@ -63,7 +63,7 @@ def comparison_facts(comparison: Comparison) -> dict[str, Any]:
             "task": comparison.task.name,
             "seeds": comparison.seeds,
             "differs": [{"what": what, "a": a, "b": b} for what, a, b in comparison.differs],
-            "rows": [_row_facts(row) for row in comparison.rows],
+            "rows": [_recipe_facts(row) for row in comparison.rows],
             "sentence": describe_comparison(comparison),
         }
     )
@@ -132,7 +132,7 @@ def _find_verdict(one: Difference) -> str:
     return "same" if one.low == one.high == 0 else one.verdict
 
 
-def _row_facts(row: ComparedRecipe) -> dict[str, Any]:
+def _recipe_facts(row: ComparedRecipe) -> dict[str, Any]:
     sides = [
         {"model": model, "loss": asdict(loss), "error": asdict(error)}
         for model, loss, error in zip(row.models, row.losses, row.errors, strict=True)

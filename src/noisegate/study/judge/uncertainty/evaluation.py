@@ -86,10 +86,10 @@ def evaluate_model(
         return Predictions(found.mean.reshape(-1), found.std.reshape(-1))
 
     ways = [predict_without_noise, predict_with_noise] if rules else [predict_without_noise]
-    return [_score(task, predict, data) for predict in ways]
+    return [_score_predictions(task, predict, data) for predict in ways]
 
 
-def _score(
+def _score_predictions(
     task: Task, predict: Callable[[Tensor, str], Predictions], data: EvaluationData
 ) -> Outcome[float]:
     test = predict(data.test[0], "test samples")
