@@ -8,8 +8,6 @@ from pathlib import Path
 
 from noisegate.core.errors import InvalidValue, NoisegateError
 
-__all__ = ["check_folder", "check_unused", "make_folder", "open_folder", "write"]
-
 # Below a study's folder.
 RUNS = "runs"
 # Nobody's mistake: another call would fail as well.
@@ -34,15 +32,7 @@ def check_unused(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder, with those above it, and return it.
-
-    Raises
-    ------
-    InvalidValue
-        If there can be no such folder, or it cannot be written to.
-    NoisegateError
-        If the disk is full.
-    """
+    """Make a folder, with those above it, and return it; raise unless it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (probe := folder / f".{os.getpid()}.tmp").touch()
@@ -55,13 +45,7 @@ def make_folder(folder: Path) -> Path:
 
 @contextmanager
 def open_folder(folder: Path) -> Iterator[None]:
-    """Make a folder for a block; if the block fails, remove what was made and is still empty.
-
-    Raises
-    ------
-    InvalidValue, NoisegateError
-        As `make_folder` does.
-    """
+    """Make a folder for a block; if the block fails, remove what was made and is still empty."""
     # Innermost first, as they can be removed.
     new = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
@@ -69,19 +53,13 @@ def open_folder(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         for each in new:
-            with suppress(OSError):  # something has been kept in it
+            with suppress(OSError):  # something has been stored in it
                 each.rmdir()
         raise
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file that is either the old one or the new one, whatever happens meanwhile.
-
-    Raises
-    ------
-    NoisegateError
-        If it cannot be written: the disk is full, say. What was there before is there still.
-    """
+    """Write a file that is either the old one or the new one, whatever happens meanwhile."""
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     # In the same folder, since only within a file system a rename is one step.
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -4,8 +4,6 @@ import multiprocessing
 
 from .processes import START
 
-__all__ = ["Board"]
-
 
 class Board:
     """For each process the number of its job and the epochs done; and how much is finished.

@@ -24,8 +24,6 @@ from .processes import START, end_with_parent, hold_interrupts, start_fork_serve
 from .run import Job, Run, Setup, digest_start, execute
 from .store import Store
 
-__all__ = ["RunFailed", "Runs", "Worker", "execute_all", "run_calls", "use_one_thread"]
-
 
 class RunFailed(NoisegateError):
     """A run failed; others may not."""
@@ -72,12 +70,7 @@ def execute_all(
     """Execute every job that has not finished, and return all runs in the order of `jobs`.
 
     Every run has one thread, in this process (``processes=1``) as in others, since sums over
-    threads are rounded otherwise.
-
-    Raises
-    ------
-    NoisegateError
-        If a run fails or cannot be stored; those that have finished are stored.
+    several threads are rounded in another way.
     """
     with use_one_thread():
         done = _find_finished(jobs, setup, store)
@@ -115,11 +108,6 @@ def run_calls(
     """Yield each call of a worker with its result, as they finish.
 
     With one process, or one call, all of it takes place in this one.
-
-    Raises
-    ------
-    NoisegateError
-        If a process ends before its work; and whatever a call raises.
     """
     if min(processes, len(calls)) <= 1:
         with use_one_thread():

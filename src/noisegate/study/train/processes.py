@@ -12,8 +12,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["START", "end_with_parent", "hold_interrupts", "start_fork_server"]
-
 START = "forkserver" if sys.platform == "linux" else "spawn"
 
 

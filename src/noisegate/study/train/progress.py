@@ -9,8 +9,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from .board import Board
 
-__all__ = ["print_notes", "show_progress"]
-
 # The rate of work is measured over this many seconds: pieces are long, so a long window.
 WINDOW = 120
 
@@ -36,18 +34,8 @@ def show_progress(
 ) -> Iterator[None]:
     """Show bars that follow a board for a block, on the error stream if it is a terminal.
 
-    Parameters
-    ----------
-    board : Board
-        How far the work is.
-    total : int
-        How many pieces of work there are.
-    unit : str
-        What they are called: `runs`, `trials`.
-    steps : int
-        How many epochs a piece has.
-    name : callable
-        Returns the name of a piece by its number.
+    There are `total` pieces of work, called `unit` (`runs`, say), of `steps` epochs each; `name`
+    returns the name of a piece by its number.
     """
     console = console or Console(stderr=True)
     if not enabled or not console.is_terminal:

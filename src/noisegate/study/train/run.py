@@ -20,22 +20,6 @@ from ..data.encode import Encoder, input_shape
 from ..models import Model
 from ..recipes import Recipe
 
-__all__ = [
-    "FEW",
-    "OPTIMIZER",
-    "Job",
-    "Parts",
-    "Run",
-    "Setup",
-    "Trained",
-    "digest_start",
-    "execute",
-    "fit_encoder",
-    "make_parts",
-    "restore_model",
-    "seed_generators",
-]
-
 OPTIMIZER = "Adam"
 # A tenth of the training rows, within these: ten steps an epoch are enough to follow a curve.
 BATCHES, SMALLEST, LARGEST = 10, 16, 128
@@ -117,10 +101,9 @@ def make_parts(setup: Setup, seed: int) -> Parts:
     encoder = Encoder.fit(data, train)
     rows = np.concatenate([train, [-1], validation]).astype("<i8")
     digest = blake2b(rows.tobytes(), digest_size=8).hexdigest()
-    train_rows, validation_rows = (
-        _encode(encoder, data.take(part)) for part in (train, validation)
-    )
-    return Parts(encoder, train_rows, validation_rows, digest)
+    parts = map(data.take, (train, validation))
+    learned, judged = ((encoder.inputs(part), encoder.targets(part)) for part in parts)
+    return Parts(encoder, learned, judged, digest)
 
 
 def fit_encoder(setup: Setup, seed: int) -> Encoder:
@@ -213,10 +196,6 @@ def _choose_batch_size(rows: int) -> int:
 
 def _split(setup: Setup, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return drawn(setup.data, setup.validation_share, seed, "split")
-
-
-def _encode(encoder: Encoder, data: Dataset) -> tuple[Tensor, Tensor]:
-    return encoder.inputs(data), encoder.targets(data)
 
 
 def _make_initial(job: Job, data: Dataset) -> nn.Module:

@@ -22,8 +22,6 @@ from ..json_text import FORMAT, replace_nan
 from ..recipes import rules_text
 from .run import Job, Run, Trained
 
-__all__ = ["Store"]
-
 # Which option sets what the runs of a folder were made with.
 OPTIONS = {
     "data.name": "--data",
@@ -58,19 +56,9 @@ class Store:
     settings: Mapping[str, Any]
 
     def begin(self, *, resume: bool) -> bool:
-        """Keep the settings that decide every run, or compare them with those kept before.
+        """Store the settings that decide every run, or raise unless the stored ones are the same.
 
-        Returns
-        -------
-        bool
-            Whether there were none before.
-
-        Raises
-        ------
-        InvalidValue
-            If there are runs already and `resume` is false, or if they had other settings.
-        NoisegateError
-            If the file of the settings is not what was written.
+        Return whether there were none before. Unless `resume`, a folder with runs is refused.
         """
         path = self.folder / "settings.json"
         if not resume:
@@ -83,17 +71,17 @@ class Store:
         return False
 
     def discard(self) -> None:
-        """Remove the settings and the folder, if nothing else has been kept."""
+        """Remove the settings and the folder if nothing else has been stored."""
         inside = list(self.folder.rglob("*"))
         if [path.name for path in inside if not path.is_dir()] != ["settings.json"]:
             return
-        with suppress(OSError):  # another process keeps something after all
+        with suppress(OSError):  # another process stores something after all
             (self.folder / "settings.json").unlink()
             for folder in (*reversed([path for path in inside if path.is_dir()]), self.folder):
                 folder.rmdir()
 
     def save_run(self, job: Job, trained: Trained) -> None:
-        """Keep a finished run: its weights, then its numbers, which say that it has finished."""
+        """Store a finished run: its weights, then its numbers, which say that it has finished."""
         path = self._path(job)
         buffer = io.BytesIO()
         torch.save(dict(trained.weights), buffer)
@@ -103,15 +91,7 @@ class Store:
         write(path, _seal(facts))
 
     def find_run(self, job: Job) -> Run | None:
-        """Return the run of a job if it has finished.
-
-        Raises
-        ------
-        InvalidValue
-            If that run had other rules or another model.
-        NoisegateError
-            If its file is not what was written.
-        """
+        """Return the run of a job, None if it has not finished; raise if it was another's."""
         path = self._path(job)
         if not path.exists():
             return None
@@ -122,13 +102,7 @@ class Store:
         return _read_run(facts["run"])
 
     def read_weights(self, job: Job) -> Mapping[str, Any]:
-        """Return the weights of a finished run.
-
-        Raises
-        ------
-        NoisegateError
-            If their file is not what was written.
-        """
+        """Return the weights of a finished run; raise if their file is not what was written."""
         numbers = self._path(job)
         path = numbers.with_suffix(".pt")
         data = path.read_bytes()
@@ -141,12 +115,12 @@ class Store:
         return weights
 
     def read_value(self, name: str) -> Any:
-        """Return what was kept under a name, or None."""
+        """Return what was stored under a name, or None."""
         path = self.folder / f"{name}.json"
         return _open(path)["kept"] if path.exists() else None
 
     def write_value(self, name: str, value: Any) -> None:
-        """Keep something else that JSON can hold under a name."""
+        """Store something else that JSON can hold under a name."""
         write(self.folder / f"{name}.json", _seal({"kept": value}))
 
     def _identify(self, job: Job) -> dict[str, str]:
