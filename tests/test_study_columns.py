@@ -2,13 +2,26 @@
 
 import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import pytest
 
-from _study_shown import NASTY, digits, helped, one_recipe, shown, tuned, with_columns
+import noisegate as ng
+from _study_shown import (
+    NASTY,
+    digits,
+    helped,
+    moved,
+    one_recipe,
+    shown,
+    tuned,
+    with_columns,
+    with_seeds,
+)
+from noisegate.study.plan import Placed
 from noisegate.study.results import Study
-from noisegate.study.show import terminal
+from noisegate.study.show import figures, masks, terminal
 from noisegate.study.show.columns import describe_columns
 from noisegate.study.show.notebook import render_notebook
 from noisegate.study.show.report import render_report, split_opening
@@ -131,6 +144,55 @@ def test_a_figure_of_the_report_turns_light_on_a_dark_page(small):
     page = render_report(small)
     assert "@media screen and (prefers-color-scheme: dark)" in page
     assert "@media print" in page
+
+
+CAPTIONS = [
+    "Each recipe less no noise. At the best epochs. Diamond: mean. Thick line: 95 % t-interval; "
+    "thin line: Nadeau and Bengio's corrected one. Dots: seeds.",
+    "Training loss. What the steps saw, noise on; mean over the seeds.",
+    "Validation loss. Without noise; mean over the seeds.",
+    "Validation error. Without noise; mean over the seeds.",
+    "Loss of each seed. At the best epochs. A line joins the runs of one seed, which share split, "
+    "initial weights and order of batches.",
+]
+
+
+def test_the_captions_of_the_report(small):
+    page = render_report(small)
+    found = [
+        unescape(re.sub("<[^>]+>", "", caption)).replace("\u00a0", " ")
+        for caption in re.findall("<figcaption>(.*?)</figcaption>", page)
+    ]
+    assert found[:5] == CAPTIONS
+    assert figures.SEEDS == "loss of each seed"
+    assert 'alt="difference of each recipe from no noise"' in page
+    assert "difference in test cross-entropy [95\u00a0% interval]" in page
+    assert "[95\u00a0% t-interval]" in page
+
+
+def test_the_captions_of_masks_and_of_a_search(small, monkeypatch):
+    placed = {("mlp", "hidden"): (Placed(":in", ng.Dropout(0.5), (8, 64)),)}
+    study = tuned(replace(small, placed=placed))
+    page = render_report(study)
+    assert "<b>The model's input (:in).</b> 8 rows have shape (8, 64)." in unescape(page)
+    monkeypatch.setattr(masks, "LARGEST", 10)
+    assert (
+        "The model's input (:in): Dropout(p=0.5); 8 rows have shape (8, 64); there is no picture "
+        "of it."
+    ) in unescape(render_report(study))
+    assert "<b>Value of each trial, and the best so far.</b>" in page
+    assert 'alt="value of each trial"' in page
+    assert "<b>Importance of each rule.</b>" in page
+    assert 'alt="importance of each rule"' in page
+
+
+def test_the_words_of_a_terminal(small):
+    text = " ".join(" ".join(shown(with_seeds(small, 11))).split()).replace("\u00a0", " ")
+    assert (
+        "mean ± standard error over the seeds; difference from none, paired by seed, below 0 is "
+        "better, [95 % t-interval] (optimistic: see the report); training with the noise on."
+    ) in text
+    assert "is not shown to help" in shown(moved(small, -0.1))[-1]
 
 
 # A notebook -------------------------------------------------------------------------------------

@@ -174,8 +174,19 @@ def test_the_sentence_of_the_test():
         in sentences.describe_test(tested, Task("regression"), {}, helped=True)
     )
     alone = replace(tested, recipe="none")
-    assert "no recipe was compared with it" in sentences.describe_test(
-        alone, Task("regression"), {}
+    assert sentences.describe_test(alone, Task("regression"), {}) == (
+        "On the test split the MLP reaches an RMSE of 0.550 ±0.050 with no noise; no recipe was "
+        "compared with it."
+    )
+    lost = replace(tested, losses={**losses, "hidden": (math.nan, 0.5)})
+    assert sentences.describe_test(lost, Task("regression"), {}, 2) == (
+        "On the test split the MLP has losses that are not finite, so there is nothing to "
+        "compare. The test split of this folder has been scored 2 times for this model: if "
+        "changes were made with such figures in mind, the later ones are less honest."
+    )
+    many = replace(tested, losses={name: pair * 6 for name, pair in losses.items()})
+    assert "which leaves out 0; optimistic, beyond 10 splits of the same rows)" in (
+        sentences.describe_test(many, Task("regression"), {})
     )
 
 

@@ -181,10 +181,8 @@ def describe_open_question(difference: Difference) -> str:
         return ""
     question, stays = "whether it helps or hurts", "if mean and spread stay as they are"
     if more > FEASIBLE:
-        seeds = f"{MOST:,} more seeds or more" if more == MOST else f"about {more} more seeds"
-        return (
-            f"The difference is too small to settle {question}: that would take {seeds}, {stays}."
-        )
+        seeds = f"at least {MOST:,}" if more == MOST else f"about {more}"
+        return f"The difference is too small to settle {question}: that would take {seeds} more seeds, {stays}."
     limit = ""
     if difference.seeds + more > MANY:
         limit = f" Beyond {MANY} splits of the same rows, more data tell you more than more seeds."
@@ -303,6 +301,5 @@ def _upper(text: str) -> str:
 
 
 def _difference(row: Row) -> Difference:
-    if row.loss_difference is None:
-        raise AssertionError(f"{row.recipe} is what the others are compared with")
+    assert row.loss_difference is not None, row.recipe
     return row.loss_difference

@@ -128,16 +128,16 @@ def _difference(one: Difference | None, decimals: int) -> str:
 def _key(study: Study) -> str:
     optimistic = any(row.loss_difference and row.loss_difference.optimistic for row in study.table)
     more = " (optimistic: see the report)" if optimistic else ""
-    key = (
+    key = [
         "mean ± standard error over the seeds; difference from none, paired by seed, below 0 is "
         f"better, [{PERCENT} t-interval]{more}; training with the noise on."
-    )
+    ]
     if any(map(_is_surprising, study.table)):
-        key += (
-            " Where the interval leaves 0 out and the verdict is unclear, p is not below "
+        key.append(
+            "Where the interval leaves 0 out and the verdict is unclear, p is not below "
             f"{ALPHA} after Holm's correction for the number of recipes."
         )
-    return key
+    return " ".join(key)
 
 
 def _is_surprising(row: Row) -> bool:

@@ -45,8 +45,8 @@ def describe_uncertainty(result: Uncertainty) -> list[str]:
     sentences = describe(result)
     if result.seeds > 1:
         sentences.append(
-            f"These are means over {result.seeds} seeds; for a difference between them, look at "
-            "the standard errors in the table."
+            f"These are means over {result.seeds} seeds; the standard errors in the table show how "
+            "sure a difference between them is."
         )
     return sentences
 
@@ -100,7 +100,7 @@ def _describe_values(result: Uncertainty) -> list[str]:
     held = _each(
         result, lambda p: f"{_share(p, 'coverage_90')} (mean width {_value(p, 'width_90')})"
     )
-    intervals = f"90 % intervals hold {held} of the test targets."
+    intervals = f"Of the test targets 90 % intervals hold {held}."
     flat = "Without noise in prediction every row is equally uncertain, so rejection tells nothing."
     if on is None:
         return [flat, intervals]
