@@ -182,7 +182,10 @@ def describe_open_question(difference: Difference) -> str:
     question, stays = "whether it helps or hurts", "if mean and spread stay as they are"
     if more > FEASIBLE:
         seeds = f"at least {MOST:,}" if more == MOST else f"about {more}"
-        return f"The difference is too small to settle {question}: that would take {seeds} more seeds, {stays}."
+        return (
+            f"The difference is too small to settle {question}: that would take {seeds} more "
+            f"seeds, {stays}."
+        )
     limit = ""
     if difference.seeds + more > MANY:
         limit = f" Beyond {MANY} splits of the same rows, more data tell you more than more seeds."
