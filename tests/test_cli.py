@@ -162,14 +162,15 @@ def test_a_study_ends_with_the_report_and_the_sentences(capsys):
     assert (code, err) == (0, "")
     found = run("mlp", "gaussian", seeds=2, epochs=1, jobs=1, progress=False)
     lines = out.splitlines()
-    start = lines.index("Report: o/report.html")
+    start = lines.index(found.sentence)
     assert Path("o/report.html").is_file()
-    assert lines[start + 1] == found.sentence
-    assert lines[start + 2].startswith("On the test split the MLP reaches a cross-entropy of ")
+    assert lines[0] == "Read 1,797 rows of scikit-learn digits; target digit."
+    assert lines[start + 1].startswith("On the test split the MLP reaches a cross-entropy of ")
     # No recipe: after an epoch the noise has done no good.
     (advice,) = found.advice
     assert advice.python == ""
-    assert lines[start + 3 :] == [advice.text]
+    assert lines[start + 2 : -1] == [advice.text, "Report: o/report.html"]
+    assert lines[-1].startswith("Result on scikit-learn digits: MLP: Gaussian noise is not shown")
 
 
 def test_a_terminal_without_the_signs_gets_the_study_all_the_same(monkeypatch):
@@ -180,8 +181,8 @@ def test_a_terminal_without_the_signs_gets_the_study_all_the_same(monkeypatch):
     output.seek(0)
     text = output.read()
     assert "difference" in text
-    assert "% of the test rows are wrong.\n" in text
-    assert text.splitlines()[-1].startswith("On the MLP no recipe is shown to help, so none is")
+    assert "% are wrong.\n" in text
+    assert text.splitlines()[-1].startswith("Result on scikit-learn digits: MLP: Gaussian noise")
 
 
 def test_json_for_machines(capsys):

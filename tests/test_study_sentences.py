@@ -184,10 +184,11 @@ def test_the_opening(table, sentence):
         ),
         (
             difference(-0.02, 0.03, 0.2, seeds=20, more_seeds=9),
-            "With 20 splits of the same rows that interval is optimistic; Nadeau and Bengio's "
-            "corrected one is -0.065 to +0.025, which includes 0 too. About 9 more seeds would settle whether "
-            "it helps or hurts, if mean and spread stay as they are. Beyond 10 splits of the same "
-            "rows, more data tell you more than more seeds.",
+            "With 20 splits of the same rows that interval is optimistic; Nadeau and "
+            "Bengio's corrected one is -0.065 to +0.025, which includes 0 too. About 9 more "
+            "seeds would settle whether it helps or hurts, if mean and spread stay as they "
+            "are. Beyond 10 splits of the same rows, more data tell you more than more "
+            "seeds.",
         ),
     ],
     ids=["leaves out", "includes", "both include"],
