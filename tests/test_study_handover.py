@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from torch import nn
 
 import noisegate as ng
 from _fitted import LABELS, TABLE, make_fitted, run_network
@@ -122,3 +123,12 @@ def test_what_a_study_has_is_found_by_model_recipe_and_seed() -> None:
         with pytest.raises(InvalidValue) as caught:
             find_fitted(every, *call)
         assert str(caught.value) == sentence
+
+
+def test_a_network_that_begins_with_an_embedding_has_no_pipeline() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        make_pipeline(make_fitted(model="nets:make"), lambda shape, outputs: nn.Embedding(4, 2))
+    assert str(caught.value) == (
+        "study: nets:make begins with an embedding, and so an estimator gives it whole numbers, "
+        "where the study gave it float32; it has no pipeline."
+    )

@@ -15,6 +15,7 @@ from torch import nn
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.words import got, list_names, shorten, suggest
 from noisegate.estimators import Classifier, Regressor
+from noisegate.estimators.sizing import takes_tokens
 
 from .data.encode import Encoder
 from .judge.test_split import TestScore
@@ -24,12 +25,7 @@ from .recipes import Recipe
 from .train.run import Job, Run, fit_encoder, seed_generators
 from .train.store import Store
 
-__all__ = [
-    "FittedModel",
-    "collect_fitted",
-    "find_fitted",
-    "make_pipeline",
-]
+__all__ = ["FittedModel", "collect_fitted", "find_fitted", "make_pipeline"]
 
 # The function that makes a network for the shape of one input and a number of outputs.
 Maker = Callable[[tuple[int, ...], int], nn.Module]
@@ -69,7 +65,7 @@ def collect_fitted(
         for recipe in plan.settings.recipes[score.model]
         if recipe.name in score.losses
     }
-    encoders = {run.seed: fit_encoder(plan.setup, run.seed) for run in runs}
+    encoders = {seed: fit_encoder(plan.setup, seed) for seed in {run.seed for run in runs}}
     found = []
     for run in runs:
         recipe = recipes.get((run.model, run.recipe))
@@ -121,11 +117,16 @@ def make_pipeline(fitted: FittedModel, make: Maker | None = None) -> Pipeline:
     To fit it again trains the run's initial network anew, with its noise, learning rate and batch
     size, for as many epochs as were best. `make` makes the network, by default the study's model.
     """
-    labels = _read_labels(fitted.classes)
+    labels = _convert_labels(fitted.classes)
     with seed_generators(fitted.seed, "weights"):
         network = (make or Model(fitted.model).make)(fitted.shape, len(labels) or 1)
     if not isinstance(network, nn.Module):
         raise InvalidType(f"study: `model` must return an nn.Module; got {shorten(network)}.")
+    if takes_tokens(network):
+        raise InvalidValue(
+            f"study: {fitted.model} begins with an embedding, and so an estimator gives it whole "
+            "numbers, where the study gave it float32; it has no pipeline."
+        )
     trained = copy.deepcopy(network)
     try:
         trained.load_state_dict(fitted.weights)
@@ -153,7 +154,7 @@ def make_pipeline(fitted: FittedModel, make: Maker | None = None) -> Pipeline:
     return Pipeline(list(steps.items()))
 
 
-def _read_labels(classes: Sequence[str]) -> np.ndarray:
+def _convert_labels(classes: Sequence[str]) -> np.ndarray:
     """Return labels as pandas reads them: whole numbers and booleans are not text."""
     if tuple(classes) == ("False", "True"):
         return np.array([False, True])
