@@ -10,39 +10,42 @@ import numpy as np
 import _bad_study_files
 from _bad_numbers import Case, Value
 from _study_files import DATA, column, csv, like, like_npz, npz, table, target
-from noisegate.study.data import drawn, read_like
+from noisegate.study.data.read import read_like
+from noisegate.study.data.split import split_rows
 
 LONG = "word " * 12
-KEEP = "Leave it out with --ignore"
-MEND = "Mend that cell"
+GAPS = (
+    "Leave these rows out with --missing drop, fill the gaps with --missing impute, leave columns "
+    "out with --ignore, or say with --na which words are missing values."
+)
+FIX = "Fix that cell"
 
 CELLS: list[Case] = [
     (
         lambda: csv(table("x,z,y", "1,2,0", ",3,1", "NA,?,0", "2,1,1", "2,1,null")),
         Value,
         "study: every row must be complete; got 3 of 5 rows of 'd.csv' with missing values (`x`: "
-        "2, `z`: 1, `y`: 1), the first at line 3. Drop these rows with --drop-missing, leave "
-        "columns out with --ignore, or fill them in.",
+        f'1 empty, 1 "NA"; `z`: 1 "?"; `y`: 1 "null"), the first at line 3. {GAPS}',
     ),
     (
         lambda: npz(x=np.array([[1, 2], [3, np.nan], [1, 2]]), y=[0, 1, 0]),
         Value,
         "study: every row must be complete; got 1 of 3 rows of 'd.npz' with missing values (`x`: "
-        "1), the first at row 1 (from 0). Drop these rows with --drop-missing, leave columns out "
-        "with --ignore, or fill them in.",
+        f"1 empty), the first at row 1 (from 0). {GAPS}",
     ),
     (
-        lambda: csv(column(["", "nan", "None"]), drop_missing=True),
+        lambda: csv(table("x,y", "1,", "2,nan", "3,None"), missing="drop"),
         Value,
         "study: some row must be complete; got 'd.csv', where every one of its 3 rows has missing "
-        "values (`x`: 3). Leave columns out with --ignore, or fill them in.",
+        'values (`y`: 1 empty, 1 "nan", 1 "None"). Leave columns out with --ignore, or fill them '
+        "in.",
     ),
     *(
         (
-            lambda cell=cell: csv(column([1, "", cell, 4, 5]), drop_missing=True),
+            lambda cell=cell: csv(column([1, "", cell, 4, 5]), missing="drop"),
             Value,
             f"study: numbers must be finite, and below 1e100; got {told} in `x` at line 4 of "
-            "'d.csv'. Mend it, or leave it blank and drop its row with --drop-missing.",
+            "'d.csv'. Fix it, or leave it blank and drop its row with --missing drop.",
         )
         for cell, told in (("inf", "inf"), ("-Infinity", "-inf"), ("1e999", "inf"), (1e150, 1e150))
     ),
@@ -50,38 +53,39 @@ CELLS: list[Case] = [
         lambda: npz(x=np.array([[1, 2], [3, -np.inf], [1, 2]], np.float32), y=[0, 1, 0]),
         Value,
         "study: numbers must be finite, and below 1e100; got -inf in `x` at row 1 (from 0) of "
-        "'d.npz'. Mend it, or leave it blank and drop its row with --drop-missing.",
+        "'d.npz'. Fix it, or leave it blank and drop its row with --missing drop.",
     ),
     (
         lambda: csv(column([*(f"{i}.5" for i in range(10)), "1_0"])),
         Value,
         "study: `x` must hold numbers, as 10 of its 11 cells do; got '1_0' at line 12 of 'd.csv'. "
-        f"{MEND}, or leave the column out with --ignore x.",
+        f"{FIX}, or leave the column out with --ignore x.",
     ),
     (
         lambda: csv(column([*(f"{i}.5" for i in range(10)), LONG], "my x,y")),
         Value,
         "study: `my x` must hold numbers, as 10 of its 11 cells do; got 'word word word word word "
-        f"word word wo...' at line 12 of 'd.csv'. {MEND}, or leave the column out with --ignore "
+        f"word word word … at line 12 of 'd.csv'. {FIX}, or leave the column out with --ignore "
         "'my x'.",
     ),
     (
-        lambda: csv(table("id,x,y", "1,a1,0", "2,a2,1", "3,a3,0"), ignore=["id"]),
+        lambda: csv(table("id,x,y", "1,a1,0", "2,a2,1", "3,a3,0"), inputs=["x"]),
         Value,
         "study: a column of text must have values that rows share; got another in every row of "
-        f"`x`, as 'a1' at line 2 of 'd.csv'. {KEEP} x.",
+        "`x`, as 'a1' at line 2 of 'd.csv'. Leave it out of --inputs.",
     ),
     (
-        lambda: csv(column([f"a{i // 2}" for i in range(202)])),
+        lambda: csv(column([f"a{i // 2}" for i in range(202)]), inputs=["x"]),
         Value,
         "study: a column of text must have at most 100 different values; got 101 in `x`, as 'a0' "
-        f"at line 2 of 'd.csv'. {KEEP} x.",
+        "at line 2 of 'd.csv'. Leave it out of --inputs.",
     ),
     (
-        lambda: csv(table("c,x,y", *(f"{'A' if i else 1},a{i},{i % 2}" for i in range(4)))),
+        lambda: csv(table("a,b,x,y", *(f"a{i},2,{i},{i % 2}" for i in range(12)))),
         Value,
-        "study: a column of text must have values that rows share; got another in every row of "
-        f"`x`, as 'a0' at line 2 of 'd.csv'. {KEEP} x.",
+        "study: there must be a column to learn from; got none of 'd.csv' but `a` (another text in "
+        "every row), `b` (one value in every row), `x` (counts the rows). Name those that are "
+        "inputs with --inputs.",
     ),
 ]
 
@@ -93,24 +97,24 @@ TARGETS: list[Case] = [
     ),
     *(
         (
-            lambda text=text: csv(text, drop_missing=True),
+            lambda text=text: csv(text, missing="drop"),
             Value,
             f"study: at least 3 complete rows are needed, to train on, to validate on and to test "
             f"on; got {count} in 'd.csv'. Bring more rows: a study needs hundreds to tell much.",
         )
-        for text, count in ((column([1]), 1), (column([1, 2, ""]), 2))
+        for text, count in ((table("x,y", "1,0", "2,1"), 2), (column([1, 2, ""]), 2))
     ),
     (
         lambda: csv(target([*(f"{i}.5" for i in range(19)), "none?"])),
         Value,
-        "study: the target `y` must hold numbers, as 19 of its 20 cells do; got 'none?' at line 21 "
-        f"of 'd.csv'. {MEND}; if each text is a class, give --task classification.",
+        "study: `y` must hold numbers, as 19 of its 20 cells do; got 'none?' at line 21 of "
+        f"'d.csv'. {FIX}, or give --task classification if each text is a class.",
     ),
     (
         lambda: csv(target(["no", "yes", "no"]), task="regression"),
         Value,
         "study: the target of a regression must hold numbers; got 'no' in `y` at line 2 of "
-        f"'d.csv'. {MEND}; if each text is a class, give --task classification.",
+        f"'d.csv'. {FIX}; if each text is a class, give --task classification.",
     ),
     (
         lambda: csv(target([2, 2, 2]), task="regression"),
@@ -125,10 +129,10 @@ TARGETS: list[Case] = [
         "another column with --target.",
     ),
     (
-        lambda: csv(table("x,y", "a1,0.5", "a2,1.5", "a3,2.5")),
+        lambda: csv(table("x,y", "a1,0.5", "a2,1.5", "a3,2.5"), inputs=["x"]),
         Value,
         "study: a column of text must have values that rows share; got another in every row of "
-        f"`x`, as 'a1' at line 2 of 'd.csv'. {KEEP} x.",
+        "`x`, as 'a1' at line 2 of 'd.csv'. Leave it out of --inputs.",
     ),
     *(
         (
@@ -181,12 +185,12 @@ LIKE: list[Case] = [
         lambda: like(table("x,c,y,leak", "1,red,no,0", "2,red,maybe,0")),
         Value,
         "study: the classes must be those of the data, no, yes; got 'maybe' in `y` at line 3 of "
-        f"'t.csv'. {MEND}, or leave that row out.",
+        f"'t.csv'. {FIX}, or leave that row out.",
     ),
     (
-        lambda: like(table("x,c,y", "1,red,no", "?,red,no", "many,red,no"), drop_missing=True),
+        lambda: like(table("x,c,y", "1,red,no", "?,red,no", "many,red,no"), missing="drop"),
         Value,
-        f"study: `x` must hold numbers, as in the data; got 'many' at line 4 of 't.csv'. {MEND}.",
+        f"study: `x` must hold numbers, as in the data; got 'many' at line 4 of 't.csv'. {FIX}.",
     ),
     (
         lambda: like(table("x,c,y", "1,2,no")),
@@ -198,7 +202,7 @@ LIKE: list[Case] = [
         lambda: like(table("x,y", "1,2", "3,no"), table("x,y", *(f"{i},{i}.5" for i in range(5)))),
         Value,
         "study: the target of a regression must hold numbers; got 'no' in `y` at line 3 of "
-        f"'t.csv'. {MEND}; if each text is a class, give --task classification.",
+        f"'t.csv'. {FIX}; if each text is a class, give --task classification.",
     ),
     (
         lambda: like_npz(np.ones((4, 3)), np.ones((4, 2))),
@@ -216,7 +220,7 @@ LIKE: list[Case] = [
 
 
 def share(value: float, text: str = DATA, **options: Any) -> Any:
-    return drawn(csv(text, **options), value, 0, "test")
+    return split_rows(csv(text, **options), value, 0, "test")
 
 
 SPLITS: list[Case] = [

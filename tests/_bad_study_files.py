@@ -19,7 +19,7 @@ from _study_files import (
     without_pyarrow,
 )
 from noisegate import MissingExtra
-from noisegate.study.data import read
+from noisegate.study.data.read import read
 
 HINT = "with numpy.savez."
 KEEP = "Leave it out with --ignore"
@@ -37,10 +37,11 @@ FILES: list[Case] = [
         "study: the data file must exist; got 'no.csv', which does not. Check its path.",
     ),
     (
-        lambda: read(Path("data.xlsx"), "y"),
+        lambda: read(Path("data.json"), "y"),
         Value,
-        "study: the data file must be .csv, .npz or .parquet; got 'data.xlsx'. Save it as one of "
-        "these, with that ending.",
+        "study: the data file must be .csv, .tsv, .npz, .parquet, .feather, .arrow, .xlsx, .xls or "
+        ".ods, or a .csv or .tsv with .gz, .bz2, .xz, .zip behind; got 'data.json'. Save it as one "
+        "of these, with that ending.",
     ),
     (
         lambda: folder("a.csv"),
@@ -96,7 +97,7 @@ FILES: list[Case] = [
         lambda: csv('x,y\n1,no\n\n2,"yes\n3,no\n'),
         Value,
         "study: a CSV file must have a row to a line and its quotes closed; got a row that begins "
-        "at line 4 of 'd.csv' and cannot be read: unexpected end of data. Mend that row.",
+        "at line 4 of 'd.csv' and cannot be read: unexpected end of data. Fix that row.",
     ),
     *(
         (
@@ -125,9 +126,9 @@ FILES: list[Case] = [
 
 COLUMNS: list[Case] = [
     (
-        lambda: csv(",x,y\n0,1,2\n"),
+        lambda: csv("x,,y\n0,1,2\n"),
         Value,
-        "study: every column must have a name; got none for column 1 of 'd.csv'. Name it in the "
+        "study: every column must have a name; got none for column 2 of 'd.csv'. Name it in the "
         "first line; or, if it numbers the rows, save the file without it.",
     ),
     (
@@ -140,13 +141,13 @@ COLUMNS: list[Case] = [
         lambda: csv("x,y\n1,0\n\n1,0,5\n"),
         Value,
         "study: every row must have a cell for each of the 2 columns; got 3 cells at line 4 of "
-        "'d.csv'. Mend that row; a cell that holds the delimiter stands in \"quotes\".",
+        "'d.csv'. Fix that row; a cell that holds the delimiter stands in \"quotes\".",
     ),
     (
         lambda: csv('x;y\n"1\n2";0\n1\n'),
         Value,
         "study: every row must have a cell for each of the 2 columns; got 1 cell at line 4 of "
-        "'d.csv'. Mend that row; a cell that holds the delimiter stands in \"quotes\".",
+        "'d.csv'. Fix that row; a cell that holds the delimiter stands in \"quotes\".",
     ),
     (
         lambda: csv(column([1, 2, 3], "x,Target"), "target"),
@@ -196,7 +197,7 @@ COLUMNS: list[Case] = [
     (
         lambda: npz(x=np.ones(4), z=np.ones(4), y=np.ones(4)),
         Value,
-        "study: which array is the input must be told where there are several; got 'd.npz' with "
+        "study: which array is the input must be said where there are several; got 'd.npz' with "
         "`x`, `z`. Name one or more, as --inputs x.",
     ),
     (
@@ -227,7 +228,7 @@ COLUMNS: list[Case] = [
         f"{VECTOR} `y` of 'd.npz' of shape (4, 2). Name another, or save one value a row.",
     ),
     (
-        lambda: npz(x=np.ones(4), y=[0, 1] * 2, g=np.ones((4, 1, 1)), options={"split": "g"}),
+        lambda: npz(x=np.arange(4), y=[0, 1] * 2, g=np.ones((4, 1, 1)), options={"split": "g"}),
         Value,
         f"{VECTOR} `g` of 'd.npz' of shape (4, 1, 1). Name another, or save one value a row.",
     ),
@@ -249,8 +250,8 @@ COLUMNS: list[Case] = [
         (
             lambda cells=cells: parquet({"my x": cells, "y": [0, 1] * 2}),
             Value,
-            "study: a column must hold a number or a text a row; got `my x` of 'd.parquet', which "
-            f"holds {kind}. {KEEP} 'my x'.",
+            "study: a column must hold a number, a text or a date a row; got `my x` of "
+            f"'d.parquet', which holds {kind}. {KEEP} 'my x'.",
         )
         for cells, kind in (
             ([[1], [2]] * 2, "nested values"),

@@ -68,8 +68,8 @@ def damaged(name: str, call: Callable[[Store], Any]) -> Any:
 
 def failing() -> Any:
     """Execute a run whose epochs nobody can be told of."""
-    Path("d.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
-    setup = Setup(Source("d.csv", "y").rows().search, 2, None, 1e-3, 0.25)
+    Path("d.csv").write_text("x,y\n" + "".join(f"{i}.5,{'ab'[i % 2]}\n" for i in range(40)))
+    setup = Setup(Source("d.csv", "y").read().search, 2, None, 1e-3, 0.25)
     board = mock.Mock(tell=mock.Mock(side_effect=[None, ng.NoisegateError("it is so."), None]))
     return pool.Runs(setup, Store(Path("runs"), {})).do(board, 0, 0, JOB)
 
@@ -130,14 +130,14 @@ def make(shape, outputs):
 
 
 def stateful() -> Any:
-    Path("d.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
+    Path("d.csv").write_text("x,y\n" + "".join(f"{i}.5,{'ab'[i % 2]}\n" for i in range(40)))
     Path("stateful_net.py").write_text(STATEFUL)
     return run("stateful_net:make", "a=in:out=0.1", source=Source("d.csv", "y"), jobs=1)
 
 
 def started_otherwise() -> Any:
-    Path("d.csv").write_text("x,y\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(40)))
-    setup = Setup(Source("d.csv", "y").rows().search, 1, None, 1e-3, 0.25)
+    Path("d.csv").write_text("x,y\n" + "".join(f"{i}.5,{'ab'[i % 2]}\n" for i in range(40)))
+    setup = Setup(Source("d.csv", "y").read().search, 1, None, 1e-3, 0.25)
     store = Store(Path("runs"), {})
     board = Board(1)
     every = {"processes": 1, "board": board}

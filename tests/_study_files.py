@@ -9,13 +9,28 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from noisegate.study.data import Dataset, read, read_like
+from noisegate.study.data.cells import Notation
+from noisegate.study.data.dataset import Dataset
+from noisegate.study.data.read import read, read_like
 
 
 def csv(text: str | bytes, target: str = "y", **options: Any) -> Dataset:
     """Read a CSV file of this text."""
     Path("d.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read("d.csv", target, **options)
+    named = {name: options.pop(name) for name in ("na", "decimal", "thousands") if name in options}
+    return read("d.csv", target, notation=Notation(**named), **options)
+
+
+def columns(dataset: Dataset) -> dict[str, list[object]]:
+    """Return the values of each input."""
+    if isinstance(dataset.inputs, np.ndarray):
+        return {dataset.input_columns[0].name: dataset.inputs.tolist()}
+    return {name: values.tolist() for name, values in dataset.inputs.items()}
+
+
+def roles(dataset: Dataset) -> dict[str, str]:
+    """Return the role of each column, in brackets where it is not used."""
+    return {c.name: c.role if c.used else f"({c.role}: {c.why})" for c in dataset.columns}
 
 
 def table(header: str, *rows: str) -> str:
@@ -28,7 +43,7 @@ def column(cells: list[Any], header: str = "x,y") -> str:
 
 
 def target(cells: list[Any]) -> str:
-    return table("x,y", *(f"{i},{cell}" for i, cell in enumerate(cells)))
+    return table("x,y", *(f"{i}.5,{cell}" for i, cell in enumerate(cells)))
 
 
 def npz(target: str = "y", *, options: dict[str, Any] | None = None, **arrays: Any) -> Dataset:

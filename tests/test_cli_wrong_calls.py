@@ -43,7 +43,10 @@ print(json.dumps([called(words) for words in json.load(sys.stdin)]))
 """
 DATA = ["--data", "d.csv", "--target", "y"]
 COLUMNS = "It has `x`, `who`, `y`."
-SUFFIX = "must be .csv, .npz or .parquet; got 'd.txt'. Save it as one of these, with that ending."
+SUFFIX = (
+    "must be .csv, .tsv, .npz, .parquet, .feather, .arrow, .xlsx, .xls or .ods, or a .csv or .tsv "
+    "with .gz, .bz2, .xz, .zip behind; got 'd.txt'. Save it as one of these, with that ending."
+)
 READ = "Name a file that you can read."
 MODELS = "a model must be mlp, cnn, or module:function for your own; got 'mpl'. Did you mean `mlp`?"
 RECIPES = (
@@ -154,6 +157,12 @@ SHARED: list[tuple[list[str], str]] = [
         "`data` must say where the target 'y' is; it is missing, and the digits have one of their "
         "own. Name the file with --data.",
     ),
+    ([*DATA, "--decimal", "comma"], "`decimal` must be one sign, as ',' or '.'; got 'comma'."),
+    ([*DATA, "--thousands", "+"], "`thousands` must be one sign, as ',' or '.'; got '+'."),
+    (
+        [*DATA, "--decimal", ",", "--thousands", ","],
+        "`decimal` and `thousands` must differ; got ',' for both.",
+    ),
     # Models, and where the results go.
     (["--model", "mpl"], MODELS),
     (
@@ -260,7 +269,7 @@ CALLS = [
 
 
 def write_files(folder: Path) -> None:
-    rows = "".join(f"{i},g{i // 4},{'ab'[i % 2]}\n" for i in range(40))
+    rows = "".join(f"{i}.5,g{i // 4},{'ab'[i % 2]}\n" for i in range(40))
     (folder / "d.csv").write_text(f"x,who,y\n{rows}")
     (folder / "short.csv").write_text("x,y\n1,a\n")
     (folder / "empty.csv").touch()

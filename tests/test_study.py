@@ -17,7 +17,7 @@ from _study_runs import numbers
 from _study_shown import helped
 from noisegate import cli
 from noisegate.study import RECIPES, Recipe, Source, Study, run
-from noisegate.study.data import derived_seed
+from noisegate.study.data.split import derived_seed
 from noisegate.study.judge.stats import adjust, estimate, estimate_difference
 from noisegate.study.models import Model
 from noisegate.study.train import run as experiment
@@ -43,7 +43,7 @@ def study() -> Study:
 
 @pytest.fixture(scope="module")
 def setup() -> Setup:
-    return Setup(Source().rows().search, 1, None, 2e-3, 0.25)
+    return Setup(Source().read().search, 1, None, 2e-3, 0.25)
 
 
 # The same for every recipe ------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_the_noise_makes_the_difference(study):
 
 
 def test_a_split_uses_every_row_that_is_not_of_the_test_once(setup):
-    rows = Source().rows()
+    rows = Source().read()
     assert (rows.search.rows, rows.test.rows) == (1438, 359)
     parts = make_parts(setup, 0)
     # An axis of 1 has a stride too, and torch chooses its convolution by it.

@@ -9,7 +9,7 @@ import pytest
 
 from _study_shown import helped, lost, moved, one_recipe, scored, shown
 from noisegate.estimators import Epoch, History
-from noisegate.study.data import Task
+from noisegate.study.data.tasks import Task
 from noisegate.study.judge import test_split as testing
 from noisegate.study.judge.choice import choose
 from noisegate.study.judge.stats import Row, estimate, estimate_difference

@@ -24,7 +24,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 RAISES = "def make(input_shape, n_outputs):\n    raise RuntimeError('no network today')\n"
 RETURNS = "def make(input_shape, n_outputs):\n    return 7\n"
-TABLE = "a,b,y\n" + "".join(f"{i},{i % 7},{'no' if i % 3 else 'yes'}\n" for i in range(30))
+TABLE = "a,b,y\n" + "".join(f"{i}.5,{i % 7},{'no' if i % 3 else 'yes'}\n" for i in range(30))
 BAD: dict[str, tuple[dict[str, str], str, str]] = {
     "no file": ({}, "--data no.csv --target y", "study: the data file must exist; got 'no.csv'"),
     "no test file": ({"d.csv": TABLE}, "--data d.csv --target y --test no.csv", "must exist; got"),
@@ -59,12 +59,12 @@ BAD: dict[str, tuple[dict[str, str], str, str]] = {
         "study: a classification must have at least two classes; got 'no' in every row of `y`",
     ),
     "one row": (
-        {"d.csv": "a,b,y\n1,2,no\n"},
+        {"d.csv": "a,b,y\n1,2,no\n2,3,no\n"},
         "--data d.csv --target y",
         "study: at least 3 complete rows are needed",
     ),
     "a constant target": (
-        {"d.csv": "a,y\n" + "".join(f"{i},2.5\n" for i in range(30))},
+        {"d.csv": "a,y\n" + "".join(f"{i}.5,2.5\n" for i in range(30))},
         "--data d.csv --target y",
         "study: the target of a regression must vary; got 2.5 in every row of `y` of 'd.csv'.",
     ),
@@ -76,9 +76,10 @@ BAD: dict[str, tuple[dict[str, str], str, str]] = {
     "text by row": (
         {"d.csv": "a,b,y\n" + "".join(f"{i},w{i},{'no' if i % 3 else 'yes'}\n" for i in range(30))},
         "--data d.csv --target y",
-        "Leave it out with --ignore b.",
+        "`a` (counts the rows), `b` (another text in every row). Name those that are inputs",
     ),
-    "another ending": ({"d.xlsx": ""}, "--data d.xlsx --target y", "must be .csv, .npz or"),
+    "another ending": ({"d.doc": ""}, "--data d.doc --target y", "must be .csv, .tsv, .npz, "),
+    "no spreadsheet": ({"d.xlsx": ""}, "--data d.xlsx --target y", "must be a spreadsheet; got"),
     "unknown recipe": ({}, "--recipe gausian", "study: unknown recipe 'gausian'; known are none"),
     "no recipe file": ({}, "--recipe no.yaml", "study: cannot read the recipes in 'no.yaml'"),
     "no noise": ({}, "--recipe mine=hid1:out", "a rule must be PATTERN=NOISE; got 'hid1:out'."),

@@ -10,18 +10,17 @@ import torch
 from pyarrow.parquet import write_table
 
 from _asserts import assert_same_bits
-from _study_files import csv, npz, table, target
+from _study_files import columns, csv, npz, table, target
 from noisegate.estimators import Epoch, History
-from noisegate.study.data import Column, Dataset, Task, read_like
+from noisegate.study.data.columns import Column
+from noisegate.study.data.dataset import Dataset
+from noisegate.study.data.read import read_like
+from noisegate.study.data.tasks import Task
 
 
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def columns(dataset: Dataset) -> dict[str, list[object]]:
-    return {column.name: column.values.tolist() for column in dataset.columns}
 
 
 def like(text: str, dataset: Dataset, **options: object) -> Dataset:
@@ -47,9 +46,12 @@ def test_a_further_column_is_ignored_and_noted():
 
 
 def test_unseen_categories_dropped_rows_and_one_class_are_fine():
-    test = like(table("x,c,y", "5,green,yes", ",red,no"), csv(DATA), drop_missing=True)
+    test = like(table("x,c,y", "5,green,yes", ",red,no"), csv(DATA), missing="drop")
     assert columns(test) == {"x": [5], "c": ["green"]}
-    assert test.notes == ("1 of 2 rows of 't.csv' are left out for missing values (`x`: 1).",)
+    assert test.notes == (
+        "1 of 2 rows of 't.csv' are left out for missing values (`x`: 1 empty); --na sets which "
+        "words are missing.",
+    )
 
 
 def test_categories_and_classes_that_look_like_numbers_stay_text():
@@ -57,8 +59,8 @@ def test_categories_and_classes_that_look_like_numbers_stay_text():
     data = npz(x=np.array(["01", "A"] * 2), y=np.array(["01", "2"] * 2))
     assert columns(like(table("x,y", "01,2", "01,01"), data)) == {"x": ["01", "01"]}
     coded = csv(table("x,c,y", *rows))
-    test = like(table("x,c,y", "5,1,1", "6,1,1"), coded)
-    assert (coded.task.classes, test.target.tolist()) == (("1", "2"), [0, 0])
+    test = like(table("x,c,y", "5,1,01", "6,1,01"), coded)
+    assert (coded.task.classes, test.target.tolist()) == (("01", "2"), [0, 0])
     assert columns(test)["c"] == ["1", "1"]
     words = csv(table("x,y", "1,1", "2,b", "3,1", "4,b"))
     assert like(table("x,y", "1,1"), words).target.tolist() == [0]
@@ -114,7 +116,7 @@ def test_tasks_have_names_losses_and_units():
     )
 
 
-def test_a_column_and_a_dataset_are_values():
-    column = Column("x", np.ones(3), text=False)
+def test_a_column_is_a_value():
+    column = Column("x", "number", True, "3 values")
     with pytest.raises(AttributeError):
         column.name = "z"  # type: ignore[misc]  # it is frozen: that is what is tested

@@ -16,7 +16,7 @@ import torch
 
 from _study_runs import numbers, on_the_terminal, without_pictures, write_csv, write_table
 from noisegate.study import Source, main, run
-from noisegate.study.data import drawn
+from noisegate.study.data.split import split_rows
 from noisegate.study.models import Model
 from noisegate.study.train import pool
 from noisegate.study.train.run import Setup, make_parts
@@ -67,7 +67,7 @@ def studied(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
 
 def outputs_of(source: Source, recipe: str, seed: int) -> tuple[np.ndarray, Any, Setup]:
     """Work out a finished model's outputs on the test rows, with NumPy and the kept weights."""
-    rows = source.rows()
+    rows = source.read()
     setup = Setup(rows.search, 3, None, 2e-3, source.validation_share)
     encoder = make_parts(setup, seed).encoder
     weights = torch.load(f"noisegate-study/runs/mlp/{recipe}-{seed}.pt", weights_only=True)
@@ -132,7 +132,7 @@ def test_diabetes_is_told_in_the_targets_unit(capsys):
 
 
 def _rows_of(setup: Setup, seed: int) -> np.ndarray:
-    return drawn(setup.data, setup.validation_share, seed, "split")[0]
+    return split_rows(setup.data, setup.validation_share, seed, "split")[0]
 
 
 def test_digits_as_an_npz_with_the_cnn(capsys):
@@ -213,25 +213,26 @@ def test_the_command_of_a_study_makes_it_again(capsys, monkeypatch):
 
 def test_no_group_is_in_two_parts(capsys):
     groups = np.random.default_rng(0).integers(0, 60, 569)
-    write_csv("cancer.csv", {**cancer(), "ward": groups, "row": np.arange(569)})
+    write_csv("cancer.csv", {**cancer(), "ward": groups, "row": np.arange(569) + 0.5})
     source = Source("cancer.csv", "outcome", split="ward")
-    rows = source.rows()
+    rows = source.read()
 
     def ids(data: Any) -> np.ndarray:
-        return next(column.values for column in data.columns if column.name == "row").astype(int)
+        return data.inputs["row"].to_numpy().astype(int)
 
-    assert "ward" not in {column.name for column in rows.search.columns}
+    assert "ward" not in rows.search.inputs
     assert sorted([*ids(rows.search), *ids(rows.test)]) == list(range(569))
     assert not set(groups[ids(rows.search)]) & set(groups[ids(rows.test)])
     setup = Setup(rows.search, 1, None, 1e-3, 0.25)
-    at = [column.name for column in rows.search.columns].index("row")
+    at = list(rows.search.inputs).index("row")
     digests = set()
     for seed in range(5):
         parts = make_parts(setup, seed)
-        encoding = parts.encoder.columns[at]
-        mean, sd = float(encoding.center.squeeze()), float(encoding.scale.squeeze())
+        known = dict(
+            zip(parts.encoder.inputs(rows.search)[:, at].tolist(), ids(rows.search), strict=True)
+        )
         train, validation = (
-            np.round(part[0][:, at].numpy() * sd + mean).astype(int)
+            np.array([known[value] for value in part[0][:, at].tolist()])
             for part in (parts.train, parts.validation)
         )
         assert sorted([*train, *validation]) == sorted(ids(rows.search))
@@ -302,9 +303,9 @@ def test_whatever_stands_in_test_rows_moves_their_score_alone(of):
     data, target = (cancer(), "outcome") if of == "cancer" else (diabetes(), "progress")
     data = {name: np.asarray(values) for name, values in data.items()}
     count = len(data[target])
-    honest = study_of({**data, "row": np.arange(count)}, None, target)
-    test = Source("data.csv", target).rows().test
-    rows = next(column.values for column in test.columns if column.name == "row").astype(int)
+    honest = study_of({**data, "row": np.arange(count) + 0.5}, None, target)
+    test = Source("data.csv", target).read().test
+    rows = test.inputs["row"].to_numpy().astype(int)
     draw = np.random.default_rng(2)
     changed = {}
     for name, values in data.items():
@@ -313,10 +314,12 @@ def test_whatever_stands_in_test_rows_moves_their_score_alone(of):
             values[rows] = 1e3 * draw.normal(size=len(rows))
         changed[name] = values
     assert 0 < len(rows) < count
-    leaky = study_of({**changed, "row": np.arange(count)}, None, target)
+    leaky = study_of({**changed, "row": np.arange(count) + 0.5}, None, target)
     assert leaky.pop("test") != honest.pop("test")
     for facts in (leaky, honest):
         del facts["settings"]["test"]["digest"]
+        for column in facts["settings"]["data"]["columns"]:
+            del column["why"]  # it counts the values of the whole file
     assert leaky == honest
 
 
@@ -337,9 +340,9 @@ def test_no_test_row_reaches_what_trains(monkeypatch):
     ((setup, worker, jobs),) = given
 
     def of(data: Any) -> set[float]:
-        return set(next(c.values for c in data.columns if c.name == "mark").tolist())
+        return set(data.inputs["mark"].tolist())
 
-    test, search = of(source.rows().test), of(setup.data)
+    test, search = of(source.read().test), of(setup.data)
     assert len(test) == 114
     assert test | search == set(marks.tolist())
     assert not test & search

@@ -1,43 +1,33 @@
-"""Random rows keep the shares of the classes; tensors depend on the training rows only."""
+"""Random rows keep the shares of the classes; too few rows are refused, few are noted."""
 
+import re
 from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
+import pandas as pd
 import pytest
-import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from _asserts import assert_rate, assert_same_bits, assert_ulps
+from _asserts import assert_rate, assert_sentence
 from noisegate import InvalidValue
-from noisegate.study.data import (
-    Column,
-    Dataset,
-    Task,
-    derived_seed,
-    digits,
-    drawn,
-)
-from noisegate.study.data.encode import Encoder, input_shape
-
-
-def words(values: list[str]) -> np.ndarray:
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found
+from noisegate.study.data.dataset import Dataset
+from noisegate.study.data.read import digits
+from noisegate.study.data.split import check_parts, derived_seed, split_rows
+from noisegate.study.data.tasks import Task
 
 
 def of_classes(target: list[int] | np.ndarray, groups: np.ndarray | None = None) -> Dataset:
     target = np.asarray(target, np.int64)
     names = tuple(str(i) for i in range(int(target.max()) + 1))
-    column = Column("x", np.arange(len(target), dtype=float), text=False)
-    return Dataset("d", (column,), "y", target, Task("classification", names), groups)
+    inputs = pd.DataFrame({"x": np.arange(len(target), dtype=float)})
+    return Dataset("d", inputs, (), "y", target, Task("classification", names), groups)
 
 
-def of_numbers(columns: list[Column], target: np.ndarray) -> Dataset:
-    return Dataset("d", tuple(columns), "y", target, Task("regression"))
+def of_numbers(rows: int, groups: np.ndarray | None = None) -> Dataset:
+    inputs = pd.DataFrame({"x": np.ones(rows)})
+    return Dataset("d", inputs, (), "y", np.arange(rows, dtype=float), Task("regression"), groups)
 
 
 SHARES = st.floats(0.01, 0.99)
@@ -54,7 +44,7 @@ def assert_partition(rest: np.ndarray, part: np.ndarray, rows: int) -> None:
 def test_each_class_has_its_share(classes, share, seed):
     data = of_classes(classes)
     assume(0 < int(share * data.rows + 0.5) < data.rows)
-    rest, part = drawn(data, share, seed, "test")
+    rest, part = split_rows(data, share, seed, "test")
     assert_partition(rest, part, data.rows)
     assert abs(len(part) - share * data.rows) <= 0.5 + 1e-9
     for name, count in enumerate(np.bincount(data.target)):
@@ -68,7 +58,7 @@ def test_groups_never_straddle(codes, share, seed, regression):
     data = of_classes(np.arange(len(codes)) % 2, groups)
     if regression:
         data = replace(data, task=Task("regression"), target=np.arange(len(codes), dtype=float))
-    rest, part = drawn(data, share, seed, "test")
+    rest, part = split_rows(data, share, seed, "test")
     assert_partition(rest, part, data.rows)
     assert not set(groups[rest]) & set(groups[part])
     # Nearest among whole groups: at most half of the largest away, or one group must be out.
@@ -80,8 +70,8 @@ def test_groups_never_straddle(codes, share, seed, regression):
 @given(st.integers(2, 100), SHARES, SEEDS)
 def test_a_regression_is_drawn_plainly(rows, share, seed):
     assume(0 < int(share * rows + 0.5) < rows)
-    data = of_numbers([Column("x", np.ones(rows), text=False)], np.arange(rows, dtype=float))
-    rest, part = drawn(data, share, seed, "test")
+    data = of_numbers(rows)
+    rest, part = split_rows(data, share, seed, "test")
     assert_partition(rest, part, rows)
     assert len(part) == int(share * rows + 0.5)
 
@@ -95,7 +85,7 @@ def test_the_same_seed_draws_the_same_rows_always():
         replace(data, groups=np.arange(data.rows) // 10),
         replace(data, task=Task("regression"), target=data.target.astype(float)),
     ):
-        for rows in drawn(dataset, 0.2, 3, "test"):
+        for rows in split_rows(dataset, 0.2, 3, "test"):
             found.update(rows.astype("<i8").tobytes())
     assert found.hexdigest() == "64edcaad044aff53"
     assert derived_seed(3, "test") == 15570868740929438093
@@ -103,7 +93,9 @@ def test_the_same_seed_draws_the_same_rows_always():
 
 def test_other_seeds_and_purposes_draw_other_rows():
     data = digits()
-    parts = [drawn(data, 0.2, seed, purpose)[1] for seed in range(4) for purpose in ("test", "x")]
+    parts = [
+        split_rows(data, 0.2, seed, purpose)[1] for seed in range(4) for purpose in ("test", "x")
+    ]
     assert len({tuple(part) for part in parts}) == 8
     assert len({frozenset(part) for part in parts}) == 8
 
@@ -113,7 +105,7 @@ def test_rows_come_in_random_order_and_each_is_as_likely():
     counts = np.zeros(20, int)
     first = np.zeros(20, int)
     for seed in range(4000):
-        rest, part = drawn(data, 0.3, seed, "test")
+        rest, part = split_rows(data, 0.3, seed, "test")
         counts[part] += 1
         first[rest[0]] += 1
     for row in range(20):
@@ -122,171 +114,107 @@ def test_rows_come_in_random_order_and_each_is_as_likely():
         assert half == pytest.approx(200, rel=0.15)
 
 
-# Tensors
+def test_shares_out_of_bounds_are_refused():
+    with pytest.raises(InvalidValue, match="must be in"):
+        split_rows(digits(), 1.0, 0, "test")
 
 
-@st.composite
-def tables(draw):
-    """Columns of numbers and of text, and which rows train."""
-    rows = draw(st.integers(2, 30))
-    numbers = st.lists(st.floats(-1e6, 1e6, width=32), min_size=rows, max_size=rows)
-    texts = st.lists(st.sampled_from(["a", "B", "é", "", "10", "9"]), min_size=rows, max_size=rows)
-    columns = [
-        Column(f"n{i}", np.array(draw(numbers)), text=False) for i in range(draw(st.integers(0, 3)))
-    ]
-    columns += [
-        Column(f"t{i}", words(draw(texts)), text=True) for i in range(draw(st.integers(0, 2)))
-    ]
-    assume(columns)
-    train = draw(st.lists(st.integers(0, rows - 1), min_size=1, unique=True))
-    return of_numbers(columns, np.array(draw(numbers))), np.array(train)
+# Parts
 
 
-def by_sklearn(data: Dataset, train: np.ndarray) -> np.ndarray:
-    """The same by scikit-learn, in double precision."""
-    parts = []
-    for column in data.columns:
-        values = column.values.reshape(-1, 1)
-        if not column.text:
-            parts.append(StandardScaler().fit(values[train]).transform(values))
-            continue
-        names = sorted(set(column.values))
-        encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-        found = encoder.fit(values[train]).transform(values)
-        wide = np.zeros((data.rows, len(names)))
-        wide[:, [names.index(name) for name in encoder.categories_[0]]] = found
-        parts.append(wide)
-    return np.concatenate(parts, axis=1)
+def checked(data: Dataset, share: float = 0.25) -> tuple[str, ...]:
+    """Cut off a fifth of the rows for the test, and check all parts."""
+    rest, part = split_rows(data, 0.2, 0, "test")
+    return check_parts(data.take(rest), data.take(part), share, 3)
 
 
-@given(tables())
-def test_tables_are_encoded_as_by_scikit_learn(drawn_table):
-    data, train = drawn_table
-    encoder = Encoder.fit(data, train)
-    found, expected = encoder.inputs(data), by_sklearn(data, train)
-    assert found.dtype == torch.float32
-    assert found.shape == (data.rows, *input_shape(data))
-    numbers = [i for i, column in enumerate(data.columns) if not column.text]
-    texts = slice(len(numbers), None)
-    assert_same_bits(found[:, texts], torch.from_numpy(expected[:, texts]).float())
-    for i in numbers:
-        values = data.columns[i].values[train]
-        spread = np.ptp(values)
-        if spread == 0:
-            assert torch.all(found[train, i] == 0)
-        elif spread > 1e-6 * np.abs(values).max():  # where sklearn does not call it constant
-            np.testing.assert_allclose(found[:, i], expected[:, i], rtol=1e-5, atol=1e-5)
-
-
-def test_moments_are_exact_where_they_can_be():
-    data = of_numbers([Column("x", np.array([1.0, 3.0, 7.0]), text=False)], np.array([2.0, 6, 1]))
-    encoder = Encoder.fit(data, np.array([0, 1]))
-    assert encoder.inputs(data).tolist() == [[-1], [1], [5]]
-    assert (encoder.center, encoder.scale) == (4, 2)
-    assert encoder.targets(data).tolist() == [[-1], [1], [-1.5]]
-
-
-@pytest.mark.parametrize("value", [0.1, 1e99, -7, 1e-300])
-def test_a_constant_column_becomes_zeros(value):
-    data = of_numbers([Column("x", np.full(7, value), text=False)], np.full(7, value))
-    encoder = Encoder.fit(data, np.arange(3))
-    assert not encoder.inputs(data).any()
-    assert not encoder.targets(data).any()
-    assert encoder.scale == 1
-
-
-def test_the_smallest_and_the_largest_numbers_stay_finite():
-    for size in (1e-200, 1e99):
-        data = of_numbers([Column("x", np.arange(4) * size, text=False)], np.arange(4) * size)
-        encoder = Encoder.fit(data, np.arange(3))
-        assert torch.isfinite(encoder.inputs(data)).all()
-        assert torch.isfinite(encoder.targets(data)).all()
-
-
-@given(tables(), st.randoms(use_true_random=False))
-def test_a_validation_row_changes_no_training_bit(drawn_table, random):
-    data, train = drawn_table
-    others = np.setdiff1d(np.arange(data.rows), train)
-    assume(len(others))
-    changed = []
-    for column in data.columns:
-        values = column.values.copy()
-        known = sorted(set(values))
-        # Text changes among known categories: the width is that of all rows but the test rows.
-        values[others] = words([random.choice(known) for _ in others]) if column.text else 1e5
-        if column.text and set(values) != set(known):
-            values = column.values
-        changed.append(replace(column, values=values))
-    target = data.target.copy()
-    target[others] = 1e5
-    before = Encoder.fit(data, train)
-    other = replace(data, columns=tuple(changed), target=target)
-    after = Encoder.fit(other, train)
-    assert_same_bits(before.inputs(data.take(train)), after.inputs(other.take(train)))
-    assert_same_bits(before.targets(data.take(train)), after.targets(other.take(train)))
-    assert (before.center, before.scale) == (after.center, after.scale)
-
-
-def test_a_category_that_no_training_row_has_is_all_zeros():
-    data = of_numbers([Column("c", words(["b", "a", "c"]), text=True)], np.arange(3.0))
-    encoder = Encoder.fit(data, np.array([0, 1]))
-    assert encoder.inputs(data).tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
-    test = of_numbers([Column("c", words(["d", "b"]), text=True)], np.arange(2.0))
-    assert encoder.inputs(test).tolist() == [[0, 0, 0], [0, 1, 0]]
+RARE = (
+    "study: each class must have at least 3 rows, to train on, to validate on and to test on; got "
+    "{}. Leave out the rows of such a class, or join it with another; if `y` is a quantity, give "
+    "--task regression."
+)
+SMALL = "study: each part must have at least 5 rows; got {}. Bring more rows, or change the shares."
 
 
 @pytest.mark.parametrize(
-    ("shape", "axes"),
+    ("counts", "named"),
     [
-        ((9, 5), (0,)),
-        ((9, 4, 3), (0, 1, 2)),
-        ((9, 2, 4, 3), (0, 2, 3)),
-        ((9, 2, 2, 3, 2), (0, 2, 3, 4)),
+        ([30, 1, 30], "`1` with 1 row"),
+        ([2, 2], "`0` with 2 rows; `1` with 2 rows"),
+        ([40, 1, 2], "`1` with 1 row; `2` with 2 rows"),
+        ([300] + [1] * 10, "; ".join(f"`{i}` with 1 row" for i in range(1, 9)) + "; and 2 more"),
     ],
 )
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_arrays_are_standardised_by_feature_channel_or_whole(shape, axes, dtype):
-    values = np.random.default_rng(0).normal(3, 2, shape).astype(dtype)
-    data = of_numbers([Column("x", values, text=False)], np.arange(9.0))
-    found = Encoder.fit(data, np.arange(6)).inputs(data)
-    train = values[:6].astype(np.float64)
-    expected = (values - train.mean(axes, keepdims=True)) / train.std(axes, keepdims=True)
-    assert found.shape == shape
-    assert input_shape(data) == shape[1:]
-    assert_ulps(found, expected, 4, larger=np.full(shape, 4.0))
+def test_a_class_of_fewer_than_three_rows_is_refused(counts, named):
+    with assert_sentence(InvalidValue, RARE.format(named)):
+        checked(of_classes(np.repeat(np.arange(len(counts)), counts)))
 
 
-def test_several_arrays_stand_side_by_side():
-    rng = np.random.default_rng(0)
-    data = of_numbers(
-        [
-            Column("a", rng.normal(size=(6, 3)).astype(np.float32), text=False),
-            Column("b", words(["u", "v"] * 3), text=True),
-            Column("c", rng.normal(size=6), text=False),
-        ],
-        np.arange(6.0),
+def test_three_rows_of_a_class_are_enough_and_noted():
+    notes = checked(of_classes([0] * 97 + [1] * 100 + [2] * 3))
+    assert len(notes) == 1
+    found = re.fullmatch(
+        r"Classes have few rows: `2` with (\d) to train on, (\d) to validate on, (\d) to test on\.",
+        notes[0],
     )
-    found = Encoder.fit(data, np.arange(6)).inputs(data)
-    assert input_shape(data) == (6,)
-    assert found[:, 3:5].tolist() == [[1, 0], [0, 1]] * 3
-    np.testing.assert_allclose(found[:, [0, 1, 2, 5]].mean(0), 0, atol=1e-6)
-    np.testing.assert_allclose(found[:, [0, 1, 2, 5]].std(0, correction=0), 1, atol=1e-6)
+    assert found
+    assert sum(map(int, found.groups())) == 3
 
 
-def test_tensors_are_torchs_own_and_lie_in_order():
-    data = digits()
-    rows = np.arange(0, 1797, 2)
-    encoder = Encoder.fit(data, rows)
-    images, labels = encoder.inputs(data.take(rows)), encoder.targets(data.take(rows))
-    assert (images.shape, images.stride()) == ((899, 1, 8, 8), (64, 64, 8, 1))
-    assert (labels.dtype, labels.shape) == (torch.int64, (899,))
-    assert (encoder.center, encoder.scale) == (0, 1)
-    for tensor in (images, labels):
-        tensor += 1
-    assert data.columns[0].values.max() == 1
-    assert_same_bits(data.target, digits().target)
+def test_the_rows_of_a_class_in_each_part_are_those_of_seed_0():
+    data = of_classes(np.random.default_rng(0).permutation([0] * 200 + [1] * 9 + [2] * 10))
+    rest, part = split_rows(data, 0.2, 0, "test")
+    train, validation = split_rows(data.take(rest), 0.25, 0, "split")
+    ones = [int(sum(data.target[rows] == 1)) for rows in (rest[train], rest[validation], part)]
+    assert checked(data) == (
+        "Classes have few rows: `1` with {} to train on, {} to validate on, {} to test on.".format(
+            *ones
+        ),
+    )
 
 
-def test_shares_out_of_bounds_are_refused():
-    with pytest.raises(InvalidValue, match="must be in"):
-        drawn(digits(), 1.0, 0, "test")
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        (4, "2 to train on, 1 to validate on, 1 to test on"),
+        (22, "13 to train on, 5 to validate on, 4 to test on"),
+    ],
+)
+def test_a_part_of_fewer_than_five_rows_is_refused(rows, parts):
+    for data in (of_numbers(rows), of_classes([0] * 11 + [1] * 11)):
+        if data.rows == rows:
+            with assert_sentence(InvalidValue, SMALL.format(parts)):
+                checked(data)
+
+
+def test_parts_of_five_rows_are_enough_and_noted():
+    few = "There are few rows: 13 to train on, 5 to validate on, 5 to test on."
+    assert checked(of_numbers(23)) == (few,)
+    assert checked(of_classes([0] * 11 + [1] * 12)) == (few,)
+    assert checked(of_numbers(150)) == ()
+    assert checked(of_numbers(140)) == (
+        "There are few rows: 84 to train on, 28 to validate on, 28 to test on.",
+    )
+
+
+def test_a_large_validation_share_leaves_too_few_rows_to_train_on():
+    sentence = SMALL.format("3 to train on, 77 to validate on, 20 to test on")
+    with assert_sentence(InvalidValue, sentence):
+        checked(of_numbers(100), 0.96)
+
+
+def test_parts_of_groups_are_checked_for_every_seed():
+    """Of one large group and ten pairs, the pairs before the large group validate."""
+    data = of_numbers(110, np.concatenate([np.zeros(90, int), np.repeat(np.arange(1, 11), 2)]))
+    test = of_numbers(40)
+    sizes = [len(split_rows(data, 0.2, seed, "split")[1]) for seed in range(40)]
+    first = next(seed for seed, size in enumerate(sizes) if size < 5)
+    assert first > 0
+    check_parts(data, test, 0.2, first)
+    parts = f"{110 - sizes[first]} to train on, {sizes[first]} to validate on, 40 to test on"
+    with assert_sentence(InvalidValue, SMALL.format(parts)):
+        check_parts(data, test, 0.2, first + 1)
+
+
+def test_the_digits_are_enough():
+    assert checked(digits()) == ()

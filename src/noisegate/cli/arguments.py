@@ -27,7 +27,7 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
     rows.add_argument(
         "--data",
         metavar="FILE",
-        help=".csv, .npz or .parquet; default: scikit-learn's handwritten digits",
+        help=".csv, .tsv, .npz, .parquet, .feather or .xlsx; default: scikit-learn's digits",
     )
     rows.add_argument("--target", metavar="COLUMN", help="the column, or array, to predict")
     rows.add_argument(
@@ -53,9 +53,7 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="keep rows with the same value of this together in every split",
     )
-    rows.add_argument(
-        "--drop-missing", action="store_true", help="leave out rows with missing values"
-    )
+    _add_cells(rows)
     rows.add_argument(
         "--test", metavar="FILE", help="a file of test rows; default: a share of the data"
     )
@@ -69,6 +67,37 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
         rows.add_argument(
             flag, type=float, default=share, metavar="SHARE", help=f"{what}; default: {share}"
         )
+
+
+def _add_cells(rows: "argparse._ArgumentGroup") -> None:
+    """Add the arguments for how cells are read."""
+    rows.add_argument(
+        "--missing",
+        choices=("error", "drop", "impute"),
+        default="error",
+        help="rows with missing values: refuse, leave out, or fill in; default: error",
+    )
+    rows.add_argument(
+        "--drop-missing",
+        action="store_const",
+        dest="missing",
+        const="drop",
+        help="the same as --missing drop",
+    )
+    rows.add_argument(
+        "--na",
+        nargs="*",
+        action="extend",
+        metavar="WORD",
+        help="words that are missing values beside empty cells; default: NA N/A NaN nan null "
+        "None ?",
+    )
+    rows.add_argument(
+        "--decimal", default=".", metavar="SIGN", help="before decimals; default: %(default)s"
+    )
+    rows.add_argument(
+        "--thousands", metavar="SIGN", help="between thousands, as , in 1,234; default: none"
+    )
 
 
 def add_training(parser: argparse.ArgumentParser, *, seeds: int) -> None:
@@ -180,6 +209,7 @@ def _source(parsed: argparse.Namespace) -> "Source":
     # Imported here, so that `noisegate --help` need not wait for it.
     from noisegate.study import Source
 
-    words: dict[str, Any] = {name: getattr(parsed, name) for name in Source.__slots__}
-    words |= {name: tuple(words[name]) for name in ("inputs", "ignore")}
+    words: dict[str, Any] = {name: getattr(parsed, name, False) for name in Source.__slots__}
+    for name in ("inputs", "ignore", "na"):
+        words[name] = words[name] if words[name] is None else tuple(words[name])
     return Source(**words)

@@ -91,7 +91,7 @@ def _make_record(
         best,
         math.ceil(run.train_rows / run.batch_size) * best,
         recipe,
-        getattr(encoder, "preprocessor", None),
+        encoder.preprocessor,
         weights,
     )
 

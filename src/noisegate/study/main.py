@@ -19,7 +19,7 @@ from .plan import Plan, make_plan
 from .recipes import Recipe
 from .results import Execution, Study
 from .show.columns import describe_columns
-from .source import Reading, Rows, Source, make_source
+from .source import Reading, Samples, Source, make_source
 from .train.board import Board
 from .train.pool import execute_all
 from .train.processes import start_fork_server
@@ -252,7 +252,7 @@ def _judged(
                     model,
                     pair,
                     setup,
-                    (rows.test, rows.strange),
+                    (rows.test, rows.ood),
                     store,
                     own[model],
                     lambda job: board.finish(),
@@ -260,8 +260,8 @@ def _judged(
     return tuple(found), scored, doubts
 
 
-def _name_ood(evaluated: bool, rows: Rows) -> str:
+def _name_ood(evaluated: bool, rows: Samples) -> str:
     """Return what tells one evaluation of uncertainty from another; "" for none."""
     if not evaluated:
         return ""
-    return "shuffled" if rows.strange is None else rows.strange.digest
+    return "shuffled" if rows.ood is None else rows.ood.digest

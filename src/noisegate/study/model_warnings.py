@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .data import Task
+from .data.tasks import Task
 from .models import Model
 from .train.run import seed_generators
 

@@ -25,8 +25,9 @@ from .versions import versions
 __all__ = ["load", "pack", "write_pipelines"]
 
 FORMAT = 1
-# Our own classes in a preprocessor; skops knows those of scikit-learn and NumPy.
+# Our own classes in a preprocessor, and what an imputer has; skops knows those of scikit-learn.
 TRUSTED = [f"noisegate.study.data.encode.{n}" for n in ("ReadColumns", "Standardize", "ZeroUnseen")]
+TRUSTED.append("numpy.dtype")
 # What JSON holds as it is: all but recipe, preprocessor and weights.
 _PLAIN = FittedModel.__slots__[:-3]
 

@@ -15,13 +15,15 @@ from noisegate.core.errors import InvalidValue
 from noisegate.core.kind import Kind
 from noisegate.torch.generators import TORCH, keep_states
 
-from .data import Dataset, Task
+from .data.dataset import Dataset
 from .data.encode import Encoder
+from .data.split import check_parts
+from .data.tasks import Task
 from .design import Design, model_names, recipes_of
 from .model_warnings import find_model_warnings
 from .models import Model, check_trainable
 from .recipes import BASELINE, RECIPES, Recipe, find_fitting, rules_text
-from .source import Rows, argument
+from .source import Samples, argument
 from .train.run import FEW, OPTIMIZER, Setup
 from .versions import versions
 
@@ -95,7 +97,7 @@ class Plan:
     """A study before its runs: its settings, its data, and where each recipe acts."""
 
     settings: Settings
-    data: Rows
+    data: Samples
     example: Tensor
     placed: Mapping[tuple[str, str], tuple[Placed, ...]]
 
@@ -122,11 +124,13 @@ def make_plan(design: Design) -> Plan:
     InvalidValue, InvalidType
         If anything else about the call is wrong; the message says what.
     """
-    data = design.source.rows(design.ood)
+    source = design.source
+    data = source.read(design.ood)
+    few = check_parts(data.search, data.test, source.validation_share, design.seeds)
     example = _encode_example(data.search)
     models = _make_models(design, example, data.search.task.outputs)
-    notes = _find_notes(data, design, models, example)
-    facts = data.facts(design.source)
+    notes = (*_find_notes(data, design, models, example), *few)
+    facts = data.facts(source)
     settings = Settings(design, facts, data.search.task, notes, tuple(models), {}, {})
     return replace_recipes(Plan(settings, data, example, {}), design.recipes)
 
@@ -157,7 +161,7 @@ def replace_recipes(plan: Plan, recipes: Iterable[str | Recipe] | None) -> Plan:
 
 
 def _find_notes(
-    data: Rows, design: Design, models: Sequence[Model], example: Tensor
+    data: Samples, design: Design, models: Sequence[Model], example: Tensor
 ) -> tuple[str, ...]:
     """Return what is worth saying before the work, each once."""
     notes = [*data.search.notes]

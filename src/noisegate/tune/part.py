@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from noisegate.study.data import Task
+from noisegate.study.data.tasks import Task
 from noisegate.study.recipes import parse_rules, rules_source
 from noisegate.study.show.parts import Picture, SearchSection
 from noisegate.study.show.sentences import measure

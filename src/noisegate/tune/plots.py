@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from noisegate.study.data import Task
+from noisegate.study.data.tasks import Task
 from noisegate.study.show.drawing import (
     BLUE,
     GREY,

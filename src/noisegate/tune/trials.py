@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from noisegate.core.errors import InvalidValue
-from noisegate.study.data import derived_seed
+from noisegate.study.data.split import derived_seed
 
 from .importances import compute_importance
 from .results import Trial

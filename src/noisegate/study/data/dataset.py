@@ -1,46 +1,33 @@
 """Rows with inputs and a target, whatever file they came from."""
 
 import json
+import re
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import numpy as np
+import pandas as pd
 
+from .columns import Column
 from .tasks import Task
 
-__all__ = ["Column", "Dataset"]
+__all__ = ["Dataset"]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One input: a column of a table, or an array of an npz file.
-
-    Parameters
-    ----------
-    name : str
-        Of the column, or of the array.
-    values : ndarray
-        Numbers, finite: float64 (rows,) of a table, float32 or float64 (rows, ...) of an array.
-        Text: `str` objects, (rows,).
-    text : bool
-        Whether the values are text.
-    """
-
-    name: str
-    values: np.ndarray
-    text: bool
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Rows with inputs and a target; no value is missing.
+    """Rows with inputs and a target.
 
     Parameters
     ----------
     name : str
-        The file's name, or "scikit-learn digits".
+        The file's name, "DataFrame", "arrays", or "scikit-learn digits".
+    inputs : DataFrame or ndarray
+        In the file's order, with a RangeIndex. A number is float64, NaN where missing; a category
+        is `str` objects, or None; a date is datetime64[s], or NaT. Or one array, (rows, ...), of
+        rank 3 or more.
     columns : tuple of Column
-        The inputs: never the target, the groups, or what was left out.
+        Every column of the file, used or not.
     target_name : str
         Name of the target's column or array.
     target : ndarray
@@ -50,16 +37,20 @@ class Dataset:
     groups : ndarray or None
         Shape (rows,), int64 codes: rows of one group stay together in every split.
     notes : tuple of str
-        Sentences to tell the user: the task and why, rows dropped, columns left out.
+        Sentences to print: the task and why, rows left out, columns left out.
+    impute : bool
+        Whether the missing values of inputs are filled in; none is missing otherwise.
     """
 
     name: str
+    inputs: pd.DataFrame | np.ndarray
     columns: tuple[Column, ...]
     target_name: str
     target: np.ndarray
     task: Task
     groups: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    impute: bool = False
 
     @property
     def rows(self) -> int:
@@ -67,20 +58,34 @@ class Dataset:
         return len(self.target)
 
     @property
+    def input_columns(self) -> tuple[Column, ...]:
+        """The columns that are inputs."""
+        return tuple(column for column in self.columns if column.used)
+
+    def features(self, column: Column) -> tuple[str, ...]:
+        """Return the names in `inputs` of one column: several of an array of rank 2."""
+        if column.role != "array":
+            return (column.name,)
+        names = re.compile(re.escape(column.name) + r"\.\d+")
+        return tuple(name for name in self.inputs if names.fullmatch(name))
+
+    @property
     def digest(self) -> str:
         """Blake2b, 8 bytes in hex, of inputs, target, task and groups: names, dtypes and values.
 
         File name and notes are left out, so the same table has the same digest as CSV and as
-        parquet: numbers are float64 and text is text in both. Booleans and dates differ, which
-        CSV has as text of the writer's choice. It reads every value at each call.
+        parquet. It reads every value at each call.
         """
-        found = blake2b(digest_size=8)
-        arrays = [(column.name, column.values) for column in self.columns]
+        arrays: list[tuple[str, np.ndarray]]
+        if isinstance(self.inputs, pd.DataFrame):
+            arrays = [(name, self.inputs[name].to_numpy()) for name in self.inputs]
+        else:
+            arrays = [(self.input_columns[0].name, self.inputs)]
+        names = [self.task.name, self.task.classes, len(arrays), self.groups is not None]
         arrays.append((self.target_name, self.target))
         if self.groups is not None:
             arrays.append(("groups", self.groups))
-        names = [self.task.name, self.task.classes, len(self.columns), self.groups is not None]
-        found.update(json.dumps(names).encode())
+        found = blake2b(json.dumps(names).encode(), digest_size=8)
         for name, values in arrays:
             found.update(json.dumps([name, str(values.dtype), values.shape]).encode())
             found.update(_as_bytes(values))
@@ -88,9 +93,12 @@ class Dataset:
 
     def take(self, rows: np.ndarray) -> "Dataset":
         """Return the dataset of some rows, by number, in that order."""
-        columns = tuple(replace(column, values=column.values[rows]) for column in self.columns)
+        if isinstance(self.inputs, pd.DataFrame):
+            inputs = self.inputs.iloc[rows].reset_index(drop=True)
+        else:
+            inputs = self.inputs[rows]
         groups = None if self.groups is None else self.groups[rows]
-        return replace(self, columns=columns, target=self.target[rows], groups=groups)
+        return replace(self, inputs=inputs, target=self.target[rows], groups=groups)
 
 
 def _as_bytes(values: np.ndarray) -> bytes:

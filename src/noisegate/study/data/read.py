@@ -1,201 +1,193 @@
-"""Files as datasets: CSV, npz and parquet; and the digits that scikit-learn brings."""
+"""Data as datasets: files of any kind, DataFrames, arrays; and the digits of scikit-learn."""
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from noisegate.core.errors import InvalidValue
-from noisegate.study import messages
 
-from .arrays import read_npz
-from .cells import Cells, Table
-from .dataset import Column, Dataset
-from .inputs import check_finite, input_like, input_names, input_of
-from .parquet import read_parquet
-from .rows import Rows
-from .tables import read_csv
-from .targets import in_numbers, target_like, target_of
+from .cells import DATE, Cells, Notation, as_labels, parse_cells
+from .columns import Column, describe_mixed, find_role, give_role
+from .dataset import Dataset
+from .header import DIGITS, check_columns, list_some, read_header, select_inputs
+from .missing import check_rows, find_complete
+from .table import Table, open_table
+from .targets import are_numbers, make_target, read_target
 from .tasks import Task
 
-__all__ = ["DIGITS", "check_columns", "digits", "input_columns", "read", "read_like"]
+__all__ = ["digits", "read", "read_like"]
 
+USUAL = Notation()
 TASKS = ("classification", "regression")
-SUFFIXES = (".csv", ".npz", ".parquet")
 # One row each to train on, to validate on and to test on.
 LEAST_ROWS = 3
-# The input and the target of the digits.
-DIGITS = ("images", "digit")
-
-
-def input_columns(
-    path: str | Path,
-    target: str,
-    *,
-    inputs: Sequence[str] = (),
-    ignore: Sequence[str] = (),
-    split: str | None = None,
-) -> tuple[str, ...]:
-    """Return the names of the inputs of a file; its rows are not read.
-
-    Parameters
-    ----------
-    path, target, inputs, ignore, split
-        As for `read`.
-
-    Raises
-    ------
-    InvalidValue
-        If there is no such file, or a column is not there, or has two roles.
-    MissingExtra
-        If parquet needs pyarrow.
-    """
-    return input_names(_table(path, "the data file"), target, inputs, ignore, split)
-
-
-def check_columns(path: str | Path, names: Sequence[str], *, what: str) -> None:
-    """Raise if a file is not there, or lacks a column; its rows are not read.
-
-    Parameters
-    ----------
-    path, what
-        As for `read_like`.
-    names : sequence of str
-        The columns of the data.
-
-    Raises
-    ------
-    InvalidValue
-        If there is no such file, or a column is not there.
-    MissingExtra
-        If parquet needs pyarrow.
-    """
-    _check_has(_table(path, what), names)
 
 
 def read(
-    path: str | Path,
+    data: Any,
     target: str,
     *,
     task: str | None = None,
     inputs: Sequence[str] = (),
     ignore: Sequence[str] = (),
     split: str | None = None,
-    drop_missing: bool = False,
+    missing: str = "error",
+    notation: Notation = USUAL,
 ) -> Dataset:
-    """Return the dataset of a file.
+    """Return the dataset of a file, a DataFrame or arrays.
 
-    A column is numbers if every cell is one, and text otherwise. A cell is missing if it is blank
-    or one of NA, N/A, NaN, nan, null, None and ?; or null in parquet, or NaN in an array. The
-    answer depends on the file and the arguments alone.
+    The answer depends on the data and the arguments alone.
 
     Parameters
     ----------
-    path : str or Path
-        .csv (UTF-8; commas, semicolons or tabs; the first line names the columns), .npz (arrays
-        with the rows along axis 0; nothing is unpickled) or .parquet (needs the extra `parquet`).
+    data : path, DataFrame, or (X, y)
+        .csv or .tsv (UTF-8, with commas, semicolons or tabs; the first line names the columns),
+        compressed or not; .npz (arrays with the rows along axis 0; nothing is unpickled);
+        .parquet, .feather, .arrow, .xlsx, .xls or .ods, if what reads them is installed. The
+        columns of a pair of arrays are `x` and `y`.
     target : str
         The column, or array of shape (rows,) or (rows, 1), to be learned.
     task : {"classification", "regression"}, optional
-        Told from the target by default: text, booleans, and whole numbers of at most 20 different
-        values are classes, anything else is a quantity.
+        Inferred from the target by default: text, booleans, and whole numbers of at most 20
+        different values are classes, anything else is a quantity.
     inputs : sequence of str
-        What to learn from; by default everything but `target`, `split` and `ignore`. Of several
+        What to learn from. By default everything but `target`, `split`, `ignore`, and columns
+        that are constant, identify a row, or have more than 100 different texts. Of several
         arrays in an npz file it must be given, and only a single one may have a rank above 2.
     ignore : sequence of str
         Columns to leave out.
     split : str, optional
         The column, or array, whose equal values are one group.
-    drop_missing : bool
-        Whether rows with a missing value are left out, which a note tells; else they are an error.
+    missing : {"error", "drop", "impute"}
+        What becomes of rows with missing values: an error; left out; or kept, with the inputs to
+        be filled in.
+    notation : Notation
+        How texts write numbers and missing values.
 
     Raises
     ------
     InvalidValue
-        If the file, a column, a row or the target is not fit to learn from: with its place in the
-        file, and the way out.
+        If the data, a column, a row or the target is not fit to learn from: with its place, and
+        the way out.
     MissingExtra
-        If parquet needs pyarrow.
+        If what reads the file is not installed.
     """
     if task is not None and task not in TASKS:
-        raise InvalidValue(messages.unknown_task(task))
-    table = _table(path, "the data file")
-    names = input_names(table, target, inputs, ignore, split)
-    groups = () if split is None else (split,)
-    columns, dropped = _complete(table, (*names, target, *groups), drop_missing)
-    count = len(columns[target].values)
-    if count < LEAST_ROWS:
-        raise InvalidValue(messages.too_few_rows(table.path, count, LEAST_ROWS))
-    _check_ranks(table.path, [columns[name] for name in names])
-    found, values, told = target_of(_one_number(columns[target]), task)
-    unused = [name for name in table.names if name not in {*names, target, *groups}]
-    left_out = messages.left_out(unused) if unused else ""
-    given = [input_of(columns[name]) for name in names]
+        raise InvalidValue(
+            f"study: the task must be classification or regression; got {task!r}. Name one of them."
+        )
+    header = read_header(data, "the data file")
+    names = select_inputs(header, target, inputs, ignore, split)
+    table = open_table(header)
+    needed = [target] if split is None else [target, split]
+    cells = {name: _parse(table, name, notation) for name in names}
+    cells |= {name: _parse(table, name, notation, dates=False) for name in needed}
+    check_rows(header.label, cells.values())
+    columns = {
+        name: give_role(cells[name], notation, named=name in inputs, impute=missing == "impute")
+        for name in names
+    }
+    used = [name for name in names if columns[name].used]
+    _check_inputs(header.label, [cells[name] for name in used], columns)
+    complete, note = find_complete(
+        header.label, [cells[name] for name in used], [cells[name] for name in needed], missing
+    )
+    _check_count(header.label, len(complete[target].values))
+    learned, values, inferred = make_target(complete[target], task, notation, header.label)
+    for name, role in zip(needed, ("target", "groups"), strict=False):
+        _, why = find_role(cells[name], impute=False)
+        columns[name] = Column(name, role, False, why, missing=cells[name].words)
+    for name in header.names:
+        if name not in columns:
+            columns[name] = _describe(table, name, notation, by_name=name in ignore)
+        elif columns[name].role == "category":
+            found = tuple(sorted(set(complete[name].present)))
+            columns[name] = replace(columns[name], categories=found)
+    every = tuple(columns[name] for name in header.names)
+    notes = [inferred, note, _describe_unused(every)]
+    notes += [describe_mixed(complete[name], notation) for name in used]
+    notes.append("The DataFrame's index is not used." if table.has_index else "")
     return Dataset(
-        Path(path).name,
-        tuple(column for column, _ in given),
+        _name(data),
+        _join([complete[name] for name in used]),
+        every,
         target,
         values,
-        found,
-        None if split is None else _codes(_one_number(columns[split])),
-        _notes(told, dropped, left_out, *(note for _, note in given)),
+        learned,
+        None if split is None else _as_groups(complete[split]),
+        tuple(filter(None, notes)),
+        missing == "impute",
     )
 
 
 def read_like(
-    path: str | Path,
+    data: Any,
     dataset: Dataset,
     *,
     what: str,
-    drop_missing: bool = False,
+    missing: str = "error",
+    notation: Notation = USUAL,
     target: bool = True,
 ) -> Dataset:
-    """Return the dataset of another file with the columns of `dataset`, found by name.
+    """Return the dataset of other data with the inputs of `dataset`, found by name.
 
-    Whatever else the file holds is ignored, and noted. Categories that `dataset` lacks are kept:
-    the encoder has no feature for them.
+    Whatever else they hold is ignored, and noted. Categories that `dataset` lacks are kept: the
+    encoder has no feature for them.
 
     Parameters
     ----------
-    path : str or Path
+    data, missing, notation
         As for `read`; it may be another kind of file.
     dataset : Dataset
-        Whose inputs, target and task these are. Only its names, kinds and classes are used.
+        Whose inputs, target and task these are. Only its names, roles and classes are used.
     what : str
-        How sentences call the file, as "the test file".
-    drop_missing : bool
-        As for `read`.
+        How sentences call the data, as "the test file".
     target : bool
         Whether the target is read too; if not, it need not be there, and is all zeros.
 
     Raises
     ------
     InvalidValue
-        If a column is missing or of another kind, or a class is none of the dataset's.
+        If a column is missing or of another role, or a class is none of the dataset's.
     """
-    words = [column.name for column in dataset.columns if column.text]
-    if dataset.task.is_classification and not in_numbers(dataset.task.classes):
-        words.append(dataset.target_name)
-    table = _table(path, what, words)
-    names = tuple(column.name for column in dataset.columns)
-    names = (*names, dataset.target_name) if target else names
-    _check_has(table, names)
-    columns, dropped = _complete(table, names, drop_missing)
-    further = [name for name in table.names if name not in {*names, dataset.target_name}]
-    note = messages.further_columns(table.path, further) if further else ""
-    found = tuple(input_like(columns[column.name], column) for column in dataset.columns)
+    header = read_header(data, what)
+    like = dataset.input_columns
+    needed = [dataset.target_name] if target else []
+    check_columns(header, [*(column.name for column in like), *needed])
+    table = open_table(header)
+    only_text = dataset.task.is_classification and not are_numbers(dataset.task.classes)
+    inputs = [_parse_like(table, column, dataset, notation) for column in like]
+    targets = [_parse(table, name, notation, dates=False, only_text=only_text) for name in needed]
+    check_rows(header.label, [*inputs, *targets])
+    complete, note = find_complete(
+        header.label,
+        inputs,
+        targets,
+        missing,
+    )
+    count = len(complete[like[0].name].values)
+    values = np.zeros(count, dataset.target.dtype)
     if target:
-        values = target_like(_one_number(columns[dataset.target_name]), dataset.task)
-    else:
-        values = np.zeros(len(found[0].values), dataset.target.dtype)
+        values = read_target(complete[dataset.target_name], dataset.task)
+    known = {*complete, dataset.target_name, ""}
+    others = [name for name in header.names if name not in known]
+    further = (
+        f"Not used of {header.label}, as the data do not have them as inputs: {list_some(others)}."
+    )
     return Dataset(
-        Path(path).name,
-        found,
+        _name(data),
+        _join([complete[column.name] for column in like]),
+        tuple(replace(c, missing=one.words) for c, one in zip(like, inputs, strict=True)),
         dataset.target_name,
         values,
         dataset.task,
-        notes=_notes(dropped, note),
+        notes=tuple(filter(None, [note, further if others else ""])),
     )
 
 
@@ -208,94 +200,134 @@ def digits() -> Dataset:
 
     bunch = load_digits()
     images = (bunch.data / 16).astype(np.float32).reshape(-1, 1, 8, 8)
-    task = Task("classification", tuple(str(digit) for digit in range(10)))
     name, target = DIGITS
-    column = Column(name, images, text=False)
-    return Dataset("scikit-learn digits", (column,), target, bunch.target.astype(np.int64), task)
+    columns = (
+        Column(name, "array", True, "1 x 8 x 8 numbers a row"),
+        Column(target, "target", False, "10 values"),
+    )
+    task = Task("classification", tuple(map(str, range(10))))
+    classes = bunch.target.astype(np.int64)
+    return Dataset("scikit-learn digits", images, columns, target, classes, task)
 
 
-def _table(path: str | Path, what: str, words: Iterable[str] = ()) -> Table:
-    file = Path(path)
-    suffix = file.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InvalidValue(messages.unknown_suffix(what, str(path)))
-    if file.is_dir():
-        raise InvalidValue(messages.cannot_read(what, str(path), "it is a folder"))
-    if not file.exists():
-        raise InvalidValue(messages.no_file(what, str(path)))
-    if suffix == ".csv":
-        return read_csv(str(path), what, frozenset(words))
-    return (read_npz if suffix == ".npz" else read_parquet)(str(path), what)
+def _name(data: Any) -> str:
+    if isinstance(data, str | PathLike):
+        return Path(data).name
+    return "DataFrame" if hasattr(data, "columns") or hasattr(data[0], "columns") else "arrays"
 
 
-def _check_has(table: Table, names: Sequence[str]) -> None:
-    for name in names:
-        if name not in table.names:
-            raise InvalidValue(messages.lacking_column(table.what, table.path, name, table.names))
+def _parse(table: Table, name: str, notation: Notation, **how: bool) -> Cells:
+    values, source = table.column(name), table.header.label
+    return parse_cells(name, values, notation, table.place, source=source, **how)
 
 
-def _complete(
-    table: Table, names: Sequence[str], drop_missing: bool
-) -> tuple[dict[str, Rows], str]:
-    """Return columns without the rows in which one of them misses a value, and a note of those."""
-    cells = {name: table.cells(name) for name in names}
-    counts = {name: len(column.missing) for name, column in cells.items()}
-    if len(set(counts.values())) > 1:
-        raise InvalidValue(messages.unequal_rows(table.path, counts))
-    if not min(counts.values()):
-        raise InvalidValue(messages.no_rows(table.path))
-    missing = np.logical_or.reduce([column.missing for column in cells.values()])
-    note = _missing_note(table, cells, missing, drop_missing) if missing.any() else ""
-    kept = np.flatnonzero(~missing)
-    columns = {
-        name: Rows(
-            table.path,
-            name,
-            column.values[kept] if note else column.values,
-            partial(_place, table, kept),
+def _parse_like(table: Table, column: Column, dataset: Dataset, notation: Notation) -> Cells:
+    """Return the cells of an input of other data, in the role and shape of the dataset's."""
+    name, role, label = column.name, column.role, table.header.label
+    cells = _parse(table, name, notation, only_text=role == "category", any_code=role == "number")
+    shape, expected = cells.values.shape[1:], _find_shape(dataset, column)
+    if shape != expected:
+        raise InvalidValue(
+            f"study: a row of `{name}` must have the shape {expected}, as in the data; got "
+            f"{shape} in {label}. Save it in that shape."
         )
-        for name, column in cells.items()
-    }
-    for rows in columns.values():
-        check_finite(rows)
-    return columns, note
+    if cells.missing.all() or role == "array":
+        return cells
+    if role == "category":
+        texts = as_labels(cells)
+        known = set(texts.present) & set(column.categories)
+        numbers = all(notation.parse(word) is not None for word in texts.present)
+        if numbers and not known:
+            word, place = texts.find(lambda word: True)
+            raise InvalidValue(
+                f"study: `{name}` must hold text, as in the data; got {word} at {place}, and "
+                "numbers that are no values of the data in all rows. Check that the column is the "
+                "same one."
+            )
+        return texts
+    if cells.values.dtype.kind != ("M" if role == "date" else "f"):
+        held = "dates as YYYY-MM-DD" if role == "date" else "numbers"
+        word, place = as_labels(cells).find(
+            lambda word: (
+                not DATE.fullmatch(word) if role == "date" else notation.parse(word) is None
+            )
+        )
+        raise InvalidValue(
+            f"study: `{name}` must hold {held}, as in the data; got {word} at {place}. Fix that "
+            "cell."
+        )
+    return cells
 
 
-def _place(table: Table, kept: np.ndarray, row: int) -> str:
-    return table.place(int(kept[row]))
+def _find_shape(dataset: Dataset, column: Column) -> tuple[int, ...]:
+    """Return the shape of a row of an array."""
+    if column.role != "array":
+        return ()
+    if isinstance(dataset.inputs, np.ndarray):
+        return dataset.inputs.shape[1:]
+    return (len(dataset.features(column)),)
 
 
-def _missing_note(
-    table: Table, cells: dict[str, Cells], missing: np.ndarray, drop_missing: bool
-) -> str:
-    counts = {name: int(column.missing.sum()) for name, column in cells.items()}
-    counts = {name: count for name, count in counts.items() if count}
-    count, rows = int(missing.sum()), len(missing)
-    if not drop_missing:
-        place = table.place(int(np.argmax(missing)))
-        raise InvalidValue(messages.missing_values(table.path, count, rows, counts, place))
-    if count == rows:
-        raise InvalidValue(messages.all_missing(table.path, rows, counts))
-    return messages.dropped_rows(table.path, count, rows, counts)
+def _check_count(label: str, rows: int) -> None:
+    if rows < LEAST_ROWS:
+        raise InvalidValue(
+            f"study: at least {LEAST_ROWS} complete rows are needed, to train on, to validate on "
+            f"and to test on; got {rows} in {label}. Bring more rows: a study needs hundreds to "
+            "tell much."
+        )
 
 
-def _check_ranks(path: str, columns: Sequence[Rows]) -> None:
-    high = [rows.name for rows in columns if rows.values.ndim > 2]
-    if high and len(columns) > 1:
-        raise InvalidValue(messages.high_rank(path, high[0]))
+def _check_inputs(label: str, used: Sequence[Cells], columns: Mapping[str, Column]) -> None:
+    """Raise if no input is left, or an array of images is beside others."""
+    if not used:
+        why = ", ".join(f"`{name}` ({column.why})" for name, column in columns.items())
+        raise InvalidValue(
+            f"study: there must be a column to learn from; got none of {label} but {why}. Name "
+            "those that are inputs with --inputs."
+        )
+    high = [cells.name for cells in used if cells.values.ndim > 2]
+    if high and len(used) > 1:
+        raise InvalidValue(
+            f"study: an array of a rank above 2 must be the only input; got `{high[0]}` of "
+            f"{label} and others. Give it alone, as --inputs {quote(high[0])}."
+        )
 
 
-def _one_number(rows: Rows) -> Rows:
-    """Return a target or groups of shape (rows, 1) as (rows,)."""
-    shape = rows.values.shape
-    if len(shape) > 2 or shape[1:] not in ((), (1,)):
-        raise InvalidValue(messages.no_vector(rows.path, rows.name, shape))
-    return rows._replace(values=rows.values.reshape(-1))
+def _as_groups(cells: Cells) -> np.ndarray:
+    return np.unique(cells.values, return_inverse=True)[1].astype(np.int64)
 
 
-def _codes(rows: Rows) -> np.ndarray:
-    return np.unique(rows.values, return_inverse=True)[1].astype(np.int64)
+def _join(inputs: Sequence[Cells]) -> pd.DataFrame | np.ndarray:
+    """Return the inputs of a dataset."""
+    if inputs[0].values.ndim > 2:
+        return inputs[0].values
+    parts = []
+    for cells in inputs:
+        if cells.values.ndim == 2:
+            names = [f"{cells.name}.{i}" for i in range(cells.values.shape[1])]
+            parts.append(pd.DataFrame(cells.values.astype(np.float64), columns=names))
+        else:
+            # Its dtype is said, or pandas makes one of its own of text.
+            parts.append(pd.Series(cells.values, name=cells.name, dtype=cells.values.dtype))
+    return pd.concat(parts, axis=1)
 
 
-def _notes(*notes: str) -> tuple[str, ...]:
-    return tuple(note for note in notes if note)
+def _describe(table: Table, name: str, notation: Notation, *, by_name: bool) -> Column:
+    """Return a column that is neither an input nor the target."""
+    if not name:
+        return Column("", "identifier", False, "the unnamed index of the rows")
+    why = "named by --ignore" if by_name else "not named by --inputs"
+    if table.header.arrays:
+        return Column(name, "array", False, why)  # it may be large, and unfit
+    try:
+        cells = _parse(table, name, notation)
+    except InvalidValue:  # what nobody uses may be unfit
+        return Column(name, "text", False, why)
+    return Column(name, find_role(cells, impute=False)[0], False, why, missing=cells.words)
+
+
+def _describe_unused(columns: Sequence[Column]) -> str:
+    """Return a note of the columns that are not used."""
+    unused = [c for c in columns if not c.used and c.role not in ("target", "groups")]
+    names = [f"`{column.name}` ({column.why})" if column.name else column.why for column in unused]
+    return f"Not used: {list_some(names, quote='')}." if names else ""

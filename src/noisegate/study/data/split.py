@@ -1,15 +1,21 @@
-"""Rows drawn at random: by class, by group, or plainly; and a seed for each purpose."""
+"""Split rows at random, by class, by group or plainly; and check that each part has enough."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
 
 import numpy as np
 
 from noisegate.core.errors import InvalidValue
-from noisegate.study import messages
 
 from .dataset import Dataset
 
-__all__ = ["derived_seed", "drawn"]
+__all__ = ["check_parts", "derived_seed", "split_rows"]
+
+# A class or a part of fewer rows is refused; one below the second bound is noted.
+LEAST_CLASS, SMALL_CLASS = 3, 10
+LEAST_PART, SMALL_PART = 5, 30
+# Classes that a sentence names.
+SHOWN = 8
 
 
 def derived_seed(seed: int, purpose: str) -> int:
@@ -17,8 +23,10 @@ def derived_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(blake2b(f"{purpose} {seed}".encode(), digest_size=8).digest(), "little")
 
 
-def drawn(dataset: Dataset, share: float, seed: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a share of the rows drawn at random, and before it the rest.
+def split_rows(
+    dataset: Dataset, share: float, seed: int, purpose: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a share of the rows at random; return the rest, then the share.
 
     Classification draws systematically through the rows in order of their classes, at random
     within a class: each class has its share, to less than one row. Groups are drawn whole, as many
@@ -47,7 +55,9 @@ def drawn(dataset: Dataset, share: float, seed: int, purpose: str) -> tuple[np.n
     Statistics, 1944.
     """
     if not 0 < share < 1:
-        raise InvalidValue(messages.share_out_of_bounds(share))
+        raise InvalidValue(
+            f"study: a share of the rows must be in (0, 1); got {share!r}. Write for example 0.2."
+        )
     rng = np.random.default_rng(derived_seed(seed, purpose))
     if dataset.groups is not None:
         inside = _by_group(dataset.groups, share, rng)
@@ -61,7 +71,7 @@ def _by_row(dataset: Dataset, share: float, rng: np.random.Generator) -> np.ndar
     rows = dataset.rows
     count = int(share * rows + 0.5)
     if not 0 < count < rows:
-        raise InvalidValue(messages.too_few_to_draw(share, rows, "row"))
+        raise _one_sided(share, rows, "row")
     order = rng.permutation(rows)
     inside = np.zeros(rows, bool)
     if dataset.task.is_classification:
@@ -85,8 +95,74 @@ def _systematic(share: float, rows: int, count: int, rng: np.random.Generator) -
 def _by_group(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     codes, sizes = np.unique(groups, return_counts=True)
     if len(codes) < 2:
-        raise InvalidValue(messages.too_few_to_draw(share, len(codes), "group"))
+        raise _one_sided(share, len(codes), "group")
     order = rng.permutation(len(codes))
     reached = np.cumsum(sizes[order])[:-1]
     count = int(np.argmin(np.abs(reached - share * len(groups)))) + 1
     return np.isin(groups, codes[order[:count]])
+
+
+def check_parts(search: Dataset, test: Dataset, share: float, seeds: int) -> tuple[str, ...]:
+    """Refuse data with too few rows of a class or in a part; return notes where they are few.
+
+    Parameters
+    ----------
+    search, test : Dataset
+        The rows to train and to validate on, and the rows to test on.
+    share : float
+        Of the validation rows in `search`.
+    seeds : int
+        How many seeds split the rows. The sizes are of the seed that makes the smallest part, and
+        those of classes of seed 0.
+    """
+    splits = [
+        [*(search.target[rows] for rows in split_rows(search, share, seed, "split")), test.target]
+        for seed in range(1 if search.groups is None else seeds)  # only groups differ in size
+    ]
+    sizes = min(([len(part) for part in parts] for parts in splits), key=min)
+    classes = {
+        name: [int(np.sum(part == i)) for part in splits[0]]
+        for i, name in enumerate(search.task.classes)
+    }
+    totals = {name: sum(parts) for name, parts in classes.items()}
+    rare = {name: _count(n, "row") for name, n in totals.items() if n < LEAST_CLASS}
+    if rare:
+        raise InvalidValue(
+            f"study: each class must have at least {LEAST_CLASS} rows, to train on, to validate on "
+            f"and to test on; got {_list_classes(rare)}. Leave out the rows of such a class, or "
+            f"join it with another; if `{search.target_name}` is a quantity, give --task "
+            "regression."
+        )
+    if min(sizes) < LEAST_PART:
+        raise InvalidValue(
+            f"study: each part must have at least {LEAST_PART} rows; got {_name_parts(sizes)}. "
+            "Bring more rows, or change the shares."
+        )
+    notes = []
+    if min(sizes) < SMALL_PART:
+        notes.append(f"There are few rows: {_name_parts(sizes)}.")
+    few = {name: _name_parts(classes[name]) for name, n in totals.items() if n < SMALL_CLASS}
+    if few:
+        notes.append(f"Classes have few rows: {_list_classes(few)}.")
+    return tuple(notes)
+
+
+def _name_parts(counts: list[int]) -> str:
+    train, validation, test = counts
+    return f"{train} to train on, {validation} to validate on, {test} to test on"
+
+
+def _list_classes(classes: Mapping[str, str]) -> str:
+    shown = [f"`{name}` with {count}" for name, count in classes.items()]
+    return "; ".join(shown[:SHOWN]) + f"; and {len(shown) - SHOWN} more" * (len(shown) > SHOWN)
+
+
+def _one_sided(share: float, count: int, what: str) -> InvalidValue:
+    return InvalidValue(
+        f"study: a share of {share:g} must leave {what}s on both sides; got "
+        f"{_count(count, what)}. Bring more, or change the share."
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -1,106 +1,121 @@
-"""The target: which task it tells of, and its values as classes or numbers."""
+"""The target: which task it is of, and its values as classes or numbers."""
 
 import numpy as np
 
 from noisegate.core.errors import InvalidValue
-from noisegate.study import messages
+from noisegate.core.words import shorten
 
-from .cells import label, labels
-from .rows import Rows, first_text, is_codes, mostly_numbers, whole
+from .cells import Cells, Notation, as_labels, is_codes, label, whole
+from .columns import check_notation
+from .header import list_some
 from .tasks import Task
 
-__all__ = ["in_numbers", "target_like", "target_of"]
+__all__ = ["are_numbers", "make_target", "read_target"]
 
 MOST_CLASSES = 1000
 
 
-def target_of(rows: Rows, task: str | None) -> tuple[Task, np.ndarray, str]:
-    """Return the task, the target's values, and the sentence that tells what was decided.
+def make_target(
+    cells: Cells, task: str | None, notation: Notation, source: str
+) -> tuple[Task, np.ndarray, str]:
+    """Return the task, the target's values, and a note on what was inferred.
 
     Parameters
     ----------
-    rows : Rows
-        The target: finite numbers, booleans, or text.
+    cells : Cells
+        The target, of complete rows.
     task : {"classification", "regression"} or None
-        None: text, booleans, and whole numbers of at most 20 values are classes.
+        None: text, and whole numbers of at most 20 values, are classes.
+    notation, source
+        How the cells were read, and how sentences quote the data.
     """
-    told = task is None
-    if told:
-        task = "classification" if _tells_classes(rows) else "regression"
+    name, inferred = cells.name, task is None
+    if cells.is_text and task != "classification":
+        check_notation(cells, notation, "give --task classification if each text is a class")
+    if task is None:
+        few = cells.values.dtype.kind != "f" or is_codes(cells.values)
+        task = "classification" if few else "regression"
     if task == "regression":
-        values = _quantity(rows)
-        return Task("regression"), values, messages.told_regression(rows.name) if told else ""
-    found = Task("classification", _classes(rows))
-    note = messages.told_classification(rows.name, found.classes) if told else ""
-    return found, _indices(rows, found), note
+        values = _as_numbers(cells)
+        if np.all(values == values[0]):
+            raise InvalidValue(
+                f"study: the target of a regression must vary; got {label(values[0])} in every row "
+                f"of `{name}` of {source}. Name another column with --target."
+            )
+        note = (
+            f"The task is regression: `{name}` holds numbers. If they are classes, give --task "
+            "classification."
+        )
+        return Task(task), values, note if inferred else ""
+    classes = _find_classes(cells, source)
+    note = (
+        f"The task is classification: `{name}` has {len(classes)} classes, "
+        f"{list_some(classes, quote='')}. If it is a quantity, give --task regression."
+    )
+    found = Task(task, classes)
+    return found, read_target(cells, found), note if inferred else ""
 
 
-def target_like(rows: Rows, task: Task) -> np.ndarray:
-    """Return the values of another file's target, for a task that is known."""
-    if task.is_classification:
-        return _indices(rows, task)
-    if rows.text:
-        raise _no_number(rows)
-    return rows.values.astype(np.float64)
+def read_target(cells: Cells, task: Task) -> np.ndarray:
+    """Return the values of a target for a task that is known."""
+    if not task.is_classification:
+        return _as_numbers(cells)
+    index = {name: i for i, name in enumerate(task.classes)}
+    texts = as_labels(cells)
+    word, place = texts.find(lambda name: name not in index)
+    if place:
+        raise InvalidValue(
+            f"study: the classes must be those of the data, {list_some(task.classes, quote='')}; "
+            f"got {word} in `{cells.name}` at {place}. Fix that cell, or leave that row out."
+        )
+    return np.array([index[name] for name in texts.values], np.int64)
 
 
-def in_numbers(classes: tuple[str, ...]) -> bool:
-    """Return whether classes are labels that numbers have, so that CSV is read as numbers."""
+def are_numbers(classes: tuple[str, ...]) -> bool:
+    """Return whether classes are labels that numbers have, so that text is read as numbers."""
     try:
         return all(label(float(name)) == name for name in classes)
     except ValueError:
         return False
 
 
-def _tells_classes(rows: Rows) -> bool:
-    if rows.text:
-        if count := mostly_numbers(rows):
-            row = first_text(rows) or 0
-            place = rows.place(row)
-            raise InvalidValue(
-                messages.bad_target(rows.name, count, len(rows.values), rows.values[row], place)
-            )
-        return True
-    return rows.values.dtype == bool or is_codes(rows.values)
+def _as_numbers(cells: Cells) -> np.ndarray:
+    if cells.values.dtype.kind == "f":
+        return cells.values.astype(np.float64)
+    word, place = as_labels(cells).find(lambda word: Notation().parse(word) is None)
+    raise InvalidValue(
+        f"study: the target of a regression must hold numbers; got {word} in `{cells.name}` at "
+        f"{place}. Fix that cell; if each text is a class, give --task classification."
+    )
 
 
-def _quantity(rows: Rows) -> np.ndarray:
-    if rows.text:
-        raise _no_number(rows)
-    values = rows.values.astype(np.float64)
-    if np.all(values == values[0]):
-        raise InvalidValue(messages.constant_target(rows.path, rows.name, label(float(values[0]))))
-    return values
-
-
-def _no_number(rows: Rows) -> InvalidValue:
-    row = first_text(rows) or 0
-    return InvalidValue(messages.text_target(rows.name, rows.values[row], rows.place(row)))
-
-
-def _classes(rows: Rows) -> tuple[str, ...]:
-    values = rows.values
+def _find_classes(cells: Cells, source: str) -> tuple[str, ...]:
+    """Return the classes: numbers in their order, text in that of its code points."""
+    name, values = cells.name, cells.values
     if values.dtype.kind == "f" and not whole(values).all():
         row = int(np.argmin(whole(values)))
-        value = label(float(values[row]))
-        raise InvalidValue(messages.no_class(rows.name, value, rows.place(row)))
-    # Numbers in their own order, text in that of its code points, which is no locale's.
-    classes = tuple(sorted(set(values)) if rows.text else labels(np.unique(values)))
-    if len(classes) < 2:
-        raise InvalidValue(messages.one_class(rows.path, rows.name, classes[0]))
-    if len(classes) > MOST_CLASSES:
-        raise InvalidValue(messages.many_classes(rows.name, len(classes), MOST_CLASSES))
-    if len(classes) == len(values):
-        raise InvalidValue(messages.class_per_row(rows.path, rows.name, len(values)))
+        raise InvalidValue(
+            f"study: classes must be text or whole numbers below 2^53; got {label(values[row])} in "
+            f"`{name}` at {cells.place(row)}. Give --task regression."
+        )
+    if values.dtype.kind == "f":
+        classes = tuple(label(value) for value in np.unique(values))
+    else:
+        classes = tuple(sorted(set(as_labels(cells).values)))
+    count, other = len(classes), "Name another column with --target"
+    if count < 2:
+        raise InvalidValue(
+            "study: a classification must have at least two classes; got "
+            f"{shorten(classes[0], 42)} in every row of `{name}` of {source}. {other}."
+        )
+    if count > MOST_CLASSES:
+        raise InvalidValue(
+            f"study: a classification must have at most {MOST_CLASSES} classes; got {count} in "
+            f"`{name}`. {other}, or give --task regression if it holds numbers."
+        )
+    if count == len(values):
+        raise InvalidValue(
+            f"study: some rows must share a class; got {count} classes in the {count} rows of "
+            f"`{name}` of {source}. {other}, or give --task regression if it holds numbers."
+        )
     return classes
-
-
-def _indices(rows: Rows, task: Task) -> np.ndarray:
-    index = {name: i for i, name in enumerate(task.classes)}
-    found = labels(rows.values)
-    for row, name in enumerate(found):
-        if name not in index:
-            raise InvalidValue(
-                messages.unknown_class(rows.name, name, rows.place(row), task.classes)
-            )
-    return np.array([index[name] for name in found], np.int64)

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from noisegate.estimators import Epoch, History
 
-from ..data import Dataset, derived_seed
+from ..data.dataset import Dataset
+from ..data.split import derived_seed
 from ..models import Model
 from ..recipes import BASELINE, Recipe, rules_text
 from ..train.pool import use_one_thread
@@ -162,16 +164,11 @@ def _evaluate(
         )
 
 
-def _shuffle_inputs(data: Any) -> Any:
+def _shuffle_inputs(data: Dataset) -> Dataset:
     """Return a dataset whose columns are shuffled over the samples, each by itself."""
-    if not hasattr(data, "inputs"):
-        arrays = shuffle_columns([column.values for column in data.columns], seed=0)
-        pairs = zip(data.columns, arrays, strict=True)
-        columns = tuple(replace(column, values=values) for column, values in pairs)
-        return replace(data, columns=columns)
-    if not hasattr(data.inputs, "columns"):
+    if isinstance(data.inputs, np.ndarray):
         return replace(data, inputs=shuffle_columns([data.inputs], seed=0)[0])
-    inputs = data.inputs.copy()
+    inputs: pd.DataFrame = data.inputs.copy()
     names = [list(data.features(column)) for column in data.input_columns]
     arrays = shuffle_columns([inputs[each].to_numpy() for each in names], seed=0)
     for each, values in zip(names, arrays, strict=True):

@@ -15,8 +15,9 @@ import noisegate as ng
 from noisegate.estimators import Epoch, History, fit
 from noisegate.torch.generators import keep_states, seed_all
 
-from ..data import Dataset, derived_seed, drawn
+from ..data.dataset import Dataset
 from ..data.encode import Encoder, input_shape
+from ..data.split import derived_seed, split_rows
 from ..models import Model
 from ..recipes import Recipe
 
@@ -195,7 +196,7 @@ def _choose_batch_size(rows: int) -> int:
 
 
 def _split(setup: Setup, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    return drawn(setup.data, setup.validation_share, seed, "split")
+    return split_rows(setup.data, setup.validation_share, seed, "split")
 
 
 def _make_initial(job: Job, data: Dataset) -> nn.Module:
