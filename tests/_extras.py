@@ -37,7 +37,7 @@ DOORS = {
     "prediction": {"matplotlib", "rich"},
     "pictures": {"matplotlib"},
     "estimators": {"matplotlib"},
-    "study/data/parquet": {"pyarrow"},
+    "study/data/formats": {"pyarrow"},
     "cli": {"study/", "tune/"},
 }
 

@@ -73,7 +73,7 @@ SOUND = {
     "study/__init__.py": (
         "import scipy, yaml, sklearn, torch\nfrom noisegate.estimators import fitting\n"
     ),
-    "study/data/parquet.py": "def read():\n    import pyarrow\n",
+    "study/data/formats.py": "def read():\n    import pyarrow\n",
     "tune/__init__.py": "import optuna, sqlalchemy, matplotlib\nfrom noisegate import study\n",
     "cli/tune.py": "def execute():\n    from noisegate.tune import tune\n",
 }
@@ -105,8 +105,8 @@ VIOLATIONS = {
         "`tune/rows.py` (extra `tune`) imports `pyarrow` (the extra `parquet` brings it)",
     ),
     "parquet at its door, at once": (
-        ("study/data/parquet.py", "import pyarrow\n"),
-        "`study/data/parquet.py` (extra `study`) imports `pyarrow` "
+        ("study/data/formats.py", "import pyarrow\n"),
+        "`study/data/formats.py` (extra `study`) imports `pyarrow` "
         "(the extra `parquet` brings it, and this door is lazy)",
     ),
     "statistics in an estimator": (

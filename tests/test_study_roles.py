@@ -10,6 +10,7 @@ import pytest
 from _asserts import assert_same_bits, assert_sentence
 from _study_files import columns, csv, roles, table
 from noisegate import InvalidValue
+from noisegate.study import run
 from noisegate.study.data.dataset import Dataset
 from noisegate.study.data.read import read_like
 from noisegate.study.source import Source
@@ -171,22 +172,34 @@ def test_a_target_in_another_notation_names_the_other_way_out():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ({"decimal": "comma"}, "`decimal` must be one sign, as ',' or '.'; got 'comma'."),
-        ({"thousands": "1"}, "`thousands` must be one sign, as ',' or '.'; got '1'."),
+        ({"decimal": "comma"}, "study: `decimal` must be one sign, as ',' or '.'; got 'comma'."),
+        ({"thousands": "1"}, "study: `thousands` must be one sign, as ',' or '.'; got '1'."),
         (
             {"decimal": ",", "thousands": ","},
-            "`decimal` and `thousands` must differ; got ',' for both.",
+            "study: `decimal` and `thousands` must differ; got ',' for both.",
         ),
-        ({"missing": "ignore"}, "`missing` must be 'error' or 'drop' or 'impute'; got 'ignore'."),
+        (
+            {"missing": "ignore"},
+            "study: `missing` must be 'error' or 'drop' or 'impute'; got 'ignore'.",
+        ),
         (
             {"missing": "impute", "drop_missing": True},
-            "`missing` must be 'drop' with drop_missing; got 'impute'. Give one of them.",
+            "study: `missing` must be 'drop' with drop_missing; got 'impute'. Give one of them.",
         ),
     ],
 )
 def test_words_on_how_to_read_are_checked(words, sentence):
-    with assert_sentence(InvalidValue, f"study: {sentence}"):
+    with assert_sentence(InvalidValue, sentence):
         Source("d.csv", "y", **words).check()
+
+
+def test_a_source_is_given_whole_or_by_its_words():
+    with assert_sentence(
+        InvalidValue,
+        "study: `source` says where the data come from; got `data`, `na` beside it. Put these "
+        "words into the Source.",
+    ):
+        run(data="d.csv", na=("x",), source=Source("d.csv", "y"))
 
 
 # Missing values

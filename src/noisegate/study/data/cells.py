@@ -14,18 +14,6 @@ from pandas.api import types
 from noisegate.core.errors import InvalidValue
 from noisegate.core.words import shorten
 
-__all__ = [
-    "DATE",
-    "MISSING",
-    "Cells",
-    "Notation",
-    "as_labels",
-    "is_codes",
-    "label",
-    "parse_cells",
-    "whole",
-]
-
 # Words that are missing values where nobody says otherwise.
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None", "?")
 # At most so many whole numbers can be classes or categories.

@@ -13,15 +13,6 @@ from noisegate.core.errors import InvalidValue
 from .cells import Cells, Notation, is_codes, whole
 from .header import count_text
 
-__all__ = [
-    "MOSTLY",
-    "Column",
-    "check_notation",
-    "describe_mixed",
-    "find_role",
-    "give_role",
-]
-
 MOST_CATEGORIES = 100
 # Whole numbers of fewer rows may differ by chance.
 LEAST_IDENTIFIERS = 10

@@ -11,8 +11,6 @@ import pandas as pd
 from .columns import Column
 from .tasks import Task
 
-__all__ = ["Dataset"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:

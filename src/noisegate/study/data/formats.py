@@ -15,7 +15,6 @@ from noisegate.core.extras import missing_extra
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["READERS", "list_arrays", "read_frame", "read_names", "unreadable"]
 
 # What reads a file, what pip calls it, and the extra that brings it.
 READERS = {

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from shlex import quote
@@ -23,21 +23,6 @@ from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.words import list_names, shorten, suggest
 
 from .formats import READERS, list_arrays, read_names, unreadable
-
-__all__ = [
-    "DIGITS",
-    "Header",
-    "check_columns",
-    "count_text",
-    "find_line",
-    "list_some",
-    "no_rows",
-    "open_text",
-    "read_header",
-    "scan_lines",
-    "select_inputs",
-    "unnamed",
-]
 
 # The input and the target of scikit-learn's digits.
 DIGITS = ("images", "digit")
@@ -243,10 +228,9 @@ def scan_lines(path: str, what: str) -> tuple[int, str]:
 def find_line(path: str, row: int) -> int:
     """Return the line where a row begins, both from 0 and 1."""
     with open_text(path, "the file") as stream:
-        for number, (line, _) in enumerate(_scan(path, stream), -1):
-            if number == row:
-                return line
-    raise AssertionError("the file has changed while it was read")
+        return next(
+            line for number, (line, _) in enumerate(_scan(path, stream), -1) if number == row
+        )
 
 
 def _scan(path: str, stream: TextIO) -> Iterator[tuple[int, list[str]]]:

@@ -10,8 +10,6 @@ from noisegate.core.errors import InvalidValue
 from .cells import Cells
 from .header import no_rows
 
-__all__ = ["check_rows", "find_complete"]
-
 # Beyond this a square, and so a standard deviation, may overflow.
 LARGEST = 1e100
 

@@ -21,8 +21,6 @@ from .table import Table, open_table
 from .targets import are_numbers, make_target, read_target
 from .tasks import Task
 
-__all__ = ["digits", "read", "read_like"]
-
 USUAL = Notation()
 TASKS = ("classification", "regression")
 # One row each to train on, to validate on and to test on.

@@ -16,8 +16,6 @@ from noisegate.core.errors import InvalidValue
 from .formats import read_frame
 from .header import Header, find_line, no_rows, open_text, scan_lines, unnamed
 
-__all__ = ["Table", "open_table"]
-
 # Integers of at most 16 bits are exact in float32.
 SMALL = ("int8", "uint8", "int16", "uint16", "float16", "float32")
 

@@ -10,8 +10,6 @@ from .columns import check_notation
 from .header import list_some
 from .tasks import Task
 
-__all__ = ["are_numbers", "make_target", "read_target"]
-
 MOST_CLASSES = 1000
 
 

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from noisegate.estimators import Epoch, History
 
-__all__ = ["Task"]
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
