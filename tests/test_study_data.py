@@ -309,9 +309,9 @@ def test_npz_takes_several_named_arrays_and_others_for_groups():
         "a": "array",
         "b": "category",
         "c": "category",
-        "g": "(groups: 2 values)",
+        "g": "(groups: 2 groups)",
         "o": "(array: not named by --inputs)",
-        "y": "(target: 4 values)",
+        "y": "(target: numbers)",
     }
     assert data.groups.tolist() == [1, 1, 0, 0]
     assert data.notes[-1] == "Not used: `o` (not named by --inputs)."

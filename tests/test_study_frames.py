@@ -46,7 +46,7 @@ ROLES = {
     "flag": "category",
     "day": "date",
     "word": "category",
-    "y": "(target: 2 values)",
+    "y": "(target: 2 classes)",
 }
 
 
@@ -139,7 +139,7 @@ def test_a_pair_of_arrays_is_read_as_x_and_y():
     rng = np.random.default_rng(0)
     values, labels = rng.normal(size=(ROWS, 3)), np.array(["a", "b"] * 12)
     data = read((values, labels), "y")
-    assert (data.name, roles(data)) == ("arrays", {"x": "array", "y": "(target: 2 values)"})
+    assert (data.name, roles(data)) == ("arrays", {"x": "array", "y": "(target: 2 classes)"})
     assert list(data.inputs) == ["x.0", "x.1", "x.2"]
     assert data.features(data.columns[0]) == ("x.0", "x.1", "x.2")
     assert_same_bits(data.inputs.to_numpy(), values)

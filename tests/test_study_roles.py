@@ -63,7 +63,7 @@ def refuse(sentence: str, cells: list[Any], error: type[Exception] = InvalidValu
 )
 def test_a_column_has_a_role(cells, role):
     data = one(cells)
-    assert roles(data) == {"x": "number", "c": role, "y": "(target: 2 values)"}
+    assert roles(data) == {"x": "number", "c": role, "y": "(target: 2 classes)"}
     assert ("c" in columns(data)) == (not role.startswith("("))
     if role.startswith("("):
         why = role.partition(": ")[2][:-1]

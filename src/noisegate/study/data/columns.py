@@ -87,7 +87,7 @@ def find_role(cells: Cells, *, impute: bool) -> tuple[str, str]:
     if LEAST_IDENTIFIERS <= count == len(present) and whole(present).all():
         counts = bool((np.diff(present) == 1).all())
         return "identifier", "counts the rows" if counts else "another whole number in every row"
-    return "number", count_text(count, "value")
+    return "number", "numbers"
 
 
 def give_role(cells: Cells, notation: Notation, *, named: bool, impute: bool) -> Column:

@@ -228,9 +228,8 @@ def scan_lines(path: str, what: str) -> tuple[int, str]:
 def find_line(path: str, row: int) -> int:
     """Return the line where a row begins, both from 0 and 1."""
     with open_text(path, "the file") as stream:
-        return next(
-            line for number, (line, _) in enumerate(_scan(path, stream), -1) if number == row
-        )
+        lines = (line for line, _ in _scan(path, stream))
+        return next(islice(lines, row + 1, None))  # the first has the names
 
 
 def _scan(path: str, stream: TextIO) -> Iterator[tuple[int, list[str]]]:

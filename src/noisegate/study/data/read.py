@@ -15,7 +15,7 @@ from noisegate.core.errors import InvalidValue
 from .cells import DATE, Cells, Notation, as_labels, parse_cells
 from .columns import Column, describe_mixed, find_role, give_role
 from .dataset import Dataset
-from .header import DIGITS, check_columns, list_some, read_header, select_inputs
+from .header import DIGITS, check_columns, count_text, list_some, read_header, select_inputs
 from .missing import check_rows, find_complete
 from .table import Table, open_table
 from .targets import are_numbers, make_target, read_target
@@ -98,9 +98,11 @@ def read(
     )
     _check_count(header.label, len(complete[target].values))
     learned, values, inferred = make_target(complete[target], task, notation, header.label)
-    for name, role in zip(needed, ("target", "groups"), strict=False):
-        _, why = find_role(cells[name], impute=False)
-        columns[name] = Column(name, role, False, why, missing=cells[name].words)
+    why = f"{len(learned.classes)} classes" if learned.is_classification else "numbers"
+    columns[target] = Column(target, "target", False, why, missing=cells[target].words)
+    if split is not None:
+        why = count_text(len(set(complete[split].values)), "group")
+        columns[split] = Column(split, "groups", False, why, missing=cells[split].words)
     for name in header.names:
         if name not in columns:
             columns[name] = _describe(table, name, notation, by_name=name in ignore)
@@ -201,7 +203,7 @@ def digits() -> Dataset:
     name, target = DIGITS
     columns = (
         Column(name, "array", True, "1 x 8 x 8 numbers a row"),
-        Column(target, "target", False, "10 values"),
+        Column(target, "target", False, "10 classes"),
     )
     task = Task("classification", tuple(map(str, range(10))))
     classes = bunch.target.astype(np.int64)
