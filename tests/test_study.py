@@ -83,7 +83,7 @@ def test_every_recipe_of_a_seed_has_the_same_order_and_rows(setup, monkeypatch):
 def test_the_noise_makes_the_difference(study):
     for model in study.models:
         first = {
-            recipe: study.runs_of(model, recipe)[0].history.epochs[0].train_loss
+            recipe: study.find_runs(model, recipe)[0].history.epochs[0].train_loss
             for recipe in FITTING[model]
         }
         assert len(set(first.values())) == len(first)
@@ -136,7 +136,7 @@ def test_the_numbers_do_not_depend_on_the_processes(study):
     assert numbers(again) == numbers(alone)
     for model in study.models:
         mine, its = (
-            [replace(one, seconds=0.0) for one in found.runs_of(model, "gaussian")]
+            [replace(one, seconds=0.0) for one in found.find_runs(model, "gaussian")]
             for found in (again, study)
         )
         assert mine == its
@@ -158,7 +158,7 @@ def test_a_recipe_alone_finds_what_it_finds_among_others(study):
     assert [recipe.name for recipe in alone.settings.recipes["mlp"]] == ["none", "hidden"]
     for recipe in ("none", "hidden"):
         mine, its = (
-            [replace(one, seconds=0.0) for one in found.runs_of("mlp", recipe)]
+            [replace(one, seconds=0.0) for one in found.find_runs("mlp", recipe)]
             for found in (alone, study)
         )
         assert mine == its
@@ -211,7 +211,7 @@ def test_a_recipe_for_another_model_of_the_study_is_left_out():
         ("cnn", "none"),
         ("cnn", "spatial"),
     ]
-    assert both.tested("mlp").recipe == "none"
+    assert both.find_test("mlp").recipe == "none"
     with pytest.raises(ng.NoisegateError, match="conv"):
         run("mlp", ["spatial"], seeds=2, epochs=1, jobs=1, progress=False)
 
@@ -248,11 +248,13 @@ def test_the_table_is_made_of_the_best_epochs(study):
 def test_validation_chooses_and_the_test_is_scored_for_two(study):
     for model in study.models:
         means = {
-            recipe: fmean(one.history.best.validation_loss for one in study.runs_of(model, recipe))
+            recipe: fmean(
+                one.history.best.validation_loss for one in study.find_runs(model, recipe)
+            )
             for recipe in FITTING[model]
             if recipe != "none"
         }
-        found = study.tested(model)
+        found = study.find_test(model)
         assert found.recipe == min(means, key=means.__getitem__)
         assert set(found.losses) == set(found.errors) == {"none", found.recipe}
         assert all(len(values) == 2 for values in (*found.losses.values(), *found.errors.values()))

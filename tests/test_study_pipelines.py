@@ -63,7 +63,9 @@ def test_every_pipeline_predicts_what_was_scored_on_the_test_samples(case: Any) 
             # Values are subtracted in float32 there.
             assert find_error(pipeline, target) == pytest.approx(error, rel=1e-5)
             assert pipeline["estimator"].max_epochs == next(
-                run.history.best.number for run in study.runs_of("mlp", recipe) if run.seed == seed
+                run.history.best.number
+                for run in study.find_runs("mlp", recipe)
+                if run.seed == seed
             )
     assert set(study.tests[0].errors) == {"none", "hidden"}
 

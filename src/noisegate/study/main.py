@@ -194,7 +194,7 @@ def save(study: Study, folder: str | Path) -> Path:
 
 
 def carry_out(plan: Plan, store: Store, *, jobs: int, progress: bool) -> Study:
-    """Execute what is planned and has not been kept yet, and score what it chooses on the test."""
+    """Train what is planned and not stored yet, and score on the test split what it chooses."""
     began = time.perf_counter()
     settings, setup, design = plan.settings, plan.setup, plan.settings.design
     todo = [
@@ -214,17 +214,33 @@ def carry_out(plan: Plan, store: Store, *, jobs: int, progress: bool) -> Study:
         enabled=progress,
     ):
         runs = execute_all(todo, setup, store, processes=jobs, board=board)
-    tests, scored, doubts = _judged(plan, store, runs, progress)
+    tests, scored, uncertainty = _score_tests(plan, store, runs, progress)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     execution = Execution(jobs, round(time.perf_counter() - began, 1), now, scored)
     fitted = collect_fitted(plan, store, runs, tests)
-    return Study(settings, runs, plan.placed, tests, doubts, execution, fitted=fitted)
+    return Study(
+        settings,
+        runs,
+        plan.placed,
+        tests,
+        uncertainty,
+        execution,
+        fitted=fitted,
+        render=_render,
+    )
 
 
-def _judged(
+def _render(study: Study) -> str:
+    """Return a study as a notebook shows it."""
+    from .show.notebook import render_notebook  # matplotlib takes a second to import
+
+    return render_notebook(study)
+
+
+def _score_tests(
     plan: Plan, store: Store, runs: Sequence[Run], progress: bool
 ) -> tuple[tuple[TestScore, ...], dict[str, int], dict[str, Uncertainty]]:
-    """Score what each model's runs choose, and return how often that has been, and the doubt."""
+    """Score what each model's runs choose: the scores, how often that was, the uncertainty."""
     settings, setup, rows = plan.settings, plan.setup, plan.data
     design = settings.design
     own = {model: [run for run in runs if run.model == model.name] for model in settings.models}
@@ -233,7 +249,7 @@ def _judged(
     total, board = each * sum(map(len, pairs.values())), Board(1)
     found: list[TestScore] = []
     scored: dict[str, int] = {}
-    doubts: dict[str, Uncertainty] = {}
+    uncertainty: dict[str, Uncertainty] = {}
     with show_progress(board, total, "scorings", enabled=progress):
         for model, pair in pairs.items():
             one, scored[model.name] = score_test_split(
@@ -248,7 +264,7 @@ def _judged(
             )
             found.append(one)
             if design.uncertainty:
-                doubts[model.name] = evaluate_uncertainty(
+                uncertainty[model.name] = evaluate_uncertainty(
                     model,
                     pair,
                     setup,
@@ -257,7 +273,7 @@ def _judged(
                     own[model],
                     lambda job: board.finish(),
                 )
-    return tuple(found), scored, doubts
+    return tuple(found), scored, uncertainty
 
 
 def _name_ood(evaluated: bool, rows: Samples) -> str:

@@ -1,6 +1,6 @@
 """What a study found: its settings, its runs, and the numbers and sentences made of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -53,9 +53,9 @@ class SearchPart(Protocol):
         """Return the picture of the search, as `png` or `svg`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Study:
-    """A finished study."""
+    """A finished study; a notebook shows its tables and its figure."""
 
     settings: Settings
     runs: tuple[Run, ...]
@@ -64,7 +64,15 @@ class Study:
     uncertainty: Mapping[str, Uncertainty]
     execution: Execution
     search: SearchPart | None = None
-    fitted: tuple[FittedModel, ...] = field(default=(), repr=False, compare=False)
+    fitted: tuple[FittedModel, ...] = field(default=(), compare=False)
+    render: Callable[["Study"], str] | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Study of {self.settings.data}: {self.sentence}"
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows."""
+        return None if self.render is None else self.render(self)
 
     @property
     def tuning(self) -> Any:
@@ -101,13 +109,13 @@ class Study:
         recipes = {(model, r.name): r for model, own in self.settings.recipes.items() for r in own}
         return advise(self.table, self.tests, recipes)
 
-    def runs_of(self, model: str, recipe: str) -> list[Run]:
+    def find_runs(self, model: str, recipe: str) -> list[Run]:
         """Return the runs of one recipe on one model, in the order of the seeds."""
         return [run for run in self.runs if (run.model, run.recipe) == (model, recipe)]
 
-    def tested(self, model: str) -> TestScore | None:
+    def find_test(self, model: str) -> TestScore | None:
         """Return what a model reached on the test split, if there was a recipe to choose."""
-        return next((tested for tested in self.tests if tested.model == model), None)
+        return next((test for test in self.tests if test.model == model), None)
 
     def pipeline(
         self, model: str | None = None, recipe: str | None = None, seed: int = 0
@@ -157,7 +165,7 @@ class Study:
             "sentence": self.sentence,
             "advice": [asdict(advice) for advice in self.advice],
             "summary": [_row_facts(row) for row in self.table],
-            "test": [tested.facts() for tested in self.tests],
+            "test": [test.facts() for test in self.tests],
             "uncertainty": {name: asdict(value) for name, value in self.uncertainty.items()}
             or None,
             "tuning": None if self.search is None else asdict(self.search.tuning),

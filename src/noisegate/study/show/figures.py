@@ -129,7 +129,7 @@ def _curves(ax: Axes, study: Study, model: str, value: Callable[[Epoch], float])
     """Draw the mean over the seeds for each recipe, epoch by epoch."""
     looks = styles(study)
     for recipe in study.settings.recipes[model]:
-        histories = [run.history.epochs for run in study.runs_of(model, recipe.name)]
+        histories = [run.history.epochs for run in study.find_runs(model, recipe.name)]
         means = [fmean(map(value, epochs)) for epochs in zip(*histories, strict=True)]
         marker = "." if len(means) == 1 else ""
         epochs = range(1, len(means) + 1)
@@ -198,7 +198,7 @@ def _name_recipes(ax: Axes, recipes: Sequence[str], label: str) -> None:
 
 
 def _best(study: Study, model: str, recipe: str) -> np.ndarray:
-    return np.array([r.history.best.validation_loss for r in study.runs_of(model, recipe)])
+    return np.array([r.history.best.validation_loss for r in study.find_runs(model, recipe)])
 
 
 DIFFERENCES, SEEDS = "difference in loss", "loss of each seed"

@@ -36,7 +36,7 @@ def _describe_recipe(
     study: Study, model: str, recipe: Recipe, drawn: dict[str, str]
 ) -> dict[str, Any]:
     label = "" if recipe.label == recipe.name else f": {recipe.label}"
-    first = study.runs_of(model, recipe.name)[0]
+    first = study.find_runs(model, recipe.name)[0]
     last_step = math.ceil(first.train_rows / first.batch_size) * study.settings.design.epochs - 1
     sites = {
         repr((one.site, one.kind, one.shape)): one for one in study.placed[(model, recipe.name)]

@@ -198,7 +198,7 @@ def _every_run(study: Study) -> Table:
     task, rows = study.settings.task, list[list[str]]()
     for model, recipes in study.settings.recipes.items():
         decimals = 1 + numbers.row_decimals([row for row in study.table if row.model == model])
-        for run in (run for recipe in recipes for run in study.runs_of(model, recipe.name)):
+        for run in (run for recipe in recipes for run in study.find_runs(model, recipe.name)):
             best = run.history.best
             error = best.validation_error
             rows.append(
