@@ -163,7 +163,7 @@ def _model_row(row: Row, texts: tuple[str, ...], decimals: int) -> list[str | Ce
         *texts,
         change,
         numbers.ends(one.corrected_low, one.corrected_high, decimals),
-        chance(one.holm).removeprefix("p ").removeprefix("= "),
+        chance(one.holm).removeprefix("p ").removeprefix("= ").replace(" ", "\u00a0"),
         Cell(one.verdict, kind=one.verdict),
     ]
 
