@@ -21,7 +21,7 @@ ROLES = {
 
 def describe_columns(facts: Mapping[str, Any]) -> list[str]:
     """Return what was read by the facts of a study, in about a dozen lines of 80 columns."""
-    data, columns = facts["data"], list(facts["data"].get("columns", ()))
+    data, columns = facts["data"], facts["data"]["columns"]
     lines = [f"Read {plural(data['rows'], 'row')} of {data['name']}; target {data['target']}."]
     inputs = [column for column in columns if column["used"]]
     for role in dict.fromkeys(column["role"] for column in inputs):
