@@ -19,7 +19,7 @@ from _study_files import (
     without_pyarrow,
 )
 from noisegate import MissingExtra
-from noisegate.study.data.read import read
+from noisegate.study.data.read import read_data
 
 HINT = "with numpy.savez."
 KEEP = "Leave it out with --ignore"
@@ -32,12 +32,12 @@ ROWS = (
 
 FILES: list[Case] = [
     (
-        lambda: read("no.csv", "y"),
+        lambda: read_data("no.csv", "y"),
         Value,
         "study: the data file must exist; got 'no.csv', which does not. Check its path.",
     ),
     (
-        lambda: read(Path("data.json"), "y"),
+        lambda: read_data(Path("data.json"), "y"),
         Value,
         "study: the data file must be .csv, .tsv, .npz, .parquet, .feather, .arrow, .xlsx, .xls or "
         ".ods, or a .csv or .tsv with .gz, .bz2, .xz, .zip behind; got 'data.json'. Save it as one "

@@ -19,8 +19,7 @@ from _bad_numbers import Case, Value
 from noisegate import MissingExtra, NoisegateError
 from noisegate.core import extras
 from noisegate.estimators import Epoch, History
-from noisegate.study import RECIPES, Source, files, run
-from noisegate.study import plan as planning
+from noisegate.study import RECIPES, Source, files, planning, run
 from noisegate.study.models import Model
 from noisegate.study.train import pool
 from noisegate.study.train.board import Board

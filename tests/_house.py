@@ -25,21 +25,12 @@ SHARED = {
 # Functions and classes of one name in several files, since each is the same thing in its place.
 ALIKE = {
     *("add", "execute"),  # of each subcommand
+    *("load", "save"),  # of a network, and of a study
     "apply",  # of core, and of the face of NumPy
     *("ConcreteDropout", "GaussianNoise"),  # a kind, and torch's layer or the regularizer of it
     "from_config",  # of a kind, an axis, a schedule, a network
 }
 
-# Files of the study whose names and sentences are held to what holds for the other rooms.
-SETTLED = {
-    *("study/listing.py", "study/model_warnings.py", "study/models.py"),
-    *("study/recipes.py", "study/rule_text.py"),
-    *("study/json_text.py", "study/judge/choice.py", "study/judge/study_pairs.py"),
-    *("study/judge/stats.py", "study/judge/study_json.py", "study/judge/test_split.py"),
-    *("study/judge/uncertainty/evaluation.py", "study/judge/uncertainty/outcomes.py"),
-    *("study/judge/uncertainty/over_seeds.py", "study/show/advice.py"),
-    "study/show/comparison.py",
-}
 
 # Signatures that users read: each argument is a choice of theirs.
 PUBLIC = {
@@ -124,20 +115,18 @@ def banished(tree: Tree) -> Faults:
     return {
         source.path: f"`{source.path}`: write each sentence where it is raised, not in `messages`"
         for source in tree.sources
-        if "messages" in source.module.split(".") and source.room != "study"
+        if "messages" in source.module.split(".")
     }
 
 
 def namesakes(tree: Tree) -> Faults:
-    """Return the files, functions and classes with the name of another, but for most of the study.
+    """Return the files, functions and classes with the name of another.
 
     Methods are not meant, nor what a file makes inside an `if`.
     """
     files: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {}
     for source in tree.sources:
-        if source.room == "study" and source.path not in SETTLED:
-            continue
         file = source.path.removesuffix(".py").split("/")[-1]
         if file not in SHARED:
             files.setdefault(file, []).append(source.path)

@@ -11,14 +11,14 @@ import pyarrow.parquet
 
 from noisegate.study.data.cells import Notation
 from noisegate.study.data.dataset import Dataset
-from noisegate.study.data.read import read, read_like
+from noisegate.study.data.read import read_data, read_like
 
 
 def csv(text: str | bytes, target: str = "y", **options: Any) -> Dataset:
     """Read a CSV file of this text."""
     Path("d.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     named = {name: options.pop(name) for name in ("na", "decimal", "thousands") if name in options}
-    return read("d.csv", target, notation=Notation(**named), **options)
+    return read_data("d.csv", target, notation=Notation(**named), **options)
 
 
 def columns(dataset: Dataset) -> dict[str, list[object]]:
@@ -48,24 +48,24 @@ def target(cells: list[Any]) -> str:
 
 def npz(target: str = "y", *, options: dict[str, Any] | None = None, **arrays: Any) -> Dataset:
     np.savez("d.npz", **arrays)
-    return read("d.npz", target, **(options or {}))
+    return read_data("d.npz", target, **(options or {}))
 
 
 def parquet(columns: dict[str, Any], **options: Any) -> Dataset:
     names = list(columns)
     data = pyarrow.Table.from_arrays([pyarrow.array(c) for c in columns.values()], names)
     pyarrow.parquet.write_table(data, "d.parquet")
-    return read("d.parquet", "y", **options)
+    return read_data("d.parquet", "y", **options)
 
 
 def raw(name: str, data: bytes = b"nothing of the kind") -> Dataset:
     Path(name).write_bytes(data)
-    return read(name, "y")
+    return read_data(name, "y")
 
 
 def folder(name: str) -> Dataset:
     Path(name).mkdir()
-    return read(name, "y")
+    return read_data(name, "y")
 
 
 def refused(name: str) -> Dataset:
@@ -77,13 +77,13 @@ def refused(name: str) -> Dataset:
             "pyarrow.parquet.ParquetFile", side_effect=PermissionError(13, "Permission denied")
         ),
     ):
-        return read(name, "y")
+        return read_data(name, "y")
 
 
 def without_pyarrow() -> Dataset:
     Path("d.parquet").touch()
     with mock.patch.dict(sys.modules, {"pyarrow": None}):
-        return read("d.parquet", "y")
+        return read_data("d.parquet", "y")
 
 
 def damaged() -> Dataset:
@@ -92,7 +92,7 @@ def damaged() -> Dataset:
     data = Path("d.npz").read_bytes()
     value = np.float64(50).tobytes()
     Path("d.npz").write_bytes(data.replace(value, b"12345678", 1))
-    return read("d.npz", "y")
+    return read_data("d.npz", "y")
 
 
 DATA = table("x,c,y", "1,red,no", "2.5,blue,yes", "3,red,no", "4,red,yes")

@@ -21,7 +21,7 @@ from _deadline import DEADLINE
 from noisegate import cli
 from noisegate.study import Source, Study, run
 from noisegate.study.show import figures as plots
-from noisegate.study.show import report
+from noisegate.study.show import page
 
 # A shell's background jobs ignore Ctrl-C, and would hand that down to the study.
 PROGRAM = (
@@ -122,7 +122,7 @@ def unfinished(folder: Path) -> list[Path]:
 def without_pictures(patch: pytest.MonkeyPatch) -> None:
     """Leave out pictures and report, which take most of a small study's time."""
     patch.setattr(plots, "draw_overview", lambda study, format: b"a picture")
-    patch.setattr(report, "render_report", lambda study: "a report")
+    patch.setattr(page, "render_report", lambda study: "a report")
 
 
 def on_the_terminal(

@@ -55,8 +55,7 @@ def test_what_is_named_as_an_exception_is_one(tree):
     assert {f"{source.room}: {name}" for source, name, _ in _house.functions(tree)} >= _house.PUBLIC
     closes, by = _house.CLOSES
     assert by in _house.imports_within_rooms(tree)[closes]
-    sources = [source for source in tree.sources if source.room != "study"]
-    names = [name for source in sources for name in _house.list_names(source)]
+    names = [name for source in tree.sources for name in _house.list_names(source)]
     assert all(names.count(name) > 1 for name in _house.ALIKE)
 
 
@@ -312,15 +311,12 @@ SOUND_HOUSE = {
         "def inject(a, b, c, d, e, f, g, h, i, j): ...\nwho = 'a name'\n"
         "raise ValueError('inject: a name')\n"
     ),
-    "study/messages/sites.py": "def f(a): ...\n",
-    "study/sites.py": "import noisegate.study.plots\n",
     "core/sites.py": (
         "class Site:\n    def split(self): ...\n"
         "raise ValueError('Stream: the seed').prefix('Stream')\n"
         "raise ValueError('the seed: inject is above')\n"
     ),
     "numpy/functional.py": "def apply(x): ...\ndef __getattr__(name): ...\ndef split(x): ...\n",
-    "study/splits.py": "def split(x): ...\n",
     "torch/functional.py": "from .layers import Layer\ndef apply(x): ...\nsplit = Layer.split\n",
 }
 

@@ -109,6 +109,13 @@ def test_an_unknown_name_is_an_attribute_error():
         noisegate.dropuot  # noqa: B018 - the access is what raises
 
 
+def test_a_name_that_the_study_lacks_is_an_attribute_error():
+    from noisegate import study
+
+    with pytest.raises(AttributeError, match=r"module 'noisegate\.study' has no attribute 'rum'"):
+        study.rum  # noqa: B018
+
+
 def test_a_face_comes_when_it_is_asked_for():
     code = (
         "import sys\nimport noisegate as ng\nbefore = 'torch' in sys.modules\n"

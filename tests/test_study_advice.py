@@ -19,7 +19,7 @@ from noisegate.study.results import Study
 from noisegate.study.show import figures as plots
 from noisegate.study.show.advice import advise
 from noisegate.study.show.numbers import find_decimals, find_shared_decimals
-from noisegate.study.show.report import render_report
+from noisegate.study.show.page import render_report
 from noisegate.study.show.sentences import describe_effects, describe_test
 from noisegate.study.show.uncertainty_figures import draw_uncertainty
 from noisegate.study.source import Source

@@ -20,7 +20,7 @@ from _asserts import assert_same_bits
 from _study_files import columns, csv, npz, parquet, roles, table, target
 from noisegate import InvalidValue
 from noisegate.study.data.dataset import Dataset
-from noisegate.study.data.read import digits, read
+from noisegate.study.data.read import digits, read_data
 from noisegate.study.data.tasks import Task
 
 MIXED = table(
@@ -142,7 +142,7 @@ def test_text_below_many_numbers_keeps_the_first_words():
 def test_numbers_are_read_to_the_last_bit(tmp_path_factory, numbers):
     path = tmp_path_factory.mktemp("numbers") / "d.csv"
     path.write_text(table("x,y", *(f"{x!r},{i % 2}" for i, x in enumerate(numbers))))
-    assert_same_bits(read(path, "y", inputs=["x"]).inputs["x"].to_numpy(), np.array(numbers))
+    assert_same_bits(read_data(path, "y", inputs=["x"]).inputs["x"].to_numpy(), np.array(numbers))
 
 
 def test_parquet_has_the_kinds_of_arrow():
@@ -248,7 +248,8 @@ def test_the_digest_changes_with_every_value_and_with_no_name_of_a_file():
 def test_reading_does_not_depend_on_the_order_of_hashes_or_on_the_locale():
     Path("d.csv").write_text(MIXED.replace("blue", "Äpfel"), "utf-8")
     code = (
-        "from noisegate.study.data.read import read; d = read('d.csv', 'colour', missing='drop'); "
+        "from noisegate.study.data.read import read_data\n"
+        "d = read_data('d.csv', 'colour', missing='drop'); "
         "print(d.digest, d.task.classes)"
     )
     environment = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "1", "LC_ALL": "C"}
@@ -258,7 +259,7 @@ def test_reading_does_not_depend_on_the_order_of_hashes_or_on_the_locale():
         capture_output=True,
         encoding="utf-8",
     )
-    data = read("d.csv", "colour", missing="drop")
+    data = read_data("d.csv", "colour", missing="drop")
     assert run.stderr == ""
     assert run.stdout == f"{data.digest} ('red', 'Äpfel')\n"
 
@@ -273,9 +274,9 @@ def test_an_array_that_ends_early_is_damaged(save):
         file.writestr("y.npy", member)
         file.writestr("read me", "text")
     with pytest.raises(InvalidValue, match=r"must be readable; got `x` of 'd\.npz'"):
-        read("d.npz", "y", inputs=["x"])
+        read_data("d.npz", "y", inputs=["x"])
     with pytest.raises(InvalidValue, match=r"got `read me` of 'd\.npz' of shape \(\)"):
-        read("d.npz", "y", inputs=["read me"])
+        read_data("d.npz", "y", inputs=["read me"])
 
 
 def test_npz_takes_the_one_other_array_and_keeps_its_precision():

@@ -15,7 +15,7 @@ from _asserts import assert_same_bits
 from _study_tables import dates, of
 from noisegate.study.data.dataset import Dataset
 from noisegate.study.data.encode import Encoder, input_shape
-from noisegate.study.data.read import digits, read
+from noisegate.study.data.read import digits, read_data
 
 
 def standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
@@ -314,6 +314,6 @@ def test_images_with_missing_pixels_are_left_out(tmp_path):
     images = np.random.default_rng(0).normal(size=(9, 4, 4))
     images[2, 1, 3] = np.nan
     np.savez(tmp_path / "d.npz", x=images, y=np.arange(9) / 2)
-    data = read(str(tmp_path / "d.npz"), "y", missing="impute")
+    data = read_data(str(tmp_path / "d.npz"), "y", missing="impute")
     assert data.rows == 8
     assert torch.isfinite(Encoder.fit(data, np.arange(8)).inputs(data)).all()

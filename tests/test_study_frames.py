@@ -13,7 +13,7 @@ from _asserts import assert_same_bits, assert_sentence
 from _study_files import roles, table
 from noisegate import InvalidType, InvalidValue, MissingExtra
 from noisegate.study.data import formats
-from noisegate.study.data.read import read
+from noisegate.study.data.read import read_data
 from noisegate.study.source import Source
 
 ROWS = 24
@@ -52,13 +52,13 @@ ROLES = {
 
 def test_a_dataframe_is_read_by_its_dtypes():
     table = frame()
-    data = read(table, "y", missing="impute")
+    data = read_data(table, "y", missing="impute")
     assert (data.name, roles(data)) == ("DataFrame", ROLES)
     assert [dtype.kind for dtype in data.inputs.dtypes] == [*"ffOOMO"]
     assert_same_bits(data.inputs["number"].to_numpy(), table["number"].to_numpy())
     assert data.inputs["flag"].tolist()[:2] == ["True", "False"]
     assert len(data.notes) == 2
-    named = read(table.set_index("word"), "y", missing="impute")
+    named = read_data(table.set_index("word"), "y", missing="impute")
     assert named.notes[-1] == "The DataFrame's index is not used."
     assert "word" not in roles(named)
     with assert_sentence(
@@ -66,13 +66,15 @@ def test_a_dataframe_is_read_by_its_dtypes():
         "study: the columns' names must differ; got `y` for columns 1 and 2 of the DataFrame. "
         "Rename one.",
     ):
-        read(pd.concat([table[["y"]], table[["y"]]], axis=1), "y")
+        read_data(pd.concat([table[["y"]], table[["y"]]], axis=1), "y")
     with assert_sentence(
         InvalidValue,
         "study: numbers must be finite, and below 1e100; got inf in `number` at row 0 (from 0) of "
         "the DataFrame. Fix it, or leave it blank and drop its row with --missing drop.",
     ):
-        read(table.assign(number=np.inf)[["number", "word", "y"]], "y", inputs=["number", "word"])
+        read_data(
+            table.assign(number=np.inf)[["number", "word", "y"]], "y", inputs=["number", "word"]
+        )
 
 
 @pytest.mark.parametrize("name", ["d.parquet", "d.feather", "d.arrow", "d.xlsx"])
@@ -82,9 +84,11 @@ def test_tables_of_other_files_are_equal_to_the_dataframe(name):
     (table.to_parquet if name.endswith("parquet") else save)(name)
     if name.endswith("xlsx"):  # which knows no categories
         table["kind"] = table["kind"].astype(int)
-    data = read(name, "y", missing="impute")
-    assert {k: v for k, v in roles(data).items() if k} == roles(read(table, "y", missing="impute"))
-    assert data.digest == read(table, "y", missing="impute").digest
+    data = read_data(name, "y", missing="impute")
+    assert {k: v for k, v in roles(data).items() if k} == roles(
+        read_data(table, "y", missing="impute")
+    )
+    assert data.digest == read_data(table, "y", missing="impute").digest
     with pytest.raises(InvalidValue, match=f"--target must name a column of '{name}'"):
         Source(name, "z").check()
 
@@ -99,7 +103,7 @@ def test_other_bytes_are_no_table(name, kind):
         InvalidValue,
         f"study: a {name[1:]} file must be {kind}; got '{name}', which is not. Save it anew.",
     ):
-        read(name, "y")
+        read_data(name, "y")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_a_reader_that_is_not_installed_is_named(name, sentence, monkeypatch):
     Path(name).touch()
     monkeypatch.setattr(formats, "find_spec", lambda module: None)
     with assert_sentence(MissingExtra, sentence):
-        read(name, "y")
+        read_data(name, "y")
 
 
 def test_compressed_text_and_tabs_are_read():
@@ -124,7 +128,7 @@ def test_compressed_text_and_tabs_are_read():
         file.write(text)
     with zipfile.ZipFile("d.TSV.zip", "w") as archive:
         archive.writestr("d.tsv", text)
-    found = {read(name, "y, z").digest for name in ("d.tsv", "d.tsv.gz", "d.TSV.zip")}
+    found = {read_data(name, "y, z").digest for name in ("d.tsv", "d.tsv.gz", "d.TSV.zip")}
     assert len(found) == 1
     Path("bad.csv.gz").write_text("x,y\n")
     with assert_sentence(
@@ -132,29 +136,31 @@ def test_compressed_text_and_tabs_are_read():
         "study: the data file must be readable; got 'bad.csv.gz': Not a gzipped file (b'x,'). "
         "Name a file that you can read.",
     ):
-        read("bad.csv.gz", "y")
+        read_data("bad.csv.gz", "y")
 
 
 def test_a_pair_of_arrays_is_read_as_x_and_y():
     rng = np.random.default_rng(0)
     values, labels = rng.normal(size=(ROWS, 3)), np.array(["a", "b"] * 12)
-    data = read((values, labels), "y")
+    data = read_data((values, labels), "y")
     assert (data.name, roles(data)) == ("arrays", {"x": "array", "y": "(target: 2 classes)"})
     assert list(data.inputs) == ["x.0", "x.1", "x.2"]
     assert data.features(data.columns[0]) == ("x.0", "x.1", "x.2")
     assert_same_bits(data.inputs.to_numpy(), values)
     tensors = torch.from_numpy(values), torch.arange(ROWS) % 2
-    assert_same_bits(read(tensors, "y").inputs.to_numpy(), values)
-    images = read((values.reshape(ROWS, 1, 3, 1).astype(np.float32), labels), "y")
+    assert_same_bits(read_data(tensors, "y").inputs.to_numpy(), values)
+    images = read_data((values.reshape(ROWS, 1, 3, 1).astype(np.float32), labels), "y")
     assert images.inputs.shape == (ROWS, 1, 3, 1)
-    named = read((pd.DataFrame(values, columns=[*"abc"]), pd.Series(labels, name="kind")), "kind")
+    named = read_data(
+        (pd.DataFrame(values, columns=[*"abc"]), pd.Series(labels, name="kind")), "kind"
+    )
     assert [*named.inputs] == ["a", "b", "c"]
     assert Source((values, labels)).read().test.rows == 5
     with assert_sentence(
         InvalidType,
         "study: the data file must be a path, a DataFrame, or a pair of arrays (X, y); got 3.",
     ):
-        read(3, "y")
+        read_data(3, "y")
 
 
 def test_the_arguments_of_data_in_memory_name_a_file():

@@ -19,7 +19,7 @@ from _asserts import assert_same_bits, assert_sentence
 from _study_tables import dates, of
 from noisegate import InvalidValue
 from noisegate.study.data.encode import Encoder, make_preprocessor
-from noisegate.study.data.read import digits, read
+from noisegate.study.data.read import digits, read_data
 from noisegate.study.pipeline_files import TRUSTED
 
 TABLE = {
@@ -201,7 +201,7 @@ def test_what_is_read_from_a_file_is_encoded(tmp_path):
     rows = [f"{i * 7 % 11},{'uvw'[i % 3]},2020-01-{i % 9 + 1:02},{i % 2}" for i in range(30)]
     path = tmp_path / "d.csv"
     path.write_text("x,c,t,y\n" + "\n".join(rows) + "\n")
-    data = read(str(path), "y")
+    data = read_data(str(path), "y")
     encoder = Encoder.fit(data, np.arange(20))
     table = pd.read_csv(path)
     assert_same_bits(encoder.preprocessor.transform(table), encoder.inputs(data))

@@ -22,11 +22,11 @@ from _study_shown import (
     tuned,
     with_seeds,
 )
-from noisegate.study.plan import Placed
+from noisegate.study.planning import Placed
 from noisegate.study.results import Study
 from noisegate.study.show import figures as plots
 from noisegate.study.show import numbers
-from noisegate.study.show.report import list_tests, render_report
+from noisegate.study.show.page import list_tests, render_report
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from noisegate.study.judge.stats import (
 )
 from noisegate.study.show import sentences
 from noisegate.study.show.numbers import PERCENT, chance, count_decimals, interval, number
-from noisegate.study.show.report import environment
+from noisegate.study.show.page import environment
 
 CLASSES, NUMBERS = Task("classification", ("a", "b")), Task("regression")
 LABELS = {"hidden": "hidden dropout", "gaussian": "Gaussian noise", "none": "no noise"}

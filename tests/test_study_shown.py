@@ -21,8 +21,8 @@ from noisegate.study.results import Study
 from noisegate.study.show import figures as plots
 from noisegate.study.show import numbers, sentences
 from noisegate.study.show import terminal as tables
-from noisegate.study.show.report import list_tests, render_report
-from noisegate.study.train import progress
+from noisegate.study.show.page import list_tests, render_report
+from noisegate.study.train import bars
 from noisegate.study.train.board import Board
 from noisegate.tune import plots as plots_of_a_search
 from noisegate.tune.part import TuningPart
@@ -64,7 +64,8 @@ def test_what_a_terminal_shows(name, by, request):
 
 
 def test_a_terminal_first_tells_what_the_data_made_of(regression):
-    told = " ".join(shown(regression)[:2])
+    told = " ".join(shown(regression)[:5])
+    assert told.startswith("Read 60 rows of rows.csv; target price.")
     assert regression.settings.notes[0].split("`")[0] in told
     assert any("its uncertainty:" in line for line in shown(regression))
 
@@ -105,9 +106,7 @@ def test_progress_is_quiet_where_nobody_watches():
         board.finish()
         board.tell(0, 1, 3)
         name = "run {}".format
-        with progress.show_progress(
-            board, 2, "runs", steps=5, name=name, enabled=True, console=console
-        ):
+        with bars.show_bars(board, 2, "runs", steps=5, name=name, enabled=True, console=console):
             pass
         assert ("run 1" in text.getvalue()) == terminal
         assert ("1/2" in text.getvalue()) == terminal

@@ -33,8 +33,8 @@ from noisegate.study.judge.uncertainty.over_seeds import summarize_uncertainty
 from noisegate.study.show.uncertainty import (
     LABELS,
     describe_uncertainty,
-    table,
     table_headings,
+    tabulate_uncertainty,
 )
 from noisegate.study.show.uncertainty_figures import draw_uncertainty
 
@@ -237,7 +237,7 @@ def test_words_of_rejection_say_which_way_the_error_goes():
 
 
 def test_the_table_has_a_cell_for_each_heading(found):
-    rows = table(found)
+    rows = tabulate_uncertainty(found)
     assert table_headings(found)[0] == "measure"
     assert all(len(row) == len(table_headings(found)) == 4 for row in rows)
     assert all(any(cell for cell in row[1:]) for row in rows)
@@ -252,7 +252,7 @@ def test_the_table_has_a_cell_for_each_heading(found):
 def test_one_seed_has_no_standard_error(found):
     seed = one(found.task, {}, 0)
     alone = summary(found.task, [seed])
-    assert not any("±" in cell for row in table(alone) for cell in row)
+    assert not any("±" in cell for row in tabulate_uncertainty(alone) for cell in row)
     assert len(describe_uncertainty(alone)) < 4
     assert all(draw_uncertainty(alone).values())
 

@@ -18,7 +18,7 @@ import optuna
 import pytest
 
 import noisegate.study.main
-import noisegate.tune.main
+import noisegate.tune.tuning
 from _bad_tune import SPACE, rows, search
 from noisegate import cli
 from noisegate.core.errors import InvalidValue, NoisegateError
@@ -43,7 +43,7 @@ def _in_a_folder(tmp_path, monkeypatch):
     def save(study, folder):
         (Path(folder) / "study.json").write_text(study.to_json())
 
-    for module in (noisegate.study.main, noisegate.tune.main):
+    for module in (noisegate.study.main, noisegate.tune.tuning):
         monkeypatch.setattr(module, "save", save)
 
 

@@ -12,7 +12,7 @@ from unittest import mock
 import optuna
 import pytest
 
-import noisegate.tune.main
+import noisegate.tune.tuning
 from _bad_tune import SPACE, search
 from noisegate.study.train import pool
 from noisegate.tune import trials, workers
@@ -24,7 +24,7 @@ from noisegate.tune.trials import Trials
 def _in_a_folder(tmp_path, monkeypatch):
     """Each test has a folder of its own, and draws no pictures."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(noisegate.tune.main, "save", lambda *_: None)
+    monkeypatch.setattr(noisegate.tune.tuning, "save", lambda *_: None)
 
 
 def at_once(trials_of, space, total):

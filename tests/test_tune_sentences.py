@@ -1,7 +1,7 @@
 """What a search says of itself, word for word."""
 
 from noisegate.tune import sentences
-from noisegate.tune.results import Trial
+from noisegate.tune.records import Trial
 
 
 def trial(

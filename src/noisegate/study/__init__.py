@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .judge.stats import Row
     from .main import run, save
     from .pipeline_files import load
-    from .plan import Settings
+    from .planning import Settings
     from .recipes import RECIPES, Recipe
     from .results import Study
     from .source import Source
@@ -41,7 +41,7 @@ _LAZY = {
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "Row": "judge.stats",
-    "Settings": "plan",
+    "Settings": "planning",
     "Source": "source",
     "Study": "results",
     "load": "pipeline_files",

@@ -39,7 +39,7 @@ def make_folder(folder: Path) -> Path:
         probe.unlink()
     except OSError as error:
         wrong = NoisegateError if error.errno in FULL else InvalidValue
-        raise wrong(_cannot_write(folder, _reason(error))) from None
+        raise wrong(_cannot_write(folder, _explain(error))) from None
     return folder
 
 
@@ -58,7 +58,7 @@ def open_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def write(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Write a file that is either the old one or the new one, whatever happens meanwhile."""
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     # In the same folder, since only within a file system a rename is one step.
@@ -74,7 +74,7 @@ def write(path: Path, content: str | bytes) -> None:
         with suppress(OSError):
             beside.unlink()
         raise NoisegateError(
-            f"study: cannot write '{path}': {_reason(error)}. Every run that had finished before "
+            f"study: cannot write '{path}': {_explain(error)}. Every run that had finished before "
             "is saved; mend that, and go on with --resume."
         ) from None
 
@@ -83,5 +83,5 @@ def _cannot_write(folder: Path, reason: str) -> str:
     return f"study: cannot write to '{folder}': {reason}. Name another folder with --out."
 
 
-def _reason(error: OSError) -> str:
+def _explain(error: OSError) -> str:
     return error.strerror or str(error)

@@ -20,7 +20,7 @@ from noisegate.estimators.sizing import takes_tokens
 from .data.encode import Encoder
 from .judge.test_split import TestScore
 from .models import Model, describe_error
-from .plan import Plan
+from .planning import StudyPlan
 from .recipes import Recipe
 from .train.run import Job, Run, fit_encoder, seed_generators
 from .train.store import Store
@@ -55,7 +55,7 @@ class FittedModel:
 
 
 def collect_fitted(
-    plan: Plan, store: Store, runs: Sequence[Run], scores: Sequence[TestScore]
+    plan: StudyPlan, store: Store, runs: Sequence[Run], scores: Sequence[TestScore]
 ) -> tuple[FittedModel, ...]:
     """Return the networks that were scored on the test samples; preprocessors are fitted again."""
     models = {model.name: model for model in plan.settings.models}
@@ -76,7 +76,7 @@ def collect_fitted(
 
 
 def _make_record(
-    run: Run, plan: Plan, recipe: Recipe, encoder: Encoder, weights: Mapping[str, Any]
+    run: Run, plan: StudyPlan, recipe: Recipe, encoder: Encoder, weights: Mapping[str, Any]
 ) -> FittedModel:
     best = run.history.best.number
     return FittedModel(

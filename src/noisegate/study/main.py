@@ -9,21 +9,21 @@ from tempfile import TemporaryDirectory
 from typing import Any, Unpack
 
 from .design import Design, check_design
-from .files import RUNS, make_folder, open_folder, write
+from .files import RUNS, make_folder, open_folder, write_file
 from .handover import collect_fitted
 from .judge.choice import choose
 from .judge.test_split import TestScore, evaluate_uncertainty, score_test_split
 from .judge.uncertainty import Uncertainty
 from .pipeline_files import write_pipelines
-from .plan import Plan, make_plan
+from .planning import StudyPlan, make_plan
 from .recipes import Recipe
 from .results import Execution, Study
-from .show.columns import describe_columns
+from .show.column_lines import describe_columns
 from .source import Reading, Samples, Source, make_source
+from .train.bars import print_notes, show_bars
 from .train.board import Board
 from .train.pool import execute_all
 from .train.processes import start_fork_server
-from .train.progress import print_notes, show_progress
 from .train.run import Job, Run
 from .train.store import Store
 
@@ -139,7 +139,7 @@ def run(
 @contextmanager
 def open_work(
     out: str | Path | None, *, resume: bool, progress: bool
-) -> Iterator[Callable[[Plan], Store]]:
+) -> Iterator[Callable[[StudyPlan], Store]]:
     """Yield the function that prints a plan's notes and opens the store of its runs.
 
     The folder of the results is made first, so that no work is lost for want of one. Where the
@@ -149,7 +149,7 @@ def open_work(
         if out is not None:
             stack.enter_context(open_folder(Path(out)))
 
-        def open_store(plan: Plan) -> Store:
+        def open_store(plan: StudyPlan) -> Store:
             settings = plan.settings
             print_notes((*describe_columns(settings.facts), *settings.notes), enabled=progress)
             return stack.enter_context(_store_of(plan, out, resume=resume))
@@ -158,7 +158,7 @@ def open_work(
 
 
 @contextmanager
-def _store_of(plan: Plan, out: str | Path | None, *, resume: bool) -> Iterator[Store]:
+def _store_of(plan: StudyPlan, out: str | Path | None, *, resume: bool) -> Iterator[Store]:
     """Yield the store of a plan's runs: in the folder `out`, or a temporary one."""
     with TemporaryDirectory(prefix="noisegate-") as folder:
         store = Store(Path(folder if out is None else out) / RUNS, plan.settings.identity())
@@ -178,22 +178,22 @@ def save(study: Study, folder: str | Path) -> Path:
     """
     # matplotlib takes a second to import, and is needed only here.
     from .show import figures as plots
-    from .show import report
+    from .show import page
 
     folder = make_folder(Path(folder))
-    write(folder / "study.json", study.to_json())
+    write_file(folder / "study.json", study.to_json())
     for format in ("png", "svg"):
-        write(folder / f"study.{format}", plots.draw_overview(study, format))
+        write_file(folder / f"study.{format}", plots.draw_overview(study, format))
         if study.search is not None:
             picture = study.search.picture(study.settings.task, format)
-            write(folder / f"tuning.{format}", picture)
+            write_file(folder / f"tuning.{format}", picture)
     path = folder / "report.html"
-    write(path, report.render_report(study))
+    write_file(path, page.render_report(study))
     write_pipelines(study.fitted, study.tests, folder)
     return path
 
 
-def carry_out(plan: Plan, store: Store, *, jobs: int, progress: bool) -> Study:
+def carry_out(plan: StudyPlan, store: Store, *, jobs: int, progress: bool) -> Study:
     """Train what is planned and not stored yet, and score on the test split what it chooses."""
     began = time.perf_counter()
     settings, setup, design = plan.settings, plan.setup, plan.settings.design
@@ -205,7 +205,7 @@ def carry_out(plan: Plan, store: Store, *, jobs: int, progress: bool) -> Study:
         for recipe in settings.recipes[model.name]
     ]
     board = Board(jobs)
-    with show_progress(
+    with show_bars(
         board,
         len(todo),
         "runs",
@@ -238,7 +238,7 @@ def _render(study: Study) -> str:
 
 
 def _score_tests(
-    plan: Plan, store: Store, runs: Sequence[Run], progress: bool
+    plan: StudyPlan, store: Store, runs: Sequence[Run], progress: bool
 ) -> tuple[tuple[TestScore, ...], dict[str, int], dict[str, Uncertainty]]:
     """Score what each model's runs choose: the scores, how often that was, the uncertainty."""
     settings, setup, rows = plan.settings, plan.setup, plan.data
@@ -250,7 +250,7 @@ def _score_tests(
     found: list[TestScore] = []
     scored: dict[str, int] = {}
     uncertainty: dict[str, Uncertainty] = {}
-    with show_progress(board, total, "scorings", enabled=progress):
+    with show_bars(board, total, "scorings", enabled=progress):
         for model, pair in pairs.items():
             one, scored[model.name] = score_test_split(
                 model,

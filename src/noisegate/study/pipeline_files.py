@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.words import got, list_names
 
-from .files import write
+from .files import write_file
 from .handover import FittedModel, Maker, find_fitted, make_pipeline
 from .judge.test_split import TestScore
 from .models import BUILT_IN, Model
@@ -45,7 +45,7 @@ def write_pipelines(
         except InvalidValue as error:
             warnings.warn(str(error), RuntimeWarning, stacklevel=3)
             continue
-        write(folder / f"pipeline-{score.model.replace(':', '-')}.noisegate", content)
+        write_file(folder / f"pipeline-{score.model.replace(':', '-')}.noisegate", content)
 
 
 def pack(fitted: FittedModel) -> bytes:

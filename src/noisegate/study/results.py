@@ -13,7 +13,7 @@ from .judge.choice import summarize
 from .judge.stats import LEVEL, Row
 from .judge.test_split import TestScore
 from .judge.uncertainty import Uncertainty
-from .plan import Placed, Settings
+from .planning import Placed, Settings
 from .recipes import rules_text
 from .show import sentences
 from .show.advice import Advice, advise

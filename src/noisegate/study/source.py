@@ -211,12 +211,12 @@ class Source:
         return {"missing": self.missing, "notation": notation}
 
     def _read_data(self) -> "Dataset":
-        from .data.read import digits, read  # pandas takes a second to import
+        from .data.read import digits, read_data  # pandas takes a second to import
 
         if self.data is None or self.target is None:
             return digits()
         words = {name: getattr(self, name) for name in ("task", "inputs", "ignore", "split")}
-        return read(self.data, self.target, **words, **self._how)
+        return read_data(self.data, self.target, **words, **self._how)
 
     def _check_arguments(self) -> None:
         for name in ("test_share", "validation_share"):

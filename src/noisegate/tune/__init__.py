@@ -12,13 +12,13 @@ from noisegate.core.extras import require_extra
 require_extra(__name__, "tune")
 
 if TYPE_CHECKING:
-    from .main import tune
-    from .results import Trial, Tuning
+    from .records import Trial, Tuning
+    from .tuning import tune
 
 __all__ = ["Trial", "Tuning", "tune"]
 
 # Name: its file. Each is imported when it is first used, since Optuna takes a second.
-_LAZY = {"Trial": "results", "Tuning": "results", "tune": "main"}
+_LAZY = {"Trial": "records", "Tuning": "records", "tune": "tuning"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,8 @@ from noisegate.study.recipes import parse_rules, rules_source
 from noisegate.study.show.parts import Picture, SearchSection
 from noisegate.study.show.sentences import measure
 
-from .results import Tuning
-from .sentences import describe_best, describe_no_gain, describe_optimism, describe_outcome
+from .records import Tuning
+from .wording import describe_best, describe_no_gain, describe_optimism, describe_outcome
 
 __all__ = ["TuningPart"]
 
@@ -52,4 +52,4 @@ class TuningPart:
         """Return the figures of the search side by side, as `png` or `svg`."""
         from . import plots
 
-        return plots.draw_overview(self.tuning.trials, self.tuning.importance, task, format)
+        return plots.draw_search(self.tuning.trials, self.tuning.importance, task, format)

@@ -13,18 +13,18 @@ from noisegate.study.show.drawing import (
     NUMBERS,
     VERMILION,
     count_axis,
-    draw,
+    draw_figure,
     legend_below,
     log_axis,
 )
 from noisegate.study.show.sentences import shorten_middle
 
-from .results import Trial
+from .records import Trial
 
-__all__ = ["draw_history", "draw_importance", "draw_overview"]
+__all__ = ["draw_history", "draw_importance", "draw_search"]
 
 
-def draw_overview(
+def draw_search(
     trials: Sequence[Trial], shares: Mapping[str, float], task: Task, format: str
 ) -> bytes:
     """Return both figures side by side, as `png` or `svg`; without shares the history alone."""
@@ -37,7 +37,7 @@ def draw_overview(
         for ax in right:
             _plot_importance(ax, shares)
 
-    return draw(fill, (0.4 + 4.8 * panels, 3.4), format)
+    return draw_figure(fill, (0.4 + 4.8 * panels, 3.4), format)
 
 
 def draw_history(trials: Sequence[Trial], task: Task, format: str = "svg") -> bytes:
@@ -47,7 +47,7 @@ def draw_history(trials: Sequence[Trial], task: Task, format: str = "svg") -> by
         _plot_history(figure.subplots(), trials, task)
         legend_below(figure, columns=3)
 
-    return draw(fill, (4.4, 3.4), format, clear=True)
+    return draw_figure(fill, (4.4, 3.4), format, clear=True)
 
 
 def draw_importance(shares: Mapping[str, float], format: str = "svg") -> bytes:
@@ -56,7 +56,7 @@ def draw_importance(shares: Mapping[str, float], format: str = "svg") -> bytes:
     def fill(figure: Figure) -> None:
         _plot_importance(figure.subplots(), shares)
 
-    return draw(fill, (4.4, max(1.8, 0.9 + 0.35 * len(shares))), format, clear=True)
+    return draw_figure(fill, (4.4, max(1.8, 0.9 + 0.35 * len(shares))), format, clear=True)
 
 
 def _plot_history(ax: Axes, trials: Sequence[Trial], task: Task) -> None:

@@ -15,7 +15,7 @@ from noisegate.core.errors import InvalidValue
 from noisegate.study.data.split import derived_seed
 
 from .importances import compute_importance
-from .results import Trial
+from .records import Trial
 from .space import Space
 from .storages import close_storage, explain_errors, hide_passwords, open_storage
 from .workers import has_ended, name_process

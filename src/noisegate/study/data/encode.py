@@ -226,7 +226,7 @@ class Standardize(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
     def fit(self, X: Any, y: object = None) -> Self:
         """Return the transformer, with the moments of these rows."""
         validate_data(self, X, skip_check_array=True)
-        values = _as_array(X)
+        values = _to_array(X)
         axes = tuple(axis for axis in range(values.ndim) if axis != 1 or values.ndim == 3)
         self.center_, self.scale_ = _find_moments(values, axes)
         self.shape_ = values.shape[1:]
@@ -234,7 +234,7 @@ class Standardize(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the standardised values."""
-        values = _as_array(X)
+        values = _to_array(X)
         if values.shape[1:] != self.shape_:
             raise InvalidValue(
                 f"study: inputs must have the shape (rows, {str(self.shape_)[1:]}, as in the "
@@ -243,7 +243,7 @@ class Standardize(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
         return np.asarray(((values - self.center_) / self.scale_).astype(np.float32))
 
 
-def _as_array(X: Any) -> np.ndarray:
+def _to_array(X: Any) -> np.ndarray:
     """Return an array; of a table with each column in one piece, so that sums are the same."""
     values = np.asarray(X)
     return np.asfortranarray(values) if values.ndim == 2 else values

@@ -287,7 +287,7 @@ def select_inputs(
         if name not in header.columns:
             raise InvalidValue(
                 f"study: {role} must name a column of {header.label}; got `{name}`. It has "
-                f"{list_some(header.columns)}.{_guess(name, header.columns)}"
+                f"{list_some(header.columns)}.{_suggest_column(name, header.columns)}"
             )
         before = seen.setdefault(name, role)
         if before != role and {before, role} != {"--split", "--ignore"}:
@@ -318,7 +318,7 @@ def check_columns(header: Header, names: Iterable[str]) -> None:
             raise InvalidValue(
                 f"study: {header.what} must have every column that the data have; got "
                 f"{header.label} without `{name}`. It has {list_some(header.columns)}."
-                f"{_guess(name, header.columns)}"
+                f"{_suggest_column(name, header.columns)}"
             )
 
 
@@ -329,7 +329,7 @@ def no_rows(label: str) -> InvalidValue:
     )
 
 
-def _guess(name: str, names: Sequence[str]) -> str:
+def _suggest_column(name: str, names: Sequence[str]) -> str:
     """Return a guess at what was meant, whatever the letters' case."""
     lower = {known.lower(): known for known in names}
     near = suggest(name.lower(), list(lower))

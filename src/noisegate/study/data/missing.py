@@ -14,7 +14,7 @@ from .header import no_rows
 LARGEST = 1e100
 
 
-def check_rows(label: str, columns: Iterable[Cells]) -> None:
+def check_counts(label: str, columns: Iterable[Cells]) -> None:
     """Raise if there are no rows, or arrays have not the same number."""
     counts = {cells.name: len(cells.values) for cells in columns}
     if len(set(counts.values())) > 1:
@@ -74,13 +74,13 @@ def find_complete(
     kept = np.flatnonzero(~gaps)
     complete = {cells.name: cells.take(kept) if count else cells for cells in every}
     for cells in complete.values():
-        _check_finite(cells)
+        _check_range(cells)
     for cells in needed:
         complete[cells.name] = _as_vector(complete[cells.name], label)
     return complete, " ".join(notes)
 
 
-def _check_finite(cells: Cells) -> None:
+def _check_range(cells: Cells) -> None:
     """Refuse infinity, and what would become it on the way."""
     if cells.values.dtype.kind != "f":
         return

@@ -16,8 +16,8 @@ from .cells import DATE, Cells, Notation, as_labels, parse_cells
 from .columns import Column, describe_mixed, find_role, give_role
 from .dataset import Dataset
 from .header import DIGITS, check_columns, count_text, list_some, read_header, select_inputs
-from .missing import check_rows, find_complete
-from .table import Table, open_table
+from .missing import check_counts, find_complete
+from .table import RawTable, open_table
 from .targets import are_numbers, make_target, read_target
 from .tasks import Task
 
@@ -27,7 +27,7 @@ TASKS = ("classification", "regression")
 LEAST_ROWS = 3
 
 
-def read(
+def read_data(
     data: Any,
     target: str,
     *,
@@ -86,7 +86,7 @@ def read(
     needed = [target] if split is None else [target, split]
     cells = {name: _parse(table, name, notation) for name in names}
     cells |= {name: _parse(table, name, notation, dates=False) for name in needed}
-    check_rows(header.label, cells.values())
+    check_counts(header.label, cells.values())
     columns = {
         name: give_role(cells[name], notation, named=name in inputs, impute=missing == "impute")
         for name in names
@@ -114,7 +114,7 @@ def read(
     notes += [describe_mixed(complete[name], notation) for name in used]
     notes.append("The DataFrame's index is not used." if table.has_index else "")
     return Dataset(
-        _name(data),
+        _name_data(data),
         _join([complete[name] for name in used]),
         every,
         target,
@@ -164,7 +164,7 @@ def read_like(
     only_text = dataset.task.is_classification and not are_numbers(dataset.task.classes)
     inputs = [_parse_like(table, column, dataset, notation) for column in like]
     targets = [_parse(table, name, notation, dates=False, only_text=only_text) for name in needed]
-    check_rows(header.label, [*inputs, *targets])
+    check_counts(header.label, [*inputs, *targets])
     complete, note = find_complete(
         header.label,
         inputs,
@@ -181,7 +181,7 @@ def read_like(
         f"Not used of {header.label}, as the data do not have them as inputs: {list_some(others)}."
     )
     return Dataset(
-        _name(data),
+        _name_data(data),
         _join([complete[column.name] for column in like]),
         tuple(replace(c, missing=one.words) for c, one in zip(like, inputs, strict=True)),
         dataset.target_name,
@@ -210,18 +210,18 @@ def digits() -> Dataset:
     return Dataset("scikit-learn digits", images, columns, target, classes, task)
 
 
-def _name(data: Any) -> str:
+def _name_data(data: Any) -> str:
     if isinstance(data, str | PathLike):
         return Path(data).name
     return "DataFrame" if hasattr(data, "columns") or hasattr(data[0], "columns") else "arrays"
 
 
-def _parse(table: Table, name: str, notation: Notation, **how: bool) -> Cells:
+def _parse(table: RawTable, name: str, notation: Notation, **how: bool) -> Cells:
     values, source = table.column(name), table.header.label
     return parse_cells(name, values, notation, table.place, source=source, **how)
 
 
-def _parse_like(table: Table, column: Column, dataset: Dataset, notation: Notation) -> Cells:
+def _parse_like(table: RawTable, column: Column, dataset: Dataset, notation: Notation) -> Cells:
     """Return the cells of an input of other data, in the role and shape of the dataset's."""
     name, role, label = column.name, column.role, table.header.label
     cells = _parse(table, name, notation, only_text=role == "category", any_code=role == "number")
@@ -312,7 +312,7 @@ def _join(inputs: Sequence[Cells]) -> pd.DataFrame | np.ndarray:
     return pd.concat(parts, axis=1)
 
 
-def _describe(table: Table, name: str, notation: Notation, *, by_name: bool) -> Column:
+def _describe(table: RawTable, name: str, notation: Notation, *, by_name: bool) -> Column:
     """Return a column that is neither an input nor the target."""
     if not name:
         return Column("", "identifier", False, "the unnamed index of the rows")

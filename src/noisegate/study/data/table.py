@@ -21,7 +21,7 @@ SMALL = ("int8", "uint8", "int16", "uint16", "float16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class RawTable:
     """Columns by name.
 
     Parameters
@@ -42,7 +42,7 @@ class Table:
     has_index: bool = False
 
 
-def open_table(header: Header) -> Table:
+def open_table(header: Header) -> RawTable:
     """Return the columns of data; arrays of a file are read when they are asked for.
 
     Raises
@@ -56,10 +56,10 @@ def open_table(header: Header) -> Table:
 
     data = header.data
     if header.suffix == ".npz":
-        return Table(header, lambda name: _read_array(header, name), number)
+        return RawTable(header, lambda name: _read_array(header, name), number)
     if header.arrays:
         arrays = dict(zip(header.names, map(_as_array, data), strict=True))
-        return Table(header, lambda name: _as_column(header, name, arrays[name]), number)
+        return RawTable(header, lambda name: _as_column(header, name, arrays[name]), number)
     has_index = False
     if header.suffix == ".csv":
         frame = _read_text(data, header)
@@ -73,8 +73,8 @@ def open_table(header: Header) -> Table:
         raise no_rows(header.label)
     columns = {name: frame.iloc[:, i].rename(name) for i, name in enumerate(header.names)}
     if not header.names[0]:
-        _check_index(header, columns[""])
-    return Table(header, columns.__getitem__, number, has_index)
+        _check_unnamed(header, columns[""])
+    return RawTable(header, columns.__getitem__, number, has_index)
 
 
 def _read_text(path: str, header: Header) -> pd.DataFrame:
@@ -92,7 +92,7 @@ def _read_text(path: str, header: Header) -> pd.DataFrame:
         ).iloc[1:]
 
 
-def _check_index(header: Header, cells: pd.Series) -> None:
+def _check_unnamed(header: Header, cells: pd.Series) -> None:
     """Raise unless a column without a name numbers the rows."""
     numbers = pd.to_numeric(cells, errors="coerce")
     if not (numbers.is_unique and (numbers % 1 == 0).all()):

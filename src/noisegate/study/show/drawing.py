@@ -34,7 +34,7 @@ INK = (
 NUMBERS = "{x:,.10g}"
 
 
-def draw(
+def draw_figure(
     fill: Callable[[Figure], None],
     size: tuple[float, float],
     format: str = "svg",

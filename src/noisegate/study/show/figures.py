@@ -16,7 +16,18 @@ from noisegate.estimators import Epoch
 from ..recipes import BASELINE, RECIPES
 from ..results import Study
 from . import drawing
-from .drawing import BLACK, BLUE, GREEN, NUMBERS, ORANGE, PINK, SKY, VERMILION, draw, log_axis
+from .drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    NUMBERS,
+    ORANGE,
+    PINK,
+    SKY,
+    VERMILION,
+    draw_figure,
+    log_axis,
+)
 from .sentences import shorten_middle, title_model
 
 COLOURS = dict(zip(RECIPES, (BLACK, BLUE, ORANGE, VERMILION, GREEN), strict=True))
@@ -45,7 +56,7 @@ def draw_overview(study: Study, format: str) -> bytes:
                     ax.remove()
         drawing.legend_below(figure, **legend)
 
-    return draw(fill, (11.5, sum(heights) + 0.2 + 0.2 * lines), format)
+    return draw_figure(fill, (11.5, sum(heights) + 0.2 + 0.2 * lines), format)
 
 
 def draw_effects(study: Study, format: str = "svg", *, clear: bool = False) -> bytes | None:
@@ -57,10 +68,10 @@ def draw_effects(study: Study, format: str = "svg", *, clear: bool = False) -> b
         axes = figure.subplots(len(models), squeeze=False, height_ratios=heights)[:, 0]
         for ax, model in zip(axes, models, strict=True):
             _differences(ax, study, model)
-            title = f"{title_model(model)}: difference in {_loss(study)}"
+            title = f"{title_model(model)}: difference in {_name_loss(study)}"
             ax.set_title(title, loc="left", fontsize=9)
 
-    return draw(fill, (5.2, 0.3 + sum(heights)), format, clear=clear) if models else None
+    return draw_figure(fill, (5.2, 0.3 + sum(heights)), format, clear=clear) if models else None
 
 
 def list_panels(study: Study, model: str) -> list[str]:
@@ -86,7 +97,7 @@ def draw_panel(study: Study, model: str, title: str) -> bytes:
             drawing.legend_below(figure, **legend)
 
     height = 2.6 + 0.2 * lines if has_legend else max(3.0, 1.2 + 0.3 * recipes)
-    return draw(fill, (4.0, height), clear=True)
+    return draw_figure(fill, (4.0, height), clear=True)
 
 
 def _has_points(ax: Axes) -> bool:
@@ -103,13 +114,13 @@ def _train_loss(ax: Axes, study: Study, model: str) -> None:
     finite = values[np.isfinite(values)]
     if len(finite):
         log_axis(ax, "y", float(finite.min()), float(finite.max()))
-    ax.set_ylabel(f"{_loss(study)},\nnoise on", fontsize=8)
+    ax.set_ylabel(f"{_name_loss(study)},\nnoise on", fontsize=8)
 
 
 def _validation_loss(ax: Axes, study: Study, model: str) -> None:
     _curves(ax, study, model, lambda epoch: epoch.validation_loss)
     _show_the_end(ax)
-    ax.set_ylabel(f"{_loss(study)},\nnoise off", fontsize=8)
+    ax.set_ylabel(f"{_name_loss(study)},\nnoise off", fontsize=8)
 
 
 def _validation_error(ax: Axes, study: Study, model: str) -> None:
@@ -184,7 +195,7 @@ def _seeds(ax: Axes, study: Study, model: str) -> None:
     for place, recipe, values in zip(places, recipes, found, strict=True):
         colour = looks[recipe]["color"]
         ax.plot(values, [place] * len(values), "o", color=colour, alpha=0.7, markersize=4)
-    _name_recipes(ax, recipes, f"{_loss(study)}, noise off;\na line is a seed")
+    _name_recipes(ax, recipes, f"{_name_loss(study)}, noise off;\na line is a seed")
 
 
 def _name_recipes(ax: Axes, recipes: Sequence[str], label: str) -> None:
@@ -214,7 +225,7 @@ PANELS: Mapping[str, Callable[[Axes, Study, str], None]] = {
 # Names and styles -----------------------------------------------------------------------------
 
 
-def _loss(study: Study) -> str:
+def _name_loss(study: Study) -> str:
     task = study.settings.task
     unit = "in nats" if task.is_classification else "in the target's unit"
     return f"{task.loss_name} {unit}"

@@ -6,7 +6,7 @@ from typing import Any
 from noisegate import pictures
 from noisegate.core.errors import NoisegateError
 
-from ..plan import Placed
+from ..planning import Placed
 from ..recipes import Recipe, rules_source
 from ..results import Study
 from .parts import Picture
@@ -47,17 +47,17 @@ def _describe_recipe(
     return {
         "title": f"{title_model(model)}, {recipe.name}{label}",
         "rules": rules_source(recipe.rules),
-        "pictures": [_picture(sites[key], last_step) for key in fresh[:MOST_PICTURES]],
+        "pictures": [_draw_mask(sites[key], last_step) for key in fresh[:MOST_PICTURES]],
         "above": above,
         "more": max(0, len(fresh) - MOST_PICTURES),
         "matched": first.matched.rstrip(),
     }
 
 
-def _picture(one: Placed, last_step: int) -> Picture:
+def _draw_mask(one: Placed, last_step: int) -> Picture:
     site = "The model's input (:in)" if one.site == ":in" else one.site
     shape = f"{one.shape[0]} rows have shape {one.shape}"
-    for smaller in dict.fromkeys((_shrink(one.shape), one.shape)):
+    for smaller in dict.fromkeys((_shrink_shape(one.shape), one.shape)):
         svg = _draw(one, smaller, last_step)
         if svg is not None:
             less = f", drawn on {smaller}" if smaller != one.shape else ""
@@ -75,7 +75,7 @@ def _draw(one: Placed, shape: tuple[int, ...], last_step: int) -> bytes | None:
     return svg if len(svg) <= LARGEST else None
 
 
-def _shrink(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _shrink_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return a shape of the same rank in which single units can be seen."""
     if len(shape) <= 2:
         return tuple(min(size, UNITS) for size in shape)

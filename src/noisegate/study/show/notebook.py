@@ -2,7 +2,7 @@
 
 from ..results import Study
 from .figures import draw_overview
-from .report import environment, list_tests, model_table, split_opening
+from .page import environment, list_tests, model_table, split_opening
 
 __all__ = ["render_notebook"]
 

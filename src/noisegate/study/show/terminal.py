@@ -13,7 +13,7 @@ from rich.table import Table
 from ..judge.stats import ALPHA, Difference, Row, find_leading
 from ..results import Study
 from . import sentences
-from .columns import describe_columns
+from .column_lines import describe_columns
 from .numbers import PERCENT, chance, interval, number, row_decimals, row_estimates
 from .sentences import headings, title_model
 from .uncertainty import describe_uncertainty
@@ -84,7 +84,7 @@ def cells(study: Study, model: str) -> list[tuple[str, ...]]:
         (
             fill(row.recipe, NAME_WIDTH),
             *(text.replace(" ±", "\n±") for text in each),
-            _difference(row.loss_difference, decimals),
+            _write_difference(row.loss_difference, decimals),
         )
         for row, each in zip(rows, texts, strict=True)
     ]
@@ -116,7 +116,7 @@ def _table(study: Study, model: str) -> Table:
     return table
 
 
-def _difference(one: Difference | None, decimals: int) -> str:
+def _write_difference(one: Difference | None, decimals: int) -> str:
     if one is None:
         return ""
     if not math.isfinite(one.mean):

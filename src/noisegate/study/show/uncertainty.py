@@ -5,7 +5,13 @@ from collections.abc import Callable
 from ..judge.uncertainty import PredictorSummary, Uncertainty
 from .numbers import estimates, number
 
-__all__ = ["LABELS", "describe_uncertainty", "name_predictor", "table", "table_headings"]
+__all__ = [
+    "LABELS",
+    "describe_uncertainty",
+    "name_predictor",
+    "table_headings",
+    "tabulate_uncertainty",
+]
 
 # The name of each measure, and whether it is a share, shown in %.
 LABELS: dict[str, tuple[str, bool]] = {
@@ -56,7 +62,7 @@ def table_headings(result: Uncertainty) -> list[str]:
     return ["measure", *(name_predictor(result, p.name) for p in result.predictors)]
 
 
-def table(result: Uncertainty) -> list[list[str]]:
+def tabulate_uncertainty(result: Uncertainty) -> list[list[str]]:
     """Return a row of text for each measure: mean ± standard error, "" where there is none."""
     rows = []
     for key, (label, is_share) in LABELS.items():
@@ -81,7 +87,7 @@ def name_predictor(result: Uncertainty, name: str) -> str:
 
 def _describe_classes(result: Uncertainty) -> list[str]:
     rejected = _each(
-        result, lambda p: f"from {_share(p, 'accuracy')} to {_share(p, 'accuracy_rejected_20')}"
+        result, lambda p: f"from {_percent(p, 'accuracy')} to {_percent(p, 'accuracy_rejected_20')}"
     )
     apart = _each(result, lambda p: f"{p.measures['entropy_auroc'].mean:.2f}")
     sentences = [
@@ -98,7 +104,7 @@ def _describe_classes(result: Uncertainty) -> list[str]:
 def _describe_values(result: Uncertainty) -> list[str]:
     on = _find(result, "on")
     held = _each(
-        result, lambda p: f"{_share(p, 'coverage_90')} (mean width {_value(p, 'width_90')})"
+        result, lambda p: f"{_percent(p, 'coverage_90')} (mean width {_value(p, 'width_90')})"
     )
     intervals = f"Of the test targets 90 % intervals hold {held}."
     flat = "Without noise in prediction every row is equally uncertain, so rejection tells nothing."
@@ -112,7 +118,7 @@ def _describe_values(result: Uncertainty) -> list[str]:
         else f"takes the RMSE from {number(before)} to {number(after)}: this uncertainty does not "
         "find the large errors."
     )
-    alone = f"Intervals of the noise alone hold {_share(on, 'noise_coverage_90')}"
+    alone = f"Intervals of the noise alone hold {_percent(on, 'noise_coverage_90')}"
     if measures["noise_coverage_90"].mean < measures["coverage_90"].mean:
         alone += ": they leave out how far targets scatter around any prediction"
     return [
@@ -138,15 +144,15 @@ def _gap(predictor: PredictorSummary) -> str:
     """Return the calibration error, and its direction where it has one."""
     gap, ece = (predictor.measures[key].mean for key in ("overconfidence", "ece"))
     if abs(gap) < ece / 2:
-        return _share(predictor, "ece")
-    return f"{_share(predictor, 'ece')} (too {'sure' if gap > 0 else 'unsure'})"
+        return _percent(predictor, "ece")
+    return f"{_percent(predictor, 'ece')} (too {'sure' if gap > 0 else 'unsure'})"
 
 
 def _find(result: Uncertainty, name: str) -> PredictorSummary | None:
     return next((p for p in result.predictors if p.name == name), None)
 
 
-def _share(predictor: PredictorSummary, key: str) -> str:
+def _percent(predictor: PredictorSummary, key: str) -> str:
     return f"{100 * predictor.measures[key].mean:.1f} %"
 
 

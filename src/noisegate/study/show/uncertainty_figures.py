@@ -10,7 +10,17 @@ from matplotlib.figure import Figure
 
 from ..judge.stats import Estimate
 from ..judge.uncertainty import Histogram, PredictorSummary, Uncertainty
-from .drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, draw, legend_below, log_axis
+from .drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILION,
+    draw_figure,
+    legend_below,
+    log_axis,
+)
 from .uncertainty import name_predictor
 
 __all__ = ["draw_uncertainty"]
@@ -38,9 +48,9 @@ def draw_uncertainty(
         found["calibration"] = lambda figure: _single(figure, _reliability, result)
     if any(predictor.coverage for predictor in many):
         found["coverage of intervals"] = lambda figure: _single(figure, _coverage, result)
-    pictures = {title: draw(one, size, format, clear=clear) for title, one in found.items()}
+    pictures = {title: draw_figure(one, size, format, clear=clear) for title, one in found.items()}
     if count := sum(p.histogram is not None for p in many):
-        pictures["uncertainty of out-of-distribution inputs"] = draw(
+        pictures["uncertainty of out-of-distribution inputs"] = draw_figure(
             lambda figure: _histograms(figure, result),
             (WIDTH, max(2.6, 0.8 + 1.35 * count)),
             format,
@@ -63,7 +73,7 @@ def _rejection(ax: Axes, result: Uncertainty) -> None:
         ax.fill_between(shares, mean - error, mean + error, color=colour, alpha=0.15, linewidth=0)
         # Without a histogram all rows are equally uncertain.
         more = "" if predictor.histogram else " (at random)"
-        _line(ax, shares, mean, predictor, _name(result, predictor, more))
+        _line(ax, shares, mean, predictor, _label_predictor(result, predictor, more))
     ax.set_xlabel("most uncertain rows rejected, %")
     ax.set_ylabel("accuracy, %" if percent > 1 else "RMSE")
     ax.set_xlim(0, 100)
@@ -80,7 +90,7 @@ def _reliability(ax: Axes, result: Uncertainty) -> None:
             np.array([100 * (part[i] or 0.0) for i in full])
             for part in (bins.confidences, bins.accuracies)
         )
-        _line(ax, confidences, accuracies, predictor, _name(result, predictor))
+        _line(ax, confidences, accuracies, predictor, _label_predictor(result, predictor))
         lowest = min([lowest, *confidences, *accuracies])
     ax.set(xlim=(lowest - 5, 100), ylim=(lowest - 5, 100))
     ax.set(xlabel=f"confidence, %, in bins of at least {LEAST_ROWS} rows", ylabel="accuracy, %")
@@ -114,7 +124,7 @@ def _coverage(ax: Axes, result: Uncertainty) -> None:
                 markerfacecolor="none" if alone else None,
                 markersize=4,
                 linewidth=1.2,
-                label="the same, noise alone" if alone else _name(result, predictor),
+                label="the same, noise alone" if alone else _label_predictor(result, predictor),
             )
     ax.set(xlabel="nominal level, %", ylabel="targets inside, %", xlim=(45, 100), ylim=(0, 102))
 
@@ -131,7 +141,7 @@ def _histograms(figure: Figure, result: Uncertainty) -> None:
             ax.stairs(heights, shares.edges, fill=True, color=colour, alpha=0.25)
             ax.stairs(heights, shares.edges, color=colour, linewidth=1.3, label=label)
         ax.set_xlim(shares.edges[0], shares.edges[-1])
-        ax.set_title(_name(result, predictor), loc="left", fontsize=9)
+        ax.set_title(_label_predictor(result, predictor), loc="left", fontsize=9)
     if result.task == "classification":
         axes[-1].set_xlabel("predictive entropy, nats")
     else:
@@ -150,7 +160,7 @@ def _find_ends(edges: Sequence[float], found: Sequence[Histogram]) -> tuple[floa
     return edges[max(min(held) - 3, 0)], edges[min(max(held) + 4, len(edges) - 1)]
 
 
-def _name(result: Uncertainty, predictor: PredictorSummary, more: str = "") -> str:
+def _label_predictor(result: Uncertainty, predictor: PredictorSummary, more: str = "") -> str:
     """Return a predictor's name, broken into lines that fit into the figure."""
     return fill(name_predictor(result, predictor.name) + more, 44)
 

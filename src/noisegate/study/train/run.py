@@ -170,13 +170,13 @@ def digest_start(job: Job, setup: Setup) -> tuple[str, str]:
 def _make_model(job: Job, setup: Setup, parts: Parts) -> tuple[nn.Module, tuple[str, str]]:
     """Return the initial model of a run in its own modes, and the digests of its start."""
     model = _make_initial(job, setup.data)
-    weights = _digest(model.state_dict().values())
+    weights = _digest_tensors(model.state_dict().values())
     modes = [(module, module.training) for module in model.modules()]
     with torch.no_grad(), seed_generators(job.seed, "outputs"):
         outputs = model.eval()(parts.train[0][:FEW])
     for module, training in modes:
         module.training = training
-    return model, (weights, _digest([outputs]))
+    return model, (weights, _digest_tensors([outputs]))
 
 
 def restore_model(job: Job, setup: Setup, weights: Mapping[str, Any]) -> nn.Module:
@@ -204,7 +204,7 @@ def _make_initial(job: Job, data: Dataset) -> nn.Module:
         return job.model.make(input_shape(data), data.task.outputs)
 
 
-def _digest(tensors: Iterable[Any]) -> str:
+def _digest_tensors(tensors: Iterable[Any]) -> str:
     digest = blake2b(digest_size=8)
     for weights in tensors:
         if isinstance(weights, Tensor):  # a module may add what it likes

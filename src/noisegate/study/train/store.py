@@ -17,7 +17,7 @@ from noisegate.core.errors import InvalidValue, NoisegateError
 from noisegate.core.words import shorten
 from noisegate.estimators import Epoch, History
 
-from ..files import check_unused, write
+from ..files import check_unused, write_file
 from ..json_text import FORMAT, replace_nan
 from ..recipes import rules_text
 from .run import Job, Run, Trained
@@ -64,10 +64,10 @@ class Store:
         if not resume:
             check_unused(self.folder.parent)
         if not path.exists():
-            write(path, _seal(dict(self.settings)))
+            write_file(path, _seal(dict(self.settings)))
             return True
         now = json.loads(json.dumps(self.settings))  # with lists instead of tuples, as a file has
-        _check_same(self.folder.parent, _flatten(_open(path)), _flatten(now))
+        _check_same(self.folder.parent, _flatten_facts(_open_sealed(path)), _flatten_facts(now))
         return False
 
     def discard(self) -> None:
@@ -86,16 +86,16 @@ class Store:
         buffer = io.BytesIO()
         torch.save(dict(trained.weights), buffer)
         weights = buffer.getvalue()
-        write(path.with_suffix(".pt"), weights)
+        write_file(path.with_suffix(".pt"), weights)
         facts = {**self._identify(job), "weights": _digest(weights), "run": asdict(trained.run)}
-        write(path, _seal(facts))
+        write_file(path, _seal(facts))
 
     def find_run(self, job: Job) -> Run | None:
         """Return the run of a job, None if it has not finished; raise if it was another's."""
         path = self._path(job)
         if not path.exists():
             return None
-        facts = _open(path)
+        facts = _open_sealed(path)
         _check_same(path, facts, self._identify(job))
         if not path.with_suffix(".pt").exists():
             return None
@@ -106,7 +106,7 @@ class Store:
         numbers = self._path(job)
         path = numbers.with_suffix(".pt")
         data = path.read_bytes()
-        if _digest(data) != _open(numbers)["weights"]:
+        if _digest(data) != _open_sealed(numbers)["weights"]:
             raise _corrupt(path)
         try:
             weights: Mapping[str, Any] = torch.load(io.BytesIO(data), weights_only=True)
@@ -117,11 +117,11 @@ class Store:
     def read_value(self, name: str) -> Any:
         """Return what was stored under a name, or None."""
         path = self.folder / f"{name}.json"
-        return _open(path)["kept"] if path.exists() else None
+        return _open_sealed(path)["kept"] if path.exists() else None
 
     def write_value(self, name: str, value: Any) -> None:
         """Store something else that JSON can hold under a name."""
-        write(self.folder / f"{name}.json", _seal({"kept": value}))
+        write_file(self.folder / f"{name}.json", _seal({"kept": value}))
 
     def _identify(self, job: Job) -> dict[str, str]:
         """Return what a run was made of, by which it is known again."""
@@ -152,12 +152,12 @@ def _check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) 
             )
 
 
-def _flatten(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def _flatten_facts(facts: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Return values by the names that lead to them: `data.target`."""
     found: dict[str, Any] = {}
     for name, value in facts.items():
         inner = isinstance(value, dict)
-        found |= _flatten(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
+        found |= _flatten_facts(value, f"{above}{name}.") if inner else {f"{above}{name}": value}
     return found
 
 
@@ -177,7 +177,7 @@ def _seal(facts: Mapping[str, Any]) -> str:
     return json.dumps({**body, "digest": _digest(_canonical(body))}, indent=1) + "\n"
 
 
-def _open(path: Path) -> dict[str, Any]:
+def _open_sealed(path: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(path.read_bytes())
         digest = facts.pop("digest")

@@ -8,19 +8,19 @@ from typing import Any, Unpack
 from noisegate.core.errors import NoisegateError
 from noisegate.study.design import Design, check_design
 from noisegate.study.main import carry_out, open_work, save
-from noisegate.study.plan import Plan, make_plan, replace_recipes
+from noisegate.study.planning import StudyPlan, make_plan, replace_recipes
 from noisegate.study.recipes import Recipe
 from noisegate.study.results import Study
 from noisegate.study.source import Reading, Source, make_source
+from noisegate.study.train.bars import show_bars
 from noisegate.study.train.board import Board
 from noisegate.study.train.pool import Runs, run_calls
 from noisegate.study.train.processes import start_fork_server
-from noisegate.study.train.progress import show_progress
 from noisegate.study.train.store import Store
 
 from .checks import check_search
 from .part import TuningPart
-from .results import Tuning
+from .records import Tuning
 from .search import Search
 from .space import Space, find_space, parse_space
 from .storages import file_url
@@ -143,7 +143,7 @@ def tune(
     return study
 
 
-def _plan_search(design: Design, text: str | None, always: bool) -> tuple[Space, Plan]:
+def _plan_search(design: Design, text: str | None, always: bool) -> tuple[Space, StudyPlan]:
     """Return the space, and a plan with the recipe of its upper ends, which shows their errors."""
     if text is not None:
         space = parse_space(text, always=always)
@@ -156,7 +156,7 @@ def _plan_search(design: Design, text: str | None, always: bool) -> tuple[Space,
 
 
 def _run_search(
-    plan: Plan, space: Space, trials: Trials, store: Store, *, jobs: int, progress: bool
+    plan: StudyPlan, space: Space, trials: Trials, store: Store, *, jobs: int, progress: bool
 ) -> None:
     settings = plan.settings
     (model,) = settings.models
@@ -173,7 +173,7 @@ def _run_search(
     )
     board = Board(jobs)
     board.finish(pieces=len(trials.list_ended()))
-    with show_progress(
+    with show_bars(
         board,
         trials.total,
         "trials",
@@ -186,7 +186,7 @@ def _run_search(
             pass
 
 
-def _pick_best(plan: Plan, space: Space, trials: Trials) -> tuple[Recipe, Tuning]:
+def _pick_best(plan: StudyPlan, space: Space, trials: Trials) -> tuple[Recipe, Tuning]:
     """Return the best recipe, and the record of the search."""
     ended = trials.list_ended()
     finished = [trial for trial in ended if trial.state == "finished" and trial.value is not None]

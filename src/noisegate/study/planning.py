@@ -27,7 +27,7 @@ from .source import Samples, argument
 from .train.run import FEW, OPTIMIZER, Setup
 from .versions import versions
 
-__all__ = ["Placed", "Plan", "Settings", "make_plan", "replace_recipes"]
+__all__ = ["Placed", "Settings", "StudyPlan", "make_plan", "replace_recipes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class StudyPlan:
     """A study before its runs: its settings, its data, and where each recipe acts."""
 
     settings: Settings
@@ -114,7 +114,7 @@ class Plan:
         )
 
 
-def make_plan(design: Design) -> Plan:
+def make_plan(design: Design) -> StudyPlan:
     """Read the data, make the models once, and put each recipe into each model once.
 
     What `check_design` tells has been checked before.
@@ -132,10 +132,10 @@ def make_plan(design: Design) -> Plan:
     notes = (*_find_notes(data, design, models, example), *few)
     facts = data.facts(source)
     settings = Settings(design, facts, data.search.task, notes, tuple(models), {}, {})
-    return replace_recipes(Plan(settings, data, example, {}), design.recipes)
+    return replace_recipes(StudyPlan(settings, data, example, {}), design.recipes)
 
 
-def replace_recipes(plan: Plan, recipes: Iterable[str | Recipe] | None) -> Plan:
+def replace_recipes(plan: StudyPlan, recipes: Iterable[str | Recipe] | None) -> StudyPlan:
     """Return the same plan with other recipes, each put into each model once.
 
     Raises

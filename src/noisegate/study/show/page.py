@@ -13,12 +13,12 @@ from ..recipes import BASELINE
 from ..results import Study
 from ..versions import versions
 from . import figures, numbers, sentences
-from .columns import count_missing
+from .column_lines import count_missing
 from .masks import describe_recipes
 from .numbers import PERCENT, chance, estimates, number
 from .parts import Cell, Picture, Table
 from .sentences import headings, title_model
-from .uncertainty import describe_uncertainty, table, table_headings
+from .uncertainty import describe_uncertainty, table_headings, tabulate_uncertainty
 from .uncertainty_figures import draw_uncertainty
 
 __all__ = ["list_tests", "model_table", "render_report", "split_opening"]
@@ -51,7 +51,7 @@ def render_report(study: Study) -> str:
         "effects": effects and Picture(EFFECTS[0], effects, *EFFECTS[1:]),
         "tables": {model: model_table(study, model) for model in study.models},
         "tests": list_tests(study),
-        "curves": {model: _curves(study, model) for model in study.models},
+        "curves": {model: _draw_curves(study, model) for model in study.models},
         "questions": sentences.describe_open_questions(study.table, study.labels),
         "recipes": describe_recipes(study),
         "uncertainty": {model: _uncertainty(study, model) for model in study.uncertainty},
@@ -168,7 +168,7 @@ def _model_row(row: Row, texts: tuple[str, ...], decimals: int) -> list[str | Ce
     ]
 
 
-def _curves(study: Study, model: str) -> list[Picture]:
+def _draw_curves(study: Study, model: str) -> list[Picture]:
     return [
         Picture(
             f"{title}.".capitalize(),
@@ -185,7 +185,7 @@ def _uncertainty(study: Study, model: str) -> dict[str, Any]:
     result = study.uncertainty[model]
     return {
         "sentences": describe_uncertainty(result),
-        "table": Table(table_headings(result), table(result)),
+        "table": Table(table_headings(result), tabulate_uncertainty(result)),
         "pictures": [
             Picture(f"{title}.".capitalize(), svg, f"{title_model(model)}: {title}")
             for title, svg in draw_uncertainty(result, clear=True).items()

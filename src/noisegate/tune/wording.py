@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from noisegate.study.show.numbers import number, plural
 from noisegate.study.show.sentences import name_model
 
-from .results import Trial
+from .records import Trial
 
 
 def describe_no_gain(trials: int) -> str:

@@ -22,7 +22,7 @@ def print_notes(notes: Iterable[str], *, enabled: bool, console: Console | None 
 
 
 @contextmanager
-def show_progress(
+def show_bars(
     board: Board,
     total: int,
     unit: str,
