@@ -45,7 +45,7 @@ def below_a_file() -> Any:
 
 def without_space() -> None:
     with mock.patch.object(os, "fsync", side_effect=OSError(errno.ENOSPC, os.strerror(28))):
-        files.write(Path("study.json"), "{}")
+        files.write_file(Path("study.json"), "{}")
 
 
 def begun(*, resume: bool, **changes: Any) -> None:

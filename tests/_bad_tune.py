@@ -17,8 +17,8 @@ from _bad_numbers import Case, Value
 from noisegate import tune as room
 from noisegate.core.errors import MissingExtra, NoisegateError
 from noisegate.study import Source, Study
-from noisegate.tune import main, storages, tune
 from noisegate.tune import space as room_space
+from noisegate.tune import storages, tune, tuning
 from noisegate.tune.space import parse_space
 from noisegate.tune.trials import Trials
 
@@ -101,7 +101,7 @@ def fitting_nothing() -> Any:
 
 def none_finished() -> Any:
     """Join a search whose only trial is still another process's."""
-    with mock.patch.object(Trials, "next", return_value=None), mock.patch.object(main, "save"):
+    with mock.patch.object(Trials, "next", return_value=None), mock.patch.object(tuning, "save"):
         return search()
 
 

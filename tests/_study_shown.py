@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from noisegate.estimators import History
-from noisegate.study.judge.test_split import TestScore
+from noisegate.study.judge.scores import SplitScore
 from noisegate.study.main import run
 from noisegate.study.results import Study
 from noisegate.study.show import terminal as tables
@@ -122,7 +122,7 @@ def helped(study: Study, model: str, by: float = 0.1) -> Study:
     return replace(study, runs=tuple(runs), tests=tuple(tests))
 
 
-def scored(tested: TestScore, by: float) -> TestScore:
+def scored(tested: SplitScore, by: float) -> SplitScore:
     """Return a score in which the chosen recipe has each loss of no noise less so much."""
     better = tuple(loss - by for loss in tested.losses["none"])
     return replace(tested, losses={**tested.losses, tested.recipe: better})

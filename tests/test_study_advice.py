@@ -10,7 +10,7 @@ import pytest
 from _study_shown import helped, lost, moved, one_recipe, scored, shown
 from noisegate.estimators import Epoch, History
 from noisegate.study.data.tasks import Task
-from noisegate.study.judge import test_split as testing
+from noisegate.study.judge import scoring as testing
 from noisegate.study.judge.choice import choose
 from noisegate.study.judge.stats import Row, estimate, estimate_difference
 from noisegate.study.judge.uncertainty import Uncertainty
@@ -182,7 +182,7 @@ def test_a_change_is_what_lies_between_its_numbers(base, other):
         for name, v, d in (("none", base, None), ("hidden", other, difference))
     ]
     values = {"none": base, "hidden": other}
-    tested = testing.TestScore("mlp", "hidden", values, values)
+    tested = testing.SplitScore("mlp", "hidden", values, values)
     for sentence in (describe_effects(rows, TASK, {}), describe_test(tested, TASK, {})):
         before, after, change = numbers_of(sentence)
         assert abs(after - before - change) <= abs(change) / 10 + 1e-9, sentence

@@ -25,7 +25,7 @@ from _own_kinds import SignFlip
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.study import load
 from noisegate.study.handover import FittedModel, make_pipeline
-from noisegate.study.judge import test_split
+from noisegate.study.judge.scores import SplitScore
 from noisegate.study.pipeline_files import pack, write_pipelines
 from noisegate.study.recipes import RECIPES, Recipe
 
@@ -270,7 +270,7 @@ def test_what_no_file_can_hold(changes: Mapping[str, Any], reason: str) -> None:
 
 def test_a_pipeline_that_cannot_be_written_is_left_out_with_a_warning(tmp_path: Path) -> None:
     fitted = [make_fitted(seed=0), make_fitted(seed=0, model="nets:make", weights={"a": 1})]
-    scores = [test_split.TestScore(each.model, "hidden", {}, {}) for each in fitted]
+    scores = [SplitScore(each.model, "hidden", {}, {}) for each in fitted]
     sentence = (
         "study: the pipeline of nets:make cannot be written: 'int' object has no attribute "
         "'detach'."

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from _study_shown import digits, helped, one_recipe, prices, shown, tuned
 from noisegate.study.data.tasks import Task
-from noisegate.study.judge import test_split as testing
+from noisegate.study.judge import scoring as testing
 from noisegate.study.judge.stats import Estimate, Row
 from noisegate.study.main import save
 from noisegate.study.results import Study
@@ -153,7 +153,7 @@ def test_headings_of_both_tasks():
 
 def test_the_sentence_of_the_test():
     losses = {"none": (0.5, 0.6), "hidden": (0.4, 0.52)}
-    tested = testing.TestScore("mlp", "hidden", losses, {"none": (0.1, 0.2), "hidden": (0.1, 0.1)})
+    tested = testing.SplitScore("mlp", "hidden", losses, {"none": (0.1, 0.2), "hidden": (0.1, 0.1)})
     assert sentences.describe_test(
         tested, Task("classification", ("a", "b")), {"hidden": "hidden dropout"}
     ) == (

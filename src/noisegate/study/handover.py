@@ -18,7 +18,7 @@ from noisegate.estimators import Classifier, Regressor
 from noisegate.estimators.sizing import takes_tokens
 
 from .data.encode import Encoder
-from .judge.test_split import TestScore
+from .judge.scores import SplitScore
 from .models import Model, describe_error
 from .planning import StudyPlan
 from .recipes import Recipe
@@ -55,7 +55,7 @@ class FittedModel:
 
 
 def collect_fitted(
-    plan: StudyPlan, store: Store, runs: Sequence[Run], scores: Sequence[TestScore]
+    plan: StudyPlan, store: Store, runs: Sequence[Run], scores: Sequence[SplitScore]
 ) -> tuple[FittedModel, ...]:
     """Return the networks that were scored on the test samples; preprocessors are fitted again."""
     models = {model.name: model for model in plan.settings.models}

@@ -12,7 +12,8 @@ from .design import Design, check_design
 from .files import RUNS, make_folder, open_folder, write_file
 from .handover import collect_fitted
 from .judge.choice import choose
-from .judge.test_split import TestScore, evaluate_uncertainty, score_test_split
+from .judge.scores import SplitScore
+from .judge.scoring import evaluate_uncertainty, score_test_split
 from .judge.uncertainty import Uncertainty
 from .pipeline_files import write_pipelines
 from .planning import StudyPlan, make_plan
@@ -239,7 +240,7 @@ def _render(study: Study) -> str:
 
 def _score_tests(
     plan: StudyPlan, store: Store, runs: Sequence[Run], progress: bool
-) -> tuple[tuple[TestScore, ...], dict[str, int], dict[str, Uncertainty]]:
+) -> tuple[tuple[SplitScore, ...], dict[str, int], dict[str, Uncertainty]]:
     """Score what each model's runs choose: the scores, how often that was, the uncertainty."""
     settings, setup, rows = plan.settings, plan.setup, plan.data
     design = settings.design
@@ -247,7 +248,7 @@ def _score_tests(
     pairs = {model: choose(model.name, settings.recipes[model.name], own[model]) for model in own}
     each = design.seeds * (2 if design.uncertainty else 1)
     total, board = each * sum(map(len, pairs.values())), Board(1)
-    found: list[TestScore] = []
+    found: list[SplitScore] = []
     scored: dict[str, int] = {}
     uncertainty: dict[str, Uncertainty] = {}
     with show_bars(board, total, "scorings", enabled=progress):

@@ -16,7 +16,7 @@ from noisegate.core.words import got, list_names
 
 from .files import write_file
 from .handover import FittedModel, Maker, find_fitted, make_pipeline
-from .judge.test_split import TestScore
+from .judge.scores import SplitScore
 from .models import BUILT_IN, Model
 from .recipes import Recipe
 from .rule_text import parse_rules, rules_text
@@ -33,7 +33,7 @@ _PLAIN = FittedModel.__slots__[:-3]
 
 
 def write_pipelines(
-    fitted: Sequence[FittedModel], scores: Sequence[TestScore], folder: Path
+    fitted: Sequence[FittedModel], scores: Sequence[SplitScore], folder: Path
 ) -> None:
     """Write the pipeline of each model with its chosen recipe and the first seed to a folder.
 

@@ -10,8 +10,8 @@ from .data.tasks import Task
 from .handover import FittedModel, find_fitted, make_pipeline
 from .json_text import FORMAT, format_json, replace_nan
 from .judge.choice import summarize
+from .judge.scores import SplitScore
 from .judge.stats import LEVEL, Row
-from .judge.test_split import TestScore
 from .judge.uncertainty import Uncertainty
 from .planning import Placed, Settings
 from .recipes import rules_text
@@ -60,7 +60,7 @@ class Study:
     settings: Settings
     runs: tuple[Run, ...]
     placed: Mapping[tuple[str, str], tuple[Placed, ...]]
-    tests: tuple[TestScore, ...]
+    tests: tuple[SplitScore, ...]
     uncertainty: Mapping[str, Uncertainty]
     execution: Execution
     search: SearchPart | None = None
@@ -113,7 +113,7 @@ class Study:
         """Return the runs of one recipe on one model, in the order of the seeds."""
         return [run for run in self.runs if (run.model, run.recipe) == (model, recipe)]
 
-    def find_test(self, model: str) -> TestScore | None:
+    def find_test(self, model: str) -> SplitScore | None:
         """Return what a model reached on the test split, if there was a recipe to choose."""
         return next((test for test in self.tests if test.model == model), None)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..judge.scores import SplitScore
 from ..judge.stats import Row, find_leading
-from ..judge.test_split import TestScore
 from ..recipes import BASELINE, Recipe, rules_source
 from .sentences import FEASIBLE, join_names, name_model
 
@@ -25,7 +25,7 @@ class Advice:
 
 
 def advise(
-    rows: Sequence[Row], tests: Sequence[TestScore], recipes: Mapping[tuple[str, str], Recipe]
+    rows: Sequence[Row], tests: Sequence[SplitScore], recipes: Mapping[tuple[str, str], Recipe]
 ) -> tuple[Advice, ...]:
     """Return the reasons against any advice, each with all its models, then the advice.
 
@@ -55,7 +55,7 @@ def advise(
     return (*against, *advised)
 
 
-def _find_reason_against(row: Row, recipe: Recipe, tests: Sequence[TestScore]) -> str:
+def _find_reason_against(row: Row, recipe: Recipe, tests: Sequence[SplitScore]) -> str:
     """Return why a leading recipe is not advised; empty if it is."""
     if row.verdict == "helped":
         scores = [test for test in tests if (test.model, test.recipe) == (row.model, row.recipe)]

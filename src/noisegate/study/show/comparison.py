@@ -12,8 +12,8 @@ from ..json_text import replace_nan
 from ..judge.stats import MANY, Difference
 from ..judge.study_pairs import ComparedRecipe, Comparison
 from .numbers import PERCENT, chance, find_shared_decimals, interval, number
+from .rich_tables import STYLES, make_table
 from .sentences import join_names, measure, name_model, title_model
-from .terminal import STYLES, make_table
 
 __all__ = ["comparison_facts", "describe_comparison", "print_comparison"]
 

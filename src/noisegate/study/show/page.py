@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..judge.scores import SplitScore
 from ..judge.stats import ALPHA, MANY, Row
-from ..judge.test_split import TestScore
 from ..recipes import BASELINE
 from ..results import Study
 from ..versions import versions
@@ -113,7 +113,7 @@ def list_tests(study: Study) -> list[tuple[str, Table]]:
     return list(zip(found, tables, strict=True))
 
 
-def _test_table(study: Study, tested: TestScore) -> Table:
+def _test_table(study: Study, tested: SplitScore) -> Table:
     task, difference = study.settings.task, tested.difference
     names = (BASELINE,) if difference is None else (BASELINE, tested.recipe)
     losses, decimals, changes = [tested.loss(name) for name in names], None, [""]

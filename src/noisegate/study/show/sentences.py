@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ..data.tasks import Task
+from ..judge.scores import SplitScore
 from ..judge.stats import MANY, MOST, Difference, Row, find_leading
-from ..judge.test_split import TestScore
 from ..recipes import BASELINE
 from .numbers import (
     PERCENT,
@@ -205,7 +205,7 @@ def describe_budget(best_epochs: Sequence[int], epochs: int) -> str:
 
 
 def describe_tests(
-    tests: Sequence[TestScore],
+    tests: Sequence[SplitScore],
     rows: Sequence[Row],
     task: Task,
     labels: Mapping[str, str],
@@ -225,7 +225,7 @@ def describe_tests(
 
 
 def describe_test(
-    tested: TestScore,
+    tested: SplitScore,
     task: Task,
     labels: Mapping[str, str],
     scored: int = 1,
@@ -258,7 +258,7 @@ def describe_test(
 
 
 def _compare(
-    tested: TestScore, difference: Difference, task: Task, start: str, label: str, chosen: str
+    tested: SplitScore, difference: Difference, task: Task, start: str, label: str, chosen: str
 ) -> str:
     means = [tested.loss(name).mean for name in (BASELINE, tested.recipe)]
     digits = find_decimals(difference, *means)

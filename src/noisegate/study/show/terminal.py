@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from textwrap import fill
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,15 +14,15 @@ from ..results import Study
 from . import sentences
 from .column_lines import describe_columns
 from .numbers import PERCENT, chance, interval, number, row_decimals, row_estimates
+from .rich_tables import STYLES, make_table
 from .sentences import headings, title_model
 from .uncertainty import describe_uncertainty
 
-__all__ = ["STYLES", "cells", "describe_result", "make_table", "show"]
+__all__ = ["cells", "describe_result", "show"]
 
 # Of 80 columns: a longer name takes a second line.
 NAME_WIDTH = 14
 VERDICTS = {"helped": "helped", "hurt": "hurt", "unclear": "is not shown to help"}
-STYLES = {"helped": "green", "hurt": "red", "unclear": ""}
 
 
 def show(study: Study, report: Path, console: Console | None = None) -> None:
@@ -88,17 +87,6 @@ def cells(study: Study, model: str) -> list[tuple[str, ...]]:
         )
         for row, each in zip(rows, texts, strict=True)
     ]
-
-
-def make_table(title: str) -> Table:
-    """Return an empty table of the terminal."""
-    return Table(
-        title=escape(title),
-        box=SIMPLE_HEAD,
-        title_justify="left",
-        pad_edge=False,
-        collapse_padding=True,
-    )
 
 
 def _table(study: Study, model: str) -> Table:

@@ -140,8 +140,8 @@ class Store:
 
 def _check_same(where: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raise if anything differs from what the runs in a folder, or a file, were made with."""
-    # A digest says the least, so it comes last.
-    for name in sorted(now, key=lambda name: name.endswith("digest")):
+    # A digest says the least, and columns differ where another setting does: both come last.
+    for name in sorted(now, key=lambda name: name.endswith(("digest", "columns"))):
         was, value = before.get(name), now[name]
         if was != value:
             same = f"Give the same {OPTIONS[name]} as then, or name" if name in OPTIONS else "Name"

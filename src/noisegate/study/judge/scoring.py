@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
@@ -16,49 +16,19 @@ from noisegate.estimators import Epoch, History
 from ..data.dataset import Dataset
 from ..data.split import derived_seed
 from ..models import Model
-from ..recipes import BASELINE, Recipe, rules_text
+from ..recipes import Recipe, rules_text
 from ..train.pool import use_one_thread
 from ..train.run import Job, Run, Setup, fit_encoder, make_parts, restore_model, seed_generators
 from ..train.store import Store
-from .stats import Difference, Estimate, estimate, estimate_difference
+from .scores import SplitScore
 from .uncertainty.evaluation import SAMPLES, EvaluationData, evaluate_model, shuffle_columns
 from .uncertainty.outcomes import Outcome
 from .uncertainty.over_seeds import Uncertainty, summarize_uncertainty
 
-__all__ = ["TestScore", "evaluate_uncertainty", "score_test_split"]
+__all__ = ["SplitScore", "evaluate_uncertainty", "score_test_split"]
 
 # Without gradients, so batches can be larger than training's.
 BATCH_SIZE = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class TestScore:
-    """What no noise and a chosen recipe reach on the test split, seed by seed."""
-
-    model: str
-    recipe: str
-    losses: Mapping[str, tuple[float, ...]]
-    errors: Mapping[str, tuple[float, ...]]
-
-    def loss(self, recipe: str) -> Estimate:
-        """Return the mean loss of `none` or of the recipe."""
-        return estimate(self.losses[recipe])
-
-    def error(self, recipe: str) -> Estimate:
-        """Return the mean error of `none` or of the recipe."""
-        return estimate(self.errors[recipe])
-
-    @property
-    def difference(self) -> Difference | None:
-        """The recipe's loss beyond that of no noise, over the seeds; None if that is the recipe."""
-        if self.recipe == BASELINE:
-            return None
-        return estimate_difference(self.losses[self.recipe], self.losses[BASELINE], ratio=0)
-
-    def facts(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        difference = self.difference
-        return {**asdict(self), "loss_difference": difference and asdict(difference)}
 
 
 def score_test_split(
@@ -71,7 +41,7 @@ def score_test_split(
     on_job: Callable[[Job], Any],
     *,
     uncertainty: str,
-) -> tuple[TestScore, int]:
+) -> tuple[SplitScore, int]:
     """Return the scores of no noise and the chosen recipe, and how often the split was scored.
 
     Scores that are stored for the same call are returned as they are. `on_job` is called with each
@@ -95,7 +65,7 @@ def score_test_split(
         {recipe: tuple(pair[part] for pair in pairs) for recipe, pairs in stored["found"].items()}
         for part in (0, 1)
     )
-    return TestScore(model.name, recipes[-1].name, losses, errors), stored["scored"]
+    return SplitScore(model.name, recipes[-1].name, losses, errors), stored["scored"]
 
 
 def _score_model(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[float, float]:
