@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from _bad_numbers import Case, Type, Value
-from noisegate.study.recipes import Recipe, index_recipes, parse_recipe, parse_rules, read_recipes
+from noisegate.study.recipes import Recipe, index_recipes, parse_recipe, read_recipes
+from noisegate.study.rule_text import parse_rules
 
 OWN = "Your own is NAME=RULES, for example 'mine=hid*:out=0.5'."
 NAME = (

@@ -14,8 +14,13 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from _asserts import assert_same_bits
 from _study_tables import dates, of
 from noisegate.study.data.dataset import Dataset
-from noisegate.study.data.encode import Encoder, input_shape
+from noisegate.study.data.encode import Encoder
 from noisegate.study.data.read import digits, read_data
+
+
+def shape_of(data: Dataset) -> tuple[int, ...]:
+    """Return the shape of one row as a model gets it."""
+    return Encoder.fit(data, np.arange(1)).shape
 
 
 def standardised(values: np.ndarray, train: np.ndarray) -> np.ndarray:
@@ -68,8 +73,8 @@ def test_tables_are_encoded_as_by_the_formula(table):
     encoder = Encoder.fit(data, train)
     found = encoder.inputs(data)
     assert found.dtype == torch.float32
-    assert found.shape == (data.rows, *input_shape(data))
-    assert encoder.shape == input_shape(data)
+    assert found.shape == (data.rows, *shape_of(data))
+    assert encoder.shape == shape_of(data)
     assert_same_bits(found, by_formula(data, train))
 
 
@@ -181,7 +186,7 @@ def test_arrays_are_standardised_by_channel_or_whole(shape, axes, dtype):
     train = values[:6]
     center = train.mean(axes, np.float64, keepdims=True)
     expected = (values - center) / train.std(axes, np.float64, keepdims=True)
-    assert input_shape(data) == shape[1:]
+    assert shape_of(data) == shape[1:]
     assert_same_bits(found, expected.astype(np.float32))
 
 
@@ -289,7 +294,7 @@ def test_every_split_has_the_same_features():
         assert torch.isfinite(found).all()
         shapes.add(found.shape)
         names.add(tuple(encoder.preprocessor.get_feature_names_out()))
-    assert shapes == {(4, *input_shape(data))}
+    assert shapes == {(4, *shape_of(data))}
     assert len(names) == 1
     hidden = Encoder.fit(data, np.array([0, 1])).inputs(data)
     assert not hidden[:2, :3].any()

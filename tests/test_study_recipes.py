@@ -22,11 +22,9 @@ from noisegate.study.recipes import (
     find_fitting,
     index_recipes,
     parse_recipe,
-    parse_rules,
     read_recipes,
-    rules_source,
-    rules_text,
 )
+from noisegate.study.rule_text import parse_rules, rules_source, rules_text
 
 SPATIAL = ng.Dropout(0.2, shared_axes=slice(2, None))
 

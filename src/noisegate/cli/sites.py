@@ -61,7 +61,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def execute(parsed: argparse.Namespace) -> None:
     """Print the sites of a model, and what the rules match."""
     from noisegate.study.design import check_model
-    from noisegate.study.recipes import parse_rules
+    from noisegate.study.rule_text import parse_rules
 
     check_model(parsed.model)
     rules = None if parsed.rules is None else parse_rules(parsed.rules)

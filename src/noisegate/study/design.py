@@ -22,19 +22,6 @@ from .files import check_folder, check_unused
 from .recipes import SUFFIXES, Recipe, index_recipes, parse_recipe, read_recipes
 from .source import DIGITS, Source
 
-__all__ = [
-    "MODELS",
-    "Design",
-    "check_count",
-    "check_design",
-    "check_model",
-    "check_model_name",
-    "check_module",
-    "missing_module",
-    "model_names",
-    "recipes_of",
-]
-
 # Beyond these a number is a mistake.
 MOST = {"seeds": 10_000, "jobs": 1024, "trials": 1_000_000, "tune_seed": 2**64 - 1}
 # The built-in models.
@@ -81,16 +68,7 @@ class Design:
 
 
 def check_design(design: Design, *, jobs: int, out: str | Path | None, resume: bool) -> None:
-    """Raise what can be told before the data are read and a model is made; nothing is written.
-
-    Raises
-    ------
-    InvalidValue, InvalidType
-        If a number is out of bounds, a file or a column is not there, a model or a recipe is
-        unknown, or the results cannot go where they are to go.
-    MissingExtra
-        If a data file needs a package that is not installed.
-    """
+    """Raise what can be told before the data are read and a model is made; nothing is written."""
     check_count("jobs", 1, jobs, "1 is this process.")
     check_count("seeds", 2, design.seeds, "An interval needs at least two runs of each recipe.")
     check_count("epochs", 1, design.epochs, "60 is the default.")
@@ -122,13 +100,7 @@ def check_count(name: str, least: int, value: Any, why: str) -> None:
 def recipes_of(
     recipes: Iterable[str | Recipe] | None,
 ) -> tuple[dict[str, str], list[Recipe] | None]:
-    """Return the texts of the files that are named, and the recipes; None if none are named.
-
-    Raises
-    ------
-    InvalidValue, InvalidType
-        If a name or a file is of no recipe, or two recipes of one name differ.
-    """
+    """Return the texts of the files that are named, and the recipes; None if none are named."""
     if recipes is None:
         return {}, None
     files: dict[str, str] = {}
@@ -148,13 +120,7 @@ def recipes_of(
 
 
 def model_names(design: Design) -> tuple[str, ...]:
-    """Return the names of the models, each once; on the digits both built-in ones by default.
-
-    Raises
-    ------
-    InvalidValue
-        If there are none.
-    """
+    """Return the names of the models, each once; on the digits both built-in ones by default."""
     names = design.models
     if names is None:
         names = MODELS if design.source.data is None else MODELS[:1]

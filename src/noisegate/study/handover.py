@@ -17,15 +17,12 @@ from noisegate.core.words import got, list_names, shorten, suggest
 from noisegate.estimators import Classifier, Regressor
 from noisegate.estimators.sizing import takes_tokens
 
-from .data.encode import Encoder
 from .judge.scores import SplitScore
 from .models import Model, describe_error
 from .planning import StudyPlan
 from .recipes import Recipe
 from .train.run import Job, Run, fit_encoder, seed_generators
 from .train.store import Store
-
-__all__ = ["FittedModel", "collect_fitted", "find_fitted", "make_pipeline"]
 
 # The function that makes a network for the shape of one input and a number of outputs.
 Maker = Callable[[tuple[int, ...], int], nn.Module]
@@ -69,31 +66,26 @@ def collect_fitted(
     found = []
     for run in runs:
         recipe = recipes.get((run.model, run.recipe))
-        if recipe is not None:
-            weights = store.read_weights(Job(models[run.model], recipe, run.seed))
-            found.append(_make_record(run, plan, recipe, encoders[run.seed], weights))
+        if recipe is None:
+            continue
+        encoder, best = encoders[run.seed], run.history.best.number
+        fitted = FittedModel(
+            run.model,
+            run.seed,
+            encoder.shape,
+            plan.settings.task.classes,
+            encoder.center,
+            encoder.scale,
+            plan.settings.design.learning_rate,
+            run.batch_size,
+            best,
+            math.ceil(run.train_rows / run.batch_size) * best,
+            recipe,
+            encoder.preprocessor,
+            store.read_weights(Job(models[run.model], recipe, run.seed)),
+        )
+        found.append(fitted)
     return tuple(found)
-
-
-def _make_record(
-    run: Run, plan: StudyPlan, recipe: Recipe, encoder: Encoder, weights: Mapping[str, Any]
-) -> FittedModel:
-    best = run.history.best.number
-    return FittedModel(
-        run.model,
-        run.seed,
-        encoder.shape,
-        plan.settings.task.classes,
-        encoder.center,
-        encoder.scale,
-        plan.settings.design.learning_rate,
-        run.batch_size,
-        best,
-        math.ceil(run.train_rows / run.batch_size) * best,
-        recipe,
-        encoder.preprocessor,
-        weights,
-    )
 
 
 def find_fitted(fitted: Sequence[FittedModel], model: str, recipe: str, seed: int) -> FittedModel:

@@ -4,8 +4,6 @@ import json
 import math
 from typing import Any
 
-__all__ = ["FORMAT", "format_json", "replace_nan"]
-
 # Of a study.json, and of the files of the runs.
 FORMAT = 2
 
@@ -20,5 +18,5 @@ def replace_nan(value: Any) -> Any:
 
 
 def format_json(facts: Any) -> str:
-    """Return facts as JSON text; a number that is not finite is null."""
-    return json.dumps(replace_nan(facts), indent=1, allow_nan=False) + "\n"
+    """Return facts, in which every number is finite, as JSON text."""
+    return json.dumps(facts, indent=1, allow_nan=False) + "\n"

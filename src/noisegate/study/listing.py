@@ -21,8 +21,6 @@ from noisegate.torch.model.values import find_tensors, is_floating
 
 from .models import Model, describe_refusal
 
-__all__ = ["ListedSite", "Listing", "list_sites"]
-
 Shape = tuple[int, ...]
 
 

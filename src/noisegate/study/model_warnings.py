@@ -7,8 +7,6 @@ from .data.tasks import Task
 from .models import Model
 from .train.run import seed_generators
 
-__all__ = ["find_model_warnings"]
-
 
 def find_model_warnings(model: Model, example: Tensor, task: Task) -> list[str]:
     """Return a sentence for each thing about a checked model that its owner may not have meant."""

@@ -30,8 +30,6 @@ from noisegate.torch.generators import TORCH, keep_states
 
 from .design import MODELS, check_model_name, check_module, missing_module
 
-__all__ = ["BUILT_IN", "Model", "check_trainable", "describe_error", "describe_refusal"]
-
 CALL = "It is called as function(input_shape, n_outputs), and returns a torch.nn.Module."
 
 

@@ -22,8 +22,6 @@ from .recipes import Recipe
 from .rule_text import parse_rules, rules_text
 from .versions import versions
 
-__all__ = ["load", "pack", "write_pipelines"]
-
 FORMAT = 1
 # Our own classes in a preprocessor, and what an imputer has; skops knows those of scikit-learn.
 TRUSTED = [f"noisegate.study.data.encode.{n}" for n in ("ReadColumns", "Standardize", "ZeroUnseen")]
@@ -51,10 +49,7 @@ def write_pipelines(
 def pack(fitted: FittedModel) -> bytes:
     """Return the content of a file, none of which is code.
 
-    Raises
-    ------
-    InvalidValue
-        If the network's state is not made of tensors, or its rules cannot be read back.
+    It raises if the network's state is not made of tensors, or its rules cannot be read back.
     """
     from skops import io as skops  # here, since it imports all of scikit-learn
 

@@ -15,19 +15,17 @@ from noisegate.core.errors import InvalidValue
 from noisegate.core.kind import Kind
 from noisegate.torch.generators import TORCH, keep_states
 
-from .data.dataset import Dataset
 from .data.encode import Encoder
 from .data.split import check_parts
 from .data.tasks import Task
 from .design import Design, model_names, recipes_of
 from .model_warnings import find_model_warnings
 from .models import Model, check_trainable
-from .recipes import BASELINE, RECIPES, Recipe, find_fitting, rules_text
+from .recipes import BASELINE, RECIPES, Recipe, find_fitting
+from .rule_text import rules_text
 from .source import Samples, argument
 from .train.run import FEW, OPTIMIZER, Setup
 from .versions import versions
-
-__all__ = ["Placed", "Settings", "StudyPlan", "make_plan", "replace_recipes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyPlan:
-    """A study before its runs: its settings, its data, and where each recipe acts."""
+    """A study before its runs: its settings, its data, and where each recipe acts.
+
+    `example` are a few encoded samples, to see what models and recipes do with them.
+    """
 
     settings: Settings
     data: Samples
@@ -117,32 +118,24 @@ class StudyPlan:
 def make_plan(design: Design) -> StudyPlan:
     """Read the data, make the models once, and put each recipe into each model once.
 
-    What `check_design` tells has been checked before.
-
-    Raises
-    ------
-    InvalidValue, InvalidType
-        If anything else about the call is wrong; the message says what.
+    What `check_design` tells has been checked before; whatever else is wrong with the call raises.
     """
     source = design.source
     data = source.read(design.ood)
     few = check_parts(data.search, data.test, source.validation_share, design.seeds)
-    example = _encode_example(data.search)
-    models = _make_models(design, example, data.search.task.outputs)
+    every = np.arange(data.search.rows)
+    example = Encoder.fit(data.search, every).inputs(data.search.take(every[:FEW]))
+    models = tuple(Model(name) for name in model_names(design))
+    for model in models:
+        check_trainable(model, example, data.search.task.outputs)
     notes = (*_find_notes(data, design, models, example), *few)
     facts = data.facts(source)
-    settings = Settings(design, facts, data.search.task, notes, tuple(models), {}, {})
+    settings = Settings(design, facts, data.search.task, notes, models, {}, {})
     return replace_recipes(StudyPlan(settings, data, example, {}), design.recipes)
 
 
 def replace_recipes(plan: StudyPlan, recipes: Iterable[str | Recipe] | None) -> StudyPlan:
-    """Return the same plan with other recipes, each put into each model once.
-
-    Raises
-    ------
-    InvalidValue, InvalidType
-        If a recipe is unknown, or matches nothing.
-    """
+    """Return the same plan with other recipes, each put into each model once."""
     example, outputs = plan.example, plan.settings.task.outputs
     models = plan.settings.models
     files, wanted = recipes_of(recipes)
@@ -170,19 +163,6 @@ def _find_notes(
     for model in models:
         notes += find_model_warnings(model, example, data.search.task)
     return tuple(dict.fromkeys(notes))
-
-
-def _encode_example(data: Dataset) -> Tensor:
-    """Return a few encoded samples, to see what models and recipes do with them."""
-    every = np.arange(data.rows)
-    return Encoder.fit(data, every).inputs(data.take(every[:FEW]))
-
-
-def _make_models(design: Design, example: Tensor, outputs: int) -> list[Model]:
-    models = [Model(name) for name in model_names(design)]
-    for model in models:
-        check_trainable(model, example, outputs)
-    return models
 
 
 def _choose_recipes(

@@ -14,25 +14,10 @@ import noisegate as ng
 from noisegate.core.errors import InvalidValue, UnmatchedRule
 from noisegate.core.words import shorten, suggest
 
-from .rule_text import brief, make_rules, parse_rules, rules_source, rules_text
+from .rule_text import brief, make_rules, parse_rules
 
 if TYPE_CHECKING:
     from torch import nn
-
-__all__ = [
-    "BASELINE",
-    "RECIPES",
-    "SUFFIXES",
-    "Recipe",
-    "find_fitting",
-    "fits",
-    "index_recipes",
-    "parse_recipe",
-    "parse_rules",
-    "read_recipes",
-    "rules_source",
-    "rules_text",
-]
 
 # Every other recipe is compared with this one.
 BASELINE = "none"
@@ -122,11 +107,6 @@ def index_recipes(recipes: Iterable[Recipe]) -> dict[str, Recipe]:
 def parse_recipe(text: str) -> Recipe:
     """Return the recipe that NAME=RULES says, or the built-in one of that name.
 
-    Raises
-    ------
-    InvalidType, InvalidValue
-        If there is no such recipe, the name cannot be one, or a rule is unusable.
-
     Examples
     --------
     >>> parse_recipe("mine=hid*:out=0.3").rules
@@ -152,18 +132,10 @@ FORM = 'Write for example, in YAML, mine: {"hid*:out": "gaussian(0.1)"}, with th
 
 
 def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
-    """Return the recipes of a file, in its order.
+    """Return the recipes of a file .yaml, .yml or .toml, in its order.
 
-    Parameters
-    ----------
-    path : path
-        .yaml, .yml or .toml: names, each with a mapping of patterns to noises. A noise is a
-        number, a call as text, or a list of these.
-
-    Raises
-    ------
-    InvalidType, InvalidValue
-        If the file is missing or cannot be read, or an entry is not a recipe.
+    It has names, each with a mapping of patterns to noises. A noise is a number, a call as text, or
+    a list of these.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:

@@ -14,13 +14,11 @@ from .judge.scores import SplitScore
 from .judge.stats import LEVEL, Row
 from .judge.uncertainty import Uncertainty
 from .planning import Placed, Settings
-from .recipes import rules_text
+from .rule_text import rules_text
 from .show import sentences
 from .show.advice import Advice, advise
 from .show.parts import SearchSection
 from .train.run import Run
-
-__all__ = ["Execution", "SearchPart", "Study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,7 @@ class Study:
             "versions": found,
             "sentence": self.sentence,
             "advice": [asdict(advice) for advice in self.advice],
-            "summary": [_row_facts(row) for row in self.table],
+            "summary": [{**asdict(row), "verdict": row.verdict} for row in self.table],
             "test": [test.facts() for test in self.tests],
             "uncertainty": {name: asdict(value) for name, value in self.uncertainty.items()}
             or None,
@@ -181,10 +179,6 @@ class Study:
     def to_json(self) -> str:
         """Return `to_dict` as JSON; a number that is not finite is null."""
         return format_json(self.to_dict())
-
-
-def _row_facts(row: Row) -> dict[str, Any]:
-    return {**asdict(row), "verdict": row.verdict}
 
 
 def _run_facts(run: Run) -> dict[str, Any]:

@@ -13,15 +13,6 @@ from noisegate.core.expression import SCHEDULES, parse
 from noisegate.core.rules import SHORTHANDS
 from noisegate.core.words import shorten
 
-__all__ = [
-    "brief",
-    "make_rules",
-    "parse_rules",
-    "rules_source",
-    "rules_text",
-    "split_rules",
-]
-
 # Aliases of YAML can make a few lines a value without bound, so `shorten` could not end.
 brief = Repr()
 brief.maxstring, brief.maxother, brief.maxlevel = 60, 60, 2
@@ -30,19 +21,9 @@ brief.maxstring, brief.maxother, brief.maxlevel = 60, 60, 2
 def parse_rules(text: str, recipe: str | None = None) -> dict[str, Any]:
     """Return the rules that a text says, as `noisegate.inject` takes them.
 
-    Parameters
-    ----------
-    text : str
-        ``PATTERN=NOISE, PATTERN=NOISE``: a noise is a number, or a call of a kind, a preset or a
-        layer; patterns are those of `noisegate.inject`, its shorthands among them. A pattern
-        that comes several times has all of its noises, one after the other.
-    recipe : str, optional
-        Whose rules they are, for errors.
-
-    Raises
-    ------
-    InvalidType, InvalidValue
-        If the text cannot be read as rules, or a kind refuses an argument.
+    The text is ``PATTERN=NOISE, PATTERN=NOISE``: a noise is a number, or a call of a kind, a preset
+    or a layer; patterns are those of `noisegate.inject`, its shorthands among them. A pattern that
+    comes several times has all of its noises, one after the other. Errors name the recipe.
 
     Examples
     --------

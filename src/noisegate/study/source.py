@@ -14,8 +14,6 @@ from .data.header import check_columns, read_header, select_inputs
 if TYPE_CHECKING:
     from .data.dataset import Dataset
 
-__all__ = ["DIGITS", "Reading", "Samples", "Source", "argument", "make_source"]
-
 # How sentences call the other files.
 TEST, OOD = "the test file", "the OOD file"
 
@@ -274,13 +272,7 @@ class Reading(TypedDict, total=False):
 def make_source(
     source: Source | None, data: Any, target: str | None, reading: Mapping[str, Any]
 ) -> Source:
-    """Return the source that a call names: whole, or by its data, its target and further words.
-
-    Raises
-    ------
-    InvalidValue
-        If it is named twice, or a word is unknown.
-    """
+    """Return the source that a call names: whole, or by its data, its target and further words."""
     with prefix_errors("study"):
         checks.check_keywords(reading, [*Reading.__annotations__])
     given = [name for name, value in (("data", data), ("target", target)) if value is not None]

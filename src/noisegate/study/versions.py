@@ -5,8 +5,6 @@ from importlib.metadata import version
 
 import noisegate
 
-__all__ = ["versions"]
-
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 

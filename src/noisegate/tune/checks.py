@@ -4,17 +4,9 @@ from noisegate.study.design import check_count
 
 from .space import parse_space
 
-__all__ = ["check_search"]
-
 
 def check_search(text: str | None, *, always: bool, trials: int, tune_seed: int) -> None:
-    """Raise if the arguments of a search are wrong; no rows are read.
-
-    Raises
-    ------
-    InvalidValue, InvalidType
-        If a number is out of bounds, or the text holds no rules to search.
-    """
+    """Raise if the arguments of a search are wrong; no rows are read."""
     check_count("trials", 1, trials, "30 is the default.")
     check_count("tune_seed", 0, tune_seed, "0 is the default.")
     if text is not None:

@@ -15,8 +15,6 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from .space import Range, RangedRule, Space
 
-__all__ = ["compute_importance"]
-
 # With fewer trials the evaluator's forest fits noise.
 LEAST = 10
 
@@ -26,12 +24,7 @@ def compute_importance(space: Space, trials: Sequence[FrozenTrial], seed: int) -
 
     They come from a functional analysis of variance over the noise that acted: a rule that is
     off counts with rate 0, whatever was suggested for it. Trials that were given up count with
-    the value they reached.
-
-    Returns
-    -------
-    dict
-        Rules to shares; empty with fewer than ten trials, or if all have the same value.
+    the value they reached. With fewer than ten trials, or if all have the same value, it is empty.
 
     Reference: Hutter, Hoos and Leyton-Brown, "An efficient approach for assessing
     hyperparameter importance", ICML, 2014.

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 from noisegate.study.data.tasks import Task
-from noisegate.study.recipes import parse_rules, rules_source
+from noisegate.study.rule_text import parse_rules, rules_source
 from noisegate.study.show.parts import Picture, SearchSection
 from noisegate.study.show.sentences import measure
 
 from .records import Tuning
 from .wording import describe_best, describe_no_gain, describe_optimism, describe_outcome
-
-__all__ = ["TuningPart"]
 
 # How many of the best trials the table has.
 BEST = 10

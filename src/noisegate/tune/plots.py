@@ -21,8 +21,6 @@ from noisegate.study.show.sentences import shorten_middle
 
 from .records import Trial
 
-__all__ = ["draw_history", "draw_importance", "draw_search"]
-
 
 def draw_search(
     trials: Sequence[Trial], shares: Mapping[str, float], task: Task, format: str

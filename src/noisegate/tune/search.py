@@ -21,8 +21,6 @@ from .space import Space
 from .storages import explain_errors
 from .trials import Trials
 
-__all__ = ["Search"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:

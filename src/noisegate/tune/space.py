@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from noisegate.study.models import Model
 
-__all__ = ["Range", "RangedRule", "Space", "find_space", "parse_space"]
-
 NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
 # Not within a word or a longer number: `a1..2` and `1..2.5.3` are no ranges.
 RANGE = re.compile(
@@ -77,12 +75,7 @@ class Space:
         """Return the recipe of a trial.
 
         Every parameter is suggested, for rules that are off too: so all trials have the same
-        parameters, and can be compared.
-
-        Raises
-        ------
-        InvalidValue, InvalidType
-            If a kind refuses the numbers.
+        parameters, and can be compared. It raises if a kind refuses the numbers.
         """
         return _make_recipe(self._texts(trial))
 
@@ -134,14 +127,8 @@ DEFAULTS = (
 )
 
 
-def find_space(model: "Model", example: "Tensor", outputs: int, *, always: bool = False) -> Space:
-    """Return the space of the default rules that fit a model.
-
-    Raises
-    ------
-    InvalidValue
-        If none fits.
-    """
+def find_space(model: "Model", example: "Tensor", outputs: int, *, always: bool) -> Space:
+    """Return the space of the default rules that fit a model; raise if none does."""
     # Here, since `parse_space` must not wait for torch.
     from noisegate.torch.generators import TORCH, keep_states
 
@@ -164,10 +151,7 @@ def find_space(model: "Model", example: "Tensor", outputs: int, *, always: bool 
 def parse_space(text: str, *, always: bool = False) -> Space:
     """Return the space of a text such as ``'hid*:out=0..0.8, in:out=gaussian(0.01..1 log)'``.
 
-    Raises
-    ------
-    InvalidValue, InvalidType
-        If the text does not parse, a range is empty, or a kind refuses an end of one.
+    It raises if the text does not parse, a range is empty, or a kind refuses an end of one.
     """
     rules: list[RangedRule] = []
     for pattern, value in split_rules(text):

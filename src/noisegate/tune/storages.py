@@ -13,8 +13,6 @@ from sqlalchemy.pool import NullPool
 
 from noisegate.core.errors import InvalidValue, MissingExtra, NoisegateError
 
-__all__ = ["close_storage", "explain_errors", "file_url", "hide_passwords", "open_storage"]
-
 # Seconds that a process waits while others write to the file.
 PATIENCE = 60
 # How often a process tries again while another makes the tables, and seconds between.
@@ -35,15 +33,7 @@ def file_url(path: Path) -> str:
 
 
 def open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Return the storage of a URL, opened on the first call in a process.
-
-    Raises
-    ------
-    InvalidValue
-        If it is not the URL of a database that other processes can use.
-    MissingExtra
-        If the driver of the database is not installed.
-    """
+    """Return the storage of a URL, opened on the first call in a process."""
     if url not in _storages:
         _storages[url] = _open(url, _options(url))
     return _storages[url]

@@ -20,8 +20,6 @@ from .space import Space
 from .storages import close_storage, explain_errors, hide_passwords, open_storage
 from .workers import has_ended, name_process
 
-__all__ = ["Trials"]
-
 # Trials that train with all seeds before any is given up; and seeds before one may be.
 STARTUP, WARMUP = 10, 1
 STATES = {
@@ -52,13 +50,7 @@ class Trials:
         return hide_passwords(self.storage)
 
     def create(self, facts: Mapping[str, Any]) -> None:
-        """Begin the search, or join it.
-
-        Raises
-        ------
-        InvalidValue
-            If the storage has another search of this name.
-        """
+        """Begin the search, or join it; raise if the storage has another one of this name."""
         with explain_errors(self.storage):
             study = optuna.create_study(
                 storage=open_storage(self.storage),
@@ -86,10 +78,7 @@ class Trials:
     def next(self, off: Mapping[str, Any]) -> optuna.Trial | None:
         """Return a new trial, or None if there are enough.
 
-        Parameters
-        ----------
-        off : mapping
-            The parameters of no noise, which are tried first unless this is empty.
+        `off` are the parameters of no noise, which are tried first unless there are none.
         """
         with explain_errors(self.storage):
             study = self._study()

@@ -26,8 +26,6 @@ from .space import Space, find_space, parse_space
 from .storages import file_url
 from .trials import Trials
 
-__all__ = ["tune"]
-
 # The file of the trials, beside the runs, unless a storage is given.
 FILE = "trials.db"
 

@@ -5,8 +5,6 @@ import socket
 from functools import cache
 from pathlib import Path
 
-__all__ = ["has_ended", "name_process"]
-
 
 def name_process() -> str:
     """Return a name of this process that no other has, on other machines either."""

@@ -26,12 +26,7 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?
 class Notation:
     """How cells of text write numbers and missing values.
 
-    Parameters
-    ----------
-    na : tuple of str, optional
-        The words that are missing, beside empty cells; `MISSING` if None.
-    decimal, thousands : str, optional
-        One sign each.
+    `na` are the words that are missing, beside empty cells: `MISSING` if None.
     """
 
     na: tuple[str, ...] | None = None
@@ -65,22 +60,10 @@ class Notation:
 class Cells:
     """The values of one column.
 
-    Parameters
-    ----------
-    name : str
-        Of the column.
-    values : ndarray
-        float64, datetime64[s] or `str` objects, (rows,); or floating, (rows, ...), of an array.
-        NaN, NaT or None where missing.
-    missing : ndarray
-        bool, (rows,).
-    words : mapping
-        Each word that is missing, as it stands in the file, and in how many cells; "" is an empty
-        cell.
-    place : callable
-        ``place(row)``, how a sentence names a row.
-    codes : bool
-        Whether these are texts that all show numbers and yet are none, as 02134.
+    `values` are float64, datetime64[s] or `str` objects, (rows,); or floating, (rows, ...), of an
+    array: NaN, NaT or None where `missing`, bool (rows,), is true. `words` has each word that is
+    missing, as it stands in the file, and in how many cells; "" is an empty cell. ``place(row)`` is
+    how a sentence names a row. `codes` are texts that all show numbers and yet are none, as 02134.
     """
 
     name: str
@@ -128,22 +111,9 @@ def parse_cells(
 ) -> Cells:
     """Return the cells of a Series, or of an array of any rank.
 
-    Text is numbers, or dates, if every cell is one that is not missing.
-
-    Parameters
-    ----------
-    name, values, place
-        The column.
-    notation : Notation
-        How cells of text are read.
-    source : str
-        How sentences call the file.
-    only_text : bool
-        Whether texts stay texts, whatever they show.
-    any_code : bool
-        Whether 02134 is a number too.
-    dates : bool
-        Whether there may be dates.
+    Text is numbers, or dates, if every cell is one that is not missing. With `only_text` texts stay
+    texts, whatever they show; with `any_code` 02134 is a number too; without `dates` there are
+    none. `source` is how sentences call the file.
     """
     if isinstance(values, np.ndarray):
         axes = tuple(range(1, values.ndim))

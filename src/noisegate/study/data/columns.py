@@ -41,21 +41,11 @@ _OTHER_DATE = re.compile(
 class Column:
     """How one column of the data was read, and what became of it.
 
-    Parameters
-    ----------
-    name : str
-        In the file.
-    role : str
-        number, category, date, text, constant, identifier or array; or target or groups.
-    used : bool
-        Whether it is an input.
-    why : str
-        A few words on the role: "3 values", "counts the rows", "named by --ignore".
-    categories : tuple of str
-        Of a category, in the order of their code points; () otherwise.
-    missing : mapping
-        Each word that was read as missing, as it stands in the file, and in how many cells; ""
-        is an empty cell.
+    `role` is number, category, date, text, constant, identifier or array; or target or groups.
+    `used` is whether it is an input, and `why` a few words on that: "3 values", "named by
+    --ignore". `categories`, of a category, are in the order of their code points. `missing` has
+    each word that was read as missing, as it stands in the file, and in how many cells; "" is an
+    empty cell.
     """
 
     name: str
@@ -93,22 +83,8 @@ def find_role(cells: Cells, *, impute: bool) -> tuple[str, str]:
 def give_role(cells: Cells, notation: Notation, *, named: bool, impute: bool) -> Column:
     """Return the column of cells that may be an input.
 
-    Parameters
-    ----------
-    cells : Cells
-        All of the column.
-    notation : Notation
-        How the cells were read.
-    named : bool
-        Whether the user names it as an input: then it is one, whatever it looks like.
-    impute : bool
-        Whether missing values are filled in.
-
-    Raises
-    ------
-    InvalidValue
-        If the cells are numbers or dates in another notation; or text that cannot be an input,
-        though it is named.
+    One that the user has `named` is an input, whatever it looks like. It raises if the cells are
+    numbers or dates in another notation; or text that cannot be an input, though it is named.
     """
     if cells.is_text and not cells.codes:
         check_notation(cells, notation, f"leave the column out with --ignore {quote(cells.name)}")
@@ -142,12 +118,7 @@ def _unfit_text(cells: Cells, role: str) -> InvalidValue:
 def check_notation(cells: Cells, notation: Notation, other: str) -> None:
     """Raise if texts are nearly all numbers or dates that are written in another way.
 
-    Parameters
-    ----------
-    cells, notation
-        The texts, and how they were read.
-    other : str
-        What the user can do instead of what the sentence proposes.
+    `other` is what the user can do instead of what the sentence proposes.
     """
     words = Counter(cells.present)
     total = len(cells.present)

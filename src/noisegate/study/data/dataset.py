@@ -16,28 +16,15 @@ from .tasks import Task
 class Dataset:
     """Rows with inputs and a target.
 
-    Parameters
-    ----------
-    name : str
-        The file's name, "DataFrame", "arrays", or "scikit-learn digits".
-    inputs : DataFrame or ndarray
-        In the file's order, with a RangeIndex. A number is float64, NaN where missing; a category
-        is `str` objects, or None; a date is datetime64[s], or NaT. Or one array, (rows, ...), of
-        rank 3 or more.
-    columns : tuple of Column
-        Every column of the file, used or not.
-    target_name : str
-        Name of the target's column or array.
-    target : ndarray
-        Shape (rows,). Classification: int64 index into ``task.classes``; regression: float64.
-    task : Task
-        What is learned of the target.
-    groups : ndarray or None
-        Shape (rows,), int64 codes: rows of one group stay together in every split.
-    notes : tuple of str
-        Sentences to print: the task and why, rows left out, columns left out.
-    impute : bool
-        Whether the missing values of inputs are filled in; none is missing otherwise.
+    `name` is the file's, "DataFrame", "arrays", or "scikit-learn digits". `inputs` are in the
+    file's order, with a RangeIndex: a number is float64, NaN where missing; a category is `str`
+    objects, or None; a date is datetime64[s], or NaT. Or they are one array, (rows, ...), of rank 3
+    or more. `columns` are all of the file, used or not.
+
+    `target`, (rows,), is an int64 index into ``task.classes``, or float64 for regression. `groups`,
+    (rows,), are int64 codes: rows of one group stay together in every split. `notes` are sentences
+    to print: the task and why, rows left out, columns left out. With `impute` the missing values
+    of inputs are filled in; none is missing otherwise.
     """
 
     name: str

@@ -23,14 +23,7 @@ from noisegate.core.words import list_names, shorten, suggest
 from .cells import label
 from .dataset import Dataset
 
-__all__ = ["Encoder", "input_shape", "make_preprocessor"]
-
 PARTS = ("year", "month", "day", "day_of_week", "hour", "minute", "second")
-
-
-def input_shape(dataset: Dataset) -> tuple[int, ...]:
-    """Return the shape of one row as a model gets it; `dataset` is all rows but the test rows."""
-    return Encoder.fit(dataset, np.arange(1)).shape
 
 
 def make_preprocessor(dataset: Dataset) -> "Pipeline | Standardize":
@@ -39,12 +32,8 @@ def make_preprocessor(dataset: Dataset) -> "Pipeline | Standardize":
     Numbers are standardised. A category has one feature for each of its values in the dataset, in
     the order of their code points. A date becomes those of its parts that vary in the dataset,
     standardised. If the dataset is to be imputed, each input that misses values has an indicator
-    after all other features. So every split of the dataset has the same features.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        All rows but the test rows. An array is standardised by `Standardize` alone.
+    after all other features. An array is standardised by `Standardize` alone. The dataset has all
+    rows but the test rows, so every split of it has the same features.
     """
     inputs = dataset.inputs
     if isinstance(inputs, np.ndarray):
@@ -83,16 +72,9 @@ def _split_date(inputs: pd.DataFrame, name: str) -> dict[str, str]:
 class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Read a table: numbers as float64, categories as text, dates as the numbers of their parts.
 
-    Parameters
-    ----------
-    names : list of str
-        The inputs, in the order of the features; other columns of a table are left out.
-    categories : dict
-        The known values of each category.
-    dates : dict
-        For each date the columns that it becomes, each with its part of a date.
-    impute : bool
-        Whether values may be missing; they become NaN.
+    `names` are the inputs, in the order of the features; other columns of a table are left out.
+    `categories` has the known values of each category, `dates` for each date the columns that it
+    becomes, each with its part of a date. With `impute` values may be missing, and become NaN.
     """
 
     def __init__(
@@ -275,15 +257,7 @@ class Encoder:
 
     @classmethod
     def fit(cls, dataset: Dataset, train_rows: np.ndarray) -> "Encoder":
-        """Return the encoder of some training rows.
-
-        Parameters
-        ----------
-        dataset : Dataset
-            All rows but the test rows.
-        train_rows : ndarray
-            Numbers of the rows to train on, at least one.
-        """
+        """Return the encoder of some rows, by number, of a dataset without the test rows."""
         train = dataset.take(train_rows)
         with config_context(transform_output="default"):  # whatever a notebook has set
             preprocessor = make_preprocessor(dataset).fit(train.inputs)

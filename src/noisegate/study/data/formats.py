@@ -46,15 +46,7 @@ def list_arrays(path: str, what: str) -> tuple[str, ...]:
 
 
 def read_names(path: str, what: str, suffix: str) -> list[str]:
-    """Return the names of a table's columns, of which no row is read where that is possible.
-
-    Raises
-    ------
-    InvalidValue
-        If the file cannot be read.
-    MissingExtra
-        If the package that reads it is not installed.
-    """
+    """Return the names of a table's columns, of which no row is read where that is possible."""
     with _reading(path, what, suffix):
         if suffix == ".parquet":
             from pyarrow.parquet import ParquetFile
@@ -69,7 +61,7 @@ def read_names(path: str, what: str, suffix: str) -> list[str]:
 
 
 def read_frame(path: str, what: str, suffix: str) -> "pd.DataFrame":
-    """Return a table whose columns are numbered; it raises as `read_names` does."""
+    """Return a table whose columns are numbered."""
     with _reading(path, what, suffix):
         if suffix == ".parquet":
             from pyarrow.parquet import ParquetFile

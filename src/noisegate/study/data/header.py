@@ -27,6 +27,8 @@ from .formats import READERS, list_arrays, read_names, unreadable
 # The input and the target of scikit-learn's digits.
 DIGITS = ("images", "digit")
 DELIMITERS = ",;\t"
+# Names that a sentence lists.
+SHOWN = 8
 _COMPRESSED: dict[str, Callable[[Any], Any]] = {
     ".gz": gzip.open,
     ".bz2": bz2.open,
@@ -38,23 +40,12 @@ SUFFIXES = (".csv", ".tsv", ".npz", *READERS)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The data, and the names of their columns.
+    """The data as the user gave them, and the names of their columns.
 
-    Parameters
-    ----------
-    data : path, DataFrame or pair of arrays
-        As the user gave it.
-    what : str
-        How sentences call it, as "the data file".
-    label : str
-        How sentences quote it: "'d.csv'", or "the DataFrame".
-    suffix : str
-        Of the file: ".csv" for text, whether compressed or not; "" without a file.
-    names : tuple of str
-        The columns in the file's order. Only the first may be "", which pandas writes before its
-        index.
-    arrays : bool
-        Whether the columns are arrays, which have any rank.
+    Sentences call the data `what` ("the data file"), and quote them as `label` ("'d.csv'", "the
+    DataFrame"). `suffix` is ".csv" for text, whether compressed or not, and "" without a file.
+    `names` are in the file's order; only the first may be "", which pandas writes before its
+    index. With `arrays` the columns are arrays, which have any rank.
     """
 
     data: Any
@@ -71,15 +62,7 @@ class Header:
 
 
 def read_header(data: Any, what: str) -> Header:
-    """Return the header of a file, a DataFrame, or a pair of arrays.
-
-    Raises
-    ------
-    InvalidValue, InvalidType
-        If this is no data, the file is not there, or its columns are not named as they must be.
-    MissingExtra
-        If a package is needed that is not installed.
-    """
+    """Return the header of a file, a DataFrame, or a pair of arrays; raise if they are none."""
     if isinstance(data, str | PathLike):
         return _of_file(str(data), what)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
@@ -118,7 +101,7 @@ def _of_file(path: str, what: str) -> Header:
     if suffix in READERS:
         return _checked(path, what, f"'{path}'", suffix, read_names(path, what, suffix))
     with open_text(path, what) as stream:
-        first = next(_scan(path, stream), None)
+        first = next(_scan(path, _open_reader(path, stream)), None)
     if first is None:
         raise InvalidValue(
             f"study: the first line of a CSV file must name its columns; got '{path}', which is "
@@ -198,20 +181,14 @@ def _undecodable(path: str, unpack: Callable[[IO[bytes]], Any]) -> int:
     return 1
 
 
-def scan_lines(path: str, what: str) -> tuple[int, str]:
-    """Return how many rows a file of text has, and its delimiter.
+def find_delimiter(path: str, what: str) -> str:
+    """Return the delimiter of a file of text; raise if a row has too few or too many cells.
 
-    pandas takes a row of too few or too many cells, so this looks for one.
-
-    Raises
-    ------
-    InvalidValue
-        If a row has too few or too many cells, or a quote is never closed.
+    pandas takes such a row, and a quote that is never closed.
     """
-    count = -1
     with open_text(path, what) as stream:
-        width = 0
-        for line, record in _scan(path, stream):
+        reader, width = _open_reader(path, stream), 0
+        for line, record in _scan(path, reader):
             width = width or len(record)
             if len(record) != width:
                 raise InvalidValue(
@@ -220,27 +197,29 @@ def scan_lines(path: str, what: str) -> tuple[int, str]:
                     f"{line} of '{path}'. Fix that row; a cell that holds the delimiter stands in "
                     '"quotes".'
                 )
-            count += 1
-    with open_text(path, what) as stream:
-        return count, _delimiter(path, _first_lines(stream)[-1])
+        return str(reader.dialect.delimiter)
 
 
 def find_line(path: str, row: int) -> int:
     """Return the line where a row begins, both from 0 and 1."""
     with open_text(path, "the file") as stream:
-        lines = (line for line, _ in _scan(path, stream))
+        lines = (line for line, _ in _scan(path, _open_reader(path, stream)))
         return next(islice(lines, row + 1, None))  # the first has the names
 
 
-def _scan(path: str, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record that is not blank, and the line where it begins."""
-    lines = _first_lines(stream)
+def _open_reader(path: str, stream: TextIO) -> Any:
+    """Return a `csv.reader`, with the delimiter that the first line that is not blank tells."""
+    lines = [stream.readline()]
+    while lines[-1] and not lines[-1].strip():
+        lines.append(stream.readline())
     # Strictly, so that a quote that is never closed is an error, not one long cell.
+    return csv.reader(chain(lines, stream), delimiter=_delimiter(path, lines[-1]), strict=True)
+
+
+def _scan(path: str, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record that is not blank, and the line where it begins."""
     line = 1
     try:
-        reader = csv.reader(
-            chain(lines, stream), delimiter=_delimiter(path, lines[-1]), strict=True
-        )
         for record in reader:
             if len(record) > 1 or (record and record[0].strip()):
                 yield line, record
@@ -250,14 +229,6 @@ def _scan(path: str, stream: TextIO) -> Iterator[tuple[int, list[str]]]:
             "study: a CSV file must have a row to a line and its quotes closed; got a row that "
             f"begins at line {line} of '{path}' and cannot be read: {error}. Fix that row."
         ) from None
-
-
-def _first_lines(stream: TextIO) -> list[str]:
-    """Return the lines to the first that is not blank."""
-    lines = [stream.readline()]
-    while lines[-1] and not lines[-1].strip():
-        lines.append(stream.readline())
-    return lines
 
 
 def _delimiter(path: str, line: str) -> str:
@@ -275,10 +246,7 @@ def select_inputs(
 ) -> tuple[str, ...]:
     """Return the names of the inputs, in the file's order: what is asked for, or what is left.
 
-    Raises
-    ------
-    InvalidValue
-        If a column is not there, has two roles, or none is left.
+    It raises if a column is not there, has two roles, or none is left.
     """
     roles = [(target, "--target")] if split is None else [(target, "--target"), (split, "--split")]
     roles += [(name, "--inputs") for name in inputs] + [(name, "--ignore") for name in ignore]
@@ -336,10 +304,10 @@ def _suggest_column(name: str, names: Sequence[str]) -> str:
     return near.replace(word := near[15:-2], lower[word]) if near else ""
 
 
-def list_some(names: Sequence[object], most: int = 8, quote: str = "`") -> str:
+def list_some(names: Sequence[object], quote: str = "`") -> str:
     """Return the first names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return list_names(names[:most], quote) + more
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return list_names(names[:SHOWN], quote) + more
 
 
 def count_text(number: int, what: str) -> str:

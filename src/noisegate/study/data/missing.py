@@ -8,7 +8,7 @@ import numpy as np
 from noisegate.core.errors import InvalidValue
 
 from .cells import Cells
-from .header import no_rows
+from .header import SHOWN, no_rows
 
 # Beyond this a square, and so a standard deviation, may overflow.
 LARGEST = 1e100
@@ -32,14 +32,8 @@ def find_complete(
 ) -> tuple[dict[str, Cells], str]:
     """Return the cells of the rows that can be used, and a note on the others.
 
-    Parameters
-    ----------
-    label : str
-        How sentences quote the data.
-    inputs, needed : sequence of Cells
-        Of inputs, missing values may be filled in; a target and groups must be there.
-    missing : {"error", "drop", "impute"}
-        What becomes of rows with missing values.
+    Missing values of `inputs` may be filled in; those that are `needed`, a target and groups, must
+    be there. `missing` is "error", "drop" or "impute".
     """
     every = [*inputs, *needed]
     images = [cells for cells in inputs if cells.values.ndim > 2]  # which nothing fills in
@@ -116,5 +110,5 @@ def _list_missing(columns: Sequence[Cells]) -> str:
             each = (f'{count} "{word}"' if word else f"{count} empty" for word, count in counts)
             found.append((sum(column.words.values()), f"`{column.name}`: {', '.join(each)}"))
     found.sort(key=lambda each: -each[0])
-    shown = "; ".join(text for _, text in found[:8])
-    return shown + (f"; and {len(found) - 8} more columns" if len(found) > 8 else "")
+    shown = "; ".join(text for _, text in found[:SHOWN])
+    return shown + (f"; and {len(found) - SHOWN} more columns" if len(found) > SHOWN else "")

@@ -38,43 +38,12 @@ def read_data(
     missing: str = "error",
     notation: Notation = USUAL,
 ) -> Dataset:
-    """Return the dataset of a file, a DataFrame or arrays.
+    """Return the dataset of a file, a DataFrame or arrays, by the words of a `Source`.
 
-    The answer depends on the data and the arguments alone.
-
-    Parameters
-    ----------
-    data : path, DataFrame, or (X, y)
-        .csv or .tsv (UTF-8, with commas, semicolons or tabs; the first line names the columns),
-        compressed or not; .npz (arrays with the rows along axis 0; nothing is unpickled);
-        .parquet, .feather, .arrow, .xlsx, .xls or .ods, if what reads them is installed. The
-        columns of a pair of arrays are `x` and `y`.
-    target : str
-        The column, or array of shape (rows,) or (rows, 1), to be learned.
-    task : {"classification", "regression"}, optional
-        Inferred from the target by default: text, booleans, and whole numbers of at most 20
-        different values are classes, anything else is a quantity.
-    inputs : sequence of str
-        What to learn from. By default everything but `target`, `split`, `ignore`, and columns
-        that are constant, identify a row, or have more than 100 different texts. Of several
-        arrays in an npz file it must be given, and only a single one may have a rank above 2.
-    ignore : sequence of str
-        Columns to leave out.
-    split : str, optional
-        The column, or array, whose equal values are one group.
-    missing : {"error", "drop", "impute"}
-        What becomes of rows with missing values: an error; left out; or kept, with the inputs to
-        be filled in.
-    notation : Notation
-        How texts write numbers and missing values.
-
-    Raises
-    ------
-    InvalidValue
-        If the data, a column, a row or the target is not fit to learn from: with its place, and
-        the way out.
-    MissingExtra
-        If what reads the file is not installed.
+    The answer depends on the data and the arguments alone. A file of text is UTF-8, and its first
+    line names the columns; nothing in an .npz is unpickled, and of its arrays, with the rows along
+    axis 0, only a single input may have a rank above 2. What is not fit to learn from raises: the
+    data, a column, a row or the target, with its place, and the way out.
     """
     if task is not None and task not in TASKS:
         raise InvalidValue(
@@ -92,16 +61,17 @@ def read_data(
         for name in names
     }
     used = [name for name in names if columns[name].used]
-    _check_inputs(header.label, [cells[name] for name in used], columns)
-    complete, note = find_complete(
-        header.label, [cells[name] for name in used], [cells[name] for name in needed], missing
-    )
+    chosen, others = ([cells[name] for name in some] for some in (used, needed))
+    _check_inputs(header.label, chosen, columns)
+    complete, note = find_complete(header.label, chosen, others, missing)
     _check_count(header.label, len(complete[target].values))
     learned, values, inferred = make_target(complete[target], task, notation, header.label)
     why = f"{len(learned.classes)} classes" if learned.is_classification else "numbers"
     columns[target] = Column(target, "target", False, why, missing=cells[target].words)
+    groups = None
     if split is not None:
-        why = count_text(len(set(complete[split].values)), "group")
+        known, groups = np.unique(complete[split].values, return_inverse=True)
+        why = count_text(len(known), "group")
         columns[split] = Column(split, "groups", False, why, missing=cells[split].words)
     for name in header.names:
         if name not in columns:
@@ -120,7 +90,7 @@ def read_data(
         target,
         values,
         learned,
-        None if split is None else _as_groups(complete[split]),
+        groups,
         tuple(filter(None, notes)),
         missing == "impute",
     )
@@ -140,21 +110,10 @@ def read_like(
     Whatever else they hold is ignored, and noted. Categories that `dataset` lacks are kept: the
     encoder has no feature for them.
 
-    Parameters
-    ----------
-    data, missing, notation
-        As for `read`; it may be another kind of file.
-    dataset : Dataset
-        Whose inputs, target and task these are. Only its names, roles and classes are used.
-    what : str
-        How sentences call the data, as "the test file".
-    target : bool
-        Whether the target is read too; if not, it need not be there, and is all zeros.
-
-    Raises
-    ------
-    InvalidValue
-        If a column is missing or of another role, or a class is none of the dataset's.
+    Sentences call the data `what`, as "the test file"; it may be another kind of file. `missing`
+    and `notation` are as for `read_data`. Without `target` the target need not be there, and is
+    all zeros. It raises if a column is missing or of another role, or a class is none of the
+    dataset's.
     """
     header = read_header(data, what)
     like = dataset.input_columns
@@ -165,12 +124,7 @@ def read_like(
     inputs = [_parse_like(table, column, dataset, notation) for column in like]
     targets = [_parse(table, name, notation, dates=False, only_text=only_text) for name in needed]
     check_counts(header.label, [*inputs, *targets])
-    complete, note = find_complete(
-        header.label,
-        inputs,
-        targets,
-        missing,
-    )
+    complete, note = find_complete(header.label, inputs, targets, missing)
     count = len(complete[like[0].name].values)
     values = np.zeros(count, dataset.target.dtype)
     if target:
@@ -291,10 +245,6 @@ def _check_inputs(label: str, used: Sequence[Cells], columns: Mapping[str, Colum
             f"study: an array of a rank above 2 must be the only input; got `{high[0]}` of "
             f"{label} and others. Give it alone, as --inputs {quote(high[0])}."
         )
-
-
-def _as_groups(cells: Cells) -> np.ndarray:
-    return np.unique(cells.values, return_inverse=True)[1].astype(np.int64)
 
 
 def _join(inputs: Sequence[Cells]) -> pd.DataFrame | np.ndarray:

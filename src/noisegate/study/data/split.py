@@ -8,14 +8,11 @@ import numpy as np
 from noisegate.core.errors import InvalidValue
 
 from .dataset import Dataset
-
-__all__ = ["check_parts", "derived_seed", "split_rows"]
+from .header import SHOWN, count_text
 
 # A class or a part of fewer rows is refused; one below the second bound is noted.
 LEAST_CLASS, SMALL_CLASS = 3, 10
 LEAST_PART, SMALL_PART = 5, 30
-# Classes that a sentence names.
-SHOWN = 8
 
 
 def derived_seed(seed: int, purpose: str) -> int:
@@ -32,24 +29,9 @@ def split_rows(
     within a class: each class has its share, to less than one row. Groups are drawn whole, as many
     as come nearest to the share, whatever the task. Regression draws plainly.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Its classes and groups are looked at, its inputs are not.
-    share : float
-        Of the rows, in (0, 1); the part has ``share * rows`` rounded to whole rows, or groups.
-    seed, purpose : int, str
-        The same two draw the same rows; any other seed or purpose draws independently.
-
-    Returns
-    -------
-    rest, part : ndarray
-        Row numbers, int64, each in random order. Neither is empty.
-
-    Raises
-    ------
-    InvalidValue
-        If the share is out of bounds, or rows or groups are too few for it.
+    Both are row numbers, int64, in random order; neither is empty. The share has ``share * rows``
+    rounded to whole rows, or groups. The same seed and purpose draw the same rows; any other seed
+    or purpose draws independently.
 
     Reference: Madow and Madow, "On the theory of systematic sampling", Annals of Mathematical
     Statistics, 1944.
@@ -105,15 +87,8 @@ def _by_group(groups: np.ndarray, share: float, rng: np.random.Generator) -> np.
 def check_parts(search: Dataset, test: Dataset, share: float, seeds: int) -> tuple[str, ...]:
     """Refuse data with too few rows of a class or in a part; return notes where they are few.
 
-    Parameters
-    ----------
-    search, test : Dataset
-        The rows to train and to validate on, and the rows to test on.
-    share : float
-        Of the validation rows in `search`.
-    seeds : int
-        How many seeds split the rows. The sizes are of the seed that makes the smallest part, and
-        those of classes of seed 0.
+    `share` is that of the validation rows in `search`. The sizes are of the seed that makes the
+    smallest part, and those of classes of seed 0.
     """
     splits = [
         [*(search.target[rows] for rows in split_rows(search, share, seed, "split")), test.target]
@@ -125,7 +100,7 @@ def check_parts(search: Dataset, test: Dataset, share: float, seeds: int) -> tup
         for i, name in enumerate(search.task.classes)
     }
     totals = {name: sum(parts) for name, parts in classes.items()}
-    rare = {name: _count(n, "row") for name, n in totals.items() if n < LEAST_CLASS}
+    rare = {name: count_text(n, "row") for name, n in totals.items() if n < LEAST_CLASS}
     if rare:
         raise InvalidValue(
             f"study: each class must have at least {LEAST_CLASS} rows, to train on, to validate on "
@@ -160,9 +135,5 @@ def _list_classes(classes: Mapping[str, str]) -> str:
 def _one_sided(share: float, count: int, what: str) -> InvalidValue:
     return InvalidValue(
         f"study: a share of {share:g} must leave {what}s on both sides; got "
-        f"{_count(count, what)}. Bring more, or change the share."
+        f"{count_text(count, what)}. Bring more, or change the share."
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

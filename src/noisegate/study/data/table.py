@@ -14,7 +14,7 @@ import pandas as pd
 from noisegate.core.errors import InvalidValue
 
 from .formats import read_frame
-from .header import Header, find_line, no_rows, open_text, scan_lines, unnamed
+from .header import Header, find_delimiter, find_line, no_rows, open_text, unnamed
 
 # Integers of at most 16 bits are exact in float32.
 SMALL = ("int8", "uint8", "int16", "uint16", "float16", "float32")
@@ -22,18 +22,10 @@ SMALL = ("int8", "uint8", "int16", "uint16", "float16", "float32")
 
 @dataclass(frozen=True, slots=True)
 class RawTable:
-    """Columns by name.
+    """Columns by name: ``column(name)`` is a Series; or a floating array of rank 2 or more.
 
-    Parameters
-    ----------
-    header : Header
-        Where they come from, and their names.
-    column : callable
-        ``column(name)`` is a Series; or a floating array, (rows, ...), of rank 2 or more.
-    place : callable
-        ``place(row)``, how a sentence names a row: by its line, or by its number from 0.
-    has_index : bool
-        Whether the data have an index, which is not read.
+    ``place(row)`` is how a sentence names a row: by its line, or by its number from 0. An index,
+    if the data have one, is not read.
     """
 
     header: Header
@@ -43,13 +35,7 @@ class RawTable:
 
 
 def open_table(header: Header) -> RawTable:
-    """Return the columns of data; arrays of a file are read when they are asked for.
-
-    Raises
-    ------
-    InvalidValue
-        If a file cannot be read, or its rows are not all alike.
-    """
+    """Return the columns of data; arrays of a file are read when they are asked for."""
 
     def number(row: int) -> str:
         return f"row {row} (from 0) of {header.label}"
@@ -79,7 +65,7 @@ def open_table(header: Header) -> RawTable:
 
 def _read_text(path: str, header: Header) -> pd.DataFrame:
     """Return the cells of a file of text, as they stand there."""
-    _, delimiter = scan_lines(path, header.what)
+    delimiter = find_delimiter(path, header.what)
     with open_text(path, header.what) as stream:
         return pd.read_csv(
             stream,

@@ -18,14 +18,8 @@ def make_target(
 ) -> tuple[Task, np.ndarray, str]:
     """Return the task, the target's values, and a note on what was inferred.
 
-    Parameters
-    ----------
-    cells : Cells
-        The target, of complete rows.
-    task : {"classification", "regression"} or None
-        None: text, and whole numbers of at most 20 values, are classes.
-    notation, source
-        How the cells were read, and how sentences quote the data.
+    Where no task is given, text, and whole numbers of at most 20 values, are classes. The cells are
+    those of complete rows; `source` is how sentences quote the data.
     """
     name, inferred = cells.name, task is None
     if cells.is_text and task != "classification":

@@ -12,14 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Classification or regression, and the words that go with it.
+    """Classification or regression, by its name, and the words that go with it.
 
-    Parameters
-    ----------
-    name : {"classification", "regression"}
-        Which of them.
-    classes : tuple of str
-        The classes' labels, in the order of the outputs; () for regression.
+    `classes` are the classes' labels, in the order of the outputs; () for regression.
     """
 
     name: str
@@ -53,12 +48,8 @@ class Task:
     def loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return the mean over the rows of cross-entropy (in nats), or of squared differences.
 
-        Parameters
-        ----------
-        outputs : Tensor
-            Logits, (rows, classes); or values, (rows, 1).
-        targets : Tensor
-            Classes, int64 (rows,); or values, (rows, 1).
+        Outputs are logits, (rows, classes), and targets int64, (rows,); or both are values,
+        (rows, 1).
         """
         from torch.nn import functional  # here, since reading a file needs no torch
 
@@ -75,15 +66,11 @@ class Task:
         return (outputs - targets).abs().squeeze(1)
 
     def in_units(self, history: "History", scale: float) -> "History":
-        """Return a history as it is told: for regression, in the unit of the target.
+        """Return a history as it is reported: for regression, in the unit of the target.
 
-        Parameters
-        ----------
-        history : History
-            Losses are mean squares of standardised differences, errors their mean magnitudes.
-        scale : float
-            Standard deviation by which the targets were divided. A loss becomes its root times
-            this, RMSE; an error is multiplied by it. Classification is returned unchanged.
+        Losses are mean squares of standardised differences, errors their mean magnitudes. `scale`
+        is the standard deviation by which the targets were divided: a loss becomes its root times
+        this, RMSE; an error is multiplied by it.
         """
         if self.is_classification:
             return history

@@ -7,8 +7,6 @@ from ..recipes import BASELINE, Recipe
 from ..train.run import Run
 from .stats import Difference, Row, adjust, estimate, estimate_difference, find_leading
 
-__all__ = ["choose", "summarize"]
-
 
 def summarize(model: str, recipes: Sequence[Recipe], runs: Sequence[Run]) -> tuple[Row, ...]:
     """Return a row for each recipe on a model, no noise first; the differences are one family.

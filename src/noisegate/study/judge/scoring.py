@@ -16,7 +16,8 @@ from noisegate.estimators import Epoch, History
 from ..data.dataset import Dataset
 from ..data.split import derived_seed
 from ..models import Model
-from ..recipes import Recipe, rules_text
+from ..recipes import Recipe
+from ..rule_text import rules_text
 from ..train.pool import use_one_thread
 from ..train.run import Job, Run, Setup, fit_encoder, make_parts, restore_model, seed_generators
 from ..train.store import Store
@@ -24,8 +25,6 @@ from .scores import SplitScore
 from .uncertainty.evaluation import SAMPLES, EvaluationData, evaluate_model, shuffle_columns
 from .uncertainty.outcomes import Outcome
 from .uncertainty.over_seeds import Uncertainty, summarize_uncertainty
-
-__all__ = ["SplitScore", "evaluate_uncertainty", "score_test_split"]
 
 # Without gradients, so batches can be larger than training's.
 BATCH_SIZE = 1024
@@ -72,7 +71,7 @@ def _score_model(job: Job, setup: Setup, test: Dataset, store: Store) -> tuple[f
     encoder, task = fit_encoder(setup, job.seed), test.task
     targets = encoder.targets(test)
     with use_one_thread(), seed_generators(job.seed, "test"), torch.no_grad():
-        model = restore_model(job, setup, store.read_weights(job))
+        model = restore_model(job, encoder, task, store.read_weights(job))
         outputs = torch.cat([model(part) for part in encoder.inputs(test).split(BATCH_SIZE)])
         loss = float(task.loss(outputs, targets))
         error = float(task.error(outputs, targets).double().mean())
@@ -121,7 +120,7 @@ def _evaluate(
     with seed_generators(job.seed, "doubt"):
         return evaluate_model(
             test.task,
-            restore_model(job, setup, store.read_weights(job)),
+            restore_model(job, encoder, test.task, store.read_weights(job)),
             job.recipe.rules,
             EvaluationData(
                 (encoder.inputs(test), encoder.targets(test)),

@@ -12,8 +12,6 @@ from noisegate.core.words import shorten
 
 from ..json_text import FORMAT
 
-__all__ = ["StudyFile", "read_study"]
-
 # What a comparison needs of a study.json; float stands for any number, or null.
 RUN = {
     **dict.fromkeys(("model", "recipe", "split"), str),
@@ -63,13 +61,7 @@ class _Unlike(Exception):
 
 
 def read_study(path: str | Path) -> StudyFile:
-    """Read a study.json, or the one in a folder.
-
-    Raises
-    ------
-    InvalidValue
-        If it cannot be read, is no study.json, is not whole, or has another format.
-    """
+    """Read a study.json, or the one in a folder; raise unless it is whole and of this format."""
     file = Path(path)
     if file.is_dir():
         file /= "study.json"

@@ -7,11 +7,10 @@ from pathlib import Path
 from noisegate.core.errors import InvalidValue
 
 from ..data.tasks import Task
-from ..recipes import RECIPES, rules_text
+from ..recipes import RECIPES
+from ..rule_text import rules_text
 from .stats import Difference, Estimate, adjust, estimate, estimate_difference
 from .study_json import StudyFile, read_study
-
-__all__ = ["ComparedRecipe", "Comparison", "compare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +49,10 @@ class Comparison:
 def compare(a: str | Path, b: str | Path) -> Comparison:
     """Compare two studies of the same data, seed by seed.
 
-    A recipe on a model is paired with the same in the other study; where each study has one
-    model, whatever its name, recipe with recipe. Holm's correction is for the rows.
-
-    Parameters
-    ----------
-    a, b : path
-        The folder of a study, its ``out``, or the study.json in it.
-
-    Raises
-    ------
-    InvalidValue
-        If a file is no study.json that is whole, or the studies have other data or splits, fewer
-        than two seeds in common, or no recipe.
+    Each is a study's folder, its ``out``, or the study.json in it. A recipe on a model is paired
+    with the same in the other study; where each study has one model, whatever its name, recipe
+    with recipe. Holm's correction is for the rows. It raises if the studies have other data or
+    splits, fewer than two seeds in common, or no recipe.
     """
     studies = first, second = read_study(a), read_study(b)
     seeds = sorted(first.splits.keys() & second.splits.keys())

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from ..judge.scores import SplitScore
 from ..judge.stats import Row, find_leading
-from ..recipes import BASELINE, Recipe, rules_source
+from ..recipes import BASELINE, Recipe
+from ..rule_text import rules_source
 from .sentences import FEASIBLE, join_names, name_model
-
-__all__ = ["Advice", "advise"]
 
 
 @dataclass(frozen=True, slots=True)

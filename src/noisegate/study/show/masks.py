@@ -7,12 +7,11 @@ from noisegate import pictures
 from noisegate.core.errors import NoisegateError
 
 from ..planning import Placed
-from ..recipes import Recipe, rules_source
+from ..recipes import Recipe
 from ..results import Study
+from ..rule_text import rules_source
 from .parts import Picture
 from .sentences import name_model, title_model
-
-__all__ = ["describe_recipes"]
 
 MOST_PICTURES = 6
 # A picture of more bytes makes the report too large.

@@ -13,9 +13,9 @@ from .board import Board
 WINDOW = 120
 
 
-def print_notes(notes: Iterable[str], *, enabled: bool, console: Console | None = None) -> None:
+def print_notes(notes: Iterable[str], *, enabled: bool) -> None:
     """Print lines on the error stream if it is a terminal."""
-    console = console or Console(stderr=True)
+    console = Console(stderr=True)
     if enabled and console.is_terminal:
         for note in notes:
             console.print(note, highlight=False, markup=False)

@@ -16,8 +16,9 @@ from noisegate.estimators import Epoch, History, fit
 from noisegate.torch.generators import keep_states, seed_all
 
 from ..data.dataset import Dataset
-from ..data.encode import Encoder, input_shape
+from ..data.encode import Encoder
 from ..data.split import derived_seed, split_rows
+from ..data.tasks import Task
 from ..models import Model
 from ..recipes import Recipe
 
@@ -169,7 +170,7 @@ def digest_start(job: Job, setup: Setup) -> tuple[str, str]:
 
 def _make_model(job: Job, setup: Setup, parts: Parts) -> tuple[nn.Module, tuple[str, str]]:
     """Return the initial model of a run in its own modes, and the digests of its start."""
-    model = _make_initial(job, setup.data)
+    model = _make_initial(job, parts.encoder, setup.data.task)
     weights = _digest_tensors(model.state_dict().values())
     modes = [(module, module.training) for module in model.modules()]
     with torch.no_grad(), seed_generators(job.seed, "outputs"):
@@ -179,9 +180,9 @@ def _make_model(job: Job, setup: Setup, parts: Parts) -> tuple[nn.Module, tuple[
     return model, (weights, _digest_tensors([outputs]))
 
 
-def restore_model(job: Job, setup: Setup, weights: Mapping[str, Any]) -> nn.Module:
+def restore_model(job: Job, encoder: Encoder, task: Task, weights: Mapping[str, Any]) -> nn.Module:
     """Return the model of a run as it was trained, in evaluation and without noise."""
-    model = _make_initial(job, setup.data)
+    model = _make_initial(job, encoder, task)
     model.load_state_dict(weights)
     return model.eval()
 
@@ -199,9 +200,9 @@ def _split(setup: Setup, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return split_rows(setup.data, setup.validation_share, seed, "split")
 
 
-def _make_initial(job: Job, data: Dataset) -> nn.Module:
+def _make_initial(job: Job, encoder: Encoder, task: Task) -> nn.Module:
     with seed_generators(job.seed, "weights"):
-        return job.model.make(input_shape(data), data.task.outputs)
+        return job.model.make(encoder.shape, task.outputs)
 
 
 def _digest_tensors(tensors: Iterable[Any]) -> str:

@@ -18,8 +18,8 @@ from noisegate.core.words import shorten
 from noisegate.estimators import Epoch, History
 
 from ..files import check_unused, write_file
-from ..json_text import FORMAT, replace_nan
-from ..recipes import rules_text
+from ..json_text import FORMAT, format_json, replace_nan
+from ..rule_text import rules_text
 from .run import Job, Run, Trained
 
 # Which option sets what the runs of a folder were made with.
@@ -174,7 +174,7 @@ def _number(value: Any) -> Any:
 def _seal(facts: Mapping[str, Any]) -> str:
     """Return JSON with a digest of itself, by which it is known again."""
     body = replace_nan({"format": FORMAT, **facts})
-    return json.dumps({**body, "digest": _digest(_canonical(body))}, indent=1) + "\n"
+    return format_json({**body, "digest": _digest(_canonical(body))})
 
 
 def _open_sealed(path: Path) -> dict[str, Any]:

@@ -50,14 +50,8 @@ def evaluate_model(
     A classifier's outputs are logits. The numbers depend on the arguments alone; with another batch
     size, or another number of threads, sums are rounded otherwise. The model is left in evaluation.
     `seed` and `samples` are those of the noise, `first_step` is the step of its first sample: where
-    rates move with the step, how many steps the model was trained for.
-
-    Raises
-    ------
-    NoisegateError
-        If an output is NaN or infinite.
-    InvalidValue
-        If a rule acts nowhere on the model.
+    rates move with the step, how many steps the model was trained for. It raises if an output is
+    NaN or infinite, or a rule acts nowhere on the model.
     """
     model.eval()
 
