@@ -23,8 +23,7 @@ from noisegate.study.planning import Placed
 from noisegate.study.results import Study
 from noisegate.study.show import figures, masks, terminal
 from noisegate.study.show.column_lines import describe_columns
-from noisegate.study.show.notebook import render_notebook
-from noisegate.study.show.page import render_report, split_opening
+from noisegate.study.show.page import render_notebook, render_report, split_opening
 
 
 def column(name: str, role: str = "number", why: str = "", **more: Any) -> dict[str, Any]:

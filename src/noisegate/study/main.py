@@ -28,8 +28,6 @@ from .train.processes import start_fork_server
 from .train.run import Job, Run
 from .train.store import Store
 
-__all__ = ["carry_out", "open_work", "run", "save"]
-
 
 def run(
     models: str | Sequence[str] | None = None,
@@ -233,7 +231,7 @@ def carry_out(plan: StudyPlan, store: Store, *, jobs: int, progress: bool) -> St
 
 def _render(study: Study) -> str:
     """Return a study as a notebook shows it."""
-    from .show.notebook import render_notebook  # matplotlib takes a second to import
+    from .show.page import render_notebook  # matplotlib takes a second to import
 
     return render_notebook(study)
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from .numbers import plural
 
-__all__ = ["count_missing", "describe_columns"]
-
 WIDTH, INDENT, MOST_LINES = 80, 14, 2
 # Role of an input: what several of them are called.
 ROLES = {

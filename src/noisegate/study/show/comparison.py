@@ -15,8 +15,6 @@ from .numbers import PERCENT, chance, find_shared_decimals, interval, number
 from .rich_tables import STYLES, make_table
 from .sentences import join_names, measure, name_model, title_model
 
-__all__ = ["comparison_facts", "describe_comparison", "print_comparison"]
-
 WORDS = {"helped": "better", "hurt": "worse"}
 OTHERS = {
     "unclear": "no difference is shown with {}",

@@ -59,8 +59,11 @@ def draw_overview(study: Study, format: str) -> bytes:
     return draw_figure(fill, (11.5, sum(heights) + 0.2 + 0.2 * lines), format)
 
 
-def draw_effects(study: Study, format: str = "svg", *, clear: bool = False) -> bytes | None:
-    """Return the differences from no noise of every recipe and model; None if there are none."""
+def draw_effects(study: Study) -> bytes | None:
+    """Return the differences from no noise of every recipe and model; None if there are none.
+
+    It is SVG without paper.
+    """
     models = [model for model in study.models if DIFFERENCES in list_panels(study, model)]
     heights = [0.9 + 0.28 * (len(study.settings.recipes[model]) - 1) for model in models]
 
@@ -71,7 +74,7 @@ def draw_effects(study: Study, format: str = "svg", *, clear: bool = False) -> b
             title = f"{title_model(model)}: difference in {_name_loss(study)}"
             ax.set_title(title, loc="left", fontsize=9)
 
-    return draw_figure(fill, (5.2, 0.3 + sum(heights)), format, clear=clear) if models else None
+    return draw_figure(fill, (5.2, 0.3 + sum(heights)), clear=True) if models else None
 
 
 def list_panels(study: Study, model: str) -> list[str]:

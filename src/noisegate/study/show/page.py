@@ -1,4 +1,4 @@
-"""The HTML report: one file that needs nothing else, on a phone, a screen and paper."""
+"""A study as HTML: a report in one file, on a phone, a screen and paper; a notebook's cell."""
 
 import base64
 from collections.abc import Sequence
@@ -21,8 +21,6 @@ from .sentences import headings, title_model
 from .uncertainty import describe_uncertainty, table_headings, tabulate_uncertainty
 from .uncertainty_figures import draw_uncertainty
 
-__all__ = ["list_tests", "model_table", "render_report", "split_opening"]
-
 CAPTIONS = {
     "training loss": "What the steps saw, noise on; mean over the seeds.",
     "validation loss": "Without noise; mean over the seeds.",
@@ -43,7 +41,7 @@ MOST_NAMES, MOST_COLUMNS = 40, 20
 
 def render_report(study: Study) -> str:
     """Return the report of a study as one self-contained page."""
-    settings, effects = study.settings, figures.draw_effects(study, clear=True)
+    settings, effects = study.settings, figures.draw_effects(study)
     best, compared = [run.history.best.number for run in study.runs], settings.recipes.values()
     words = {
         "study": study,
@@ -63,6 +61,19 @@ def render_report(study: Study) -> str:
         "versions": versions(),
     }
     return environment().get_template("report.html").render(words)
+
+
+def render_notebook(study: Study) -> str:
+    """Return a study as a notebook's cell: the verdict, the tables, the overview as a picture."""
+    picture = figures.draw_overview(study, "svg").decode()
+    words = {
+        "opening": split_opening(study),
+        "tests": [sentence for sentence, _ in list_tests(study)],
+        "tables": {model: model_table(study, model) for model in study.models},
+        # Without its first lines, which are for a file of its own.
+        "picture": picture[picture.index("<svg") :],
+    }
+    return environment().get_template("notebook.html").render(words)
 
 
 def environment() -> Environment:

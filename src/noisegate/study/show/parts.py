@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Cell", "Picture", "SearchSection", "Table"]
-
 
 @dataclass(frozen=True, slots=True)
 class Cell:

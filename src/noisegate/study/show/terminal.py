@@ -18,8 +18,6 @@ from .rich_tables import STYLES, make_table
 from .sentences import headings, title_model
 from .uncertainty import describe_uncertainty
 
-__all__ = ["cells", "describe_result", "show"]
-
 # Of 80 columns: a longer name takes a second line.
 NAME_WIDTH = 14
 VERDICTS = {"helped": "helped", "hurt": "hurt", "unclear": "is not shown to help"}

@@ -5,14 +5,6 @@ from collections.abc import Callable
 from ..judge.uncertainty import PredictorSummary, Uncertainty
 from .numbers import estimates, number
 
-__all__ = [
-    "LABELS",
-    "describe_uncertainty",
-    "name_predictor",
-    "table_headings",
-    "tabulate_uncertainty",
-]
-
 # The name of each measure, and whether it is a share, shown in %.
 LABELS: dict[str, tuple[str, bool]] = {
     "accuracy": ("accuracy, %", True),

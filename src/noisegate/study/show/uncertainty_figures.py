@@ -23,8 +23,6 @@ from .drawing import (
 )
 from .uncertainty import name_predictor
 
-__all__ = ["draw_uncertainty"]
-
 COLOURS = {"none": BLACK, "off": ORANGE, "on": BLUE}
 MARKERS = {"none": "o", "off": "s", "on": "D"}
 
