@@ -9,8 +9,8 @@ from noisegate.study.show import uncertainty_figures as figures
 from noisegate.study.show.uncertainty import (
     LABELS,
     describe_uncertainty,
-    table,
     table_headings,
+    tabulate_uncertainty,
 )
 
 HISTOGRAM = Histogram((0.01, 0.1, 1.0, 10.0), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5))
@@ -128,7 +128,7 @@ def test_the_table_names_every_measure():
         "hidden dropout in training only",
         "hidden dropout in prediction too",
     ]
-    rows = table(CLASSES) + table(NUMBERS)
+    rows = tabulate_uncertainty(CLASSES) + tabulate_uncertainty(NUMBERS)
     assert [row[0] for row in rows] == [
         "accuracy, %",
         "accuracy without the most uncertain 20 %, %",

@@ -1,6 +1,6 @@
 """What a search says of itself, word for word."""
 
-from noisegate.tune import sentences
+from noisegate.tune import wording as sentences
 from noisegate.tune.records import Trial
 
 
