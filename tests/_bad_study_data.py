@@ -59,14 +59,14 @@ CELLS: list[Case] = [
         lambda: csv(column([*(f"{i}.5" for i in range(10)), "1_0"])),
         Value,
         "study: `x` must hold numbers, as 10 of its 11 cells do; got '1_0' at line 12 of 'd.csv'. "
-        f"{FIX}, or leave the column out with --ignore x.",
+        f"{FIX}, name it as a missing value with --na, or leave the column out with --ignore x.",
     ),
     (
         lambda: csv(column([*(f"{i}.5" for i in range(10)), LONG], "my x,y")),
         Value,
         "study: `my x` must hold numbers, as 10 of its 11 cells do; got 'word word word word word "
-        f"word word word … at line 12 of 'd.csv'. {FIX}, or leave the column out with --ignore "
-        "'my x'.",
+        f"word word word … at line 12 of 'd.csv'. {FIX}, name it as a missing value with "
+        "--na, or leave the column out with --ignore 'my x'.",
     ),
     (
         lambda: csv(table("id,x,y", "1,a1,0", "2,a2,1", "3,a3,0"), inputs=["x"]),
@@ -108,7 +108,8 @@ TARGETS: list[Case] = [
         lambda: csv(target([*(f"{i}.5" for i in range(19)), "none?"])),
         Value,
         "study: `y` must hold numbers, as 19 of its 20 cells do; got 'none?' at line 21 of "
-        f"'d.csv'. {FIX}, or give --task classification if each text is a class.",
+        f"'d.csv'. {FIX}, name it as a missing value with --na, or give --task classification if "
+        "each text is a class.",
     ),
     (
         lambda: csv(target(["no", "yes", "no"]), task="regression"),

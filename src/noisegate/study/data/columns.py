@@ -128,7 +128,7 @@ def check_notation(cells: Cells, notation: Notation, other: str) -> None:
         word, place = cells.find(lambda word: word not in plain)
         raise InvalidValue(
             f"study: `{cells.name}` must hold numbers, as {count} of its {total} cells do; got "
-            f"{word} at {place}. Fix that cell, or {other}."
+            f"{word} at {place}. Fix that cell, name it as a missing value with --na, or {other}."
         )
     _check_options(cells, notation, words, set(plain), other)
     _check_signs(cells, words, other)
@@ -144,7 +144,10 @@ def _check_options(
 ) -> None:
     """Raise if an option reads texts as numbers."""
     found: dict[str, set[str]] = {}
+    signs = set("".join(words))
     for options, (decimal, thousands) in _NOTATIONS.items():
+        if thousands and thousands not in signs:
+            continue
         parse = replace(notation, decimal=decimal, thousands=thousands).parse
         found[options] = {word for word in words if parse(word) is not None}
     counts = {

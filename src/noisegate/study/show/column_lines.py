@@ -31,7 +31,7 @@ def describe_columns(facts: Mapping[str, Any]) -> list[str]:
         name = ROLES.get(role, role)
         lines += _list_items(f"{len(own):,} {name if len(own) > 1 else role}", items)
     others = [c for c in columns if not c["used"] and c["role"] not in ("target", "groups")]
-    lines += _list_items("left out", (f"{c['name']} ({c['why']})" for c in others))
+    lines += _list_items("left out", (f"{c['name']} ({c['why']})".lstrip() for c in others))
     missing = [f"{c['name']} ({count_missing(c)})" for c in columns if c["missing"]]
     return lines + _list_items("missing", missing)
 
