@@ -19,7 +19,7 @@ CLOSES = ("nets/joinable.py", "nets/joining.py")
 SHARED = {
     *("__init__", "functional", "layers"),  # the faces
     *("numpy", "torch", "jax", "keras"),  # engines, and what a room has for one library
-    *("checks", "old_words", "plots"),  # what a room refuses, what it was called, what it draws
+    *("old_words", "plots"),  # what a room was called, what it draws
 }
 
 # Functions and classes of one name in several files, since each is the same thing in its place.

@@ -89,7 +89,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def execute(parsed: argparse.Namespace) -> None:
     """Run the search and print its results."""
-    from noisegate.tune.checks import check_search
+    from noisegate.tune.space import check_search
 
     search = {name: getattr(parsed, name) for name in ("trials", "always", "tune_seed")}
     check_search(parsed.rules, **search)

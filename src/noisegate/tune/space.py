@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from noisegate.core.errors import InvalidValue
+from noisegate.study.design import check_count
 from noisegate.study.recipes import BASELINE, RECIPES, Recipe, fits
 from noisegate.study.rule_text import parse_rules, rules_text, split_rules
 
@@ -169,6 +170,14 @@ def parse_space(text: str, *, always: bool = False) -> Space:
             ", ".join(rule.text([getattr(one, which) for one in rule.ranges]) for rule in rules)
         )
     return space
+
+
+def check_search(text: str | None, *, always: bool, trials: int, tune_seed: int) -> None:
+    """Raise if the arguments of a search are wrong; it needs neither torch nor Optuna."""
+    check_count("trials", 1, trials, "30 is the default.")
+    check_count("tune_seed", 0, tune_seed, "0 is the default.")
+    if text is not None:
+        parse_space(text, always=always)
 
 
 def _parse_rule(name: str, pattern: str, value: str) -> RangedRule:

@@ -18,11 +18,10 @@ from noisegate.study.train.pool import Runs, run_calls
 from noisegate.study.train.processes import start_fork_server
 from noisegate.study.train.store import Store
 
-from .checks import check_search
 from .part import TuningPart
 from .records import Tuning
 from .search import Search
-from .space import Space, find_space, parse_space
+from .space import Space, check_search, find_space, parse_space
 from .storages import file_url
 from .trials import Trials
 
