@@ -266,7 +266,7 @@ def read_notes(task: Task, seeds: int, compared: int, **test: object) -> list[st
 
 
 SCORED = (
-    "no seed, no epoch and no choice ever saw them. They are scored once, for no noise and for "
+    "no seed, no epoch and no choice ever saw them. A study scores them once, for no noise and for "
     "the recipe that validation chose: the one with the lowest validation loss of those that "
     "helped, or of all if none did. Their interval is over splits and starts in training, not "
     "over other test rows."
@@ -343,7 +343,7 @@ def test_a_number_by_itself(value, text):
 
 @pytest.mark.parametrize(
     ("value", "digits", "text"),
-    [(0.5, 3, "+0.500"), (-0.0004, 3, "+0.000"), (-12345.678, 1, "-12,345.7"), (0.0, 2, "+0.00")],
+    [(0.5, 3, "+0.500"), (-0.0004, 3, "-0.000"), (-12345.678, 1, "-12,345.7"), (0.0, 2, "+0.00")],
 )
 def test_a_number_among_others(value, digits, text):
     assert number(value, digits, sign=True) == text

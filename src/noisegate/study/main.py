@@ -116,7 +116,7 @@ def run(
     design = Design(
         None if names is None else tuple(names),
         None if several is None else tuple(several),
-        make_source(source, data, target, reading),
+        make_source(source, data, target, reading, run),
         seeds,
         epochs,
         batch_size,

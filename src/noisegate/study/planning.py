@@ -23,7 +23,7 @@ from .model_warnings import find_model_warnings
 from .models import Model, check_trainable
 from .recipes import BASELINE, RECIPES, Recipe, find_fitting
 from .rule_text import rules_text
-from .source import Samples, argument
+from .source import Samples, argument, name_file
 from .train.run import FEW, OPTIMIZER, Setup
 from .versions import versions
 
@@ -80,7 +80,9 @@ class Settings:
             words += ["--batch-size", str(design.batch_size)]
         words += ["--learning-rate", repr(design.learning_rate)]
         words += ["--uncertainty"] if design.uncertainty else []
-        return words + (argument("--ood", design.ood) if design.ood is not None else [])
+        return words + (
+            argument("--ood", name_file("ood", design.ood)) if design.ood is not None else []
+        )
 
     def command(self) -> str:
         """Return the command that makes the study again."""

@@ -1,7 +1,8 @@
 """Where a study's data come from, how they are read, and which samples are the test split."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from noisegate.core import checks
@@ -118,6 +119,11 @@ class Source:
     drop_missing: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("inputs", "ignore", "na"):
+            value = getattr(self, name)
+            if value is not None:  # one name may stand alone
+                words = (value,) if isinstance(value, str) else tuple(value)
+                object.__setattr__(self, name, words)
         if self.drop_missing:  # one word for it is enough from here on
             object.__setattr__(self, "drop_missing", False)
             if self.missing == "impute":
@@ -190,10 +196,8 @@ class Source:
         for name in self.__slots__:
             value, default = getattr(self, name), getattr(DIGITS, name)
             flag = f"--{name.replace('_', '-')}"
-            if name in ("data", "test") and hasattr(value, "columns"):
-                value = f"{name}.csv"
-            elif name in ("data", "test") and isinstance(value, tuple | list):
-                value = f"{name}.npz"
+            if name in ("data", "test"):
+                value = name_file(name, value)
             if value == default:
                 continue
             values = value if isinstance(value, tuple) else (value,)
@@ -270,11 +274,19 @@ class Reading(TypedDict, total=False):
 
 
 def make_source(
-    source: Source | None, data: Any, target: str | None, reading: Mapping[str, Any]
+    source: Source | None,
+    data: Any,
+    target: str | None,
+    reading: Mapping[str, Any],
+    called: Callable[..., Any],
 ) -> Source:
-    """Return the source that a call names: whole, or by its data, its target and further words."""
+    """Return the source that a call names: whole, or by its data, its target and further words.
+
+    `called` is the function whose keywords an error lists.
+    """
+    own = [name for name in signature(called).parameters if name != "reading"]
     with prefix_errors("study"):
-        checks.check_keywords(reading, [*Reading.__annotations__])
+        checks.check_keywords(reading, [*own, *Reading.__annotations__])
     given = [name for name, value in (("data", data), ("target", target)) if value is not None]
     if source is None:
         return Source(data, target, **reading)
@@ -284,6 +296,13 @@ def make_source(
             "beside it. Put these words into the Source."
         )
     return source
+
+
+def name_file(word: str, data: Any) -> Any:
+    """Return what a command calls data: a path as it is, a stand-in for what came from Python."""
+    if hasattr(data, "columns"):
+        return f"{word}.csv"
+    return f"{word}.npz" if isinstance(data, tuple | list) else data
 
 
 def argument(flag: str, value: object) -> list[str]:

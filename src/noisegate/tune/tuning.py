@@ -111,7 +111,7 @@ def tune(
     design = Design(
         (model,),
         None,
-        make_source(source, data, target, reading),
+        make_source(source, data, target, reading, tune),
         seeds,
         epochs,
         batch_size,

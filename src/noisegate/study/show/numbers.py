@@ -21,14 +21,15 @@ def number(value: float, decimals: int | None = None, sign: bool = False) -> str
     """
     if not math.isfinite(value):
         return "not finite"
-    plus = "+" if sign else ""
+    # A change below 0 stays one when it is rounded to 0: its interval leaves out 0.
+    plus, positive = ("+", "" if value else "z") if sign else ("", "z")
     if decimals is None:
         if value == 0:
             return "0"
         decimals = _decimals(value, 3)
     if decimals > MOST_DECIMALS or abs(value) >= LARGEST:
-        return format(value, f"{plus}z.3g")
-    return format(value, f"{plus}z,.{decimals}f")
+        return format(value, f"{plus}{positive}.3g")
+    return format(value, f"{plus}{positive},.{decimals}f")
 
 
 def plural(count: int, noun: str) -> str:

@@ -13,7 +13,7 @@ from ..recipes import BASELINE
 from ..results import Study
 from ..versions import versions
 from . import figures, numbers, sentences
-from .column_lines import count_missing
+from .column_lines import count_missing, describe_columns
 from .masks import describe_recipes
 from .numbers import PERCENT, chance, estimates, number
 from .parts import Cell, Picture, Table
@@ -69,6 +69,7 @@ def render_notebook(study: Study) -> str:
     words = {
         "opening": split_opening(study),
         "tests": [sentence for sentence, _ in list_tests(study)],
+        "columns": describe_columns(study.settings.facts),
         "tables": {model: model_table(study, model) for model in study.models},
         # Without its first lines, which are for a file of its own.
         "picture": picture[picture.index("<svg") :],

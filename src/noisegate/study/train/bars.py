@@ -14,9 +14,9 @@ WINDOW = 120
 
 
 def print_notes(notes: Iterable[str], *, enabled: bool) -> None:
-    """Print lines on the error stream if it is a terminal."""
+    """Print lines on the error stream if it is a terminal, or in a notebook."""
     console = Console(stderr=True)
-    if enabled and console.is_terminal:
+    if enabled and (console.is_terminal or console.is_jupyter):
         for note in notes:
             console.print(note, highlight=False, markup=False)
 
