@@ -121,9 +121,12 @@ class Source:
     def __post_init__(self) -> None:
         for name in ("inputs", "ignore", "na"):
             value = getattr(self, name)
-            if value is not None:  # one name may stand alone
-                words = (value,) if isinstance(value, str) else tuple(value)
-                object.__setattr__(self, name, words)
+            if value is not None:  # one name may stand alone, and a DataFrame's may be numbers
+                words = (value,) if isinstance(value, str) else value
+                object.__setattr__(self, name, tuple(map(str, words)))
+        for name in ("target", "split"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else str(value))
         if self.drop_missing:  # one word for it is enough from here on
             object.__setattr__(self, "drop_missing", False)
             if self.missing == "impute":
@@ -133,7 +136,8 @@ class Source:
                 )
             object.__setattr__(self, "missing", "drop")
         if self.target is None and isinstance(self.data, tuple | list):
-            object.__setattr__(self, "target", "y")
+            own = getattr(self.data[-1], "name", None) if len(self.data) else None
+            object.__setattr__(self, "target", "y" if own is None else str(own))
 
     def read(self, ood: Any = None) -> Samples:
         """Read the data and draw the test split.

@@ -18,7 +18,7 @@ from noisegate.core.words import shorten
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "None", "?")
 # At most so many whole numbers can be classes or categories.
 CODES = 20
-_CODE = re.compile(r"0\d+")
+CODE = re.compile(r"0\d+")
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?")
 
 
@@ -54,6 +54,9 @@ class Notation:
             return float(word)
         except ValueError:
             return None
+
+
+USUAL = Notation()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +137,7 @@ def parse_cells(
     numbers = [notation.parse(word) for word in kept]
     typed = not types.is_object_dtype(values.dtype) and not types.is_string_dtype(values.dtype)
     every = bool(kept) and None not in numbers
-    is_code = every and not any_code and any(_CODE.fullmatch(word) for word in kept)
+    is_code = every and not any_code and any(CODE.fullmatch(word) for word in kept)
     if not kept or (every and not is_code and not typed and not only_text):
         table = np.full(len(words), np.nan)
         table[~gone] = numbers

@@ -8,6 +8,7 @@ from hashlib import blake2b
 import numpy as np
 import pandas as pd
 
+from .cells import USUAL, Notation
 from .columns import Column
 from .tasks import Task
 
@@ -24,7 +25,7 @@ class Dataset:
     `target`, (rows,), is an int64 index into ``task.classes``, or float64 for regression. `groups`,
     (rows,), are int64 codes: rows of one group stay together in every split. `notes` are sentences
     to print: the task and why, rows left out, columns left out. With `impute` the missing values
-    of inputs are filled in; none is missing otherwise.
+    of inputs are filled in; none is missing otherwise. `notation` is how texts were read.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Dataset:
     groups: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     impute: bool = False
+    notation: Notation = USUAL
 
     @property
     def rows(self) -> int:

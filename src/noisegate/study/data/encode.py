@@ -1,7 +1,7 @@
 """Datasets as tensors, by a scikit-learn preprocessor that is fitted on training rows alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from noisegate.core.errors import InvalidValue
 from noisegate.core.words import list_names, shorten, suggest
 
-from .cells import label
+from .cells import CODE, Notation, label
 from .dataset import Dataset
 
 PARTS = ("year", "month", "day", "day_of_week", "hour", "minute", "second")
@@ -43,7 +43,9 @@ def make_preprocessor(dataset: Dataset) -> "Pipeline | Standardize":
         name: sorted(inputs[name].dropna().unique()) or [""] for name in kinds if kinds[name] == "O"
     }
     dates = {name: _split_date(inputs, name) for name in kinds if kinds[name] == "M"}
-    reader = ReadColumns([*kinds], categories, dates, impute=dataset.impute)
+    reader = ReadColumns(
+        [*kinds], categories, dates, impute=dataset.impute, notation=asdict(dataset.notation)
+    )
     features: list[tuple[str, BaseEstimator, list[str]]] = []
     for is_category, run in groupby(reader.get_feature_names_out(), categories.__contains__):
         names = list(run)
@@ -83,8 +85,10 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         categories: Mapping[str, Sequence[str]],
         dates: Mapping[str, Mapping[str, str]],
         impute: bool = False,
+        notation: Mapping[str, Any] | None = None,
     ) -> None:
-        self.names, self.categories, self.dates, self.impute = names, categories, dates, impute
+        self.names, self.categories, self.dates = names, categories, dates
+        self.impute, self.notation = impute, notation
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -100,10 +104,10 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: Any) -> pd.DataFrame:
         """Return the columns of a DataFrame, or of an array of the inputs in their order."""
-        table = self._find_columns(X)
+        table, notation = self._find_columns(X), Notation(**self.notation or {})
         columns: dict[str, np.ndarray] = {}
         for name in self.names:
-            cells = table[name]
+            cells = _clean_text(table[name], notation)
             if name in self.dates:
                 dates = _read_dates(cells)
                 for column, part in self.dates[name].items():
@@ -111,7 +115,7 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             elif name in self.categories:
                 values = columns[name] = _read_words(cells, self.categories[name])
             else:
-                values = columns[name] = _read_numbers(cells)
+                values = columns[name] = _read_numbers(cells, notation)
             if not self.impute and (values != values).any():
                 row = np.argmax(values != values)
                 raise InvalidValue(
@@ -126,6 +130,8 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         )
 
     def _find_columns(self, X: Any) -> pd.DataFrame:
+        if not len(X):
+            raise InvalidValue("study: inputs must have a row; got none.")
         if not isinstance(X, pd.DataFrame):
             if np.ndim(X) != 2 or np.shape(X)[1] != len(self.names):
                 raise InvalidValue(
@@ -143,11 +149,25 @@ class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return X.set_axis(names, axis=1)
 
 
-def _read_numbers(cells: pd.Series) -> np.ndarray:
-    if pd.api.types.is_numeric_dtype(cells):  # booleans, too
-        numbers = cells
-    else:
-        numbers = pd.to_numeric(cells.astype(object), errors="coerce")
+def _clean_text(cells: pd.Series, notation: Notation) -> pd.Series:
+    """Return cells of text stripped, and None where a word is a missing value, as a study reads."""
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        cells = cells.astype(object)
+    if not pd.api.types.is_object_dtype(cells) and not pd.api.types.is_string_dtype(cells):
+        return cells
+    places, values = pd.factorize(cells)
+    words = [value.strip() if isinstance(value, str) else value for value in values]
+    words = [None if isinstance(w, str) and notation.is_missing(w) else w for w in words]
+    # A missing value has the place -1.
+    clean = np.array([*words, None], object)[places]
+    return pd.Series(clean, cells.index, object, cells.name)
+
+
+def _read_numbers(cells: pd.Series, notation: Notation) -> np.ndarray:
+    numbers = cells
+    if not pd.api.types.is_numeric_dtype(cells):  # booleans are numbers, too
+        texts = cells.map(lambda one: notation.parse(one) if isinstance(one, str) else one)
+        numbers = pd.to_numeric(texts.astype(object), errors="coerce")
     values = np.asarray(numbers.to_numpy(np.float64, na_value=np.nan))
     if not np.isfinite(values).all():
         _refuse_cells(cells, ~np.isfinite(values), "finite numbers")
@@ -157,15 +177,18 @@ def _read_numbers(cells: pd.Series) -> np.ndarray:
 def _read_dates(cells: pd.Series) -> pd.Series:
     dates = cells
     if not pd.api.types.is_datetime64_any_dtype(cells):
-        dates = pd.to_datetime(cells.astype(str), format="ISO8601", errors="coerce")
+        texts = cells.astype(str).where(cells.notna())
+        dates = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
         _refuse_cells(cells, dates.isna(), "dates as YYYY-MM-DD")
-    return dates.dt.tz_localize(None)
+    # A time zone is left as it is read: at UTC.
+    return pd.to_datetime(dates, utc=True).dt.tz_localize(None)
 
 
 def _read_words(cells: pd.Series, known: Sequence[str]) -> np.ndarray:
     places, values = pd.factorize(cells)
     words = [label(value) for value in values]
-    if pd.api.types.is_any_real_numeric_dtype(cells) and not {*words} & {*known}:
+    lost = any(CODE.fullmatch(word) for word in known)  # its zero, where 02134 is a number
+    if pd.api.types.is_any_real_numeric_dtype(cells) and (lost or not {*words} & {*known}):
         _refuse_cells(cells, True, f"text, such as {list_names(known[:3])}")
     return np.asarray(
         np.array([*words, np.nan], object)[places]

@@ -21,7 +21,6 @@ from .table import RawTable, open_table
 from .targets import are_numbers, make_target, read_target
 from .tasks import Task
 
-USUAL = Notation()
 TASKS = ("classification", "regression")
 # One row each to train on, to validate on and to test on.
 LEAST_ROWS = 3
@@ -93,6 +92,7 @@ def read_data(
         groups,
         tuple(filter(None, notes)),
         missing == "impute",
+        notation,
     )
 
 
@@ -129,6 +129,7 @@ def read_like(
     values = np.zeros(count, dataset.target.dtype)
     if target:
         values = read_target(complete[dataset.target_name], dataset.task)
+    notes = [note, *(_describe_new(header.label, column, complete[column.name]) for column in like)]
     known = {*complete, dataset.target_name, ""}
     others = [name for name in header.names if name not in known]
     further = (
@@ -141,7 +142,18 @@ def read_like(
         dataset.target_name,
         values,
         dataset.task,
-        notes=tuple(filter(None, [note, further if others else ""])),
+        notes=tuple(filter(None, [*notes, further if others else ""])),
+    )
+
+
+def _describe_new(label: str, column: Column, cells: Cells) -> str:
+    """Return a note on the categories of other data that the data lack; "" if there are none."""
+    new = sorted({*cells.present} - {*column.categories}) if column.categories else []
+    return (
+        f"`{column.name}` of {label} has categories that the data lack, {list_some(new)}: the "
+        "network gets zeros for them."
+        if new
+        else ""
     )
 
 
