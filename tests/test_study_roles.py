@@ -10,6 +10,7 @@ import pytest
 from _asserts import assert_same_bits, assert_sentence
 from _study_files import columns, csv, roles, table
 from noisegate import InvalidValue
+from noisegate.core.words import shorten
 from noisegate.study import run
 from noisegate.study.data.dataset import Dataset
 from noisegate.study.data.read import read_like
@@ -49,6 +50,18 @@ def refuse(sentence: str, cells: list[Any], error: type[Exception] = InvalidValu
         (["True", "False"], "category"),
         (["4wd", "2wd"], "category"),
         (["1", "A"], "category"),
+        (["A1", "B2"], "category"),
+        (["18-25", "26-40"], "category"),
+        (["3-4", "11-12"], "category"),
+        (["Q1 2021", "Q2 2021"], "category"),
+        (["route 66", "route 1"], "category"),
+        (["0A", "1A", "2A"], "category"),
+        (["1", "2", "3", ">3"], "category"),
+        (["(1)", "(2)"], "category"),
+        (["<=50K", ">50K"], "category"),
+        (["1 male", "2 female"], "category"),
+        (["1.2.3", "1.2.4"], "category"),
+        (["2012-13", "2013-14"], "category"),
         (["2021-03-04", "2021-04-03"], "date"),
         (["2021-03-04 10:00", "2021-03-04T11:30:05+02:00"], "date"),
         ([f"w{i}" for i in range(ROWS)], "(identifier: another text in every row)"),
@@ -130,6 +143,9 @@ OTHER = "or leave the column out with --ignore c."
         (["1.234,5", "12.345,25"], "`--decimal , --thousands .`", [1234.5, 12345.25]),
         (["1,234.5", "12,345.25"], "`--thousands ,`", [1234.5, 12345.25]),
         (["1 234,5", "12 345,25"], "`--decimal , --thousands ' '`", [1234.5, 12345.25]),
+        (["0,126", "0,25"], "`--decimal ,`", [0.126, 0.25]),
+        (["0,126", "1,234"], "`--decimal ,`", [0.126, 1.234]),
+        (["1\xa0234", "12\u202f345"], "`--thousands ' '`", [1234, 12345]),
     ],
 )
 def test_an_option_reads_numbers_in_another_notation(cells, options, values):
@@ -145,16 +161,73 @@ def test_both_options_are_named_where_both_read_the_cells():
     refuse(f"{NOTATION} '1,234' {SUCH} Read them with {both}, {OTHER}", ["1,234", "2,345"])
 
 
-@pytest.mark.parametrize("cells", [["7%", "12%"], ["$5", "$1,250"], ["5 kg", "7.5 kg"], ["3€"]])
+def test_one_column_has_one_notation():
+    with assert_sentence(
+        InvalidValue,
+        "study: numbers must be written in one way; got '1.5' (`--decimal .`) at line 2 of "
+        "'d.csv' and '1,5' (`--decimal ,`) at line 3 of 'd.csv', both in `c`. Write them alike, "
+        "or leave the column out with --ignore c.",
+    ):
+        one(["1.5", "1,5"])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["7%", "12%"],
+        ["$5", "$1,250"],
+        ["-$1.26", "$3"],
+        ["5 kg", "7kg"],
+        ["3€", "4€"],
+        ["1 year", "5 years"],
+        ["5\xa0kilograms", "12 kilograms"],
+        ["7 CC", "8 CC"],
+        ["~12", "~13"],
+        ["<5", ">65", "<= 7"],
+    ],
+)
 def test_signs_and_units_are_refused(cells):
     refuse(f"{ALONE} {cells[0]!r} {SUCH} Write the numbers alone, {OTHER}", cells)
 
 
+def test_signs_of_some_cells_are_refused():
+    half = SUCH.replace("24 of", "12 of")
+    refuse(f"{ALONE} '<0.5' {half} Write the numbers alone, {OTHER}", ["<0.5", "1.25"])
+
+
 @pytest.mark.parametrize(
-    "cells", [["03/04/2021"], ["3.4.2021", "12.11.2021"], ["2021/03/04"], ["Mar 4, 2021"]]
+    ("cells", "count"),
+    [(["(1.26)", "3.5"], 12), (["(1,250.50)", "(3)"], 24), (["\u22121.5", "2"], 12)],
+)
+def test_other_signs_of_negative_numbers_are_refused(cells, count):
+    such = SUCH.replace("24 of", f"{count} of")
+    rule = "negative numbers must be written as -1234.5; got"
+    word = shorten(cells[0], 42)
+    refuse(f"{rule} {word} {such} Write them so, {OTHER}", cells)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["03/04/2021"],
+        ["3.4.2021", "12.11.2021"],
+        ["2021/03/04"],
+        ["Mar 4, 2021"],
+        ["2021-02", "2021-03"],
+        ["02/2021"],
+    ],
 )
 def test_other_dates_are_refused(cells):
     refuse(f"{DATES} {cells[0]!r} {SUCH} Write them so, {OTHER}", [*cells, cells[0]])
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["19/02/2021 03:00", "20/02/2021 4:00"], ["13:26", "9:05"], ["13:26:05"], ["1:26 pm"]],
+)
+def test_times_in_another_notation_are_refused(cells):
+    rule = "dates must be written YYYY-MM-DD, times beside a date; got"
+    refuse(f"{rule} {cells[0]!r} {SUCH} Write them so, {OTHER}", [*cells, cells[0]])
 
 
 def test_a_target_in_another_notation_names_the_other_way_out():

@@ -40,7 +40,9 @@ class Notation:
     def parse(self, word: str) -> float | None:
         """Return the number that a word shows, or None: a sign, digits, a point, an exponent."""
         if self.thousands:
-            grouped = rf"[+-]?\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+(?!\d)"
+            if self.thousands == " ":
+                word = re.sub(r"\s", " ", word)  # blanks that do not break
+            grouped = rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(self.thousands)}\d{{3}})+(?!\d)"
             if found := re.match(grouped, word):
                 word = found[0].replace(self.thousands, "") + word[found.end() :]
             elif self.thousands in word:

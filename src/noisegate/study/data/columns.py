@@ -27,13 +27,16 @@ _NOTATIONS = {
     for thousands in (None, ",", ".", " ", "'")
     if decimal != thousands
 }
+# A blank may be one that does not break; \s matches each.
 _SIGNED = re.compile(
-    r"(?P<before>[$€£¥₹]|[A-Z]{3} )? ?(?P<number>[+-]?\d[\d.,' ]*?) ?"
-    r"(?P<after>%|‰|[$€£¥₹]|°|(°?[^\W\d_]{1,4}[²³]?(/[^\W\d_]{1,3})?))?"
+    r"[+\-−]?(?P<before>[$€£¥₹]|[~≈<>≤≥]=?|[A-Z]{3}\s)?\s?(?P<number>[+\-−]?\d[\d.,'\s]*?)"
+    r"(?P<after>\s?(%|‰|[$€£¥₹]|°|(°?[^\W\d_]{1,4}[²³]?(/[^\W\d_]{1,3})?))|\s[^\W\d_]+)?"
 )
 _OTHER_DATE = re.compile(
-    r"\d{1,2}[./-]\d{1,2}[./-](\d\d|\d{4})|\d{4}[./-]\d{1,2}[./-]\d{1,2}([T ].*)?"
-    r"|\d{1,2}[. -]+[^\W\d_]{3,9}\.?[, -]+\d{2,4}|[^\W\d_]{3,9}\.? \d{1,2},? \d{4}"
+    r"(\d{1,2}[./-]\d{1,2}[./-](\d\d|\d{4})|\d{1,2}[. -]+[^\W\d_]{3,9}\.?[, -]+\d{2,4}"
+    r"|[^\W\d_]{3,9}\.? \d{1,2},? \d{4})([T ,]+\d.*)?|\d{4}[./-]\d{1,2}[./-]\d{1,2}([T ].*)?"
+    r"|(1[89]|20)\d\d[/-](0[1-9]|1[0-2])|(0?[1-9]|1[0-2])[/-](1[89]|20)\d\d"
+    r"|\d{1,2}:[0-5]\d(:[0-5]\d(\.\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
 )
 
 
@@ -134,9 +137,9 @@ def check_notation(cells: Cells, notation: Notation, other: str) -> None:
     _check_signs(cells, words, other)
     others = {word for word in words if _OTHER_DATE.fullmatch(word)}
     if sum(words[word] for word in others) >= MOSTLY * total:
-        _refuse(
-            cells, others, words, "dates must be written YYYY-MM-DD", f"Write them so, or {other}"
-        )
+        times = ", times beside a date" * any(":" in word for word in others)
+        rule = f"dates must be written YYYY-MM-DD{times}"
+        _refuse(cells, others, words, rule, f"Write them so, or {other}")
 
 
 def _check_options(
@@ -144,7 +147,7 @@ def _check_options(
 ) -> None:
     """Raise if an option reads texts as numbers."""
     found: dict[str, set[str]] = {}
-    signs = set("".join(words))
+    signs = {" " if sign.isspace() else sign for sign in "".join(words)}
     for options, (decimal, thousands) in _NOTATIONS.items():
         if thousands and thousands not in signs:
             continue
@@ -157,6 +160,7 @@ def _check_options(
     }
     most = max(counts.values(), default=0)
     if most < MOSTLY * len(cells.present):
+        _check_one_notation(cells, found, words, other)
         return
     best = [options for options, count in counts.items() if count == most]
     # Without a second sign a notation is simpler.
@@ -171,27 +175,52 @@ def _check_options(
     )
 
 
+def _check_one_notation(
+    cells: Cells, found: Mapping[str, set[str]], words: Mapping[str, int], other: str
+) -> None:
+    """Raise if texts are numbers, some in one notation and some in another."""
+    first = max(found, key=lambda options: sum(words[word] for word in found[options]))
+    rest = {options: read - found[first] for options, read in found.items()}
+    second = max(rest, key=lambda options: sum(words[word] for word in rest[options]))
+    count = sum(words[word] for word in found[first] | found[second])
+    if not rest[second] or count < MOSTLY * len(cells.present):
+        return
+    word, place = cells.find(lambda word: word in found[first] - found[second])
+    another, elsewhere = cells.find(lambda word: word in rest[second])
+    raise InvalidValue(
+        f"study: numbers must be written in one way; got {word} (`{first}`) at {place} and "
+        f"{another} (`{second}`) at {elsewhere}, both in `{cells.name}`. Write them alike, or "
+        f"{other}."
+    )
+
+
 def _check_signs(cells: Cells, words: Mapping[str, int], other: str) -> None:
-    """Raise if texts are numbers, each with the same currency or unit."""
-    pairs: dict[tuple[str, str], set[str]] = {}
+    """Raise if texts are numbers, each or many with the same sign or unit."""
+    groups: dict[tuple[str, str], dict[str, float]] = {}
     for word in words:
-        if found := _SIGNED.fullmatch(word):
-            pairs.setdefault((found["before"] or "", found["after"] or ""), set()).add(word)
-    pairs.pop(("", ""), None)
-    for (before, after), signed in pairs.items():
-        if sum(words[word] for word in signed) < MOSTLY * len(cells.present):
+        inner = word[1:-1] if word[0] + word[-1] == "()" else word
+        if found := _SIGNED.fullmatch(inner):
+            # One group has ~, < and >; one has `year` and `years`.
+            before = re.sub("[~≈<>≤≥]=?", "<", found["before"] or "")
+            before = before or "(" * (inner != word) or "−" * ("−" in word)
+            after = (found["after"] or "").strip()
+            number = Notation().parse(found["number"].replace("−", "-"))
+            group = groups.setdefault((before, after.removesuffix("s") or after), {})
+            group[word] = 0.5 if number is None else number
+    plain = groups.pop(("", ""), {})
+    for (before, after), signed in groups.items():
+        alone = sum(words[word] for word in signed) >= MOSTLY * len(cells.present)
+        group = signed if alone else signed | plain
+        if sum(words[word] for word in group) < MOSTLY * len(cells.present):
             continue
-        bare = [word.removeprefix(before).removesuffix(after).strip() for word in signed]
-        # Names such as 4wd and 2wd are categories.
-        few = is_codes(np.array([Notation().parse(word) or 0.5 for word in bare]))
-        if before or not after.isalpha() or not few:
-            _refuse(
-                cells,
-                signed,
-                words,
-                "numbers must stand without a sign or a unit",
-                f"Write the numbers alone, or {other}",
-            )
+        # Few names, such as 4wd and 2wd, (1) and (2), or <50K and >50K, are categories.
+        named = before in ("", "(", "<") if after.isalpha() else (before, after) == ("(", "")
+        named = named and not any(re.search(r"\d\s+[^\W\d_]", word) for word in signed)
+        if before == "−" or (alone and not named) or not is_codes(np.array([*group.values()])):
+            rule = "numbers must stand without a sign or a unit", "Write the numbers alone"
+            if before in ("(", "−") and not after:
+                rule = "negative numbers must be written as -1234.5", "Write them so"
+            _refuse(cells, set(signed), words, rule[0], f"{rule[1]}, or {other}")
 
 
 def _refuse(
