@@ -216,5 +216,97 @@ def test_parts_of_groups_are_checked_for_every_seed():
         check_parts(data, test, 0.2, first + 1)
 
 
+LACK = (
+    "study: each class must have rows to train on, for every seed; got {}. {}, join such a class "
+    "with another or leave it out, or {}."
+)
+MISSING = "Classes are missing from a part: {}."
+
+
+def of_groups(size: int, chosen: int) -> Dataset:
+    """Return 200 rows in groups of one size: one group has every second row of class 1."""
+    groups = np.arange(200) // size
+    return of_classes((groups == chosen) & (np.arange(200) % 2 == 0), groups)
+
+
+def test_a_class_that_some_seed_does_not_train_on_is_refused():
+    test = split_rows(of_groups(50, 0), 0.2, 0, "test")[1]
+    data = of_groups(50, test[0] // 50)
+    way_out = "Bring more groups", "study without --split"
+    counts = "`1` with 0 to train on, 0 to validate on, 25 to test on for seed 0"
+    with assert_sentence(InvalidValue, LACK.format(counts, *way_out)):
+        checked(data)
+
+    held = of_classes([0, 1] * 50)
+    group = split_rows(of_groups(25, 0), 0.25, 0, "split")[0][0] // 25
+    search = of_groups(25, group)
+    trained = [group in split_rows(search, 0.25, seed, "split")[0] // 25 for seed in range(40)]
+    first = trained.index(False)
+    assert first > 0
+    check_parts(search, held, 0.25, first)
+    rows = search.target.sum()
+    counts = f"`1` with 0 to train on, {rows} to validate on, 50 to test on for seed {first}"
+    with assert_sentence(InvalidValue, LACK.format(counts, *way_out)):
+        check_parts(search, held, 0.25, first + 1)
+
+
+def test_at_most_eight_classes_without_rows_to_train_on_are_named():
+    search = of_classes([0] * 100)
+    search = replace(search, task=Task("classification", tuple(map(str, range(11)))))
+    held = of_classes([0] * 50 + list(range(1, 11)) * 3)
+    named = "; ".join(
+        f"`{i}` with 0 to train on, 0 to validate on, 3 to test on for seed 0" for i in range(1, 9)
+    )
+    sentence = LACK.format(f"{named}; and 2 more", "Bring more rows", "change the shares")
+    with assert_sentence(InvalidValue, sentence):
+        check_parts(search, held, 0.25, 3)
+
+
+def test_a_class_that_is_missing_from_the_test_rows_is_noted():
+    groups = np.arange(400) // 50
+    tested = split_rows(of_classes(groups % 2, groups), 0.2, 0, "test")[1] // 50
+    data = of_classes(~np.isin(groups, tested) & (np.arange(400) % 5 > 0), groups)
+    rest = split_rows(data, 0.2, 0, "test")[0]
+    parts = [data.target[rest[rows]] for rows in split_rows(data.take(rest), 0.25, 0, "split")]
+    train, validation = (int(part.sum()) for part in parts)
+    assert train > 0 < validation
+    counts = f"`1` with {train} to train on, {validation} to validate on, 0 to test on for seed 0"
+    assert checked(data) == (MISSING.format(counts),)
+
+
+def test_the_first_seed_that_leaves_a_class_out_is_named():
+    """A class is in three of eight groups: some seed validates on none of them."""
+    groups, held = np.arange(400) // 50, of_classes([0, 1] * 50)
+    validated = split_rows(of_classes(groups % 2, groups), 0.25, 0, "split")[1][0] // 50
+    chosen = [validated, *[group for group in range(8) if group != validated][:2]]
+    search = of_classes(np.isin(groups, chosen) & (np.arange(400) % 2 == 0), groups)
+    parts = [
+        [int(search.target[rows].sum()) for rows in split_rows(search, 0.25, seed, "split")]
+        for seed in range(40)
+    ]
+    first = [validation for _, validation in parts].index(0)
+    assert first > 0
+    assert check_parts(search, held, 0.25, first) == ()
+    counts = f"`1` with 75 to train on, 0 to validate on, 50 to test on for seed {first}"
+    assert check_parts(search, held, 0.25, first + 1) == (MISSING.format(counts),)
+
+
+def test_without_groups_a_class_may_miss_a_part_too():
+    """Ten rows of a class, a twentieth to validate on: many seeds have none of them."""
+    search, held = of_classes([0] * 797 + [1] * 10), of_classes([0] * 100 + [1] * 3)
+    validated = [np.sum(split_rows(search, 0.05, seed, "split")[1] >= 797) for seed in range(20)]
+    first = [int(count) for count in validated].index(0)
+    counts = f"`1` with 10 to train on, 0 to validate on, 3 to test on for seed {first}"
+    assert check_parts(search, held, 0.05, first + 1) == (MISSING.format(counts),)
+
+
+def test_a_class_of_few_rows_is_named_once():
+    """With the counts of the first seed that leaves it out of a part."""
+    search, held = of_classes([0] * 797 + [1] * 5), of_classes([0] * 100 + [1] * 3)
+    assert any(split_rows(search, 0.1, seed, "split")[1].max() >= 797 for seed in range(40))
+    few = "Classes have few rows: `1` with 5 to train on, 0 to validate on, 3 to test on."
+    assert check_parts(search, held, 0.1, 40) == (few,)
+
+
 def test_the_digits_are_enough():
     assert checked(digits()) == ()

@@ -1,6 +1,6 @@
 """Split rows at random, by class, by group or plainly; and check that each part has enough."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -88,18 +88,18 @@ def check_parts(search: Dataset, test: Dataset, share: float, seeds: int) -> tup
     """Refuse data with too few rows of a class or in a part; return notes where they are few.
 
     `share` is that of the validation rows in `search`. The sizes are of the seed that makes the
-    smallest part, and those of classes of seed 0.
+    smallest part. Those of a class are of the first seed that leaves it out of a part, or of
+    seed 0.
     """
+    # Without groups all seeds have parts of the same sizes, but classes may differ by a row.
+    alike = search.groups is None and not search.task.is_classification
     splits = [
         [*(search.target[rows] for rows in split_rows(search, share, seed, "split")), test.target]
-        for seed in range(1 if search.groups is None else seeds)  # only groups differ in size
+        for seed in range(1 if alike else seeds)
     ]
     sizes = min(([len(part) for part in parts] for parts in splits), key=min)
-    classes = {
-        name: [int(np.sum(part == i)) for part in splits[0]]
-        for i, name in enumerate(search.task.classes)
-    }
-    totals = {name: sum(parts) for name, parts in classes.items()}
+    counts = _count_classes(splits, search.task.classes)
+    totals = {name: int(parts[0].sum()) for name, parts in counts.items()}
     rare = {name: count_text(n, "row") for name, n in totals.items() if n < LEAST_CLASS}
     if rare:
         raise InvalidValue(
@@ -113,16 +113,54 @@ def check_parts(search: Dataset, test: Dataset, share: float, seeds: int) -> tup
             f"study: each part must have at least {LEAST_PART} rows; got {_name_parts(sizes)}. "
             "Bring more rows, or change the shares."
         )
+    untrained = _find_seeds(counts, slice(1))
+    if untrained:
+        named = {name: _name_seed(counts[name], seed) for name, seed in untrained.items()}
+        grouped = search.groups is not None
+        raise InvalidValue(
+            "study: each class must have rows to train on, for every seed; got "
+            f"{_list_classes(named)}. Bring more {'groups' if grouped else 'rows'}, join such "
+            "a class with another or leave it out, or "
+            f"{'study without --split' if grouped else 'change the shares'}."
+        )
+    missing = _find_seeds(counts, slice(1, 3))
+    few = {
+        name: _name_parts(counts[name][missing.pop(name, 0)])
+        for name, n in totals.items()
+        if n < SMALL_CLASS
+    }
     notes = []
     if min(sizes) < SMALL_PART:
         notes.append(f"There are few rows: {_name_parts(sizes)}.")
-    few = {name: _name_parts(classes[name]) for name, n in totals.items() if n < SMALL_CLASS}
     if few:
         notes.append(f"Classes have few rows: {_list_classes(few)}.")
+    if missing:
+        named = {name: _name_seed(counts[name], seed) for name, seed in missing.items()}
+        notes.append(f"Classes are missing from a part: {_list_classes(named)}.")
     return tuple(notes)
 
 
-def _name_parts(counts: list[int]) -> str:
+def _count_classes(
+    splits: list[list[np.ndarray]], classes: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Return the rows of each class, (seeds, parts)."""
+    if not classes:
+        return {}
+    counts = [[np.bincount(part, minlength=len(classes)) for part in parts] for parts in splits]
+    return dict(zip(classes, np.moveaxis(np.array(counts), -1, 0), strict=True))
+
+
+def _find_seeds(counts: Mapping[str, np.ndarray], parts: slice) -> dict[str, int]:
+    """Return the first seed that leaves a class out of one of some parts, for each such class."""
+    missing = {name: (of_seeds[:, parts] == 0).any(axis=1) for name, of_seeds in counts.items()}
+    return {name: int(seeds.argmax()) for name, seeds in missing.items() if seeds.any()}
+
+
+def _name_seed(counts: np.ndarray, seed: int) -> str:
+    return f"{_name_parts(counts[seed])} for seed {seed}"
+
+
+def _name_parts(counts: Sequence[int] | np.ndarray) -> str:
     train, validation, test = counts
     return f"{train} to train on, {validation} to validate on, {test} to test on"
 
