@@ -217,8 +217,8 @@ def test_parts_of_groups_are_checked_for_every_seed():
 
 
 LACK = (
-    "study: each class must have rows to train on, for every seed; got {}. {}, join such a class "
-    "with another or leave it out, or {}."
+    "study: each class must have rows to train on, for every seed; got {}. Bring more {}, join "
+    "such a class with another or leave it out, or {}."
 )
 MISSING = "Classes are missing from a part: {}."
 
@@ -232,7 +232,7 @@ def of_groups(size: int, chosen: int) -> Dataset:
 def test_a_class_that_some_seed_does_not_train_on_is_refused():
     test = split_rows(of_groups(50, 0), 0.2, 0, "test")[1]
     data = of_groups(50, test[0] // 50)
-    way_out = "Bring more groups", "study without --split"
+    way_out = "groups", "study without --split"
     counts = "`1` with 0 to train on, 0 to validate on, 25 to test on for seed 0"
     with assert_sentence(InvalidValue, LACK.format(counts, *way_out)):
         checked(data)
@@ -257,7 +257,7 @@ def test_at_most_eight_classes_without_rows_to_train_on_are_named():
     named = "; ".join(
         f"`{i}` with 0 to train on, 0 to validate on, 3 to test on for seed 0" for i in range(1, 9)
     )
-    sentence = LACK.format(f"{named}; and 2 more", "Bring more rows", "change the shares")
+    sentence = LACK.format(f"{named}; and 2 more", "rows", "change the shares")
     with assert_sentence(InvalidValue, sentence):
         check_parts(search, held, 0.25, 3)
 
