@@ -99,15 +99,49 @@ def test_a_terminal_shows_what_was_read_unless_it_was_shown_before(small, monkey
     assert not any("direction" in line for line in shown(study))
 
 
+def named(study: Study, name: str) -> Study:
+    facts = study.settings.facts
+    facts = {**facts, "data": {**facts["data"], "name": name}}
+    return replace(study, settings=replace(study.settings, facts=facts))
+
+
 def test_the_last_line_can_be_understood_alone(small):
     assert re.fullmatch(
-        r"Result on scikit-learn digits: MLP: hidden dropout helped \(validation loss [\d.]+ to "
-        r"[\d.]+, p < 0\.001\)\.",
-        shown(helped(small, "mlp"))[-1],
+        r"d\.csv, MLP, hidden dropout: helped, validation loss [\d.]+ to [\d.]+, p < 0\.001",
+        shown(named(helped(small, "mlp"), "d.csv"))[-1],
     )
     none = {"mlp": small.settings.recipes["mlp"][:1]}
     alone = replace(small, settings=replace(small.settings, recipes=none))
-    assert shown(alone)[-1] == "Result on scikit-learn digits: MLP: nothing to compare."
+    assert shown(alone)[-1] == "scikit-learn digits, MLP: nothing to compare"
+
+
+def test_the_last_line_fits_80_columns(small):
+    study = moved(small, -0.1)
+    for name, words in (
+        ("p.csv", "hidden dropout: unclear, validation loss "),
+        ("many tumours.csv", "hidden: unclear, validation loss "),
+        ("house prices in town.csv", "hidden: unclear, loss "),
+    ):
+        line = shown(named(study, name))[-1]
+        assert line.startswith(f"{name}, MLP, {words}")
+        assert len(line) <= 80
+
+
+def test_a_line_of_result_for_each_model():
+    ends = shown(digits())[-2:]
+    assert [line.split(", ")[1] for line in ends] == ["MLP", "CNN"]
+
+
+def test_what_was_left_out_is_shown_once(small):
+    study = with_columns(small, column("id", "identifier", "counts the rows"))
+    notes = ("Not used: `id` (counts the rows).", "Not used of 'test.csv', as ...: `leak`.")
+    study = replace(study, settings=replace(study.settings, notes=notes))
+    text = "\n".join(shown(study))
+    assert "  left out     id (counts the rows)" in text
+    assert notes[0] not in text
+    assert notes[1] in text
+    assert notes[0] in study.to_dict()["notes"]
+    assert notes[0] in unescape(render_report(study))
 
 
 def test_the_report_begins_with_the_verdict_and_one_chart(small):
@@ -129,7 +163,7 @@ def test_a_search_without_gain_is_the_verdict(small):
     study = tuned(small)
     best = replace(study.search, tuning=replace(study.search.tuning, best=0))
     (part,) = split_opening(replace(study, search=best))
-    assert part == ("No noise was the best of 16 trials, so there is nothing to recommend.", True)
+    assert part == ("Of 16 trials, no noise was the best, so there is nothing to recommend.", True)
 
 
 def test_no_number_is_parted_from_its_standard_error(small):
@@ -191,7 +225,7 @@ def test_the_words_of_a_terminal(small):
         "mean ± standard error over the seeds; difference from none, paired by seed, below 0 is "
         "better, [95 % t-interval] (optimistic: see the report); training with the noise on."
     ) in text
-    assert "is not shown to help" in shown(moved(small, -0.1))[-1]
+    assert "MLP, hidden: unclear, " in shown(moved(small, -0.1))[-1]
 
 
 # A notebook -------------------------------------------------------------------------------------

@@ -54,13 +54,31 @@ def test_what_a_terminal_shows(name, by, request):
     after = [study.sentence, *(sentence for sentence, _ in list_tests(study))]
     assert lines[end : end + len(after)] == after
     head = next(i for i, line in enumerate(lines) if line.startswith("Next, in Python"))
-    assert ast.parse("\n".join(line.strip() for line in lines[head + 1 : -2]))
-    assert lines[-2:] == ["Report: report.html", tables.describe_result(study)]
+    assert ast.parse("\n".join(line.strip() for line in lines[head + 1 : -1 - len(study.models)]))
+    results = [tables.describe_result(study, model) for model in study.models]
+    assert lines[-1 - len(results) :] == ["Report: report.html", *results]
     assert max(map(len, lines[:end])) <= 80
     table = "\n".join(lines[:end])
     for model in study.models:
         for cell in (line for row in tables.cells(study, model) for line in row):
             assert all(part in table for part in cell.splitlines())
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_terminal_wraps_sentences_between_words(small, width):
+    study, text, path = helped(small, "mlp"), io.StringIO(), f"a folder/{'x' * 90}/report.html"
+    tables.show(
+        study, path, Console(file=text, force_terminal=True, color_system=None, width=width)
+    )
+    lines, whole = text.getvalue().splitlines(), shown(study, path)
+    code = [line for line in whole if line.startswith(("    import", "    noise =", "    print("))]
+    assert len(code) == 3
+    unbroken = [*code, f"Report: {path}"]
+    assert set(unbroken) < set(lines)
+    first = next(i for i, line in enumerate(lines) if line.startswith("mean ± standard"))
+    assert max(len(line) for line in lines[first:] if line not in unbroken) <= min(width, 80)
+    start = whole.index(study.sentence)
+    assert " ".join(" ".join(whole[start:]).split(" ")) in " ".join(lines).replace("\n", " ")
 
 
 def test_a_terminal_first_tells_what_the_data_made_of(regression):

@@ -21,7 +21,7 @@ def test_the_best_trial() -> None:
 
 def test_no_noise_is_the_best() -> None:
     assert sentences.describe_no_gain(30) == (
-        "No noise was the best of 30 trials, so there is nothing to recommend."
+        "Of 30 trials, no noise was the best, so there is nothing to recommend."
     )
 
 

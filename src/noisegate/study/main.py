@@ -19,8 +19,8 @@ from .pipeline_files import write_pipelines
 from .planning import StudyPlan, make_plan
 from .recipes import Recipe
 from .results import Execution, Study
-from .show.column_lines import describe_columns
-from .source import Reading, Samples, Source, make_source
+from .show.column_lines import describe_reading
+from .source import Reading, Samples, Source, make_source, show_reading
 from .train.bars import print_notes, show_bars
 from .train.board import Board
 from .train.pool import execute_all
@@ -29,6 +29,7 @@ from .train.run import Job, Run
 from .train.store import Store
 
 
+@show_reading
 def run(
     models: str | Sequence[str] | None = None,
     recipes: str | Recipe | Iterable[str | Recipe] | None = None,
@@ -95,7 +96,8 @@ def run(
         Show progress bars, if the error stream is a terminal.
     **reading
         Any other word of `Source`: `task`, `inputs`, `ignore`, `split`, `missing`, `na`,
-        `decimal`, `thousands`, `test`, `test_seed`, `test_share`, `validation_share`.
+        `decimal`, `thousands`, `test`, `test_seed`, `test_share`, `validation_share`,
+        `drop_missing`.
 
     Returns
     -------
@@ -150,7 +152,7 @@ def open_work(
 
         def open_store(plan: StudyPlan) -> Store:
             settings = plan.settings
-            print_notes((*describe_columns(settings.facts), *settings.notes), enabled=progress)
+            print_notes(describe_reading(settings.facts, settings.notes), enabled=progress)
             return stack.enter_context(_store_of(plan, out, resume=resume))
 
         yield open_store

@@ -1,9 +1,9 @@
 """Where a study's data come from, how they are read, and which samples are the test split."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from inspect import signature
-from typing import TYPE_CHECKING, Any, TypedDict
+from dataclasses import asdict, dataclass, fields
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from noisegate.core import checks
 from noisegate.core.errors import InvalidValue, prefix_errors
@@ -277,6 +277,22 @@ class Reading(TypedDict, total=False):
     drop_missing: bool
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def show_reading(function: F) -> F:
+    """Show the words of a `Source` in a signature, in place of ``**reading``."""
+    call = signature(function)
+    *own, _ = call.parameters.values()
+    words = (
+        Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type)
+        for one in fields(Source)
+        if one.name in Reading.__annotations__
+    )
+    function.__signature__ = call.replace(parameters=[*own, *words])  # type: ignore[attr-defined]
+    return function
+
+
 def make_source(
     source: Source | None,
     data: Any,
@@ -288,9 +304,8 @@ def make_source(
 
     `called` is the function whose keywords an error lists.
     """
-    own = [name for name in signature(called).parameters if name != "reading"]
     with prefix_errors("study"):
-        checks.check_keywords(reading, [*own, *Reading.__annotations__])
+        checks.check_keywords(reading, [*signature(called).parameters])
     given = [name for name, value in (("data", data), ("target", target)) if value is not None]
     if source is None:
         return Source(data, target, **reading)

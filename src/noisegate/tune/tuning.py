@@ -11,7 +11,7 @@ from noisegate.study.main import carry_out, open_work, save
 from noisegate.study.planning import StudyPlan, make_plan, replace_recipes
 from noisegate.study.recipes import Recipe
 from noisegate.study.results import Study
-from noisegate.study.source import Reading, Source, make_source
+from noisegate.study.source import Reading, Source, make_source, show_reading
 from noisegate.study.train.bars import show_bars
 from noisegate.study.train.board import Board
 from noisegate.study.train.pool import Runs, run_calls
@@ -29,6 +29,7 @@ from .trials import Trials
 FILE = "trials.db"
 
 
+@show_reading
 def tune(
     model: str = "mlp",
     space: str | None = None,

@@ -10,7 +10,7 @@ from .records import Trial
 
 def describe_no_gain(trials: int) -> str:
     """Return the sentence for a search in which no recipe was better than no noise."""
-    return f"No noise was the best of {plural(trials, 'trial')}, so there is nothing to recommend."
+    return f"Of {plural(trials, 'trial')}, no noise was the best, so there is nothing to recommend."
 
 
 def describe_optimism(trials: int) -> str:

@@ -36,6 +36,11 @@ def describe_columns(facts: Mapping[str, Any]) -> list[str]:
     return lines + _list_items("missing", missing)
 
 
+def describe_reading(facts: Mapping[str, Any], notes: Iterable[str]) -> list[str]:
+    """Return what was read and the notes on it, but for the note of what was left out."""
+    return describe_columns(facts) + [note for note in notes if not note.startswith("Not used: ")]
+
+
 def count_missing(column: Mapping[str, Any]) -> str:
     """Return how many cells are missing, by the word that stands there: `3 empty, 2 "NA"`."""
     return ", ".join(

@@ -12,7 +12,7 @@ from rich.table import Table
 from ..judge.stats import ALPHA, Difference, Row, find_leading
 from ..results import Study
 from . import sentences
-from .column_lines import describe_columns
+from .column_lines import WIDTH, describe_reading
 from .numbers import PERCENT, chance, interval, number, row_decimals, row_estimates
 from .rich_tables import STYLES, make_table
 from .sentences import headings, title_model
@@ -20,24 +20,24 @@ from .uncertainty import describe_uncertainty
 
 # Of 80 columns: a longer name takes a second line.
 NAME_WIDTH = 14
-VERDICTS = {"helped": "helped", "hurt": "hurt", "unclear": "is not shown to help"}
 
 
 def show(study: Study, report: Path, console: Console | None = None) -> None:
     """Print the tables, the sentences, what to try next, the report's path, and the result.
 
     How the data were read comes first, unless it was shown on the error stream before the work.
+    On a terminal sentences are wrapped; elsewhere each is a line. Code and the path never are.
     """
     console = console or Console()
     settings = study.settings
     if not sys.stderr.isatty():
-        for line in (*describe_columns(settings.facts), *settings.notes):
-            console.print(line, highlight=False, markup=False)
+        for line in describe_reading(settings.facts, settings.notes):
+            _write(console, line, wrap=True)
     for model in study.models:
         console.print(_table(study, model))
-    console.print(_key(study), style="dim", highlight=False, markup=False)
+    _write(console, _key(study), wrap=True, style="dim")
+    _write(console, "")
     lines = [
-        "",
         study.sentence,
         *sentences.describe_tests(
             study.tests, study.table, settings.task, study.labels, study.execution.scored
@@ -46,31 +46,37 @@ def show(study: Study, report: Path, console: Console | None = None) -> None:
     for model, found in study.uncertainty.items():
         described = " ".join(describe_uncertainty(found))
         lines.append(f"{title_model(model)}, its uncertainty: {described}")
+    for line in lines:
+        _write(console, line, wrap=console.is_terminal)
     for advice in study.advice:
-        lines.append(f"Next, in Python: {advice.text}" if advice.python else advice.text)
-        lines += [f"    {line}" for line in advice.python.splitlines()]
-    for line in (*lines, f"Report: {report}", describe_result(study)):
-        # Text to be copied is never broken in the middle.
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def describe_result(study: Study) -> str:
-    """Return the result in one line that can be understood alone."""
-    task, parts = study.settings.task, []
+        text = f"Next, in Python: {advice.text}" if advice.python else advice.text
+        _write(console, text, wrap=console.is_terminal)
+        for line in advice.python.splitlines():
+            _write(console, f"    {line}")
+    _write(console, f"Report: {report}")
     for model in study.models:
-        rows = [row for row in study.table if row.model == model]
-        row, name = find_leading(rows), title_model(model)
-        if row is None or row.loss_difference is None:
-            parts.append(f"{name}: nothing to compare")
-            continue
-        losses = rows[0].validation_loss.mean, row.validation_loss.mean
-        before, after = (number(loss, row_decimals([rows[0], row])) for loss in losses)
-        verdict = VERDICTS[row.loss_difference.verdict]
-        parts.append(
-            f"{name}: {study.labels[row.recipe]} {verdict} ({sentences.measure(task)} {before} to "
-            f"{after}, {chance(row.loss_difference.holm)})"
-        )
-    return f"Result on {study.settings.data}: {'; '.join(parts)}."
+        _write(console, describe_result(study, model), wrap=console.is_terminal)
+
+
+def describe_result(study: Study, model: str) -> str:
+    """Return the result of a model in one line that can be understood alone.
+
+    It has 80 characters at most, unless names or numbers are long.
+    """
+    rows = [row for row in study.table if row.model == model]
+    row, place = find_leading(rows), f"{study.settings.data}, {title_model(model)}"
+    if row is None or row.loss_difference is None:
+        return f"{place}: nothing to compare"
+    losses = rows[0].validation_loss.mean, row.validation_loss.mean
+    before, after = (number(loss, row_decimals([rows[0], row])) for loss in losses)
+    one, label, line = row.loss_difference, study.labels[row.recipe], ""
+    measure = sentences.measure(study.settings.task)
+    short = measure.removeprefix("validation ")
+    for recipe, loss in ((label, measure), (row.recipe, measure), (row.recipe, short)):
+        line = f"{place}, {recipe}: {one.verdict}, {loss} {before} to {after}, {chance(one.holm)}"
+        if len(line) <= WIDTH:
+            break
+    return line
 
 
 def cells(study: Study, model: str) -> list[tuple[str, ...]]:
@@ -85,6 +91,14 @@ def cells(study: Study, model: str) -> list[tuple[str, ...]]:
         )
         for row, each in zip(rows, texts, strict=True)
     ]
+
+
+def _write(console: Console, text: str, *, wrap: bool = False, style: str | None = None) -> None:
+    """Print a text; if `wrap`, in lines of 80 columns at most, broken between words only."""
+    if wrap:
+        width = min(console.width, WIDTH)
+        text = fill(text, width, break_long_words=False, break_on_hyphens=False)
+    console.print(text, style=style, soft_wrap=True, highlight=False, markup=False)
 
 
 def _table(study: Study, model: str) -> Table:
