@@ -9,8 +9,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from _asserts import assert_sentence
 from noisegate.core.errors import InvalidValue
-from noisegate.study import Study, load, run
+from noisegate.study import Source, Study, load, run
 
 
 def make_table(rows: int, seed: int) -> pd.DataFrame:
@@ -132,3 +133,47 @@ def test_what_was_not_scored_is_not_handed_over(case: Any) -> None:
     ):
         with pytest.raises(InvalidValue, match=f"^study: `{name}` of a pipeline must be one of"):
             study.pipeline(**words)
+
+
+def test_a_pipeline_reads_tables_as_its_study_did():
+    """Missing words, another notation, blanks around words, and dates of a time zone."""
+    days = pd.date_range("2024-01-01", periods=240, freq="7h", tz="America/Los_Angeles")
+    values = np.random.default_rng(0).normal(size=240)
+    table = pd.DataFrame(
+        {
+            "day": days,
+            "code": ["02134" if i % 2 else "00501" for i in range(240)],
+            "word": [" u " if i % 3 else "-" for i in range(240)],
+            "number": [f"{value:.3f}".replace(".", ",") for value in values],
+            "half": np.where(days.hour < 12, "am", "pm"),
+        }
+    )
+    study = run(
+        "mlp", "hidden", data=table, target="half", missing="impute", na="-", decimal=",",
+        seeds=2, epochs=3, jobs=1,
+    )  # fmt: skip
+    pipeline = study.pipeline()
+    share = study.find_test("mlp").errors["hidden"][0]
+    rows = Source(table, "half", missing="impute", na=("-",), decimal=",").read().test
+    test = table[table["day"].dt.tz_convert(None).isin(rows.inputs["day"])]
+    assert len(test) == rows.rows
+    assert np.mean(pipeline.predict(test) != test["half"]) == pytest.approx(share)
+    texts = table.assign(day=table["day"].astype(str))
+    assert (pipeline.predict(texts) == pipeline.predict(table)).all()
+    with assert_sentence(
+        InvalidValue,
+        "study: `code` must hold text, such as `00501`, `02134`, as in the training rows; got 501 "
+        "in row 0 (from 0). Convert the column first.",
+    ):
+        pipeline.predict(table.assign(code=table["code"].astype(int)))
+    with assert_sentence(InvalidValue, "study: inputs must have a row; got none."):
+        pipeline.predict(table[:0])
+
+
+def test_categories_that_only_the_test_file_has_are_noted():
+    table = pd.DataFrame({"x": np.arange(80) + 0.5, "c": ["u", "v"] * 40, "y": ["a", "b"] * 40})
+    notes = Source(table, "y", test=table.assign(c="new")).read().test.notes
+    assert notes == (
+        "`c` of the DataFrame has categories that the data lack, `new`: the network gets zeros "
+        "for them.",
+    )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from noisegate.core.errors import InvalidValue
 
-from .cells import DATE, Cells, Notation, as_labels, parse_cells
+from .cells import DATE, USUAL, Cells, Notation, as_labels, parse_cells
 from .columns import Column, describe_mixed, find_role, give_role
 from .dataset import Dataset
 from .header import DIGITS, check_columns, count_text, list_some, read_header, select_inputs
