@@ -76,8 +76,9 @@ def read_data(
         if name not in columns:
             columns[name] = _describe(table, name, notation, by_name=name in ignore)
         elif columns[name].role == "category":
-            found = tuple(sorted(set(complete[name].present)))
-            columns[name] = replace(columns[name], categories=found)
+            columns[name] = replace(
+                columns[name], categories=tuple(sorted({*complete[name].present}))
+            )
     every = tuple(columns[name] for name in header.names)
     notes = [inferred, note, _describe_unused(every)]
     notes += [describe_mixed(complete[name], notation) for name in used]
