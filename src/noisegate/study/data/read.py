@@ -44,10 +44,7 @@ def read_data(
     axis 0, only a single input may have a rank above 2. What is not fit to learn from raises: the
     data, a column, a row or the target, with its place, and the way out.
     """
-    if task is not None and task not in TASKS:
-        raise InvalidValue(
-            f"study: the task must be classification or regression; got {task!r}. Name one of them."
-        )
+    _check_task(task)
     header = read_header(data, "the data file")
     names = select_inputs(header, target, inputs, ignore, split)
     table = open_table(header)
@@ -95,6 +92,13 @@ def read_data(
         missing == "impute",
         notation,
     )
+
+
+def _check_task(task: str | None) -> None:
+    if task is not None and task not in TASKS:
+        raise InvalidValue(
+            f"study: the task must be classification or regression; got {task!r}. Name one of them."
+        )
 
 
 def read_like(
