@@ -119,7 +119,8 @@ def test_the_weights_that_are_kept_are_those_of_the_best_epoch(setup):
     wild = replace(setup, epochs=6, learning_rate=0.05)
     trained = execute(job, wild)
     assert trained.run.history.best.number < 6
-    model, parts = restore_model(job, wild, trained.weights), make_parts(wild, 1)
+    parts = make_parts(wild, 1)
+    model = restore_model(job, parts.encoder, wild.data.task, trained.weights)
     with torch.no_grad():
         loss = float(wild.data.task.loss(model(parts.validation[0]), parts.validation[1]))
     assert loss == pytest.approx(trained.run.history.best.validation_loss, rel=1e-6)

@@ -51,6 +51,8 @@ def test_unseen_categories_dropped_rows_and_one_class_are_fine():
     assert test.notes == (
         "1 of 2 rows of 't.csv' are left out for missing values (`x`: 1 empty); --na sets which "
         "words are missing.",
+        "`c` of 't.csv' has categories that the data lack, `green`: the network gets zeros for "
+        "them.",
     )
 
 

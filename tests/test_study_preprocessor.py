@@ -97,7 +97,9 @@ PLAIN: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "dates as text": lambda table: table.assign(t=table.t.astype(str)),
     "dates as nanoseconds": lambda table: table.assign(t=table.t.astype("M8[ns]")),
     "dates as objects": lambda table: table.assign(t=table.t.dt.date),
-    "dates of a zone": lambda table: table.assign(t=table.t.dt.tz_localize("Asia/Tokyo")),
+    "dates of a zone": lambda table: table.assign(
+        t=table.t.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")
+    ),
     "another order and further columns": lambda table: table[["t", "c", "x"]].assign(w=0),
     "another index": lambda table: table.set_index(pd.Index(list("wxyz"))),
     "an array": lambda table: table.to_numpy(),
