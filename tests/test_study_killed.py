@@ -127,6 +127,26 @@ def test_ctrl_c_at_the_very_start_is_no_traceback(seconds, tmp_path):
     assert (code, told) == (130, INTERRUPTED)
 
 
+def test_ctrl_c_that_an_import_swallows_is_not_lost(tmp_path):
+    """Libraries and Python itself catch any exception in places; the next Ctrl-C is ignored."""
+    program = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from noisegate import cli\n"
+        "def swallow(parsed):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(9)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+        "cli.study.begin_work = swallow\n"
+        "sys.exit(cli.main())"
+    )
+    study = started(*DIGITS, "--out", "out", folder=tmp_path, program=program)
+    assert ended(study) == (130, "", INTERRUPTED)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"

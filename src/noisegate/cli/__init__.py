@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as one sentence; ``--debug`` shows the traceback too.
     """
     _replace_unprintable()
-    parsed = argparse.Namespace(debug=False, resume=None)
-    with _limit_interrupts():
+    parsed = argparse.Namespace(debug=False, resume=None, interrupted=False)
+    with _limit_interrupts(parsed):
         return _run(parsed, arguments)
 
 
@@ -82,11 +82,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 @contextmanager
-def _limit_interrupts() -> Iterator[None]:
-    """Let the first Ctrl-C end the work, and ignore later ones, which would end its clean-up."""
+def _limit_interrupts(parsed: argparse.Namespace) -> Iterator[None]:
+    """Let the first Ctrl-C end the work, and ignore later ones, which would end its clean-up.
+
+    `parsed.interrupted` remembers it, for `check_interrupt`.
+    """
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        parsed.interrupted = True
         raise KeyboardInterrupt
 
     ours = threading.current_thread() is threading.main_thread()

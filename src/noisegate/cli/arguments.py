@@ -16,6 +16,7 @@ __all__ = [
     "add_uncertainty",
     "begin_work",
     "check_arguments",
+    "check_interrupt",
     "print_study",
     "read_settings",
 ]
@@ -191,6 +192,12 @@ def begin_work(parsed: argparse.Namespace) -> None:
         print(f"Reading {name} ...", file=sys.stderr)
     if parsed.jobs > 1:
         start_fork_server()
+
+
+def check_interrupt(parsed: argparse.Namespace) -> None:
+    """Raise the Ctrl-C that an import has swallowed: modules may catch any exception."""
+    if parsed.interrupted:
+        raise KeyboardInterrupt
 
 
 def print_study(study: "Study", parsed: argparse.Namespace) -> None:

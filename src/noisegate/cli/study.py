@@ -9,6 +9,7 @@ from .arguments import (
     add_uncertainty,
     begin_work,
     check_arguments,
+    check_interrupt,
     print_study,
     read_settings,
 )
@@ -79,6 +80,7 @@ def execute(parsed: argparse.Namespace) -> None:
     # Imported here, so that neither help nor an error has to wait for torch.
     from noisegate.study import run
 
+    check_interrupt(parsed)
     with divert_prints(parsed.json):
         study = run(parsed.model, parsed.recipe, **read_settings(parsed))
     print_study(study, parsed)
