@@ -156,6 +156,11 @@ def test_a_pair_of_arrays_is_read_as_x_and_y():
     )
     assert [*named.inputs] == ["a", "b", "c"]
     assert Source((values, labels)).read().test.rows == 5
+    # The name of y is a column's beside a DataFrame alone, whatever it is.
+    assert Source((values, pd.Series(labels, name="kind"))).target == "y"
+    for name in ("kind", 0):
+        pair = pd.DataFrame(values, columns=[*"abc"]), pd.Series(labels, name=name)
+        assert Source(pair).read().search.target_name == str(name)
     with assert_sentence(
         InvalidType,
         "study: the data file must be a path, a DataFrame, or a pair of arrays (X, y); got 3.",

@@ -39,7 +39,7 @@ def check_number(name: str, value: object) -> float:
         return value
     if not is_number(value):
         remedy = ""
-        if isinstance(value, str) and _reads_as_number(value):
+        if isinstance(value, str) and reads_as_number(value):
             remedy = f" Write {name}={value} without quotes."
         elif value is None:
             remedy = f" To switch the noise off, write {name}=0."
@@ -47,7 +47,8 @@ def check_number(name: str, value: object) -> float:
     return float(cast(float, value))
 
 
-def _reads_as_number(text: str) -> bool:
+def reads_as_number(text: str) -> bool:
+    """Return whether Python reads a text as a number."""
     try:
         float(text)
     except ValueError:

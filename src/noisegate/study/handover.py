@@ -1,7 +1,6 @@
 """Trained networks of a study as fitted pipelines of scikit-learn."""
 
 import copy
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +78,7 @@ def collect_fitted(
             plan.settings.design.learning_rate,
             run.batch_size,
             best,
-            math.ceil(run.train_rows / run.batch_size) * best,
+            run.count_steps(best),
             recipe,
             encoder.preprocessor,
             store.read_weights(Job(models[run.model], recipe, run.seed)),

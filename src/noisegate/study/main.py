@@ -260,7 +260,7 @@ def _score_tests(
                 rows.test,
                 store,
                 design.seeds,
-                lambda job: board.finish(),
+                board.finish,
                 uncertainty=_name_ood(design.uncertainty, rows),
             )
             found.append(one)
@@ -272,7 +272,7 @@ def _score_tests(
                     (rows.test, rows.ood),
                     store,
                     own[model],
-                    lambda job: board.finish(),
+                    board.finish,
                 )
     return tuple(found), scored, uncertainty
 

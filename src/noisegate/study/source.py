@@ -10,7 +10,7 @@ from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.words import got, list_names
 
 from .data.header import DIGITS as OF_DIGITS
-from .data.header import check_columns, read_header, select_inputs
+from .data.header import check_columns, name_target, read_header, select_inputs
 
 if TYPE_CHECKING:
     from .data.dataset import Dataset
@@ -136,8 +136,7 @@ class Source:
                 )
             object.__setattr__(self, "missing", "drop")
         if self.target is None and isinstance(self.data, tuple | list):
-            own = getattr(self.data[-1], "name", None) if len(self.data) else None
-            object.__setattr__(self, "target", "y" if own is None else str(own))
+            object.__setattr__(self, "target", name_target(self.data) if self.data else "y")
 
     def read(self, ood: Any = None) -> Samples:
         """Read the data and draw the test split.
@@ -289,7 +288,7 @@ def show_reading(function: F) -> F:
         for one in fields(Source)
         if one.name in Reading.__annotations__
     )
-    function.__signature__ = call.replace(parameters=[*own, *words])  # type: ignore[attr-defined]
+    function.__signature__ = call.replace(parameters=[*own, *words])  # type: ignore[attr-defined]  # of any callable
     return function
 
 

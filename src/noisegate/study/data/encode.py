@@ -71,7 +71,7 @@ def _split_date(inputs: pd.DataFrame, name: str) -> dict[str, str]:
     return {f"{name}{dash}{part}": part for part in parts}
 
 
-class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class ReadColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
     """Read a table: numbers as float64, categories as text, dates as the numbers of their parts.
 
     `names` are the inputs, in the order of the features; other columns of a table are left out.
@@ -207,7 +207,7 @@ def _refuse_cells(cells: pd.Series, bad: Any, kind: str) -> None:
         )
 
 
-class ZeroUnseen(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class ZeroUnseen(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
     """Set features to zero that are zero in all rows of the fit: a category that is in none."""
 
     def fit(self, X: Any, y: object = None) -> Self:
@@ -221,7 +221,7 @@ class ZeroUnseen(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type
         return X if self.seen_.all() else X * self.seen_
 
 
-class Standardize(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class Standardize(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # untyped
     """Subtract the mean and divide by the standard deviation (of the population), to float32.
 
     Each feature of a table by itself; images by channel, (rows, channels, ...); a single map,

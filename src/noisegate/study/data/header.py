@@ -19,6 +19,7 @@ from shlex import quote
 from typing import IO, Any, TextIO
 from zipfile import BadZipFile, ZipFile
 
+from noisegate.core.checks import reads_as_number
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.words import list_names, shorten, suggest
 
@@ -68,15 +69,21 @@ def read_header(data: Any, what: str) -> Header:
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         return _checked(data, what, "the DataFrame", "", [str(name) for name in data.columns])
     if isinstance(data, tuple | list) and len(data) == 2:
-        inputs, target = data
+        inputs, _ = data
         if hasattr(inputs, "columns"):
-            named = [*map(str, inputs.columns), str(getattr(target, "name", None) or "y")]
+            named = [*map(str, inputs.columns), name_target(data)]
             return _checked(data, what, "the DataFrame", "", named)
         return Header(data, what, "the arrays", "", ("x", "y"), arrays=True)
     raise InvalidType(
         f"study: {what} must be a path, a DataFrame, or a pair of arrays (X, y); got "
         f"{shorten(data)}."
     )
+
+
+def name_target(data: Sequence[Any]) -> str:
+    """Return the name of y in a pair (X, y): beside a DataFrame its own, if it has one, or "y"."""
+    own = getattr(data[-1], "name", None) if hasattr(data[0], "columns") else None
+    return "y" if own is None else str(own)
 
 
 def _of_file(path: str, what: str) -> Header:
@@ -123,7 +130,7 @@ def _checked(data: Any, what: str, label: str, suffix: str, names: Sequence[str]
             )
     # Counters are names: numpy's columns have no others.
     counters = (list(map(str, range(start, start + len(names)))) for start in (0, 1))
-    if suffix and all(map(_is_number, names)) and names not in counters:
+    if suffix and all(map(reads_as_number, names)) and names not in counters:
         raise InvalidValue(
             "study: the first line of a file must name its columns; got only numbers, "
             f"{list_some(names)}, in {label}. Put a line with names before it."
@@ -137,14 +144,6 @@ def unnamed(label: str, place: int) -> InvalidValue:
         f"study: every column must have a name; got none for column {place} of {label}. Name it "
         "in the first line; or, if it numbers the rows, save the file without it."
     )
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 # Text ------------------------------------------------------------------------------------------

@@ -40,16 +40,18 @@ def open_table(header: Header) -> RawTable:
     def number(row: int) -> str:
         return f"row {row} (from 0) of {header.label}"
 
+    def line(row: int) -> str:
+        return f"line {find_line(data, row)} of {header.label}"
+
     data = header.data
     if header.suffix == ".npz":
         return RawTable(header, lambda name: _read_array(header, name), number)
     if header.arrays:
         arrays = dict(zip(header.names, map(_as_array, data), strict=True))
         return RawTable(header, lambda name: _as_column(header, name, arrays[name]), number)
-    has_index = False
+    has_index, place = False, number
     if header.suffix == ".csv":
-        frame = _read_text(data, header)
-        number = lambda row: f"line {find_line(data, row)} of {header.label}"  # noqa: E731
+        frame, place = _read_text(data, header), line
     elif header.suffix:
         frame = read_frame(data, header.what, header.suffix)
     else:
@@ -60,7 +62,7 @@ def open_table(header: Header) -> RawTable:
     columns = {name: frame.iloc[:, i].rename(name) for i, name in enumerate(header.names)}
     if not header.names[0]:
         _check_unnamed(header, columns[""])
-    return RawTable(header, columns.__getitem__, number, has_index)
+    return RawTable(header, columns.__getitem__, place, has_index)
 
 
 def _read_text(path: str, header: Header) -> pd.DataFrame:

@@ -1,11 +1,9 @@
 """The one scoring of the test split: no noise, and the recipe that validation has chosen."""
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,15 +35,15 @@ def score_test_split(
     test: Dataset,
     store: Store,
     seeds: int,
-    on_job: Callable[[Job], Any],
+    on_job: Callable[[], object],
     *,
     uncertainty: str,
 ) -> tuple[SplitScore, int]:
     """Return the scores of no noise and the chosen recipe, and how often the split was scored.
 
-    Scores that are stored for the same call are returned as they are. `on_job` is called with each
-    job that is scored. `uncertainty` names the inputs that uncertainty is evaluated on beside the
-    test samples, "" for none: another look at the test samples is another scoring.
+    Scores that are stored for the same call are returned as they are. `on_job` is called after
+    each job that is scored. `uncertainty` names the inputs that uncertainty is evaluated on beside
+    the test samples, "" for none: another look at the test samples is another scoring.
     """
     name = f"test-{model.name}".replace(":", "-")
     rules = [(recipe.name, rules_text(recipe.rules)) for recipe in recipes]
@@ -57,7 +55,7 @@ def score_test_split(
         found: dict[str, list[tuple[float, float]]] = {recipe.name: [] for recipe in recipes}
         for job in [Job(model, recipe, seed) for recipe in recipes for seed in range(seeds)]:
             found[job.recipe.name].append(_score_model(job, setup, test, store))
-            on_job(job)
+            on_job()
         stored = {"key": key, "scored": stored["scored"] + 1, "found": found}
         store.write_value(name, stored)
     losses, errors = (
@@ -87,13 +85,13 @@ def evaluate_uncertainty(
     data: tuple[Dataset, Dataset | None],
     store: Store,
     runs: Sequence[Run],
-    on_job: Callable[[Job], Any],
+    on_job: Callable[[], object],
 ) -> Uncertainty:
     """Evaluate on the test samples how far the uncertainty of predictions can be trusted.
 
     The recipes are no noise and the chosen one; `data` are the test samples, and
     out-of-distribution inputs: None for test samples with their columns shuffled. The runs are all
-    of the model. `on_job` is called with each job that has been evaluated.
+    of the model. `on_job` is called after each job.
     """
     test, ood = data
     ood = _shuffle_inputs(test) if ood is None else ood
@@ -104,7 +102,7 @@ def evaluate_uncertainty(
             for run in (run for run in runs if run.recipe == recipe.name):
                 job = Job(model, recipe, run.seed)
                 found[-1].append(_evaluate(job, run, setup, (test, ood), store))
-                on_job(job)
+                on_job()
     rows = test.rows, ood.rows
     return summarize_uncertainty(
         test.task.name, recipes[-1].label, found, samples=SAMPLES, rows=rows
@@ -129,7 +127,7 @@ def _evaluate(
                 encoder.scale,
             ),
             seed=derived_seed(job.seed, "prediction"),
-            first_step=math.ceil(run.train_rows / run.batch_size) * run.history.best.number,
+            first_step=run.count_steps(run.history.best.number),
         )
 
 

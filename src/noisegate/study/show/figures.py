@@ -46,7 +46,7 @@ def draw_overview(study: Study, format: str) -> bytes:
     lines = math.ceil(len(legend["labels"]) / legend["columns"])
 
     def fill(figure: Figure) -> None:
-        figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]
+        figure.get_layout_engine().set(w_pad=0.1)  # type: ignore[union-attr, call-arg]  # it is constrained
         grid = figure.subplots(len(heights), len(titles), squeeze=False, height_ratios=heights)
         for axes, model in zip(grid, study.models, strict=True):
             for ax, title in zip(axes, titles, strict=True):

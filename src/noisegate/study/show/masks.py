@@ -1,6 +1,5 @@
 """What each recipe does: its rules, pictures of its masks, and the sites that it matched."""
 
-import math
 from typing import Any
 
 from noisegate import pictures
@@ -36,7 +35,7 @@ def _describe_recipe(
 ) -> dict[str, Any]:
     label = "" if recipe.label == recipe.name else f": {recipe.label}"
     first = study.find_runs(model, recipe.name)[0]
-    last_step = math.ceil(first.train_rows / first.batch_size) * study.settings.design.epochs - 1
+    last_step = first.count_steps(study.settings.design.epochs) - 1
     sites = {
         repr((one.site, one.kind, one.shape)): one for one in study.placed[(model, recipe.name)]
     }

@@ -1,5 +1,6 @@
 """One run is (model, recipe, seed): trained on its training rows, judged on its validation rows."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -76,6 +77,10 @@ class Run:
     validation_rows: int
     batch_size: int
     seconds: float
+
+    def count_steps(self, epochs: int) -> int:
+        """Return how many training steps some epochs have."""
+        return math.ceil(self.train_rows / self.batch_size) * epochs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
