@@ -252,3 +252,12 @@ def test_names_of_users_are_escaped_once_in_a_notebook(small):
     text = render_notebook(replace(small, runs=runs, tests=(), settings=settings))
     assert NASTY not in text
     assert "<p><b>&lt;b&gt;&amp;&#34;x&#34;:make</b></p>" in text
+
+
+def test_thousands_of_columns_are_counted():
+    many = [column(f"gene_{i}", "number", "numbers") for i in range(3000)]
+    facts = {"data": {"rows": 9, "name": "d.csv", "target": "y", "columns": many}}
+    assert describe_columns(facts)[1:] == [
+        "  3,000 numbers gene_0, gene_1, gene_2, gene_3, gene_4, gene_5, gene_6, gene_7,",
+        "               gene_8, gene_9, gene_10, gene_11, gene_12, gene_13, … 2,986 more",
+    ]

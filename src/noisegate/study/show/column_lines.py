@@ -52,7 +52,8 @@ def count_missing(column: Mapping[str, Any]) -> str:
 def _list_items(label: str, items: Iterable[str]) -> list[str]:
     """Return a label and its items as lines; what does not fit is counted."""
     every, start = list(items), f"  {label}".ljust(INDENT)
-    for kept in range(len(every), 0, -1):
+    # An item takes three columns at least: of thousands most are known not to fit.
+    for kept in range(min(len(every), MOST_LINES * WIDTH // 3), 0, -1):
         more = f", … {len(every) - kept:,} more" if kept < len(every) else ""
         text = f"{start} {', '.join(every[:kept])}{more}"
         lines = textwrap.wrap(text, WIDTH, subsequent_indent=" " * (INDENT + 1))
