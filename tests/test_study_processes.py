@@ -3,6 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from _study_runs import (
     workers,
 )
 from noisegate.study.train import processes
+from noisegate.study.train.pool import _collect_results
 
 pytestmark = pytest.mark.skipif(
     processes.START != "forkserver", reason="elsewhere each process imports everything itself"
@@ -69,6 +73,7 @@ import os
 from pathlib import Path
 import noisegate.study
 from noisegate.study.train import processes
+from noisegate.study.train.pool import _collect_results
 
 if __name__ == "__main__":
     os.environ["GONE"] = "1"
@@ -106,3 +111,40 @@ SAFELY = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "from noisegate import cli; sys.exit(cli.main())"
 )
+
+
+def test_of_calls_that_fail_the_first_in_order_is_told_whichever_failed_first():
+    first, kept, last, later = futures = [Future() for _ in range(4)]
+    for future in (first, kept, last):
+        future.set_running_or_notify_cancel()
+    last.set_exception(ValueError("the last"))
+    results = _collect_results({future: (n,) for n, future in enumerate(futures)})
+
+    def finish():
+        until_true(later.cancelled)  # nothing is begun after a failure
+        kept.set_result("kept")
+        first.set_exception(ValueError("the first"))
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    with pytest.raises(ValueError, match="the first"):
+        next(results)
+    thread.join()
+
+
+def test_results_before_a_call_that_fails_are_kept():
+    done, failed = Future(), Future()
+    failed.set_exception(ValueError("the last"))
+    done.set_result("kept")
+    results = _collect_results({done: (0,), failed: (1,)})
+    assert next(results) == ((0,), "kept")
+    with pytest.raises(ValueError, match="the last"):
+        next(results)
+
+
+def until_true(condition):
+    """Wait until it holds; a minute is only there against a deadlock."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)

@@ -5,7 +5,7 @@ import os
 import pickle
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,8 +121,26 @@ def run_calls(
         with _open_pool(min(processes, len(calls)), shared, board) as pool:
             with hold_interrupts():
                 futures = {pool.submit(_do_call, call): call for call in calls}
-            for future in as_completed(futures):
-                yield futures[future], future.result()
+            yield from _collect_results(futures)
+
+
+def _collect_results(
+    futures: dict[Future[Any], tuple[Any, ...]],
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield each call with its result, as they finish.
+
+    Of several calls that fail, the error of the first in order is raised, as with one process:
+    when one fails, those before it are waited for, and no other is begun.
+    """
+    for future in as_completed(tuple(futures)):
+        if future.exception() is not None:
+            order = list(futures)
+            before, after = order[: order.index(future)], order[order.index(future) + 1 :]
+            for other in after:
+                other.cancel()
+            for other in before:
+                yield futures.pop(other), other.result()
+        yield futures.pop(future), future.result()
 
 
 @contextmanager
