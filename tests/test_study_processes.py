@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -73,7 +71,6 @@ import os
 from pathlib import Path
 import noisegate.study
 from noisegate.study.train import processes
-from noisegate.study.train.pool import _collect_results
 
 if __name__ == "__main__":
     os.environ["GONE"] = "1"
@@ -118,18 +115,16 @@ def test_of_calls_that_fail_the_first_in_order_is_told_whichever_failed_first():
     for future in (first, kept, last):
         future.set_running_or_notify_cancel()
     last.set_exception(ValueError("the last"))
-    results = _collect_results({future: (n,) for n, future in enumerate(futures)})
 
-    def finish():
-        until_true(later.cancelled)  # nothing is begun after a failure
+    def finish(_):
         kept.set_result("kept")
         first.set_exception(ValueError("the first"))
 
-    thread = threading.Thread(target=finish)
-    thread.start()
+    later.add_done_callback(finish)  # it is cancelled, for nothing is begun after a failure
+    results = _collect_results({future: (n,) for n, future in enumerate(futures)})
     with pytest.raises(ValueError, match="the first"):
         next(results)
-    thread.join()
+    assert later.cancelled()
 
 
 def test_results_before_a_call_that_fails_are_kept():
@@ -140,11 +135,3 @@ def test_results_before_a_call_that_fails_are_kept():
     assert next(results) == ((0,), "kept")
     with pytest.raises(ValueError, match="the last"):
         next(results)
-
-
-def until_true(condition):
-    """Wait until it holds; a minute is only there against a deadlock."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
