@@ -86,6 +86,7 @@ bench: $(VENV)/.study ## time noise against its goals, its peers and a copy; and
 	$(BIN)/python bench/run.py --json build/bench/run.json
 	$(BIN)/python bench/models.py --json build/bench/models.json
 	$(BIN)/python bench/training.py --json build/bench/training.json
+	$(BIN)/python bench/compiled.py --json build/bench/compiled.json
 
 vectors: $(VENV)/.study ## make the tables and vectors in spec/ anew
 	$(BIN)/python tools/make_normal_table.py

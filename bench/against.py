@@ -1,4 +1,4 @@
-"""Time this checkout against another one in turns: a call, a site, `fit` and `predict`.
+"""Time this checkout against another one in turns: calls, sites, steps, `fit`, `predict`.
 
 Each checkout runs in a process of its own, the other one with the Python of its `.venv`. They take
 turns, so that a slow moment of the machine hits both. Below 1, this checkout is the faster one.
@@ -22,7 +22,18 @@ from timing import Call, quartiles, time_in_turns
 HERE = Path(__file__).resolve()
 # Seconds and bounds of rounds of one turn; a turn's time is the median of its rounds.
 TURN = (0.2, (3, 200))
-TASKS = ("call, NumPy", "call, torch", "site", "fit", "predict")
+TASKS = (
+    "call, NumPy",
+    "call, torch",
+    "call + grad",
+    "layer",
+    "layer + grad",
+    "site",
+    "site + grad",
+    "step",
+    "fit",
+    "predict",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,6 +102,7 @@ def serve() -> None:
 def make_calls() -> dict[str, Call]:
     """Return the call of each task; names that differ between checkouts are tried in turn."""
     import numpy as np
+    import steps
     import torch
     from torch import nn
 
@@ -106,7 +118,13 @@ def make_calls() -> dict[str, Call]:
     )
     rules: Any = {"1:out": 0.5, "3:out": 0.5}
     ng.inject(injected, rules, seed=1)
+    quiet = torch.no_grad()
     x = torch.randn(64, 16)
+    layer = ng.torch.Dropout(0.5, seed=1, site="hid1").train()
+    upstream, wanted = torch.ones(1024), torch.randn(1024, requires_grad=True)
+    step, plan = steps.network(steps.mlp(64, 512)), steps.mlp(64, 512)
+    ng.inject(step, steps.sites(plan), seed=1)
+    many = torch.randn(64, 512)
     word = "rules" if "rules" in signature(ng.predict).parameters else "dropout"
 
     images = np.random.default_rng(1).normal(size=(256, 64)).astype(np.float32)
@@ -115,7 +133,12 @@ def make_calls() -> dict[str, Call]:
     return {
         "call, NumPy": lambda: kind(array, key),
         "call, torch": lambda: kind(tensor, key),
-        "site": lambda: injected(x),
+        "call + grad": lambda: torch.autograd.grad(kind(wanted, key), wanted, upstream),
+        "layer": lambda: layer(tensor),
+        "layer + grad": lambda: torch.autograd.grad(layer(wanted), wanted, upstream),
+        "site": quiet(lambda: injected(x)),
+        "site + grad": lambda: injected(x).sum().backward(),
+        "step": lambda: step(many).sum().backward(),
         "fit": lambda: model.fit(images, labels, hidden_dropout=0.5),
         "predict": lambda: ng.predict(predicted, x, 20, seed=1, **{word: rules}),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from typing import Any
 
 import torch
 from contenders import Call, Contenders, Size, inputs, shape_of
@@ -16,8 +17,8 @@ TINY = ("MLP 4x16", "CNN 4x3x8x8")
 # The training step that runs between single calls of noise.
 BESIDE = "MLP 64x512"
 
-# Layers, and the rate of a dropout between them.
-Plan = Sequence[nn.Module | float]
+# Layers, the rate of a dropout between them, and plans whose input is added to their output.
+Plan = Sequence[Any]
 
 
 class Once(nn.Module):
@@ -38,15 +39,15 @@ def training_step(size: Size) -> Contenders:
     """
     torch.manual_seed(1)
     shape = shape_of(size)
-    plan = _mlp(*shape) if str(size).startswith("MLP") else _cnn(*shape)
-    injected = _network(plan)
-    ng.inject(injected, _sites(plan), seed=1)
+    plan = mlp(*shape) if str(size).startswith("MLP") else cnn(*shape)
+    injected = network(plan)
+    ng.inject(injected, sites(plan), seed=1)
     return {
-        "no noise": _step(_network(plan), shape),
-        "ng.torch layers": _step(_network(plan, ng.torch.Dropout), shape),
+        "no noise": _step(network(plan), shape),
+        "ng.torch layers": _step(network(plan, ng.torch.Dropout), shape),
         "ng.inject": _step(injected, shape),
-        "nn.Dropout": _step(_network(plan, nn.Dropout), shape),
-        "x * 1.0": _step(_network(plan, Once), shape),
+        "nn.Dropout": _step(network(plan, nn.Dropout), shape),
+        "x * 1.0": _step(network(plan, Once), shape),
     }
 
 
@@ -63,39 +64,97 @@ def beside_steps(
     return time_in_loop(contenders, training_step(BESIDE)["no noise"], seconds, rounds)
 
 
-def _mlp(rows: int, width: int) -> Plan:
-    hidden = nn.Linear(width, width), nn.ReLU(), 0.5
-    return *hidden, *deepcopy(hidden), nn.Linear(width, CLASSES)
+def mlp(
+    rows: int, width: int, depth: int = 2, activation: Callable[[], nn.Module] = nn.ReLU
+) -> Plan:
+    """Return an MLP of hidden layers, each with an activation and dropout."""
+    hidden = nn.Linear(width, width), activation(), 0.5
+    return *(deepcopy(part) for part in hidden * depth), nn.Linear(width, CLASSES)
 
 
-def _cnn(rows: int, channels: int, side: int, _: int) -> Plan:
+def cnn(
+    rows: int,
+    channels: int,
+    side: int,
+    _: int,
+    activation: Callable[[], nn.Module] = nn.ReLU,
+) -> Plan:
+    """Return two blocks of two convolutions, and a dense part."""
+
     def block(before: int, after: int) -> Plan:
         first, second = (
             nn.Conv2d(before, after, 3, padding=1),
             nn.Conv2d(after, after, 3, padding=1),
         )
-        return first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), 0.25
+        return first, activation(), second, activation(), nn.MaxPool2d(2), 0.25
 
     features = 64 * (side // 4) ** 2
-    dense = nn.Flatten(), nn.Linear(features, 256), nn.ReLU(), 0.5, nn.Linear(256, CLASSES)
+    dense = nn.Flatten(), nn.Linear(features, 256), activation(), 0.5, nn.Linear(256, CLASSES)
     return *block(channels, 32), *block(32, 64), *dense
 
 
-def _network(plan: Plan, layer: Callable[[float], nn.Module] | None = None) -> nn.Module:
+def encoder(
+    rows: int, tokens: int, width: int, activation: Callable[[], nn.Module] = nn.GELU
+) -> Plan:
+    """Return two blocks of a transformer that normalises first, and a dense layer."""
+
+    def block() -> Plan:
+        attention = nn.LayerNorm(width), Attention(width), 0.1
+        wide = nn.Linear(width, 4 * width), activation(), 0.1
+        return attention, (nn.LayerNorm(width), *wide, nn.Linear(4 * width, width), 0.1)
+
+    return *block(), *block(), nn.LayerNorm(width), nn.Flatten(), nn.Linear(tokens * width, CLASSES)
+
+
+class Attention(nn.Module):
+    """Attention of four heads, without dropout of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inside, self.outside = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        heads = self.inside(x).view(*x.shape[:2], 3, 4, -1).permute(2, 0, 3, 1, 4)
+        together = nn.functional.scaled_dot_product_attention(*heads)
+        return self.outside(together.transpose(1, 2).flatten(2))
+
+
+class Residual(nn.Sequential):
+    """Modules in a row, whose input is added to their output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+def network(plan: Plan, layer: Callable[[float], nn.Module] | None = None) -> nn.Sequential:
     """Return a network of copies, with a layer at each rate."""
-    made = (layer and layer(m) if isinstance(m, float) else deepcopy(m) for m in plan)
-    return nn.Sequential(*(module for module in made if module is not None)).train()
+    return nn.Sequential(*_modules(plan, layer)).train()
 
 
-def _sites(plan: Plan) -> dict[str, float]:
+def _modules(plan: Plan, layer: Callable[[float], nn.Module] | None) -> list[nn.Module]:
+    found: list[nn.Module] = []
+    for part in plan:
+        if isinstance(part, tuple):
+            found.append(Residual(*_modules(part, layer)))
+        elif not isinstance(part, float):
+            found.append(deepcopy(part))
+        elif layer is not None:
+            found.append(layer(part))
+    return found
+
+
+def sites(plan: Plan, path: str = "") -> dict[str, float]:
     """Return the rates by the modules that they follow in the network without layers of noise."""
-    sites, last = {}, -1
-    for module in plan:
-        if isinstance(module, float):
-            sites[f"{last}:out"] = module
-        else:
-            last += 1
-    return sites
+    found: dict[str, float] = {}
+    last = -1
+    for part in plan:
+        if isinstance(part, float):
+            found[f"{path}{last}:out"] = part
+            continue
+        last += 1
+        if isinstance(part, tuple):
+            found |= sites(part, f"{path}{last}.")
+    return found
 
 
 def _step(model: nn.Module, shape: tuple[int, ...]) -> Call:

@@ -146,10 +146,14 @@ CASES: list[Case] = [
         "Dropout: the input must be dense; got torch.sparse_coo. Convert it with x.to_dense().",
     ),
     (
-        lambda: ng.Dropout()(torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged), KEY),
-        Type,
-        "Dropout: the input must be dense; got a nested tensor. "
-        "Convert it with x.to_padded_tensor(0.0).",
+        lambda: ng.Dropout()(
+            torch.nested.nested_tensor([torch.ones(2)] * 2, layout=torch.jagged),
+            KEY,
+            sample_axis=1,
+        ),
+        Value,
+        "Dropout: the samples of a nested tensor lie on axis 0; got sample_axis=1. "
+        "Leave `sample_axis` out.",
     ),
     # Masks, fields, configs, caches
     (

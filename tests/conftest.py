@@ -37,7 +37,14 @@ def pure() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def nothing_compiled_stays() -> Iterator[None]:
-    """Let compiled code of one file be no other file's: injection warns where such code has run."""
+    """Let compiled code of one file be no other file's, and let it compare hooks.
+
+    The first injection of a process would else discard the code that a test has compiled, and warn.
+    """
+    if "torch" in sys.modules:
+        from noisegate.torch.model.compiled import guard_hooks
+
+        guard_hooks()
     yield
     if "torch._dynamo" in sys.modules:
         sys.modules["torch"].compiler.reset()

@@ -129,6 +129,20 @@ def test_trainings_are_timed_against_a_loop(tmp_path):
         assert f"{row['ratio']:.2f} of the loop's" in printed
 
 
+def test_compiled_steps_are_one_graph_and_their_noise_acts(tmp_path):
+    printed, written = run("compiled.py", tmp_path / "compiled.json")
+    ways = {"no noise", "F.dropout", "layers", "rules", "existing"}
+    for activation in ("ReLU", "GELU"):
+        for threads in (1, 2):
+            task = f"compiled training step, {activation}", threads
+            here = {r["contender"] for r in written["times"] if (r["task"], r["threads"]) == task}
+            compiled = {f"compiled, {way}" for way in {*ways, "opaque copies"}}
+            assert here == compiled | {f"eager, {way}" for way in ways}
+    assert {verdict["goal"]["text"] for verdict in written["verdicts"]} <= {
+        line[14:].partition("  ")[0] for line in printed.splitlines()
+    }
+
+
 def test_two_checkouts_are_timed_in_turns(tmp_path):
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -138,7 +152,8 @@ def test_two_checkouts_are_timed_in_turns(tmp_path):
     command = [sys.executable, str(BENCH / "against.py"), str(tmp_path / "src"), "--turns", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     _, *lines = done.stdout.splitlines()
-    tasks = ["call, NumPy", "call, torch", "site", "fit", "predict"]
+    tasks = ["call, NumPy", "call, torch", "call + grad", "layer", "layer + grad"]
+    tasks += ["site", "site + grad", "step", "fit", "predict"]
     assert [line[:12].strip() for line in lines] == tasks
     for line in lines:
         this, other, ratio, low, _, high = line[12:].split()

@@ -230,6 +230,6 @@ def test_vmap_gives_each_example_the_same_noise() -> None:
         ng.ConcreteDropout(0.3),
         ng.DropBlock(0.3, 2, axes=-1),
     ):
-        whole = torch.func.vmap(lambda x, kind=kind: kind(x, KEY))(x)
+        whole = torch.func.vmap(lambda x, kind=kind: kind(x, KEY), randomness="same")(x)
         for i in range(5):
             assert_same_bits(whole[i], kind(x[i], KEY))

@@ -16,7 +16,7 @@ import noisegate as ng
 from _asserts import assert_same_bits
 from noisegate.core.catalogue import LAYERS
 from noisegate.core.kinds import KINDS
-from noisegate.torch import functional
+from noisegate.torch.application import device_of_noise
 
 KEY = ng.Stream(13).site("a").at(0)
 MAPS = (4, 3, 6, 8)
@@ -383,11 +383,11 @@ def test_concrete_dropout_is_its_kind_at_the_rate_it_has() -> None:
 def test_noise_for_devices_without_float64_is_made_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert functional.device_of_noise(torch.device("cpu")) == torch.device("cpu")
-    assert functional.device_of_noise(torch.device("mps")) == torch.device("cpu")
-    assert functional.device_of_noise(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert device_of_noise(torch.device("cpu")) == torch.device("cpu")
+    assert device_of_noise(torch.device("mps")) == torch.device("cpu")
+    assert device_of_noise(torch.device("cuda", 1)) == torch.device("cuda", 1)
     for precise in (True, False):
         capability = {"has_fp64": precise}
         monkeypatch.setattr(torch.xpu, "get_device_capability", lambda _, c=capability: c)
-        where = functional.device_of_noise(torch.device("xpu"))
+        where = device_of_noise(torch.device("xpu"))
         assert where == torch.device("xpu" if precise else "cpu")

@@ -14,6 +14,7 @@ import noisegate as ng
 from _asserts import assert_rate, assert_same_bits, assert_ulps, assert_within
 from _backends import BACKENDS, each_dtype, numpy_of
 from _own_kinds import OWN, LaplaceNoise, NoisyGate, SignFlip
+from noisegate.core.kinds import KINDS as CATALOGUE
 
 KEY = ng.Stream(13).site("a").at(4)
 KINDS = [
@@ -22,6 +23,11 @@ KINDS = [
     LaplaceNoise(0.5),
     NoisyGate(0.2),
     NoisyGate(ng.schedule.linear(0, 1, steps=8), shut=0.5),
+]
+OURS = [
+    *(ng.Dropout(0.3), ng.AlphaDropout(0.3), ng.GaussianDropout(0.3), ng.GaussianNoise(0.3)),
+    *(ng.UniformNoise(0.3), ng.ImpulseNoise(0.3, 0, 1), ng.DropBlock(0.3, 2)),
+    ng.ConcreteDropout(0.3, shared_axes=1),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 
@@ -141,3 +147,11 @@ def test_bounds_are_checked_and_clamped() -> None:
     x = np.ones((3, 4))
     assert_same_bits(NoisyGate()(x, KEY, sigma=np.array(9.0)), NoisyGate(3.0)(x, KEY))
     assert SignFlip(0.0)(x, KEY) is x
+
+
+def test_a_kind_of_noisegate_s_has_the_layer_of_its_name() -> None:
+    assert {type(kind).__name__ for kind in OURS} == set(CATALOGUE)
+    for kind in OURS:
+        layer = ng.torch.layer(kind, seed=13, site="a")
+        assert type(layer) is getattr(ng.torch, type(kind).__name__)
+        assert layer.kind == kind

@@ -87,6 +87,28 @@ def test_a_module_of_the_user_s_called_module_keeps_its_name() -> None:
     assert ng.inject(Distributed(), {"module:out": 0.5}, seed=1).sites == ("module:out",)
 
 
+class Functions(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(x, 0.5, self.training)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda net: net,
+        lambda net: torch.compile(net, backend="eager"),
+        nn.DataParallel,
+        AveragedModel,
+        Checkpointed,
+        Sharded,
+    ],
+)
+def test_functions_of_a_wrapped_part_have_its_path(wrap: Any) -> None:
+    model = nn.Sequential(nn.Linear(6, 4), wrap(Functions()))
+    noise = ng.inject(model, existing=True, example=torch.ones(2, 6), seed=1)
+    assert noise.sites == ("1:dropout",)
+
+
 def test_collisions_are_refused() -> None:
     model = nn.DataParallel(plain())
     model.hid = nn.Linear(2, 2)

@@ -17,6 +17,7 @@ from .core.errors import InvalidValue as InvalidValue
 from .core.errors import MissingAttribute as MissingAttribute
 from .core.errors import MissingExtra as MissingExtra
 from .core.errors import NoisegateError as NoisegateError
+from .core.errors import RandomnessError as RandomnessError
 from .core.errors import RecomputationError as RecomputationError
 from .core.errors import UnmatchedRule as UnmatchedRule
 from .core.extras import find_missing

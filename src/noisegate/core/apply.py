@@ -132,23 +132,37 @@ def apply(
 
     The linear part has shift and fill at 0; it serves as the backward pass and as the tangent.
     """
-    window, rate = call.window, call.rate
-    if type(rate) is float:
+    if type(call.rate) is float:
         fused = engine.fuse(kind, call, x, key, linear)
         if fused is not None:
             return fused
     precision = check_input(engine, kind, x)
-    computed = "float64" if precision == "integer" else precision
-    field = field_of(kind, draws_of(engine, kind, key, window, computed), rate)
-    if linear:
-        field = field._replace(shift=None, fill=0.0)
+    field = _draw_field(engine, kind, key, call, precision, linear)
     # A kind without a trace, such as DropBlock, may still have its field applied in one pass.
     real = precision != "integer" and not engine.is_complex(x)
     if real and field.keep is not None and field.of_numbers:
-        fused = engine.fuse_mask(field, x, window)
+        fused = engine.fuse_mask(field, x, call.window)
         if fused is not None:
             return fused
     return apply_field(engine, kind, x, field, precision)
+
+
+def apply_to_several(
+    engine: ArrayEngine, kind: Kind, x: Array, key: Key, call: Prepared, *, linear: bool = False
+) -> Array:
+    """Return x, whose first axes are not the window's, with one field on all along these axes."""
+    precision = check_input(engine, kind, x)
+    field = _draw_field(engine, kind, key, call, precision, linear)
+    return apply_field(engine, kind, x, field, precision)
+
+
+def _draw_field(
+    engine: Engine, kind: Kind, key: Key, call: Prepared, precision: str, linear: bool
+) -> Field:
+    """Return the field of a call, for an input of a precision; with `linear`, its linear part."""
+    computed = "float64" if precision == "integer" else precision
+    field = field_of(kind, draws_of(engine, kind, key, call.window, computed), call.rate)
+    return field._replace(shift=None, fill=0.0) if linear else field
 
 
 def apply_field(engine: ArrayEngine, kind: Kind, x: Array, field: Field, precision: str) -> Array:

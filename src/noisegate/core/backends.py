@@ -7,9 +7,10 @@ array or a model of a library arrives, its face is looked up here.
 import sys
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
+from . import checks
 from . import forks as forks  # so that forks are noticed from the first import on
 from .errors import InvalidType
 
@@ -49,11 +50,22 @@ def face_of_array(x: object) -> Any:
         return face
     for backend in BACKENDS:
         if backend.owns(x, backend.arrays):
-            face = import_module(backend.face)
+            _load_face(backend)
+            face = getattr(_LOADED, backend.module)
             if type(x).__module__.partition(".")[0] == backend.module:
                 _FACES[type(x)] = face
             return face
     return refuse_array(x, *(backend.module for backend in BACKENDS))
+
+
+@checks.at_trace_time
+def _load_face(backend: Backend) -> None:
+    """Import a face; it may be a compiler that meets the first call of a process."""
+    setattr(_LOADED, backend.module, import_module(backend.face))
+
+
+# The faces by their library. A compiler looks up an attribute when it is read, but copies a dict.
+_LOADED = SimpleNamespace()
 
 
 def refuse_array(x: object, *supported: str) -> NoReturn:

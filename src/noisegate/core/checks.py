@@ -14,9 +14,21 @@ from .words import got, list_names, suggest
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 # The largest float64 below 1: the closed end of [0, 1).
 BELOW_ONE = 1 - 2.0**-53
+
+
+def at_trace_time(function: F) -> F:
+    """Make torch's compiler run a function while it traces, and hold its result as a constant.
+
+    Its arguments must be constants too. The compiler compares nothing when the graph runs again,
+    so the caller must read whatever else the result depends on.
+    """
+    # What torch.compiler.assume_constant_result does, which would import the compiler.
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 def is_number(value: object) -> bool:
@@ -99,14 +111,31 @@ def check_whole(name: str, value: object, bits: int) -> int:
     try:
         if isinstance(value, bool):  # `operator.index` would take it
             raise TypeError
-        result = operator.index(cast(SupportsIndex, value))
+        # `operator.index` would make a compiler hold the number as a constant.
+        result = value if type(value) is int else operator.index(cast(SupportsIndex, value))
     except TypeError:
         is_whole = isinstance(value, float) and value == value // 1
         remedy = f" Write {int(cast(float, value))}." if is_whole else ""
         raise InvalidType(f"`{name}` must be a whole number; {got(value)}.{remedy}") from None
+    except RuntimeError:  # torch's own, for a tensor inside a map
+        raise InvalidType(
+            f"`{name}` must be one whole number; got a tensor that a map gives a value for each "
+            "of its members. Only the step given to `at`, and the rows of a call, may be mapped."
+        ) from None
     if not 0 <= result < 2**bits:
         raise InvalidValue(f"`{name}` must be in [0, 2**{bits}); {got(result)}.")
     return result
+
+
+def is_mapped(value: object) -> bool:
+    """Return whether `value` is an array with a value for each member of a map."""
+    try:
+        operator.index(cast(SupportsIndex, value))
+    except RuntimeError:
+        return True
+    except TypeError:
+        return False
+    return False
 
 
 def check_flag(name: str, value: object) -> bool:
@@ -188,14 +217,24 @@ def make_binder(
 
     def bind(args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, Any]:
         # `Signature.bind` takes four times as long, so it only serves calls with a mistake.
-        given = dict(zip(by_place, args, strict=False))
-        if len(args) <= len(by_place) and given.keys().isdisjoint(kwargs):
-            given.update(kwargs)
-            if needed <= given.keys() <= defaults.keys():
-                return {**defaults, **given}
+        given = {**dict(zip(by_place, args, strict=False)), **kwargs}
+        # A word that is given twice, or one too many by place, makes fewer.
+        each_once = len(given) == len(args) + len(kwargs)
+        if each_once and needed <= given.keys() <= defaults.keys():
+            return {**defaults, **given}
         return bind_arguments(call, args, kwargs)
 
     return bind
+
+
+def _make_name_check(call: inspect.Signature) -> Callable[[int, tuple[str, ...]], None]:
+    """Return a check of a call by the number of its arguments by place, and its keywords."""
+    bind = make_binder(call)
+
+    def check(by_place: int, words: tuple[str, ...]) -> None:
+        bind([None] * by_place, dict.fromkeys(words))
+
+    return at_trace_time(check)
 
 
 def check_call(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -213,13 +252,13 @@ def check_call(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if word != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
         }
         takes_any = len(named) + own < len(parameters)  # there is a ** parameter
-        bind = make_binder(inspect.Signature(list(named.values())))
+        check = _make_name_check(inspect.Signature(list(named.values())))
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            words = {w: v for w, v in kwargs.items() if w in named} if takes_any else kwargs
+            words = [w for w in kwargs if w in named] if takes_any else kwargs
             with prefix_errors(name):
-                bind(args[own:], words)
+                check(len(args) - own, tuple(words))
             return function(*args, **kwargs)
 
         return checked

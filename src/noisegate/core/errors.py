@@ -9,6 +9,7 @@ __all__ = [
     "MissingAttribute",
     "MissingExtra",
     "NoisegateError",
+    "RandomnessError",
     "RecomputationError",
     "UnmatchedRule",
 ]
@@ -49,6 +50,10 @@ class UnmatchedRule(InvalidValue):
 
 class RecomputationError(NoisegateError, RuntimeError):
     """Seeded noise was called inside a backward pass, where its step is unknown."""
+
+
+class RandomnessError(NoisegateError, RuntimeError):
+    """A map of torch.func does not say which noise its members have."""
 
 
 class MissingExtra(NoisegateError, ImportError):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple, cast
+from typing import NamedTuple, NoReturn, cast
 
 from . import checks
 from .errors import InvalidType, InvalidValue, prefix_errors
@@ -49,7 +49,7 @@ class Site:
         Parameters
         ----------
         step : int
-            The training step, in [0, 2³²).
+            The training step, in [0, 2³²); inside a map of torch.func also a tensor that is mapped.
         call : int
             The number of the site's use within one forward pass, in [0, 2³²).
 
@@ -60,9 +60,19 @@ class Site:
         Key(seed=13, site='hid1:out', slot=0, call=0, step=2)
         """
         with prefix_errors("Site.at"):
-            step = checks.check_whole("step", step, STEP_BITS)
+            step = check_step(step)
             call = checks.check_whole("call", call, CALL_BITS)
         return Key(self.seed, self.name, self.slot, call, step)
+
+
+def check_step(value: int) -> int:
+    """Return a step, or a tensor that is mapped: its values are checked when they are read."""
+    try:
+        return checks.check_whole("step", value, STEP_BITS)
+    except InvalidType:
+        if checks.is_mapped(value):
+            return value
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,14 @@ def check_key(value: object) -> Key:
             "Make one with noisegate.Stream(seed).site(name).at(step)."
         )
     return value
+
+
+def refuse_mapped_step(kind: str) -> NoReturn:
+    """Raise because a key has a step for each member of a map, and its noise is no tensor's."""
+    raise InvalidType(
+        "the step of `key` is a tensor that a map gives a value for each of its members, and a "
+        "NumPy array has no members. Give the input as a tensor."
+    ).prefix(kind)
 
 
 # Every forward of a model asks for the same few names.

@@ -88,7 +88,7 @@ class Kind(ABC):
             ).prefix(cls.__name__)
         with prefix_errors(cls.__name__):
             checks.check_keywords(kwargs, cls.names())
-            checks.check_places([f.name for f in fields(cast(Any, cls)) if not f.kw_only], args)
+            checks.check_places(_find_places(cls), args)
         return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
@@ -121,7 +121,7 @@ class Kind(ABC):
     @classmethod
     def names(cls) -> list[str]:
         """Return the names of the kind's numbers, its fields."""
-        return [field.name for field in fields(cast(Any, cls))]
+        return list(_find_names(cls))
 
     @classmethod
     def check(cls, value: object) -> float:
@@ -236,7 +236,8 @@ class Kind(ABC):
         key : Key
             ``Stream(seed).site(name).at(step)``. Without a key, an error says how to make one.
         rows : slice or sequence of int, optional
-            The id of each of x's samples, in [0, 2⁶⁴); by default 0, 1, 2 ….
+            The id of each of x's samples, in [0, 2⁶⁴); by default 0, 1, 2 …, counted on over the
+            members of a map of torch.func with ``randomness="different"``.
         sample_axis : int, None or "attention"
             The axis of the samples; None if x has no samples. The default is axis 0, and None for
             arrays of rank 0 and 1. "attention" is for probabilities (batch, head, query, key), or
@@ -292,6 +293,17 @@ class Kind(ABC):
         for end in (value.start, value.end):
             self.check(end)
         return value
+
+
+@checks.at_trace_time
+def _find_names(kind: type[Kind]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cast(Any, kind)))
+
+
+@checks.at_trace_time
+def _find_places(kind: type[Kind]) -> tuple[str, ...]:
+    """Return the names of the numbers that may be given by place."""
+    return tuple(field.name for field in fields(cast(Any, kind)) if not field.kw_only)
 
 
 CALL_WORDS = ("x", "key", "rows", "sample_axis")

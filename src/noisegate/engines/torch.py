@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch._C import _is_tracing, _len_torch_dispatch_stack
-from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._C._functorch import is_functorch_wrapped_tensor, is_legacy_batchedtensor
+from torch.fx import _symbolic_trace
 
 from noisegate.core import normal_table as table
 from noisegate.core.blocks import BIAS
@@ -34,8 +35,11 @@ class TorchEngine:
 
     @property
     def lazy(self) -> bool:
-        """Whether the low plane may be computed for ties alone, which stalls an accelerator."""
-        return self.device.type == "cpu"
+        """Whether the low plane may be computed for ties alone.
+
+        That stalls an accelerator, and a record of it would have shapes that depend on numbers.
+        """
+        return self.device.type == "cpu" and not _symbolic_trace._is_fx_tracing_flag
 
     @property
     def blocks_per_pass(self) -> int:
@@ -212,6 +216,9 @@ class TorchEngine:
 
     def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
         """Return values where keep, else fill, in the memory layout of values."""
+        if _is_mapped(values) or _is_mapped(keep):
+            other = torch.as_tensor(fill, dtype=values.dtype, device=values.device)
+            return torch.where(keep, values, other)
         filled = not isinstance(fill, float) or fill != 0
         # `where` would give its result the layout of the mask.
         result = values if own else values.clone()
@@ -270,13 +277,18 @@ def _address(x: Array) -> int | None:
     """
     if type(x) not in _PLAIN or not x.is_cpu or is_functorch_wrapped_tensor(x):
         return None
-    if _is_tracing() or _len_torch_dispatch_stack():
+    if _is_tracing() or _len_torch_dispatch_stack() or _symbolic_trace._is_fx_tracing_flag:
         return None
     try:
         address = int(x.data_ptr())
     except RuntimeError:  # torch's older wrapper, for batched gradients
         return None
     return address if address or not x.numel() else None
+
+
+def _is_mapped(x: Array) -> bool:
+    """Return whether torch maps a tensor, so that it is not written in place or read as bits."""
+    return is_functorch_wrapped_tensor(x) or is_legacy_batchedtensor(x)
 
 
 def _make_work(kind: Kind, rate: float, linear: bool, window: Window, x: Array) -> native.Work:

@@ -109,7 +109,7 @@ def inject(
         make, this is raised at the end of the first training forward, which then uses up no step.
     InvalidType, InvalidValue
         If the model, a pattern, a noise or the seed is unusable; if a dropout of the model's own
-        cannot be replaced; if compiled code of the model has run. The model is then untouched.
+        cannot be replaced. The model is then untouched.
 
     Notes
     -----

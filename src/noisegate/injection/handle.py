@@ -144,7 +144,7 @@ class Injection(ModelNoise):
         # All kinds are made before the first is set, so that an invalid rate changes nothing.
         changed = [(n, n.placement.kind.at_rate(rate)) for n in noises]
         for noise, kind in changed:
-            noise.placement = self.plan.replace(noise.placement, kind=kind, own=False)
+            noise.set_placement(self.plan.replace(noise.placement, kind=kind, own=False))
 
     def suggest(self, trial: Any, pattern: str, low: float, high: float, **words: Any) -> float:
         """Set a rate from an Optuna trial, as its parameter of the pattern's name; return it.

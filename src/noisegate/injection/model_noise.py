@@ -12,10 +12,11 @@ from noisegate.core.keys import SEED_BITS, Key, Stream
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.survey import Call, OwnDraw
 
+from .graph_state import GraphState
 from .notices import Notices
 from .row_finder import RowFinder
 from .site import SiteNoise
-from .steps import Steps
+from .steps import Forward, Steps
 
 # Several threads may run a model for the first time, and reach the same new sites.
 _placing = Lock()
@@ -57,7 +58,7 @@ class ModelNoise:
         self.silent = self.strays = 0
         self._thread = get_ident()
         self.passed_on: dict[tuple[str, str], str] = {}
-        self.steps = Steps()
+        self.steps = Steps(GraphState(self.host))
         self.row_finder = RowFinder(self.steps, always)
         self.notices = Notices(self)
         self.noises: list[SiteNoise] = []
@@ -90,7 +91,7 @@ class ModelNoise:
             self._detach.append(self.host.listen(self))
         self._detach.append(self.notices.watch_parts())
         # Last of all, so that the model's own output is still part of its forward.
-        self._detach.append(self.host.watch_forward(self._begin, self._end))
+        self._detach.append(self.host.watch_forward(self))
         if example is not None:
             self.look(example)
 
@@ -203,6 +204,11 @@ class ModelNoise:
         if self.always and not self._looks:
             self.notices.note_unseeded((site, words), f"'{site}' ({words})")
 
+    def refuse_export(self) -> None:
+        """Raise if it has noise: an export records the model in training."""
+        if self.plan.placements and not self.silent:
+            self.host.refuse_export(f"inject ('{self.plan.placements[0].site}')")
+
     def note_draw(self, draw: OwnDraw) -> None:
         """Note random numbers that the model's own code draws."""
         self.notices.note_draw(draw, self._looks or not self.always)
@@ -244,7 +250,7 @@ class ModelNoise:
         self._axis = (next(iter(axes)) if len(axes) == 1 else 0) or 0
         self._detach.append(self.host.attach(placement.site, noise))
 
-    def _begin(self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool) -> None:
+    def begin(self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool) -> None:
         """Begin a forward of the model at the next step, or as the next part of a pinned step."""
         if not self.acts_here:
             return
@@ -257,10 +263,35 @@ class ModelNoise:
         counted, axis = training or self.always, self._axis
         known = shape is not None and -len(shape) <= axis < len(shape)
         forward = self.steps.begin(counted, shape[axis] if shape and known else None)
+        if not self.always and self.host.compiler_is_imported():
+            self._publish(forward)
         if counted:
             self.notices.begin(forward)
 
-    def _end(self, succeeded: bool) -> None:
+    def _publish(self, forward: Forward) -> None:
+        """Let graphs know of the forward that has begun in this thread."""
+        self.steps.graphs.begin(forward)
+        for noise in self.noises:
+            noise.local.calls = 0
+
+    def begin_in_graph(
+        self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool
+    ) -> None:
+        """Begin a forward of the model in code that a compiler traces."""
+        if self.silent:
+            return
+        axis = self._axis
+        known = shape is not None and -len(shape) <= axis < len(shape)
+        batch = shape[axis] if shape is not None and known else -1
+        self.steps.graphs.begin_in_graph(training, batch)
+        for noise in self.noises:
+            noise.local.calls = 0
+
+    def end_in_graph(self) -> None:
+        """End a forward of the model in code that a compiler traces."""
+        self.steps.graphs.end()
+
+    def end(self, succeeded: bool) -> None:
         """End a forward of the model; after the first, check that every rule has matched."""
         running = self.steps.running
         if running is None or self._looks or not self.listens:

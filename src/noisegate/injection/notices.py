@@ -60,7 +60,11 @@ class Notices:
         always, noises = self.injection.always, self.injection.noises
         if always:
             self._warn_of_draws()
-        reached = {noise.placement.rule for noise in noises if noise in forward.reached}
+        reached = {
+            noise.placement.rule
+            for noise in noises
+            if noise in forward.reached or noise.may_act_in_graphs
+        }
         nowhere = {noise.placement.rule for noise in noises} - reached - self._nowhere
         if nowhere and (reached or not always):  # a prediction that reaches nothing raises
             self._nowhere |= nowhere

@@ -85,4 +85,4 @@ def _describe_last(noise: SiteNoise) -> tuple[str, str, str]:
     if last is None:
         return "", "0", ""
     removed = f"{1 - last.mask().mean():.4f}" if last.kind.removes else ""
-    return str(tuple(last.shape)), str(noise.calls), removed
+    return str(tuple(last.shape)), str(last.calls), removed

@@ -1,14 +1,17 @@
 """The noise of one site: its key and rows in each forward, and its last application."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from time import perf_counter_ns
+from typing import Any, NamedTuple, Protocol, cast
 from weakref import ref
 
 import numpy as np
 
-from noisegate.core.errors import InvalidValue, RecomputationError, prefix_errors
+from noisegate.core import checks
+from noisegate.core.errors import InvalidValue, NoisegateError, prefix_errors
 from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement, Plan
@@ -58,6 +61,9 @@ class Last:
     rows: Any
     sample_axis: SampleAxis
     live: Mapping[str, Any]
+    # How often the noise acted in this forward, up to here; and when it was.
+    calls: int
+    time: int
 
     def mask(self, key: Key | None = None, rows: Any = None) -> np.ndarray:
         """Return which elements are kept; by default under its own key and for its own rows."""
@@ -74,24 +80,74 @@ class Last:
         return mask(self.kind, shape, key or self.key, rows, self.sample_axis, **live)
 
 
+class InGraph(NamedTuple):
+    """How graphs apply a noise in place of one of the model's own.
+
+    The names of the attribute that is its place and of its sample axis; `only_samples` if that
+    holds only where the axis has as many entries as the model has samples.
+    """
+
+    place: str
+    axis: str
+    only_samples: bool
+
+
+# How many former places are remembered, to know the last call.
+_PLACES = 4
+
+# In graphs the attribute of a tensor with noise: the rules that have acted on it, and their sites.
+TAG = "_noisegate_rules"
+
+
 class SiteNoise:
     """The function at a site: it takes a tensor and returns it with noise."""
 
     def __init__(self, injection: Owner, placement: Placement) -> None:
         self.injection, self.placement = injection, placement
         # Whether its site was reached in the run on an example, and whether it was ever reached.
-        self.trained = self.used = False
+        self.trained = self.used = self._traced = False
         # Whether it no longer acts because its noise was moved to other sites.
         self.retired = False
-        # How often it acted in the last forward in which it acted at all.
-        self.calls = 0
         # The fields of `Last`, as a tuple: making a `Last` would cost more at every call.
         self._seen: tuple[Any, ...] | None = None
+        # How graphs know it, now and before; predictions run no graphs.
+        self.place: Any = None
+        self._places: list[Any] = []
+        if not injection.always:
+            self.place = self._make_place(placement.kind)
+        # Of this thread, its `calls` in the running forward, as graphs count them.
+        self.local = threading.local()
+        self.local.calls = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for a copy, in which no forward runs."""
+        return {name: value for name, value in vars(self).items() if name != "local"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy."""
+        self.__dict__.update(state, local=threading.local())
+        self.local.calls = 0
 
     @property
     def last(self) -> Last | None:
         """The last application, if there was one."""
-        return None if self._seen is None else Last(*self._seen)
+        calls = [*map(self.injection.host.get_last_call, self._places), self._seen]
+        seen = [Last(*call) for call in calls if call is not None]
+        return max(seen, key=lambda last: last.time, default=None)
+
+    def _make_place(self, kind: Kind) -> Any:
+        """Return the place by which graphs know a kind at this site."""
+        placement = self.placement
+        given = kind, self.injection.seed, placement.site, placement.slot
+        place = self.injection.host.make_place(*given)
+        self._places = [*self._places[-_PLACES:], place]
+        return place
+
+    def set_placement(self, placement: Placement) -> None:
+        """Replace the placement, for eager code and for graphs."""
+        self.placement = placement
+        if self.place is not None:
+            self.place = self._make_place(placement.kind)
 
     @property
     def reached(self) -> bool:
@@ -126,7 +182,9 @@ class SiteNoise:
         kind, live = self._read_call(call)
         forward = injection.steps.forward
         step = forward.step if forward.has_step else 0
-        return bool(live) or not kind.is_identity(kind.rate_at(step, {}))
+        # A schedule has no one rate at a step that is mapped.
+        mapped = type(step) is not int
+        return bool(live) or mapped or not kind.is_identity(kind.rate_at(step, {}))
 
     def __call__(self, x: Any, call: Call | None = None) -> Any:
         """Return x with noise on it."""
@@ -141,8 +199,9 @@ class SiteNoise:
                 return x
         host = injection.host
         try:
+            host.refuse_tracing(x, injection.steps)
             host.refuse_backward()
-        except RecomputationError as error:
+        except NoisegateError as error:
             raise error.prefix(f"inject ('{placement.site}')") from None
         kind, live = (placement.kind, {}) if call is None else self._read_call(call)
         axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call, forward)
@@ -160,15 +219,100 @@ class SiteNoise:
                 rows = finder.find(x, axis, placement, forward, number)
         else:
             key = injection.make_stray_key(placement)
-        forward.calls[self] = self.calls = number + 1
+        forward.calls[self] = number + 1
         if forward.together:
             y = self._apply_steps(kind, x, key, axis, live, forward)
         else:
             y = host.apply(kind, x, key, rows, axis, live)
-        self._seen = kind, key, x.shape, rows, axis, live
+        shape = host.read_shape(x, "inject") if x.is_nested else x.shape
+        # A tensor that is mapped must not outlive its map.
+        seen = kind, key, shape, rows, axis, live, number + 1, perf_counter_ns()
+        self._seen = seen if type(key.step) is int else None
         # With a reference, since the id is free for another tensor once y is gone.
         forward.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
         return y
+
+    def call_in_graph(self, x: Any, plan: InGraph | None = None, rate: Any = None) -> Any:
+        """Return x with noise on it, in code that a compiler traces.
+
+        `plan` is of the model's own noise that is replaced, and `rate` its rate: a number, a
+        tensor, or None for the kind's own.
+        """
+        placement, host = self.placement, self.injection.host
+        if host.is_exporting():  # else the name of the site is not read, which a graph would hold
+            host.refuse_export(f"inject ('{placement.site}')")
+        graphs = self.injection.steps.graphs.local
+        cursor = getattr(graphs, "cursor", None)
+        if cursor is None:
+            return host.run_eagerly(self)(x)
+        if graphs.by_rule:
+            self.injection.steps.graphs.refuse_rules()
+        place, axis, tag = self.place, "none", ()
+        if plan is None:
+            tag = getattr(x, TAG, ())
+            for rule, site in tag:
+                if rule == placement.rule and site != placement.site:
+                    return x  # an inner module has passed on its tensor, which has this noise
+            axis = host.name_axis(placement.sample_axis if x.ndim else None)
+        else:
+            # By an attribute, since an equal model may run the graph that is made for this one.
+            place = getattr(self, plan.place) if placement.own else place
+            axis = plan.axis
+            if plan.only_samples and x.shape[int(axis)] != graphs.batch:
+                axis = "none"
+        number = self.local.calls
+        self.local.calls = number + 1
+        samples = graphs.ids, graphs.samples
+        own = rate if placement.own else None
+        y = host.add_noise(x, cursor, place, samples=samples, call=number, axis=axis, rate=own)
+        setattr(y, TAG, (*tag, (placement.rule, placement.site)))
+        return y
+
+    def plan_in_graph(self, call: Call, rank: int) -> InGraph:
+        """Return how graphs apply it in place of a noise of the model's own."""
+        kind, _ = self._read_call(call)
+        if call.shared_axes is not None and self.placement.rule == EXISTING:
+            kind = _share(kind, call.shared_axes)
+        own, only_samples = self.placement.sample_axis, False
+        axis: SampleAxis = own
+        if not rank:
+            axis = None
+        elif call.sample_axis == ATTENTION:
+            axis = ATTENTION
+        elif call.sample_axis is None and self.placement.rule == EXISTING:
+            only_samples = own is not None and -rank <= own < rank
+            axis = own if only_samples else None
+        name = "place"
+        if kind.at_rate(self.placement.kind.rate) != self.placement.kind:
+            place = self._make_place(kind)
+            name = f"place_{place[0]}"
+            setattr(self, name, place)
+        return InGraph(name, self.injection.host.name_axis(axis), only_samples)
+
+    @checks.at_trace_time
+    def reach_in_graph(self) -> None:
+        """Note that a graph has its site."""
+        self._traced = True
+
+    @property
+    def may_act_in_graphs(self) -> bool:
+        """Whether a graph has its site, or its noise has acted in a graph of an equal model."""
+        get = self.injection.host.get_last_call
+        return self._traced or any(get(place) is not None for place in self._places)
+
+    def is_silent_in_graph(self) -> bool:
+        """Return `silent`, in code that a compiler traces."""
+        return self.injection.silent > 0
+
+    def acts_in_graph(self, training: bool, rate: Any = None) -> bool:
+        """Return whether it would change anything, in code that a compiler traces.
+
+        `rate` is that of the noise that it replaces, which decides unless the user has set one.
+        """
+        injection = self.injection
+        if rate == 0 and self.placement.own:
+            return False
+        return not (self.retired or injection.silent) and (training or injection.always)
 
     def _apply_steps(
         self, kind: Kind, x: Any, key: Key, axis: SampleAxis, live: Any, forward: Forward

@@ -9,10 +9,12 @@ from weakref import ref
 
 from noisegate.core import checks, patterns
 from noisegate.core.errors import InvalidValue, prefix_errors
-from noisegate.core.keys import STEP_BITS
+from noisegate.core.keys import STEP_BITS, check_step
 from noisegate.core.local import Local
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
+
+from .graph_state import GraphState
 
 # Rules that are words, not patterns of sites.
 WORDS = {*SHORTHANDS, EXISTING}
@@ -52,6 +54,8 @@ class Forward:
     made: dict[int, tuple["ref[Any]", dict[str, str]]] = field(default_factory=dict)
     # How many calls of the model that it made itself are running.
     within: int = 0
+    # The step as graphs see it, if it is the next one.
+    cursor: Any = None
 
     @property
     def rows(self) -> Sequence[int]:
@@ -105,6 +109,8 @@ class Pin:
     # As in `Forward`.
     together: tuple[int, ...] = ()
     muted: int | None = None
+    # The block with its former ids, until it is checked that they were used up.
+    before: "Pin | None" = None
 
     def copy(self) -> "Pin":
         """Return a copy with counts of its own."""
@@ -139,15 +145,14 @@ class Steps:
     The running forward and the pinned step belong to the thread or task that runs them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, graphs: GraphState) -> None:
+        self.graphs = graphs
         # Whether every sample has row 0.
         self.shared = False
         # The last forward that has ended, and the one for modules called outside of a forward.
         self.last, self._outside = Forward(), Forward()
         self._running: Local[Forward | None] = Local(None)
         self._pin: Local[Pin | None] = Local(None)
-        # The step of the next training forward.
-        self.next = 0
         # The value of `rows`, and whether a forward has used it.
         self._ids, self._used = Ids(), False
 
@@ -155,6 +160,11 @@ class Steps:
     def running(self) -> Forward | None:
         """The forward of the model that runs in this thread, or None."""
         return self._running.get()
+
+    @property
+    def pin(self) -> Pin | None:
+        """The block of one step that this thread is in, or None."""
+        return self._pin.get()
 
     @property
     def forward(self) -> Forward:
@@ -167,6 +177,20 @@ class Steps:
             return self._outside
         self._take_assigned(pin)
         return pin.loose
+
+    @property
+    def next(self) -> int:
+        """The step of the next training forward."""
+        return int(self.graphs.counter.number)
+
+    @next.setter
+    def next(self, value: int) -> None:
+        self.graphs.counter.number = value
+
+    @property
+    def may_choose_step(self) -> bool:
+        """Whether the step was chosen, by a block at a step, rather than counted."""
+        return self._pin.get() is not None
 
     def set_next(self, value: int) -> None:
         """Set the step of the next training forward, and of a forward that runs in this thread."""
@@ -183,6 +207,10 @@ class Steps:
     @rows.setter
     def rows(self, value: Any) -> None:
         self._ids, self._used = Ids.read(value), False
+        self.graphs.set_ids(self._ids.samples, bool(self._ids.by_rule))
+        pin = self._pin.get()
+        if pin is not None:  # graphs must know now; what is wrong is told at the next forward
+            self._replace_ids(pin)
 
     def find_ids(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids given for a site by its rule or by a pattern that matches it, or None."""
@@ -203,20 +231,28 @@ class Steps:
         InvalidValue
             At the end of the block, if forwards have used some of the ids and left others over.
         """
-        step = _check_step(step)
+        with prefix_errors("inject"):
+            step = check_step(step)
         ids = self._ids if rows is None else Ids.read(rows)
         pin = Pin(step, ids, self._ids, self._make_loose(step, ids), 0, 0, tuple(together), muted)
         before = self._pin.get()
         self._pin.set(pin)
+        self.graphs.pin(pin, ids.samples)
         try:
             yield
             # If a segment was computed again meanwhile, a copy has taken the pin's place.
             pin = self._pin.get() or pin
+            self.graphs.count_graphs(pin)
+            if pin.before is not None:
+                pin.before.check_used_up()
             pin.check_used_up()
         finally:
             self._pin.set(before)
+            self.graphs.pin(before, None if before is None else before.ids.samples)
             if pin.loose.calls:
                 self.last = pin.loose
+            if type(step) is not int:  # a tensor that is mapped must not outlive its map
+                self.last.step = 0
 
     def _make_loose(self, step: int, ids: Ids) -> Forward:
         """Return the forward for modules called outside of the model's forward in a pinned step."""
@@ -226,12 +262,18 @@ class Steps:
 
     def _take_assigned(self, pin: Pin) -> None:
         """Use ids that were assigned to `rows` within a block for the rest of the block."""
-        if pin.assigned is self._ids:
-            return
-        before = pin.copy()
+        if pin.assigned is not self._ids:
+            self._replace_ids(pin)
+        before, pin.before = pin.before, None
+        if before is not None:
+            before.check_used_up()
+
+    def _replace_ids(self, pin: Pin) -> None:
+        self.graphs.count_graphs(pin)
+        pin.before = pin.copy()
         pin.ids = pin.assigned = self._ids
         pin.taken, pin.loose = 0, self._make_loose(pin.step, self._ids)
-        before.check_used_up()
+        self.graphs.pin(pin, self._ids.samples)
 
     @contextmanager
     def looking(self) -> Iterator[Forward]:
@@ -249,11 +291,14 @@ class Steps:
         if pin is None:
             given = self._ids
             with _counting:
-                step = self.next
-                self.next += counted
+                step, cursor = self.next, self.graphs.counter.tensor
+                if counted:
+                    self.next = step + 1
             forward = Forward(step, 0, batch, given.samples, True, counted, self.shared)
+            forward.cursor = cursor
         else:
             self._take_assigned(pin)
+            self.graphs.count_graphs(pin)
             given = pin.ids
             if pin.together and batch:
                 batch //= len(pin.together)
@@ -261,6 +306,7 @@ class Steps:
             forward.together, forward.muted = pin.together, pin.muted
             if counted:
                 forward.ids = pin.take(batch or 0)
+                self.graphs.pin(pin, given.samples)
         if counted:
             self._used = True
         with_ids = forward.ids is not None or bool(given.by_rule)
@@ -273,6 +319,7 @@ class Steps:
     def end(self, forward: Forward) -> None:
         """End the forward that runs in this thread."""
         self._running.set(None)
+        self.graphs.end()
         forward.has_step = False
         forward.made.clear()
         self.last = forward
@@ -284,12 +331,14 @@ class Steps:
 
     def snapshot(self) -> Any:
         """Return the running forward, the pinned step, and the next step."""
-        return _copy(self._running.get()), _copy(self._pin.get()), self.next
+        counter = self.graphs.counter.snapshot()
+        return _copy(self._running.get()), _copy(self._pin.get()), counter
 
     def restore(self, state: Any) -> None:
         """Return to the state of a snapshot."""
         # Copies, since a snapshot may be restored again later.
-        running, pin, self.next = state
+        running, pin, counter = state
+        self.graphs.counter.restore(counter)
         self._running.set(_copy(running))
         self._pin.set(_copy(pin))
 

@@ -97,6 +97,20 @@ class Tap:
         changed = self.function(x)
         return x if changed is None else changed
 
+    # In code that a compiler traces all is the same.
+    reach_in_graph, acts_in_graph = reach, acts
+
+    def is_silent_in_graph(self) -> bool:
+        """Return False."""
+        return False
+
+    def plan_in_graph(self, call: Any, rank: int) -> None:
+        """Return None: a plain function needs no plan."""
+
+    def call_in_graph(self, x: Tensor, plan: Any = None, rate: Any = None) -> Tensor:
+        """Return the same as a call."""
+        return self(x)
+
 
 class Recording:
     """The outputs of the last forward by name, in the order of their computation."""

@@ -9,7 +9,7 @@ from noisegate.core import checks
 from noisegate.core.apply import draws_of, field_of
 from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidType, prefix_errors
-from noisegate.core.keys import NO_KEY, Key, check_key
+from noisegate.core.keys import NO_KEY, Key, check_key, refuse_mapped_step
 from noisegate.core.kind import Kind, check_kind
 from noisegate.core.prepared import check_rate_shape
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, local_shape, window_of
@@ -130,7 +130,8 @@ def _field(
     whole = checks.check_shape(shape)
     engine = NumpyEngine()
     with prefix_errors(type(kind).__name__):
-        check_key(key)
+        if type(check_key(key).step) is not int:
+            refuse_mapped_step(type(kind).__name__)
         rate = kind.rate_at(key.step, live)
         window = window_of(whole, kind.shared, rows, sample_axis, select=True)
         part = local_shape(whole, rows, sample_axis)

@@ -39,6 +39,8 @@ def apply(
 
 
 def _apply(kind: Kind, x: Any, key: Key, call: Prepared, *, linear: bool = False) -> Any:
+    if type(key.step) is not int:
+        keys.refuse_mapped_step(type(kind).__name__)
     # An element may overflow before it is removed, and NumPy would warn of a value not used.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         array = np.asarray(x)

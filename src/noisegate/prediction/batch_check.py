@@ -109,7 +109,7 @@ class BatchCheck:
 
     def _find_moved(self, batch: tuple[Any, range], part: tuple[Any, range], step: int) -> str:
         """Return the first site whose noise, acting alone, does not follow the rows."""
-        acting = [noise for noise in self.noise.noises if noise.calls and not noise.retired]
+        acting = [noise for noise in self.noise.noises if noise.last and not noise.retired]
         try:
             for tried in acting:
                 for noise in acting:

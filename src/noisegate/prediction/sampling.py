@@ -251,7 +251,7 @@ def _check_noise_acts(noise: Injection) -> None:
             "predict: no noise acted, since all that the model has is left to it "
             "(unreached='keep'). Put noise in with rules=."
         )
-    if not any(n.calls for n in noise.noises):
+    if not any(n.last for n in noise.noises):
         reached = any(n.reached for n in noise.noises)
         why = "every rate is 0" if reached else "none of its sites was called"
         raise InvalidValue(f"predict: no noise acted, since {why}; all samples would be the same.")
@@ -262,7 +262,7 @@ def _check_spread(noise: Injection, prediction: Prediction, dtype: np.dtype[Any]
     tiny = 16 * np.finfo(dtype).eps * np.abs(prediction.mean).max(initial=0.0)
     if not prediction.std.size or not (prediction.std <= tiny).all():
         return
-    acted = [n.placement for n in noise.noises if n.calls]
+    acted = [n.placement for n in noise.noises if n.last]
     # Noise that removes everything is the same in every sample.
     sites = list(dict.fromkeys(p.site for p in acted if not p.kind.removes or p.kind.rate != 1))
     if not sites:

@@ -1,21 +1,26 @@
 """Apply noise to a tensor once: forward, backward, double backward, tangents, vmap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active
-from torch._C._functorch import unwrap_if_dead
+from torch._C._functorch import TransformType, unwrap_if_dead
+from torch._functorch import pyfunctorch
 from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
-from noisegate.core.errors import InvalidValue
+from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.prepared import Prepared
 from noisegate.engines.torch import TorchEngine
+
+from .members import SHARED, Address, MemberEngine, widen_window
+from .subclasses import is_fake, refuse_subclass
+from .tracing import refuse_jit_trace
 
 # Metal has no float64, in which thresholds of live rates and normal numbers are computed.
 WITHOUT_FLOAT64 = {"mps"}
@@ -44,6 +49,8 @@ class Noise:
     key: Key
     call: Prepared
     linear: bool = False
+    # How many first axes of x a map has added.
+    added: int = 0
 
     def __call__(self, x: Tensor, live: Tensor | None) -> Tensor:
         """Return x with the noise on it."""
@@ -53,11 +60,44 @@ class Noise:
             fused = CPU.fuse(self.kind, call, x, self.key, self.linear) if live is None else None
             if fused is not None and fused is not x:
                 return cast(Tensor, fused)
+            refuse_jit_trace(self.kind)
+            refuse_subclass(self.kind, x)
+            if is_fake(x):
+                return torch.empty_like(x)
             result: Any = core.apply(CPU, self.kind, x, self.key, call, linear=self.linear)
         else:
             result = self._apply_elsewhere(x, live)
         # `core.apply` may return x itself where a field is zero; the result is always a new tensor.
         return cast(Tensor, result.clone() if result is x else result)
+
+    def apply_to_members(self, x: Tensor, live: Tensor | None, address: Address) -> Tensor:
+        """Return x with the noise on it that each member of a map has."""
+        if address.is_shared:
+            return self(x, live)
+        where = device_of_noise(x.device)
+        call = self.call if live is None else self.call._replace(rate=live.to(where))
+        given = MemberEngine(where, address=address), self.kind, x.to(where), self.key, call
+        result = cast(Tensor, core.apply(*given, linear=self.linear)).to(x.device)
+        return result.clone() if result is x else result
+
+    def apply_to_all(self, x: Tensor, rows: Tensor | None) -> Tensor:
+        """Return x with the noise of all members of maps at once; see `_ApplyTogether`."""
+        if not self.added:
+            return self(x, None) if rows is None else self.add_axis().apply_to_all(x[None], rows)[0]
+        if rows is None:
+            where = device_of_noise(x.device)
+            given = TorchEngine(where), self.kind, x.to(where), self.key, self.call
+            result = cast(Tensor, core.apply_to_several(*given, linear=self.linear)).to(x.device)
+            return result.clone() if result is x else result
+        axis, members = self.call.window.sample_axis, x.flatten(0, self.added - 1)
+        if axis is not None:
+            members = members.movedim(0, axis).flatten(axis, axis + 1)
+        with prefix_errors(type(self.kind).__name__):
+            call = Prepared(widen_window(self.call.window, rows), self.call.rate)
+        y: Any = Noise(self.kind, self.key, call, self.linear)(members, None)
+        if axis is not None:
+            y = y.unflatten(axis, (-1, x.shape[self.added + axis])).movedim(axis, 0)
+        return cast(Tensor, y.reshape(x.shape))
 
     def _apply_elsewhere(self, x: Tensor, live: Tensor | None) -> Tensor:
         """Return x with noise that its own device computes, or the CPU if that has no float64."""
@@ -66,58 +106,106 @@ class Noise:
         given = self.kind, x.to(where), self.key, call
         return cast(Tensor, core.apply(TorchEngine(where), *given, linear=self.linear)).to(x.device)
 
-    def slope(self, factor: Tensor, x: Tensor, live: Tensor) -> Tensor:
+    def slope(self, factor: Tensor, x: Tensor, live: Tensor, address: Address) -> Tensor:
         """Return a factor times the derivative by the rate, in the shape of x."""
         where = device_of_noise(x.device)
+        engine = TorchEngine(where) if address.is_shared else MemberEngine(where, address=address)
         factor = factor.expand(torch.broadcast_shapes(factor.shape, x.shape)).to(where)
         given = self.kind, factor, x.to(where), self.key, self.call.window, live.to(where)
-        return cast(Tensor, core.slope(TorchEngine(where), *given, linear=self.linear)).to(x.device)
+        return cast(Tensor, core.slope(engine, *given, linear=self.linear)).to(x.device)
+
+    def add_axis(self) -> "Noise":
+        """Return the noise of an x with one more axis before the others."""
+        return Noise(self.kind, self.key, self.call, self.linear, self.added + 1)
 
     def derivative(self) -> "Noise":
         """Return the part that is linear in x."""
-        return Noise(self.kind, self.key, self.call, linear=True)
+        return Noise(self.kind, self.key, self.call, True, self.added)
 
 
-class _Linear(torch.autograd.Function):
+class _Apply(torch.autograd.Function):
     """Autograd for an application: it saves the key, not the mask, and computes the noise again.
 
     The derivative of noise is its linear part, which is noise again. So one formula serves
-    backward, double backward and tangents.
+    backward, double backward, tangents and maps. This function is for a rate that is a tensor, or
+    under a transformation of torch.func.
     """
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
-        live = ctx.saved_tensors[0] if ctx.noise.call.rate is None else None
-        derivative = ctx.noise.derivative()
-        return None if grad is None else apply_noise(grad, live, derivative), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor | None, live_tangent: Tensor | None, _: None) -> Any:
-        kind = ctx.noise.kind
-        if live_tangent is not None:
-            refuse_gradient(kind)
-        live = ctx.saved_tensors[0] if ctx.noise.call.rate is None else None
-        return None if tangent is None else apply_noise(tangent, live, ctx.noise.derivative())
-
-
-class _Apply(_Linear):
-    """The function for a rate that is a tensor, or under a transformation of torch.func."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, live: Tensor | None, noise: Noise) -> Tensor:
-        return noise(x, live)
+    def forward(
+        x: Tensor, live: Tensor | None, rows: Tensor | None, step: Tensor | None, noise: Noise
+    ) -> Tensor:
+        return noise.apply_to_members(x, live, Address(rows, step))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, live, ctx.noise = inputs
-        ctx.save_for_backward(live)
-        ctx.save_for_forward(live)
+        _, *saved, ctx.noise = inputs
+        ctx.save_for_backward(*saved)
+        ctx.save_for_forward(*saved)
         ctx.set_materialize_grads(False)  # so a rate without a tangent has None, not zeros
 
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None, None, None]:
+        return _derive(ctx, grad, ctx.saved_tensors), None, None, None, None
 
-class _ApplyNumber(_Linear):
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor | None, live_tangent: Tensor | None, *_: None) -> Any:
+        if live_tangent is not None:
+            _refuse_gradient(ctx.noise.kind)
+        return _derive(ctx, tangent, ctx.saved_tensors)
+
+
+def _derive(ctx: Any, along: Tensor | None, saved: Sequence[Tensor | None]) -> Tensor | None:
+    """Return the derivative by x along a gradient or a tangent."""
+    if along is None:
+        return None
+    live, *address = saved
+    return apply_noise(along, live, ctx.noise.derivative(), Address(*address))
+
+
+class _ApplyTogether(torch.autograd.Function):
+    """The function for elementwise kinds under a transformation, if the rate is a number.
+
+    A map moves its axis to the front of x, and of the rows if its members have rows of their own.
+    So all members are one larger array, on which the noise is one call.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, rows: Tensor | None, noise: Noise) -> Tensor:
+        return noise.apply_to_all(x, rows)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, rows, ctx.noise = inputs
+        ctx.save_for_backward(None, rows)
+        ctx.save_for_forward(None, rows)
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
+        return _derive(ctx, grad, ctx.saved_tensors), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor | None, *_: None) -> Tensor | None:
+        return _derive(ctx, tangent, ctx.saved_tensors)
+
+    @staticmethod
+    def vmap(
+        info: Any, axes: Any, x: Tensor, rows: Tensor | None, noise: Noise
+    ) -> tuple[Tensor, int]:
+        x = _move_to_front(x, axes[0], info.batch_size)
+        rows = None if rows is None else _move_to_front(rows, axes[1], info.batch_size)
+        return apply_noise(x, None, noise.add_axis(), Address(rows)), 0
+
+
+def _move_to_front(tensor: Tensor, axis: int | None, count: int) -> Tensor:
+    """Return a tensor with its mapped axis first, or repeated if it is not mapped."""
+    return tensor.expand(count, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
+
+
+class _ApplyNumber(torch.autograd.Function):
     """The function for a rate that is a number, outside of transformations.
 
     Without `setup_context` it costs a third of `_Apply`.
@@ -127,6 +215,14 @@ class _ApplyNumber(_Linear):
     def forward(ctx: Any, x: Tensor, live: None, noise: Noise) -> Tensor:
         ctx.noise = noise
         return noise(x, None)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, None, None]:
+        return None if grad is None else apply_noise(grad, None, ctx.noise.derivative()), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor | None, *_: None) -> Any:
+        return None if tangent is None else apply_noise(tangent, None, ctx.noise.derivative())
 
 
 # `Function.apply` without its binding of arguments by name, which would cost time at every site.
@@ -142,51 +238,91 @@ class _ApplyRate(torch.autograd.Function):
     """
 
     generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, live: Tensor, noise: Noise) -> Tensor:
-        return noise(x, live)
+    forward = staticmethod(_Apply.forward)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, live, ctx.noise = inputs
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, live)
-        ctx.save_for_forward(x, live)
+        x, *saved, ctx.noise = inputs
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, *saved)
+        ctx.save_for_forward(x, *saved)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        x, live = ctx.saved_tensors
-        x_grad = apply_noise(grad, live, ctx.noise.derivative())
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return None, None, None, None, None
+        x, live, *address = ctx.saved_tensors
+        x_grad = apply_noise(grad, live, ctx.noise.derivative(), Address(*address))
         if not ctx.needs_input_grad[1]:
-            return x_grad, None, None
-        product = ctx.noise.slope(grad, x, live)
+            return x_grad, None, None, None, None
+        product = ctx.noise.slope(grad, x, live, Address(*address))
         if x.is_complex():  # the slope then has real and imaginary parts on a last axis
             product = product.sum(-1)
-        return x_grad, product.sum_to_size(live.shape).to(live), None
+        return x_grad, product.sum_to_size(live.shape).to(live), None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, live_tangent: Tensor, _: None) -> Tensor:
-        x, live = ctx.saved_tensors
-        moved = ctx.noise.slope(live_tangent, x, live)
-        if x.is_complex():
-            moved = torch.view_as_complex(moved)
-        along = apply_noise(tangent, live, ctx.noise.derivative())
-        return along.add(moved.to(tangent.dtype))
+    def jvp(ctx: Any, tangent: Tensor | None, live_tangent: Tensor | None, *_: None) -> Any:
+        if live_tangent is None:
+            return _derive(ctx, tangent, ctx.saved_tensors[1:])
+        x, live, *address = ctx.saved_tensors
+        _refuse_nested_tangents(ctx.noise.kind)
+        moved = ctx.noise.slope(live_tangent, x, live, Address(*address))
+        moved = (torch.view_as_complex(moved) if x.is_complex() else moved).to(x.dtype)
+        along = _derive(ctx, tangent, (live, *address))
+        return moved if along is None else along + moved
 
 
-def apply_noise(x: Tensor, live: Tensor | None, noise: Noise) -> Tensor:
-    """Return x with noise on it, differentiable by torch."""
-    if live is not None or _are_functorch_transforms_active():
-        with_gradient = live is not None and noise.kind.differentiable
-        function = _ApplyRate if with_gradient else _Apply
-        return cast(Tensor, function.apply(x, live, noise))  # type: ignore[no-untyped-call]
+def apply_noise(x: Tensor, live: Tensor | None, noise: Noise, address: Address = SHARED) -> Tensor:
+    """Return x with noise on it, differentiable by torch; a map adds no difference of its own."""
+    if live is not None or address is not SHARED or _are_functorch_transforms_active():
+        return apply_transformed(x, live, noise, address)
+    return apply_plain(x, noise)
+
+
+def apply_transformed(x: Tensor, live: Tensor | None, noise: Noise, address: Address) -> Tensor:
+    """Return x with noise on it by a function that torch.func can transform."""
+    simple = noise.kind.elementwise and noise.call.window.form is None
+    if simple and live is None and address.step is None:
+        result = _ApplyTogether.apply(x, address.rows, noise)  # type: ignore[no-untyped-call]
+        return cast(Tensor, result)
+    with_gradient = live is not None and noise.kind.differentiable
+    function = _ApplyRate if with_gradient else _Apply
+    return cast(Tensor, function.apply(x, live, *address, noise))  # type: ignore[no-untyped-call]
+
+
+def apply_plain(x: Tensor, noise: Noise) -> Tensor:
+    """Return x with noise on it whose rate is a number, where no transformation is active."""
     if not ((x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0):
         return noise(x, None)
     # A tensor that has left a transformation may still have its wrapper.
     return cast(Tensor, _apply_number(unwrap_if_dead(x), None, noise))
 
 
-def refuse_gradient(kind: Kind) -> NoReturn:
+def _refuse_nested_tangents(kind: Kind) -> None:
+    """Raise if a rate has a tangent inside another forward-mode derivative.
+
+    torch switches tangents off while a function computes its own, so the derivative around it
+    would be 0.
+    """
+    levels = pyfunctorch.retrieve_all_functorch_interpreters()
+    if sum(level.key() == TransformType.Jvp for level in levels) > 1:
+        raise InvalidValue(
+            f"{type(kind).__name__}: torch has no forward-mode derivative of a forward-mode "
+            f"derivative by `{kind.RATE}`. Take one of the two in reverse, as torch.func.hessian "
+            "does: jacfwd(jacrev(f))."
+        )
+
+
+def take_rate(kind: Kind, x: Tensor, call: Prepared) -> tuple[Tensor, Prepared]:
+    """Return a live rate on the device of the noise, and the call without it."""
+    # The device of the noise has float64; the device of x may lack it.
+    live = torch.as_tensor(call.rate, device=device_of_noise(x.device))
+    if live.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
+        _refuse_gradient(kind)
+    return live, call._replace(rate=None)
+
+
+def _refuse_gradient(kind: Kind) -> NoReturn:
     """Raise because a rate requires grad and its kind has no derivative by the rate."""
     raise InvalidValue(
         f"{type(kind).__name__}: `{kind.RATE}` requires grad, but the decision to remove has no "

@@ -18,6 +18,8 @@ from torch.utils import checkpoint as torch_checkpoint
 from noisegate.core.errors import RecomputationError
 from noisegate.core.local import Local
 
+from .compiler_options import set_option
+
 
 class Counting(Protocol):
     """Something whose noise depends on how often it was called."""
@@ -98,6 +100,9 @@ def _wrap_torch() -> None:
     found = [getattr(torch_checkpoint, name, None) for name in names]
     if None in found or hasattr(found[0], "_noisegate"):
         return
+    # By default the compiler refuses what a segment changes outside of itself, since it would not
+    # be changed again in the backward pass. A counter must not be.
+    set_option("skip_fwd_side_effects_in_bwd_under_checkpoint", True)
     frame, hook, reentrant = found
     setattr(frame, "_noisegate", True)  # noqa: B010  a name that torch does not have
     _wrap_frames(frame, hook)

@@ -12,7 +12,7 @@ from noisegate.core.kinds import ConcreteDropout as Kind
 from noisegate.core.schedule import Schedule
 from noisegate.core.window import DEFAULT_AXIS
 
-from .layers import NoiseLayer
+from .noise_layer import NoiseLayer
 
 
 class ConcreteDropout(NoiseLayer):
@@ -56,6 +56,7 @@ class ConcreteDropout(NoiseLayer):
     True
     """
 
+    _is_live = True
     definition = catalogue.LAYERS["ConcreteDropout"]
 
     def __init__(

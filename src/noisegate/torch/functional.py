@@ -2,11 +2,14 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from inspect import Parameter, Signature
 from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active, _len_torch_dispatch_stack
+from torch.utils._python_dispatch import _disable_current_modes as disable_modes
 
 from noisegate.core import apply as core
 from noisegate.core import catalogue, checks
@@ -19,9 +22,14 @@ from noisegate.core.window import DEFAULT_AXIS, SampleAxis, window_of
 from noisegate.engines import native
 from noisegate.engines.torch import FLOATS
 
-from .application import CPU, Noise, apply_noise, device_of_noise, refuse_gradient
+from . import cursors, graph_sites, in_graph
+from .application import CPU, Noise, apply_noise, apply_plain, apply_transformed, take_rate
 from .compiling import eager_only
 from .generators import draw_unseen
+from .maps import apply_in_maps
+from .members import SHARED
+from .nested import apply_to_nested, read_shape
+from .tracing import is_symbolic, refuse_export, refuse_tracing
 
 
 def apply_eagerly(
@@ -34,25 +42,67 @@ def apply_eagerly(
 ) -> Tensor:
     """Return x with the noise of a key on it; not for code that a compiler traces."""
     if x.layout is not torch.strided or x.is_nested:
+        if x.is_nested:
+            return apply_to_nested(kind, x, key, rows, sample_axis, live or {}, apply_eagerly)
         _refuse_sparse(kind, x)
+    if _are_functorch_transforms_active():
+        return apply_in_maps(kind, x, key, rows, sample_axis, live or {})
     call = prepare(kind, key, x.shape, rows, sample_axis, live or {})
     integers = x.dtype not in FLOATS and core.check_input(CPU, kind, x) == "integer"
     if call.idle:
         return x
-    rate = call.rate
-    if type(rate) is float:
-        noise, tensor = Noise(kind, key, call), None
-    else:
-        # The device of the noise has float64; the device of x may lack it.
-        tensor = torch.as_tensor(rate, device=device_of_noise(x.device))
-        noise = Noise(kind, key, call._replace(rate=None))
-        if tensor.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
-            refuse_gradient(kind)
-    return noise(x, tensor) if integers else apply_noise(x, tensor, noise)
+    if type(call.rate) is float:
+        noise = Noise(kind, key, call)
+        return noise(x, None) if integers else apply_plain(x, noise)
+    tensor, call = take_rate(kind, x, call)
+    noise = Noise(kind, key, call)
+    return noise(x, tensor) if integers else apply_transformed(x, tensor, noise, SHARED)
+
+
+def _apply_in_graph(
+    kind: Kind,
+    x: Tensor,
+    key: Key,
+    rows: Any = None,
+    sample_axis: SampleAxis = DEFAULT_AXIS,
+    live: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Return x with the noise of a key on it, in code that a compiler traces."""
+    numbers = graph_sites.find_place_numbers(kind, key.seed, key.site, key.slot)
+    place = graph_sites.make_place_in_graph(numbers)
+    rate = (live or {}).get(kind.RATE)
+    step = cursors.make_cursor_in_graph(key.step)
+    axis = graph_sites.name_axis(sample_axis)
+    return in_graph.add_noise(
+        x,
+        step,
+        place,
+        samples=(find_ids(rows, len(x) if x.ndim else 0), -1),
+        call=key.call,
+        axis=axis,
+        decided=isinstance(key.step, Tensor) or isinstance(rows, Tensor),
+        rate=rate if rate is None or isinstance(rate, Tensor) else float(rate),
+    )
+
+
+def find_ids(rows: Any, extent: int) -> Tensor | None:
+    """Return the rows of a call as a tensor, in code that a compiler traces."""
+    if isinstance(rows, Tensor):
+        return rows.to(torch.int64)
+    if isinstance(rows, slice):
+        start, step = rows.start or 0, rows.step or 1
+        stop = start + step * extent if rows.stop is None else rows.stop
+        return torch.arange(start, stop, step)
+    return None if rows is None else torch.tensor(_list_ids(rows), device="cpu")
+
+
+@checks.at_trace_time
+def _list_ids(rows: Any) -> tuple[int, ...]:
+    return tuple(cursors.list_ids(rows))
 
 
 # ``kind(x, key)`` calls this for tensors.
-apply = eager_only(apply_eagerly)
+apply = eager_only(apply_eagerly, _apply_in_graph)
 
 
 def apply_steps(
@@ -88,22 +138,32 @@ def check_rows(kind: Kind, x: Tensor, rows: Any, sample_axis: SampleAxis) -> Non
     """Raise if rows do not fit the samples of x, even where no noise acts."""
     if rows is not None:
         with prefix_errors(type(kind).__name__):
-            window_of(tuple(x.shape), kind.shared, rows, sample_axis)
+            window_of(read_shape(x, type(kind).__name__), kind.shared, rows, sample_axis)
 
 
 def _refuse_sparse(kind: Kind, x: Tensor) -> NoReturn:
-    got = f"{x.layout}. Convert it with x.to_dense()."
-    if x.is_nested:
-        got = "a nested tensor. Convert it with x.to_padded_tensor(0.0)."
-    raise InvalidType(f"{type(kind).__name__}: the input must be dense; got {got}")
+    raise InvalidType(
+        f"{type(kind).__name__}: the input must be dense; got {x.layout}. "
+        "Convert it with x.to_dense()."
+    )
 
 
 def draw_seed() -> int:
     """Return 64 bits from torch's CPU generator, so that `torch.manual_seed` governs them."""
-    place = _SCRATCH.__dict__.get("place")
-    if place is None:
-        place = _SCRATCH.place = torch.empty((), dtype=torch.int64)
-    return int(draw_unseen(lambda: place.random_(-(2**63), None).item())) % 2**64
+    if _are_functorch_transforms_active():
+        # One seed serves all members of a map, who differ by their rows.
+        with torch._C._DisableFuncTorch():
+            return _draw_bits()
+    return _draw_bits()
+
+
+def _draw_bits() -> int:
+    # A mode that watches operations would take this one, and the tensor in the cache, for its own.
+    with disable_modes() if _len_torch_dispatch_stack() else nullcontext():
+        place = _SCRATCH.__dict__.get("place")
+        if place is None:
+            place = _SCRATCH.place = torch.empty((), dtype=torch.int64)
+        return int(draw_unseen(lambda: place.random_(-(2**63), None).item())) % 2**64
 
 
 _SCRATCH = threading.local()  # one tensor per thread to draw into, since making one costs time
@@ -199,22 +259,66 @@ def _apply_or_pass(
     checks.check_flag("training", training)
     checks.check_flag("inplace", inplace)
     if not isinstance(x, Tensor):
+        if is_symbolic(x) and not training:
+            return x
+        refuse_tracing(x)
         refuse_array(x, "torch")
+    if torch.compiler.is_compiling():
+        if not training:
+            return x
+        y = _draw_in_graph(definition.name, words, x, key, rows, sample_axis)
+        return x.copy_(y) if inplace else y
     live: dict[str, Any] = {}
     if checks.is_host(words[definition.rate]):
         kind = definition.make_once(**words)
     else:  # a tensor or a schedule may differ at every call, so the cached kind has rate 0
         kind = definition.make_once(**{**words, definition.rate: 0.0})
         live = {kind.RATE: words[definition.rate]}
-    axis = definition.sample_axis(words, tuple(x.shape), sample_axis)
-    rate = kind.rate_at(None if key is None else key.step, live) if live else kind.rate
+    axis = definition.sample_axis(words, read_shape(x, definition.name), sample_axis)
+    rate = kind.rate
+    if live:  # a step that torch maps is no number, and a schedule is read at it later
+        mapped = key is not None and isinstance(key.step, Tensor)
+        rate = live[kind.RATE] if mapped else kind.rate_at(None if key is None else key.step, live)
     if not training or core.is_identity(kind, rate):
         check_rows(kind, x, rows, axis)
         return x
     if inplace:
         refuse_leaf(x)
-    y = apply(kind, x, Key(draw_seed(), "", 0, 0, 0) if key is None else key, rows, axis, live)
+    if key is None:  # a key is the caller's own, and so is its step in a trace
+        refuse_tracing(x)
+        key = Key(draw_seed(), "", 0, 0, 0)
+    y = apply(kind, x, key, rows, axis, live)
     return x.copy_(y) if inplace else y
+
+
+def _draw_in_graph(
+    name: str, words: dict[str, Any], x: Tensor, key: Key | None, rows: Any, sample_axis: Any
+) -> Tensor:
+    """Return x with the noise of a layer, in code that a compiler traces."""
+    if key is None:
+        refuse_export(name)
+    rate = words[catalogue.LAYERS[name].rate]
+    live = rate if isinstance(rate, Tensor) else None
+    numbers = tuple((word, value) for word, value in words.items() if value is not live)
+    named = (None, "", 0) if key is None else (key.seed, key.site, key.slot)
+    cursor = cursors.draw_cursor() if key is None else cursors.make_cursor_in_graph(key.step)
+    found, axis = _find_place_of_layer(name, numbers, x.ndim, sample_axis, named)
+    place = graph_sites.make_place_in_graph(found)
+    call = 0 if key is None else key.call
+    ids = find_ids(rows, len(x) if x.ndim else 0)
+    return in_graph.add_noise(x, cursor, place, rate=live, samples=(ids, -1), call=call, axis=axis)
+
+
+@checks.at_trace_time
+def _find_place_of_layer(
+    name: str, words: Any, rank: int, sample_axis: Any, named: tuple[Any, str, int]
+) -> tuple[tuple[int, int], str]:
+    """Return the numbers of a layer's noise, at rate 0 if it has none yet, and the sample axis."""
+    definition = catalogue.LAYERS[name]
+    numbers = {definition.rate: 0.0, **dict(words)}
+    axis = definition.sample_axis(numbers, (1,) * rank, sample_axis)
+    found = graph_sites.find_place_numbers(definition.make_once(**numbers), *named)
+    return found, graph_sites.name_axis(axis)
 
 
 dropout = _make_function("Dropout")

@@ -59,6 +59,7 @@ class ConcreteDropout(Kind):
     shared_axes: Any = ()
 
     RATE = "p"
+    elementwise = True
     BOUNDS = (0.0, BELOW_ONE)
     CHECKS: ClassVar[Mapping[str, Check]] = {"temperature": checks.check_positive}
 

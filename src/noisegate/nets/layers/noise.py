@@ -14,7 +14,7 @@ from noisegate.core.keys import SEED_BITS, Stream
 from noisegate.core.prepared import prepare
 from noisegate.core.presets import refuse_shared_axes
 from noisegate.core.window import DefaultAxis
-from noisegate.torch.layers import NoiseLayer, refuse_lone_seed, refuse_lone_site
+from noisegate.torch.noise_layer import NoiseLayer, refuse_lone_seed, refuse_lone_site
 
 from .. import options, shapes
 from ..graph import attach

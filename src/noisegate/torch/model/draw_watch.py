@@ -43,9 +43,16 @@ COMPOSED = (
 class ModuleCall(Protocol):
     """A running call of a module."""
 
-    path: str
-    module: torch.nn.Module
-    known: bool
+    training: bool
+    module: Any
+
+    @property
+    def path(self) -> str:
+        """The module's path."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the module is a noise itself, or known to make noise inside."""
 
 
 class KnownDraws:
@@ -112,8 +119,7 @@ class DrawWatch:
         # A generator that is an argument, or on another device, is not among those compared.
         if has_moved or given or (_is_unwatched(result) and may_draw(function)):
             self.known.functions.add(function)
-            name = name_function(function)
-            draw = _make_draw(place, name, drops="dropout" in name or "bernoulli" in name)
+            draw = make_draw(place.path, name_class(place.module), place.known, function)
             if not draw.drops and is_coin(function, result):
                 hold_coin(function, args, kwargs, result)
                 mark_coin(result, draw)
@@ -144,7 +150,9 @@ class DrawWatch:
             words = f"{name} generator"
             if certain:
                 self.known.unseen.add(name)
-                self.tell(_make_draw(place, words))
+                kind = name_class(place.module)
+                drops = "drop" in kind.lower()
+                self.tell(OwnDraw(place.path, f"{words} in {kind}", drops, place.known))
             else:
                 self.tell(OwnDraw("", words, known=place.known, certain=False))
 
@@ -153,7 +161,7 @@ class DrawWatch:
         for kept, state in self.kept:
             if id(kept.generator) not in self.given and read_state(kept.generator) != state:
                 module = self.model.get_submodule(kept.module)
-                words = f"generator {kept.name} in {_name_class(module)}"
+                words = f"generator {kept.name} in {name_class(module)}"
                 self.tell(OwnDraw(kept.module, words))
 
     def end(self, root: ModuleCall) -> None:
@@ -174,12 +182,15 @@ class DrawWatch:
                 self.tell(replace(coin, coin=True, rate=rate))
 
 
-def _make_draw(place: ModuleCall, name: str, drops: bool = False) -> OwnDraw:
-    kind = _name_class(place.module)
-    return OwnDraw(place.path, f"{name} in {kind}", drops or "drop" in kind.lower(), place.known)
+def make_draw(path: str, kind: str, known: bool, function: Any) -> OwnDraw:
+    """Return the draw of a function that a module of a class calls."""
+    name = name_function(function)
+    drops = any(word in name for word in ("dropout", "bernoulli")) or "drop" in kind.lower()
+    return OwnDraw(path, f"{name} in {kind}", drops, known)
 
 
-def _name_class(module: nn.Module) -> str:
+def name_class(module: nn.Module) -> str:
+    """Return the name of a module's class."""
     # A script module has a class of torch's, and stores the name of the original one.
     return str(getattr(module, "original_name", type(module).__name__))
 
@@ -195,8 +206,8 @@ def may_draw(function: Any) -> bool:
     if function in COMPOSED:
         return True
     name = name_function(function).rpartition(".")[2]
-    packet = getattr(torch.ops.aten, name, None)
-    overloads = () if packet is None else packet.overloads()
+    packet = getattr(torch.ops.aten, name, None)  # `__eq__` and the like are methods of Python's
+    overloads = packet.overloads() if isinstance(packet, torch._ops.OpOverloadPacket) else []
     return any(torch.Tag.nondeterministic_seeded in getattr(packet, o).tags for o in overloads)
 
 

@@ -13,7 +13,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from noisegate.core.errors import InvalidType
 
-from ..compiling import compiler_looks_on
+from ..compiling import compiler_looks_on, run_uncompiled
 from ..generators import hide_draws, seed_all
 from .coins import HIGH, LOW, hold_coins
 from .scripted import is_scripted, trains
@@ -65,7 +65,7 @@ class Runner:
         # A model that is in evaluation already needs no other thread to wait.
         changes = any(trains(module) for module in modules)
         alone = exclude_others(modules) if changes else nullcontext()
-        with alone, _keep_modes(self.model), torch.no_grad():
+        with alone, _keep_modes(self.model), torch.no_grad(), run_uncompiled():
             self.model.eval()
             yield
 

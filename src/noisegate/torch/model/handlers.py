@@ -34,6 +34,21 @@ class Caller(Protocol):
     def find_functions(self, port: str, call: Call) -> list[SiteFunction]:
         """Return the functions at the module's next site of a port."""
 
+    def find_in_graph(
+        self,
+        port: str,
+        name: str,
+        words: str,
+        p: float,
+        rank: int,
+        probabilities: bool,
+        stays: bool,
+    ) -> Any:
+        """Return the functions at the next site of a port, and how graphs apply each."""
+
+    def note_draws_in_graph(self, function: Any) -> None:
+        """Tell all listeners of a function in a graph that is known to draw."""
+
     def leave_to_model(self, function: Callable[[], Any]) -> Any:
         """Return the result of the model's own call."""
 
@@ -45,6 +60,18 @@ class Caller(Protocol):
 _MARK = "_noisegate_probabilities"
 
 
+def make_call(name: str, words: str, p: float, rank: int, probabilities: bool, stays: bool) -> Call:
+    """Return the call of a dropout function with an input of a rank."""
+    attention = words.startswith("scaled")
+    shown = f"{words}(dropout_p={p:g})" if attention else f"{words}(p={p:g})"
+    call = make_dropout_call(name, p, shown)
+    call = call if attention else adapt_to_rank(name, call, rank)
+    if probabilities or stays:
+        axis = ATTENTION if probabilities else call.sample_axis
+        call = replace(call, sample_axis=axis, stays=stays)
+    return call
+
+
 def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
     """Return the handler of a dropout function with arguments (input, p, training, inplace)."""
     # F.alpha_dropout and F.feature_alpha_dropout have training=False by default.
@@ -54,9 +81,18 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
         given = dict(zip(("input", "p", "training", "inplace"), args, strict=False)) | kwargs
         x, p = given["input"], float(given.get("p", 0.5))
         training = bool(given.get("training", given.get("train", default)))
-        trains = caller.frame.module.training
+        trains = caller.frame.training
         # A softmax's result with more than two axes is an attention's, not a classifier's.
         probabilities = name == "Dropout" and x.ndim > 2 and hasattr(x, _MARK)
+        inplace_ = inplace or bool(given.get("inplace", False))
+        if torch.compiler.is_compiling():
+            port = "probs" if probabilities else "dropout"
+            stays = training and p > 0 and not trains
+            found = caller.find_in_graph(port, name, words, p, x.ndim, probabilities, stays)
+            if not found:
+                return func(*args, **kwargs)
+            y = _apply_found(x, found, training and trains, p)
+            return write_in_place(x, y, inplace_, training and p > 0)
         call = adapt_to_rank(name, make_dropout_call(name, p, f"{words}(p={p:g})"), x.ndim)
         if probabilities or (training and p > 0 and not trains):
             axis = ATTENTION if probabilities else call.sample_axis
@@ -69,7 +105,7 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
         y = apply_functions(x, functions, training and trains, call, name)
         draws = training and p > 0
         try:
-            return write_in_place(x, y, inplace or bool(given.get("inplace", False)), draws)
+            return write_in_place(x, y, inplace_, draws)
         except NoisegateError as error:
             error.prefix(words)
             raise
@@ -77,17 +113,36 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
     return handle
 
 
+def _apply_found(x: Tensor, found: Any, training: bool, rate: float) -> Tensor:
+    """Return x after the functions that act, in code that a compiler traces."""
+    for function, plan in found:
+        if function.acts_in_graph(training, rate):
+            x = function.call_in_graph(x, plan, rate)
+    return x
+
+
 def _handle_attention(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
     given = dict(zip(names, args, strict=False)) | kwargs
     p = float(given.pop("dropout_p", 0.0))
+    if torch.compiler.is_compiling():
+        training = caller.frame.training
+        words = "scaled_dot_product_attention"
+        rank = max(3, given["query"].ndim)
+        stays = p > 0 and not training
+        found = caller.find_in_graph("probs", "Dropout", words, p, rank, True, stays)
+        if not found:
+            return func(*args, **kwargs)
+        if not any(function.acts_in_graph(training, p) for function, _ in found):
+            return func(**given)
+        return compute_attention(lambda x: _apply_found(x, found, training, p), **given)
     words = f"scaled_dot_product_attention(dropout_p={p:g})"
-    stays = p > 0 and not caller.frame.module.training
+    stays = p > 0 and not caller.frame.training
     call = replace(make_dropout_call("Dropout", p, words), sample_axis=ATTENTION, stays=stays)
     functions = caller.find_functions("probs", call)
     if not functions:
         return caller.leave_to_model(lambda: func(*args, **kwargs))
-    training = caller.frame.module.training
+    training = caller.frame.training
     if not any(function.acts(training, call) for function in functions):
         return func(**given)  # without dropout_p, which the functions replace
     return compute_attention(lambda x: apply_functions(x, functions, training, call), **given)
@@ -110,6 +165,9 @@ def _pass_mark_on(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
 def _run_drawing(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     """Run a function that models build dropouts from, and report its draw."""
     # As a handler it runs in compiled models too: `_run_handler` breaks the graph.
+    if torch.compiler.is_compiling():
+        caller.note_draws_in_graph(func)
+        return func(*args, **kwargs)
     draws = caller.draws
     if draws is None:
         return func(*args, **kwargs)
@@ -118,6 +176,8 @@ def _run_drawing(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
 
 def _note_decision(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     """Note that a coin is compared with a rate, or becomes a Python number."""
+    if torch.compiler.is_compiling():
+        return func(*args, **kwargs)
     draws, coin = caller.draws, find_coin(args)
     if draws is not None and coin is not None:
         rates = (float(rate) for rate in args if isinstance(rate, int | float))
@@ -142,6 +202,8 @@ def _make_inside_handler(
         p = given.get(rate, 0.0)
         if p and given.get(training, True):
             caller.note_unreached(f"{caller.frame.path}:{port}", f"{words}({rate}={p:g})")
+        if torch.compiler.is_compiling():
+            return func(*args, **kwargs)
         return caller.leave_to_model(lambda: func(*args, **kwargs))
 
     return handle

@@ -2,14 +2,15 @@
 
 import inspect
 from collections.abc import Callable, Container, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
-from ..compiling import compiler_looks_on, eager_only, run_eagerly
+from ..compiling import compiler_looks_on, eager_only, never_compile_alone, run_eagerly
+from ..tracing import Unscriptable
 from .modules import OwnForward, SiteFunction, call_unwatched
 from .protocols import PreActivation
 from .scripted import is_scripted, trains
@@ -22,21 +23,64 @@ from .values import (
     replace_part,
 )
 
-# Called when a forward begins: whether the model trains, the shape of the first tensor, and whether
-# all tensors are tokens.
-Begin = Callable[[bool, tuple[int, ...] | None, bool], None]
+
+class Observer(Protocol):
+    """Is told of the forwards of a model."""
+
+    def begin(self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool) -> None:
+        """Begin a forward.
+
+        It gets whether the model trains, the shape of the first input tensor, and whether all
+        input tensors are whole numbers.
+        """
+
+    def begin_in_graph(
+        self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool
+    ) -> None:
+        """Begin a forward in code that a compiler traces."""
+
+    def end(self, succeeded: bool) -> None:
+        """End a forward; it may have failed."""
+
+    def end_in_graph(self) -> None:
+        """End a forward in code that a compiler traces."""
+
+
 Remove = Callable[[], None]
 
 
 def hook_before(module: nn.Module, hook: Any, **words: bool) -> Any:
     """Register a hook before a module's forward; return torch's handle."""
     # By nn.Module's method: a script module refuses the name, and calls the hooks all the same.
-    return nn.Module.register_forward_pre_hook(module, hook, **words)
+    handle = nn.Module.register_forward_pre_hook(module, hook, **words)
+    flags = (module._forward_pre_hooks_with_kwargs,)
+    return _renumber(handle, module._forward_pre_hooks, flags, words.get("prepend", False))
 
 
 def hook_after(module: nn.Module, hook: Any, **words: bool) -> Any:
     """Register a hook after a module's forward; return torch's handle."""
-    return nn.Module.register_forward_hook(module, hook, **words)
+    handle = nn.Module.register_forward_hook(module, hook, **words)
+    flags = module._forward_hooks_with_kwargs, module._forward_hooks_always_called
+    return _renumber(handle, module._forward_hooks, flags, words.get("prepend", False))
+
+
+def _renumber(handle: Any, hooks: Any, flags: Any, first: bool) -> Any:
+    """Give a hook a number that is free in its module; return torch's handle.
+
+    torch numbers hooks across the process, and compiled code compares the numbers: each equal
+    module, and each new model, would be compiled anew. torch's own numbers are positive.
+    """
+    number, old = -1, handle.id
+    while number in hooks:
+        number -= 1
+    hooks[number] = hooks.pop(old)
+    if first:
+        hooks.move_to_end(number, last=False)
+    for flag in flags:
+        if old in flag:
+            flag[number] = flag.pop(old)
+    handle.id = number
+    return handle
 
 
 def attach_to_input(
@@ -63,15 +107,10 @@ def attach_to_pre_activation(
     return _Undo(module.register_pre_activation_hook(hook).remove, hook.retire)
 
 
-def watch_forward(model: nn.Module, begin: Begin, end: Callable[[bool], None]) -> Remove:
-    """Call `begin` before each forward of a model, and `end` after it.
-
-    `begin` gets whether the model trains, the shape of the first input tensor, and whether all
-    input tensors are whole numbers. `end` gets whether the forward succeeded; it is called after a
-    failed one too. Returns the callable that removes both.
-    """
-    # `begin` runs before, and `end` after, all hooks that are there now.
-    first, last = _Begin(begin), _End(end)
+def watch_forward(model: nn.Module, observer: Observer) -> Remove:
+    """Tell an observer of each forward of a model; return the callable that ends this."""
+    # It begins before, and ends after, all hooks that are there now.
+    first, last = _Begin(observer), _End(observer)
     before = hook_before(model, first, prepend=True, with_kwargs=True)
     after = hook_after(model, last, always_call=True)
     return _Undo(before.remove, after.remove, first.retire, last.retire)
@@ -97,10 +136,10 @@ def _walk_parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Modu
 
 
 def find_handles(model: nn.Module) -> list[Any]:
-    """Return the handles whose methods were given to `watch_forward`, in that order."""
+    """Return the observers that were given to `watch_forward`, in that order."""
     hooks = model._forward_hooks.values()
     ends = [hook.function for hook in hooks if isinstance(hook, _End)]
-    return [getattr(end, "__self__", end) for end in ends if not isinstance(end, _Gone)]
+    return [end for end in ends if not isinstance(end, _Gone)]
 
 
 def find_all_handles(model: nn.Module) -> list[Any]:
@@ -112,8 +151,8 @@ def find_all_handles(model: nn.Module) -> list[Any]:
     for module in model.modules():
         hooks: list[Any] = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
         functions: list[Any] = [hook.function for hook in hooks if isinstance(hook, _At)]
-        forward = module.__dict__.get("forward")
-        functions += forward.functions if isinstance(forward, OwnForward) else []
+        forward = OwnForward.find(module)
+        functions += [] if forward is None else forward.functions
         found += find_handles(module)
         found += [function.injection for function in functions if hasattr(function, "injection")]
     return list({id(handle): handle for handle in found}.values())
@@ -165,11 +204,15 @@ class _Gone:
         """Return False."""
         return False
 
-    def __call__(self, *args: Any) -> None:
+    def begin(self, *args: Any) -> None:
         """Do nothing."""
 
+    acts_in_graph = acts
+    reach_in_graph = reach
+    call_in_graph = begin_in_graph = end_in_graph = end = __call__ = begin
 
-class _Hook:
+
+class _Hook(Unscriptable):
     """A hook that can be made inert wherever it was moved to."""
 
     function: Any
@@ -188,39 +231,64 @@ class _BeginPart(_Hook):
     def __init__(self, path: str, model: nn.Module, function: Callable[[str, bool], None]) -> None:
         self.path, self.model, self.function = path, model, function
 
-    @eager_only
+    def _do_nothing(self, module: nn.Module, args: Any) -> None:
+        """Do nothing: which modules a graph calls is known when it is traced."""
+
     def __call__(self, module: nn.Module, args: Any) -> None:
         self.function(self.path, trains(self.model))
 
+    __call__ = eager_only(__call__, _do_nothing)
+
 
 class _Begin(_Hook):
-    def __init__(self, function: Begin) -> None:
-        self.function = function
+    def __init__(self, observer: Observer) -> None:
+        self.function = observer
 
-    @eager_only
     def __call__(self, module: nn.Module, args: Any, kwargs: Any = None) -> None:
         values = [*args, *(kwargs or {}).values()]
-        self.function(trains(module), find_shape(values), holds_only_tokens(values))
+        given = trains(module), find_shape(values), holds_only_tokens(values)
+        if not compiler_looks_on():
+            self.function.begin(*given)
+        elif torch.compiler.is_exporting():
+            return  # a program keeps no steps, and noise that acts in one is refused
+        elif torch.compiler.is_compiling():
+            self.function.begin_in_graph(*given)
+        else:
+            _begin_outside(self.function, given)
+
+
+def _begin_eagerly(observer: Observer, given: tuple[Any, ...]) -> None:
+    observer.begin(*given)
+
+
+_begin_outside = run_eagerly(_begin_eagerly)
+never_compile_alone(_Begin.__call__)
 
 
 class _End(_Hook):
-    def __init__(self, function: Callable[[bool], None]) -> None:
-        self.function = function
+    def __init__(self, observer: Observer) -> None:
+        self.function = observer
 
-    @eager_only
+    def _in_graph(self, module: nn.Module, args: Any, output: Any) -> None:
+        if not torch.compiler.is_exporting():
+            self.function.end_in_graph()
+
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.function(output is not None)
+        self.function.end(output is not None)
+
+    __call__ = eager_only(__call__, _in_graph)
 
 
 class _At(_Hook):
     def __init__(self, site: str, part: str | None, function: SiteFunction) -> None:
         self.site, self.part, self.function = site, part, function
 
-    def add_noise(self, value: Any) -> Any:
+    def add_noise(self, value: Any, function: Any = None) -> Any:
         """Return a module's inputs or outputs with noise on a tensor in them."""
+        function = self.function if function is None else function
         if self.part is not None:
-            return self._by_name(value, self.part)
-        changed, done = _add_noise_within(value, self.function)
+            return self._by_name(value, self.part, function)
+        changed, done = _add_noise_within(value, function, self.function.every)
         if not done:
             raise InvalidType(
                 f"inject: the site '{self.site}' must see a floating-point tensor, or a tuple, "
@@ -229,7 +297,7 @@ class _At(_Hook):
             )
         return changed
 
-    def _by_name(self, value: Any, part: str) -> Any:
+    def _by_name(self, value: Any, part: str, function: Any) -> Any:
         parts = name_parts(value)
         if not is_floating(parts.get(part)):
             known = [name for name, inner in parts.items() if is_floating(inner)]
@@ -237,17 +305,28 @@ class _At(_Hook):
                 f"inject: the site '{self.site}' sees no floating-point tensor called '{part}'; "
                 f"it sees {', '.join(known) or 'none'}."
             )
-        return replace_part(value, part, call_unwatched(self.function, parts[part]))
+        return replace_part(value, part, call_unwatched(function, parts[part]))
 
 
 class _Before(_At):
-    @eager_only
+    def _in_graph(self, module: nn.Module, args: Any, kwargs: Any = None) -> Any:
+        self.function.reach_in_graph()
+        if not self.function.acts_in_graph(trains(module)):
+            return None
+        return self._change(args, kwargs, self.function.call_in_graph)
+
     def __call__(self, module: nn.Module, args: Any, kwargs: Any = None) -> Any:
         if not self.function.acts(trains(module)):
             return None
+        return self._change(args, kwargs, self.function)
+
+    __call__ = eager_only(__call__, _in_graph)
+
+    def _change(self, args: Any, kwargs: Any, function: Any) -> Any:
+        """Return a module's arguments with noise on them, in torch's form."""
         by_name = kwargs or {}
         given = {str(i): value for i, value in enumerate(args)} | by_name
-        changed = list(self.add_noise(given).values())
+        changed = list(self.add_noise(given, function).values())
         count = len(args)
         before = tuple(changed[:count])
         if kwargs is None:
@@ -258,10 +337,14 @@ class _Before(_At):
 class _After(_At):
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
         # `eager_only` written out: its wrapper would cost at every call of every site.
-        outside = compiler_looks_on()
-        return (
-            _outside(self, module, output) if outside else self.add_noise_to_output(module, output)
-        )
+        if not compiler_looks_on():
+            return self.add_noise_to_output(module, output)
+        if not torch.compiler.is_compiling():
+            return _outside(self, module, output)
+        self.function.reach_in_graph()
+        if not self.function.acts_in_graph(trains(module)):
+            return None
+        return self.add_noise(output, self.function.call_in_graph)
 
     def add_noise_to_output(self, module: nn.Module, output: Any) -> Any:
         """Return a module's output with noise on it, or None if the function does not act."""
@@ -275,12 +358,15 @@ class _After(_At):
 
 
 _outside = run_eagerly(_After.add_noise_to_output)
+never_compile_alone(_After.__call__)
 
 
-def _add_noise_within(value: Any, function: SiteFunction) -> tuple[Any, bool]:
+def _add_noise_within(
+    value: Any, function: Callable[[Tensor], Tensor], every: bool
+) -> tuple[Any, bool]:
     """Return a copy with noise on its floating tensors, and whether it has any.
 
-    Noise is put on the first, or on all of them if the function acts on `every` one.
+    Noise is put on the first, or on `every` one of them.
     """
     if is_floating(value):
         return call_unwatched(function, value), True
@@ -289,9 +375,9 @@ def _add_noise_within(value: Any, function: SiteFunction) -> tuple[Any, bool]:
     done = False
     names = list(value) if isinstance(value, Mapping) else range(len(value))
     for name in names:
-        inner, found = _add_noise_within(value[name], function)
+        inner, found = _add_noise_within(value[name], function, every)
         if found:
             value, done = replace_part(value, str(name), inner), True
-            if not function.every:
+            if not every:
                 break
     return value, done

@@ -4,17 +4,22 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from torch import nn
 
 from noisegate.core.patterns import parse_port, split
 from noisegate.core.survey import Sites
 
+from .. import cursors, graph_sites, in_graph
 from ..checkpointing import refuse_backward, register
+from ..compiling import compiler_is_imported, run_eagerly
 from ..functional import apply_eagerly, apply_steps, draw_seed
+from ..nested import read_shape
 from ..ranks import world_size
 from ..time_rows import rows_in_use
+from ..tracing import refuse_export, refuse_tracing
 from . import hooks
-from .compiled import refuse_compiled
+from .compiled import guard_hooks
 from .discover import choose_port, find_pre_activation, find_sites, get_own_call
 from .forward import Runner, mute_part
 from .modules import OwnForward, SiteFunction
@@ -30,23 +35,43 @@ class Host(Runner):
     Raises
     ------
     InvalidValue
-        If two modules have one path, or compiled code of the model has run already.
+        If two modules have one path.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.modules = find_modules(model)
-        refuse_compiled(model)
+        guard_hooks()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy, which may be in a process that has injected nothing."""
+        self.__dict__.update(state)
+        guard_hooks()
 
     # Functions of the face that injection calls through its host, since it imports no framework.
     draw_seed = staticmethod(draw_seed)
     refuse_backward = staticmethod(refuse_backward)
+    refuse_tracing = staticmethod(refuse_tracing)
+    is_exporting = staticmethod(torch.compiler.is_exporting)
+    refuse_export = staticmethod(refuse_export)
+    read_shape = staticmethod(read_shape)
     register = staticmethod(register)
     apply = staticmethod(apply_eagerly)
     rows_in_use = staticmethod(rows_in_use)
     apply_steps = staticmethod(apply_steps)
     world_size = staticmethod(world_size)
     mute_part = staticmethod(mute_part)
+    # For graphs.
+    compiler_is_imported = staticmethod(compiler_is_imported)
+    run_eagerly = staticmethod(run_eagerly)
+    make_counter = staticmethod(cursors.Counter)
+    make_cursor = staticmethod(cursors.make_cursor)
+    make_ids = staticmethod(cursors.make_ids)
+    make_place = staticmethod(graph_sites.make_place)
+    advance = staticmethod(in_graph.advance)
+    add_noise = staticmethod(in_graph.add_noise)
+    name_axis = staticmethod(graph_sites.name_axis)
+    get_last_call = staticmethod(graph_sites.get_last_call)
 
     def sites(self) -> Sites:
         """Return the sites of the model that are known before it runs."""
@@ -84,16 +109,15 @@ class Host(Runner):
         # costs nothing elsewhere.
         if get_own_call(module) is None or parse_port(site).name == "probs":
             return self._watch().add(site, function)
-        forward = module.__dict__.get("forward")
-        return (forward if isinstance(forward, OwnForward) else OwnForward(module)).add(function)
+        return (OwnForward.find(module) or OwnForward(module)).add(function)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Add a listener for the noise that functions make; return the callable that removes it."""
         return self._watch().listen(listener)
 
-    def watch_forward(self, begin: hooks.Begin, end: Callable[[bool], None]) -> Callable[[], None]:
-        """Call functions when a forward begins and ends; return the callable that removes both."""
-        return hooks.watch_forward(self.model, begin, end)
+    def watch_forward(self, observer: hooks.Observer) -> Callable[[], None]:
+        """Tell an observer when a forward begins and ends; return the callable that ends this."""
+        return hooks.watch_forward(self.model, observer)
 
     def watch_parts(self, begin: Callable[[str, bool], None]) -> Callable[[], None]:
         """Call a function before each call of a part of the model; return how to remove it."""
@@ -113,7 +137,7 @@ class Host(Runner):
         found = [
             f"{path}:{choose_port(call.kind)}"
             for path, module, call in own
-            if call is not None and isinstance(module.__dict__.get("forward"), OwnForward)
+            if call is not None and OwnForward.find(module) is not None
         ]
         watch = FunctionWatch.find(self.model)
         functions = {} if watch is None else watch.functions

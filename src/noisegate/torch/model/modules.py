@@ -1,17 +1,21 @@
 """Replace the noise of modules that are a noise themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import _pop_mode, _push_mode
 
+from noisegate.core import checks
 from noisegate.core.errors import NoisegateError
 from noisegate.core.survey import Call
 
 from ..compiling import eager_only
 from ..functional import refuse_leaf
+from ..layers import NoiseLayer
 from .discover import check_rank, get_call_at, get_own_call, get_own_rate
 
 
@@ -35,6 +39,21 @@ class SiteFunction(Protocol):
     def __call__(self, x: Tensor, call: Call | None = None) -> Tensor:
         """Return the tensor with noise on it."""
 
+    def reach_in_graph(self) -> None:
+        """Note that a graph has the site."""
+
+    def is_silent_in_graph(self) -> bool:
+        """Return `silent`, in code that a compiler traces."""
+
+    def acts_in_graph(self, training: bool, rate: Any = None) -> bool:
+        """Return whether it would change a tensor, in code that a compiler traces."""
+
+    def plan_in_graph(self, call: Call, rank: int) -> Any:
+        """Return how graphs apply it in place of a call."""
+
+    def call_in_graph(self, x: Tensor, plan: Any = None, rate: Any = None) -> Tensor:
+        """Return the tensor with noise on it, in code that a compiler traces."""
+
 
 def reach_functions(functions: list[SiteFunction]) -> list[SiteFunction]:
     """Return the functions that are not silent; all note that their site was reached."""
@@ -57,13 +76,26 @@ def apply_functions(
     return x
 
 
-def call_unwatched(function: SiteFunction, x: Tensor, call: Call | None = None) -> Tensor:
+def call_unwatched(function: Callable[..., Tensor], x: Tensor, *call: Call) -> Tensor:
     """Return a function's result for x, hidden from modes that watch torch functions."""
     # Turning modes off costs time, so only where there is one.
     if not torch._C._len_torch_function_stack():
-        return function(x, call)
-    with torch._C.DisableTorchFunction():
-        return function(x, call)
+        return function(x, *call)
+    # torch's own way would turn the class of a subclass off as well.
+    plain = type(x) in (Tensor, nn.Parameter)
+    with torch._C.DisableTorchFunction() if plain else _leave_modes():
+        return function(x, *call)
+
+
+@contextmanager
+def _leave_modes() -> Iterator[None]:
+    """Leave all modes that watch torch functions, for a block."""
+    modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]
+    try:
+        yield
+    finally:
+        for mode in reversed(modes):
+            _push_mode(mode)
 
 
 class OwnForward:
@@ -77,9 +109,50 @@ class OwnForward:
         self.before = module.__dict__.get("forward")
         self._known: tuple[Any, Call] | None = None
         self.functions: list[SiteFunction] = []
-        module.forward = self
+        # A bound method: of an object, a compiler would make a graph for each module.
+        module.forward = self.__call__
 
-    @eager_only
+    @classmethod
+    def find(cls, module: nn.Module) -> "OwnForward | None":
+        """Return the object that is a module's `forward`, or None."""
+        owner = getattr(module.__dict__.get("forward"), "__self__", None)
+        return owner if isinstance(owner, cls) else None
+
+    def _in_graph(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the same as a call, in code that a compiler traces."""
+        module = self.module
+        for function in self.functions:
+            function.reach_in_graph()
+        functions = [f for f in self.functions if not f.is_silent_in_graph()]
+        if not functions:
+            result: Tensor = type(module).forward(module, x, *args, **kwargs)
+            return result
+        y, training = x, module.training
+        acting = [function for function in functions if function.acts_in_graph(training)]
+        if acting:
+            # Read here, so that a compiler compares it when the graph runs again.
+            known, rate = self._read_rate()
+            plans = self._plan(known, x.ndim)  # the extents may be unknown to the compiler
+            for function, plan in zip(self.functions, plans, strict=True):
+                if function in acting:
+                    y = function.call_in_graph(y, plan, rate)
+        return write_in_place(x, y, getattr(module, "inplace", False), training)
+
+    def _read_rate(self) -> tuple[Any, Any]:
+        """Return what tells the module's noise, and its rate; None if its kind has a schedule."""
+        module = self.module
+        if not isinstance(module, NoiseLayer):
+            rate = get_own_rate(module)
+            return rate, rate if rate is None else float(rate)
+        live, own = module.live_rate(), module.kind.rate
+        return module.kind, live if live is not None else own if isinstance(own, float) else None
+
+    @checks.at_trace_time
+    def _plan(self, rate: Any, rank: int) -> list[Any]:
+        """Return how graphs apply each function to an input of this rank."""
+        _, call = get_call_at(self.module, self._get_call(), (1,) * rank)
+        return [function.plan_in_graph(call, rank) for function in self.functions]
+
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return x with the noise of the functions instead of the module's own."""
         functions = reach_functions(self.functions)
@@ -97,6 +170,8 @@ class OwnForward:
         except NoisegateError as error:
             error.prefix(type(self.module).__name__)
             raise
+
+    __call__ = eager_only(__call__, _in_graph)
 
     def _get_call(self) -> Call:
         """Return the module's noise at its present rate, cached until the rate changes."""
@@ -118,7 +193,7 @@ class OwnForward:
         if function in self.functions:
             self.functions.remove(function)
         # Other code may have set a `forward` of its own meanwhile, which stays.
-        if not self.functions and self.module.__dict__.get("forward") is self:
+        if not self.functions and self.find(self.module) is self:
             del self.module.forward
             if self.before is not None:
                 self.module.forward = self.before

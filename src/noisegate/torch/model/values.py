@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..tracing import is_symbolic
+
 
 def find_tensors(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> list[Any]:
     """Return every tensor in nested tuples, lists and mappings, in their order."""
@@ -20,7 +22,10 @@ def find_tensors(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> list[Any]:
 
 def find_shape(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> tuple[int, ...] | None:
     """Return the shape of the first tensor that has axes, or None."""
-    return next((tuple(x.shape) for x in find_tensors(values, kinds) if x.ndim), None)
+    found: Any = next((x for x in find_tensors(values, kinds) if x.ndim), None)
+    if getattr(found, "is_nested", False):
+        return (found.size(0),)  # the samples; torch has no numbers for the other extents
+    return None if found is None else tuple(found.shape)
 
 
 def count_batch(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> int | None:
@@ -41,8 +46,13 @@ def name_parts(value: Any) -> dict[str, Any]:
 
 
 def is_floating(value: Any) -> bool:
-    """Return whether a value is a floating-point or complex tensor, which can have noise."""
-    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
+    """Return whether a value is a floating-point or complex tensor, which can have noise.
+
+    What stands for a tensor in a symbolic trace is one, so that noise on it is refused.
+    """
+    if not isinstance(value, Tensor):
+        return is_symbolic(value)
+    return value.is_floating_point() or value.is_complex()
 
 
 def holds_only_tokens(values: Any) -> bool:
@@ -55,7 +65,8 @@ def replace_part(value: Any, part: str, inner: Any) -> Any:
     """Return a copy of a module's inputs or outputs with another value for one part."""
     if isinstance(value, Mapping):
         # A copy keeps the class, such as the output classes of transformers.
-        changed: Any = copy.copy(value)
+        # `copy.copy` is nothing that compilers trace.
+        changed: Any = dict(value) if type(value) is dict else copy.copy(value)
         name = next(key for key in value if str(key) == part)
         changed[name] = inner
         return changed

@@ -4,27 +4,43 @@ A `TorchFunctionMode` is entered when the model's forward begins and left when i
 every call of a torch function. Hooks on the modules tell it which module is calling.
 """
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any, Protocol
 
+import torch
 from torch import nn
+from torch._C import _is_tracing
 from torch.overrides import TorchFunctionMode
 
+from noisegate.core import checks
 from noisegate.core.local import Local
 from noisegate.core.patterns import own_site
 from noisegate.core.survey import Call, OwnDraw
 
 from ..checkpointing import is_replaying, register
-from ..compiling import compiler_looks_on, eager_only
+from ..compiling import compiler_looks_on
 from .discover import INSIDE, get_own_call
-from .draw_watch import DrawWatch, KnownDraws, may_draw
-from .handlers import DRAWING, HANDLERS, SILENT
+from .draw_watch import DrawWatch, KnownDraws
+from .handlers import DRAWING
 from .hooks import count_running, hook_after, hook_before
 from .modules import SiteFunction, reach_functions
-from .scripted import find_dropouts_inside, is_scripted
+from .paths import unwrap
+from .scripted import find_dropouts_inside, is_scripted, trains
+from .watch_hooks import (
+    Enter,
+    Leave,
+    Mode,
+    ModuleFrame,
+    Pop,
+    Push,
+    WatchedThread,
+    may_draw_in_graph,
+    name_attribute,
+)
 
 
 class Listener(Protocol):
@@ -39,48 +55,17 @@ class Listener(Protocol):
     def note_draw(self, draw: OwnDraw) -> None:
         """Note random numbers that the model's own code draws."""
 
+    def refuse_export(self) -> None:
+        """Raise if it has noise: an export records the model in training."""
+
     @property
     def watches(self) -> bool:
         """Whether `note_draw` is wanted for the forward that begins now."""
 
 
-@dataclass
-class _Frame:
-    """A running call of a module, with the number of noises that it has made at each port.
-
-    A module is `known` if it is a noise itself, or is known to make noise inside. The functions
-    that a known module calls are not sites.
-    """
-
-    path: str
-    module: nn.Module
-    known: bool = False
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def name_next(self, port: str) -> str:
-        number = self.counts.get(port, 0)
-        self.counts[port] = number + 1
-        return own_site(self.path, port, number)
-
-    def copy(self) -> "_Frame":
-        return replace(self, counts=dict(self.counts))
-
-
-@dataclass
-class _Thread:
-    """The watch in one thread: a mode for each running forward, and the module calls in them.
-
-    `modes` pairs each mode with the number of frames that were there before it. `draws` watches
-    the generators from the beginning of the outermost forward to its end.
-    """
-
-    modes: list[tuple[TorchFunctionMode, int]] = field(default_factory=list)
-    frames: list[_Frame] = field(default_factory=list)
-    draws: DrawWatch | None = None
-
-
 def _is_known(module: nn.Module) -> bool:
     """Return whether a module is a noise, or is known to make noise inside."""
+    module = unwrap(module)
     if is_scripted(module):
         return bool(find_dropouts_inside("", module))
     return get_own_call(module) is not None or isinstance(module, INSIDE)
@@ -88,6 +73,7 @@ def _is_known(module: nn.Module) -> bool:
 
 def _has_frame(module: nn.Module) -> bool:
     """Return whether sites of functions that a module calls are named by its own path."""
+    module = unwrap(module)
     # torch's other modules call no functions that draw, so hooks there would only cost time.
     own_code = type(module).__module__.partition(".")[0] != "torch"
     return own_code or is_scripted(module) or isinstance(module, DRAWING)
@@ -102,22 +88,29 @@ class FunctionWatch:
 
     def __init__(self, model: nn.Module, modules: Mapping[str, nn.Module]) -> None:
         self.functions: dict[str, list[SiteFunction]] = {}
+        # The same lists by path, as attributes: what a compiler has read of a dict stays as it was,
+        # even if a site is found while it traces.
+        self.places: dict[str, SimpleNamespace] = {}
         self.listeners: list[Listener] = []
         # The default stays empty: it represents every thread without a running forward.
-        self._here: Local[_Thread] = Local(_Thread())
+        self._here: Local[WatchedThread] = Local(WatchedThread())
         # How many watched forwards run, over all threads; and whether the hooks are to be removed
         # once that is 0.
         self._inside, self._closing = 0, False
+        # Of this thread: the `thread` that graphs read.
+        self.local = threading.local()
         self._known_draws = KnownDraws()
-        self.root = _Frame("", model, _is_known(model))
+        enter = Enter(self, "", _is_known(model), model)
+        self.model = model
+        self.root = ModuleFrame(enter, trains(model), model)
         self.hooks = [
-            hook_before(model, _Enter(self), prepend=True),
-            hook_after(model, _Leave(self), always_call=True),
+            hook_before(model, enter, prepend=True),
+            hook_after(model, Leave(self), always_call=True),
         ]
         for path, module in modules.items():
-            # `_Enter` pushes the model's own frame.
+            # `Enter` pushes the model's own frame.
             if path and (_is_known(module) or _has_frame(module)):
-                before, after = _Push(self, path, _is_known(module)), _Pop(self)
+                before, after = Push(self, path, _is_known(module), module), Pop(self)
                 self.hooks.append(hook_before(module, before, prepend=True))
                 self.hooks.append(hook_after(module, after, always_call=True))
         register(self)
@@ -126,14 +119,18 @@ class FunctionWatch:
     def find(cls, model: nn.Module) -> "FunctionWatch | None":
         """Return the watch on a model, or None if it has none."""
         for hook in model._forward_pre_hooks.values():
-            if isinstance(hook, _Enter):
-                return hook.watch
+            if isinstance(hook, Enter):
+                found: FunctionWatch = hook.watch
+                return found
         return None
 
     def add(self, site: str, function: SiteFunction) -> Callable[[], None]:
         """Put a function at a site; return the callable that removes it."""
         self._closing = False
-        self.functions.setdefault(site, []).append(function)
+        functions = self.functions.setdefault(site, [])
+        path, _, port = site.rpartition(":")
+        setattr(self.places.setdefault(path, SimpleNamespace()), name_attribute(port), functions)
+        functions.append(function)
         return partial(self.discard, site, function)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -171,6 +168,30 @@ class FunctionWatch:
             listener.note_site(site, call)
         return reach_functions(self.functions.get(site, []))
 
+    def find_in_graph(self, port: str, *call: Any) -> list[tuple[SiteFunction, Any]]:
+        """Return the functions at the next site of a port, and how graphs apply each.
+
+        `call` are the arguments of `make_call`.
+        """
+        frame = self.frame
+        place = frame.hook
+        # Not by the site's name: an equal model may run the graph that is made for this one.
+        name = own_site("", port, frame.count_next(port))
+        place.note_in_graph(name, *call)
+        functions = getattr(place.sites, name_attribute(name), ())
+        plans = place.plan_in_graph(name, *call)
+        found = zip(functions, plans, strict=True)
+        return [(f, plan) for f, plan in found if not f.is_silent_in_graph()]
+
+    def note_draws_in_graph(self, function: Any) -> None:
+        """Tell all listeners of a function in a graph that is known to draw.
+
+        No Python runs around it later, when the generators could be compared.
+        """
+        if may_draw_in_graph(function):
+            self.frame.hook.note_draw_in_graph(function)
+
+    @checks.at_trace_time
     def note_unreached(self, site: str, words: str) -> None:
         """Tell all listeners of a noise that cannot be replaced."""
         for listener in self.listeners:
@@ -187,7 +208,7 @@ class FunctionWatch:
         return self._here.get().draws
 
     @property
-    def frames(self) -> list[_Frame]:
+    def frames(self) -> list[ModuleFrame]:
         """The module calls that run in this thread's watched forwards, innermost last."""
         return self._here.get().frames
 
@@ -197,8 +218,11 @@ class FunctionWatch:
         return self._here.get().modes
 
     @property
-    def frame(self) -> _Frame:
+    def frame(self) -> ModuleFrame:
         """The innermost running call of a module; the model's own if none runs."""
+        if torch.compiler.is_compiling():
+            here: WatchedThread = self.local.thread
+            return here.frames[-1]
         return self.frames[-1] if self.frames else self.root
 
     @property
@@ -209,21 +233,20 @@ class FunctionWatch:
         """
         if is_replaying() or compiler_looks_on():  # then no forward is on the stack
             return False
-        return len(self.modes) > count_running(self.root.module)
+        return len(self.modes) > count_running(self.model)
 
     # A forward --------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Watch a forward of the model; first leave the modes of interrupted ones."""
-        while (
-            self.modes and not is_replaying() and len(self.modes) >= count_running(self.root.module)
-        ):
+        while self.modes and not is_replaying() and len(self.modes) >= count_running(self.model):
             self.leave()
         self.enter()
         # A forward within another, or a recomputed segment, draws as part of the outer one.
-        first = len(self.modes) == 1 and not is_replaying()
+        # A check of a trace compares the source lines of two forwards, which a close watch changes.
+        first = len(self.modes) == 1 and not is_replaying() and not _is_tracing()
         if first and any(listener.watches for listener in self.listeners):
-            watch = DrawWatch(self._known_draws, self.root.module, self._note_draw)
+            watch = DrawWatch(self._known_draws, self.model, self._note_draw)
             self._here.get().draws = watch
 
     def look(self) -> None:
@@ -250,14 +273,29 @@ class FunctionWatch:
         """Enter a mode in this thread, with a frame for the model."""
         here = self._here.get()
         if here is self._here.default:
-            here = _Thread()
+            here = WatchedThread()
             self._here.set(here)
         with _counting:
             self._inside += 1
-        mode = _Mode(self, here)
+        mode = Mode(self, here)
         mode.__enter__()  # type: ignore[no-untyped-call]
         here.modes.append((mode, len(here.frames)))
-        here.frames.append(_Frame("", self.root.module, self.root.known))
+        here.frames.append(ModuleFrame(self.root.hook, trains(self.model), self.model))
+        self.local.thread = here
+
+    def enter_in_graph(self, hook: "Enter", training: bool) -> None:
+        """Enter a mode in code that a compiler traces."""
+        here = WatchedThread()
+        mode = Mode(self, here)
+        mode.__enter__()  # type: ignore[no-untyped-call]
+        here.modes.append((mode, 0))
+        here.frames.append(ModuleFrame(hook, training))
+        self.local.thread = here
+
+    def leave_in_graph(self) -> None:
+        """Leave the mode in code that a compiler traces."""
+        self.local.thread.modes[0][0].__exit__(None, None, None)
+        self.local.thread = None
 
     def leave(self) -> None:
         """Leave the innermost mode of this thread; do nothing if there is none."""
@@ -293,76 +331,10 @@ class FunctionWatch:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a copy, in which no forward runs."""
-        return {**self.__dict__, "_inside": 0}
+        state = {name: value for name, value in vars(self).items() if name != "local"}
+        return {**state, "_inside": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a copy, and register it with checkpointing."""
-        self.__dict__.update(state)
+        self.__dict__.update(state, local=threading.local())
         register(self)
-
-
-class _WatchHook:
-    def __init__(self, watch: FunctionWatch, path: str = "", known: bool = False) -> None:
-        self.watch, self.path, self.known = watch, path, known
-
-
-class _Enter(_WatchHook):
-    @eager_only
-    def __call__(self, module: nn.Module, args: Any) -> None:
-        self.watch.begin()
-
-
-class _Leave(_WatchHook):
-    @eager_only
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.watch.end(output is not None)
-
-
-class _Push(_WatchHook):
-    @eager_only
-    def __call__(self, module: nn.Module, args: Any) -> None:
-        if self.watch.modes:
-            self.watch.look()
-            self.watch.frames.append(_Frame(self.path, module, self.known))
-
-
-class _Pop(_WatchHook):
-    @eager_only
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self.watch.frames:
-            self.watch.look()
-            self.watch.frames.pop()
-
-
-class _Mode(TorchFunctionMode):
-    """Sees every call of a torch function, and handles those that make noise."""
-
-    def __init__(self, watch: FunctionWatch, here: _Thread) -> None:
-        super().__init__()
-        self.watch, self.here = watch, here
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Return the function's result, or that of its handler."""
-        handler = HANDLERS.get(func)
-        kwargs = kwargs or {}
-        if handler is None and compiler_looks_on():
-            # Comparing states here would break the graph; a later look finds what it has drawn.
-            return func(*args, **kwargs)
-        frame, draws = self.here.frames[-1], self.here.draws
-        if frame.known:
-            if draws is None or compiler_looks_on() or not may_draw(func):
-                return func(*args, **kwargs)
-            return draws.run_known(lambda: func(*args, **kwargs))
-        if handler is None:
-            if draws is None:
-                return func(*args, **kwargs)
-            return draws.run(frame, func, args, kwargs)
-        if handler not in SILENT and self.watch.interrupted:
-            return func(*args, **kwargs)
-        return _run_handler(handler, self.watch, func, args, kwargs)
-
-
-@eager_only
-def _run_handler(handler: Any, *args: Any) -> Any:
-    """Handle a function outside of compiled graphs."""
-    return handler(*args)

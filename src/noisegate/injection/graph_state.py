@@ -1,0 +1,122 @@
+"""What compiled graphs read of a model's noise: its step and rows, as tensors.
+
+A graph runs no Python of ours when it is used again. So the state lies in attributes that a
+compiler reads anew at each call, and every change replaces a tensor.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from noisegate.core.checks import at_trace_time
+from noisegate.core.errors import InvalidValue
+
+
+class PinnedStep(Protocol):
+    """A block in which every forward is part of one step."""
+
+    step: int
+    first: int
+    taken: int
+
+
+class RunningForward(Protocol):
+    """A forward of the model: its step, and the rows of its samples."""
+
+    step: int
+    first: int
+    batch: int | None
+    ids: Sequence[int] | None
+    numbered: bool
+    cursor: Any
+
+
+class GraphState:
+    """The steps and rows of a model's noise as graphs see them."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+        self.counter = host.make_counter()
+        # The ids of the samples of the next forwards, and whether there are some by rule.
+        self.ids: Any = None
+        self.by_rule = False
+        # Of this thread: the running forward's `cursor`, `ids`, number of samples as `batch`, and
+        # as `samples` -1 where the cursor has it; and the block's `pin` and `pin_ids`.
+        self.local = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for a copy, in which no forward runs."""
+        return {name: value for name, value in vars(self).items() if name != "local"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy."""
+        self.__dict__.update(state, local=threading.local())
+
+    def set_ids(self, samples: Sequence[int] | None, by_rule: bool) -> None:
+        """Set the ids of the samples of the next forwards."""
+        self.ids, self.by_rule = self._host.make_ids(samples), by_rule
+
+    # Blocks of one step ----------------------------------------------------------------------
+
+    def pin(self, pin: PinnedStep | None, samples: Sequence[int] | None = None) -> None:
+        """Publish the block of one step that this thread is in, or that it is in none."""
+        local = self.local
+        if pin is None or type(pin.step) is not int:  # torch maps the step, outside of graphs
+            # Not None: to a compiler an attribute that is missing and one that is None differ.
+            vars(local).pop("pin", None)
+            return
+        first = pin.first if samples is None else pin.taken
+        local.pin = local.published = self._host.make_cursor(pin.step, first)
+        local.pin_ids = self._host.make_ids(samples)
+
+    def count_graphs(self, pin: PinnedStep) -> None:
+        """Add the samples that graphs have used up to those of a block."""
+        local = self.local
+        here = getattr(local, "pin", None)
+        if here is None or here is local.published:
+            return
+        used = int(here[1]) - int(local.published[1])
+        pin.first, pin.taken = pin.first + used, pin.taken + used
+        local.published = here
+
+    # Forwards --------------------------------------------------------------------------------
+
+    def begin(self, forward: RunningForward) -> None:
+        """Publish a forward that eager code has begun; its modules may be graphs."""
+        local, cursor = self.local, forward.cursor
+        numbered = forward.numbered and forward.batch is not None
+        if numbered and type(forward.step) is int:
+            # In a tensor, since a graph would hold the number of samples as a constant.
+            first = 0 if forward.ids is not None else forward.first
+            cursor = self._host.make_cursor(forward.step, first, forward.batch)
+        elif cursor is None and type(forward.step) is int:
+            cursor = self._host.make_cursor(forward.step)
+        local.cursor = cursor
+        local.ids, local.batch = self._host.make_ids(forward.ids), forward.batch
+        local.samples, local.by_rule = -1, self.by_rule
+
+    def begin_in_graph(self, counted: bool, batch: int) -> None:
+        """Begin a forward inside a graph."""
+        local = self.local
+        pin = getattr(local, "pin", None)
+        if pin is None:
+            local.cursor = self.counter.take_in_graph() if counted else self.counter.tensor
+            local.ids = self.ids
+        else:
+            local.cursor, local.ids = pin, local.pin_ids
+            if counted:
+                local.pin = self._host.advance(pin, batch)
+        local.batch = local.samples = batch
+        local.by_rule = self.by_rule
+
+    def end(self) -> None:
+        """End the forward that runs in this thread."""
+        self.local.cursor = None
+
+    @at_trace_time
+    def refuse_rules(self) -> None:
+        """Raise in code that a compiler traces, since it does not know which ids a site has."""
+        raise InvalidValue(
+            "inject: `rows` by rule are not read by compiled code. Give ids for all samples, or "
+            "call the model outside of torch.compile."
+        )

@@ -1,0 +1,35 @@
+"""Compiled calls of kinds: what one graph may hold."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import noisegate as ng
+from _asserts import assert_same_bits
+
+DROPOUT, NOISE = ng.Dropout(0.4), ng.GaussianNoise(0.2)
+STREAM = ng.Stream(13)
+X = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
+
+
+def call_twice(x: Tensor) -> Tensor:
+    y = DROPOUT(x, STREAM.site("a").at(3))
+    return NOISE(y, STREAM.site("b").at(3))
+
+
+def call_functions_twice(x: Tensor) -> Tensor:
+    y = ng.torch.dropout(x, 0.4, key=STREAM.site("a").at(3))
+    return ng.torch.gaussian_noise(y, 0.2, key=STREAM.site("b").at(3))
+
+
+def call_with_rows_twice(x: Tensor) -> Tensor:
+    y = ng.torch.dropout(x, 0.4, key=STREAM.site("a").at(3), rows=[5, 4, 3, 2, 1, 0])
+    return ng.torch.dropout(y, 0.2, key=STREAM.site("b").at(3), rows=[9, 8, 7, 2, 1, 2**64 - 1])
+
+
+@pytest.mark.parametrize("function", [call_twice, call_functions_twice, call_with_rows_twice])
+def test_one_graph_holds_several_calls(function: Any) -> None:
+    fast = torch.compile(function, backend="aot_eager", fullgraph=True)
+    assert_same_bits(fast(X), function(X))

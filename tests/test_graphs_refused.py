@@ -1,0 +1,73 @@
+"""What compiled code cannot do is said, in one sentence."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+import noisegate as ng
+from _asserts import assert_same_bits
+
+X = torch.randn(6, 8)
+BY_RULE = (
+    "inject: `rows` by rule are not read by compiled code. Give ids for all samples, or call the "
+    "model outside of torch.compile."
+)
+CHUNKS = (
+    "vmap: compiled code does not know which chunk of a map it computes, so all would have one "
+    "noise. Leave out `chunk_size`, or call vmap outside of torch.compile."
+)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hid = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.hid(x)
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Sequential(nn.Linear(8, 4)), Net])
+def test_rows_by_rule_are_refused_where_a_graph_would_need_them(make) -> None:
+    model = make()
+    name = next(name for name, _ in model.named_children())
+    noise = ng.inject(model, {f"{name}:out": 0.5}, seed=1)
+    fast = torch.compile(model, backend="eager", fullgraph=True)
+    fast(X)
+    noise.rows = {f"{name}:out": range(10, 16)}
+    eager = model(X)
+    with pytest.raises(Exception, match=re.escape(BY_RULE)):
+        fast(X)
+    noise.rows, noise.step = None, 1
+    compiled = fast(X).detach()
+    noise.step = 1
+    assert_same_bits(compiled, model(X).detach())
+    assert not torch.equal(compiled, eager)
+
+
+def test_a_map_in_chunks_is_refused() -> None:
+    kind, key = ng.Dropout(0.5), ng.Stream(1).site("a").at(0)
+
+    def map_chunks(x: torch.Tensor) -> torch.Tensor:
+        return torch.func.vmap(lambda z: kind(z, key), randomness="different", chunk_size=2)(x)
+
+    with pytest.raises(Exception, match=re.escape(CHUNKS)):
+        torch.compile(map_chunks, backend="eager", fullgraph=True)(X)
+    assert not torch._C._are_functorch_transforms_active()
+
+
+def test_a_rate_that_is_a_tensor_has_no_derivative_in_compiled_functions() -> None:
+    key, rate = ng.Stream(1).site("a").at(0), torch.tensor(0.3)
+
+    def differentiate(x: torch.Tensor) -> torch.Tensor:
+        return torch.func.grad(lambda z: ng.torch.concrete_dropout(z, rate, key=key).sum())(x)
+
+    sentence = (
+        "noise: a rate that is a tensor has no derivative inside of torch.func in compiled code. "
+        "Call it outside of torch.compile."
+    )
+    with pytest.raises(Exception, match=re.escape(sentence)):
+        torch.compile(differentiate, backend="eager", fullgraph=True)(X)
+    assert not torch._C._are_functorch_transforms_active()
