@@ -85,6 +85,7 @@ sanitize: $(VENV)/.tools ## look for wrong addresses, undefined behaviour and ra
 bench: $(VENV)/.study ## time noise against its goals, its peers and a copy; and in models; JSON in build/bench
 	$(BIN)/python bench/run.py --json build/bench/run.json
 	$(BIN)/python bench/models.py --json build/bench/models.json
+	$(BIN)/python bench/predictions.py --json build/bench/predictions.json
 	$(BIN)/python bench/training.py --json build/bench/training.json
 	$(BIN)/python bench/compiled.py --json build/bench/compiled.json
 

@@ -72,19 +72,34 @@ std::uintptr_t place(nb::handle argument) {
 
 template <class T> T *at(std::uintptr_t address) { return reinterpret_cast<T *>(address); }
 
-void run(const Plan &plan, const Recipe &recipe, std::uint64_t seed, std::uint64_t hash, std::uint32_t call,
-         std::uint32_t step, nb::handle x, nb::handle y, nb::handle given) {
-    const Key key{seed, hash, call, step};
-    const std::uintptr_t from = place(x), to = place(y), mask = place(given);
-    const auto work = [&] {
-        plan.run(recipe, key, at<const void>(from), at<void>(to), at<const Byte>(mask), in_use(), parallel_for);
-    };
-    if (plan.size() < LARGE) {
+// Run work on `size` elements.
+template <class F> void work_on(std::int64_t size, const F &work) {
+    if (size < LARGE) {
         work();
     } else {
         const nb::gil_scoped_release others;
         work();
     }
+}
+
+void run(const Plan &plan, const Recipe &recipe, std::uint64_t seed, std::uint64_t hash, std::uint32_t call,
+         std::uint32_t step, nb::handle x, nb::handle y, nb::handle given) {
+    const Key key{seed, hash, call, step};
+    const std::uintptr_t from = place(x), to = place(y), mask = place(given);
+    work_on(plan.size(), [&] {
+        plan.run(recipe, key, at<const void>(from), at<void>(to), at<const Byte>(mask), in_use(), parallel_for);
+    });
+}
+
+void run_steps(const Plan &plan, const Recipe &recipe, std::uint64_t seed, std::uint64_t hash, std::uint32_t call,
+               const std::vector<std::uint32_t> &steps, nb::handle x, nb::handle y, std::int64_t x_part,
+               std::int64_t y_part) {
+    const Key key{seed, hash, call, 0};
+    const Parts parts{steps.data(), static_cast<std::int64_t>(steps.size()), x_part, y_part};
+    const std::uintptr_t from = place(x), to = place(y);
+    work_on(plan.size() * parts.count, [&] {
+        plan.run_steps(recipe, key, parts, at<const void>(from), at<void>(to), nullptr, in_use(), parallel_for);
+    });
 }
 
 void spread_bytes(nb::handle in, nb::handle out, std::int64_t outer, std::int64_t extent, std::int64_t inner,
@@ -127,7 +142,9 @@ NB_MODULE(_native, m) {
     nb::class_<Plan>(m, "Plan")
         .def(nb::new_(&plan), nb::arg("axes"), nb::arg("first"), nb::arg("start"), nb::arg("step"), nb::arg("ids"))
         .def("run", &run, nb::arg("recipe"), nb::arg("seed"), nb::arg("hash"), nb::arg("call"), nb::arg("step"),
-             nb::arg("x"), nb::arg("y"), nb::arg("given"));
+             nb::arg("x"), nb::arg("y"), nb::arg("given"))
+        .def("run_steps", &run_steps, nb::arg("recipe"), nb::arg("seed"), nb::arg("hash"), nb::arg("call"),
+             nb::arg("steps"), nb::arg("x"), nb::arg("y"), nb::arg("x_part"), nb::arg("y_part"));
     m.def("spread", &spread_bytes, nb::arg("in"), nb::arg("out"), nb::arg("outer"), nb::arg("extent"),
           nb::arg("inner"), nb::arg("block"));
     m.def("huge_pages", &huge_pages, nb::arg("address"), nb::arg("bytes"));

@@ -52,6 +52,13 @@ struct Key {
     std::uint32_t call, step;
 };
 
+// Steps that replace the key's, each for one of `count` equal parts of the arrays: a part begins `x` bytes
+// of the input and `y` of the output after the one before.
+struct Parts {
+    const std::uint32_t *steps;
+    std::int64_t count, x, y;
+};
+
 // A function to be called with parts of [0, count), and what does so, on several threads.
 using Body = void (*)(std::int64_t begin, std::int64_t end, void *context);
 using ParallelFor = void (*)(std::int64_t count, std::int64_t grain, Body, void *context);
@@ -72,6 +79,10 @@ class Plan {
     // (masked, select and mask).
     void run(const Recipe &, const Key &, const void *x, void *y, const Byte *given, const Kernels &,
              ParallelFor) const;
+
+    // The same for several steps, on parts that have the plan's geometry each; threads share all parts.
+    void run_steps(const Recipe &, const Key &, const Parts &, const void *x, void *y, const Byte *given,
+                   const Kernels &, ParallelFor) const;
 
     std::int64_t size() const { return size_; }
 

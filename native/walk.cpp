@@ -537,23 +537,38 @@ class Walk {
 
 void Plan::run(const Recipe &recipe, const Key &key, const void *x, void *y, const Byte *given,
                const Kernels &kernels, ParallelFor parallel_for) const {
+    run_steps(recipe, key, Parts{&key.step, 1, 0, 0}, x, y, given, kernels, parallel_for);
+}
+
+void Plan::run_steps(const Recipe &recipe, const Key &key, const Parts &parts, const void *x, void *y,
+                     const Byte *given, const Kernels &kernels, ParallelFor parallel_for) const {
     if (size_ == 0) return;
     struct Context {
         const Plan *plan;
         const Recipe &recipe;
         const Key &key;
-        const void *x;
-        void *y;
+        const Parts &parts;
+        const char *x;
+        char *y;
         const Byte *given;
         const Kernels &kernels;
-    } context{this, recipe, key, x, y, given, kernels};
+        std::int64_t items;  // of one part
+    } context{this, recipe, key, parts, static_cast<const char *>(x), static_cast<char *>(y), given, kernels,
+              tiles_ * parts_};
     const Body body = [](std::int64_t begin, std::int64_t end, void *with) {
         const Context &c = *static_cast<Context *>(with);
-        Walk(*c.plan, c.recipe, c.key, c.x, c.y, c.given, c.kernels).items(begin, end);
+        while (begin < end) {
+            const std::int64_t part = begin / c.items, first = part * c.items;
+            const std::int64_t stop = std::min(end, first + c.items);
+            const Key at{c.key.seed, c.key.hash, c.key.call, c.parts.steps[part]};
+            Walk walk(*c.plan, c.recipe, at, c.x + part * c.parts.x, c.y + part * c.parts.y, c.given, c.kernels);
+            walk.items(begin - first, stop - first);
+            begin = stop;
+        }
     };
-    const std::int64_t items = tiles_ * parts_;
-    const std::int64_t grain = std::max<std::int64_t>(1, GRAIN * items / size_);
-    if (size_ < SMALL || items <= grain) {
+    const std::int64_t items = context.items * parts.count, size = size_ * parts.count;
+    const std::int64_t grain = std::max<std::int64_t>(1, GRAIN * items / size);
+    if (size < SMALL || items <= grain) {
         body(0, items, &context);
     } else {
         parallel_for(items, grain, body, &context);

@@ -120,6 +120,16 @@ def test_sites_and_predictions_are_timed_too(tmp_path):
     assert math.isclose(prediction["ratio"], prediction["predict"] / prediction["loop"])
 
 
+def test_predictions_are_timed_against_both_peers(tmp_path):
+    printed, written = run("predictions.py", tmp_path / "predictions.json")
+    assert [row["model"] for row in written["predictions"]] == ["MLP", "LSTM"]
+    for row in written["predictions"]:
+        for peer in ("in one forward", "a loop"):
+            ratio = row["predict, ms"] / row[f"{peer}, ms"]
+            assert math.isclose(row[peer]["ratio"], ratio)
+            assert f"{ratio:.2f} of {peer}" in printed
+
+
 def test_trainings_are_timed_against_a_loop(tmp_path):
     printed, written = run("training.py", tmp_path / "training.json")
     fits = written["fits"]

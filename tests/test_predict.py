@@ -252,23 +252,23 @@ def test_steps_are_made_together_at_all(monkeypatch: pytest.MonkeyPatch) -> None
     made.hid.register_forward_pre_hook(lambda m, args: batches.append(len(args[0])))
     ng.predict(made, X, 21, existing=True, seed=7, quantiles=())
     # The dry run, one sample, all with a probe among them, and the probe alone.
-    assert batches == [40, 40, 22 * 40, 40]
+    assert batches == [2, 40, 22 * 40, 40]
     batches.clear()
     monkeypatch.setattr("noisegate.prediction.forwards.AT_ONCE", 10 * 40 * 30)
     ng.predict(made, X, 21, existing=True, seed=7, quantiles=())
     # Of each forward of several, one sample is made alone too.
-    assert batches == [40, 40, 8 * 40, 40, *[40, 7 * 40] * 2]
+    assert batches == [2, 40, 8 * 40, 40, *[40, 7 * 40] * 2]
     batches.clear()
     ng.predict(made, X, 2, existing=True, seed=7, quantiles=())
-    assert batches == [40] * 3  # of two, neither has neighbours on both sides
+    assert batches == [2, 40, 40]  # of two, neither has neighbours on both sides
     batches.clear()
     monkeypatch.setattr("noisegate.prediction.forwards.AT_ONCE", 7 * 40 * 30)
     ng.predict(made, X, 7, existing=True, seed=7, quantiles=())
-    assert batches == [40] * 8  # which costs as little
+    assert batches == [2, *[40] * 7]  # which costs as little
     batches.clear()
     monkeypatch.setattr("noisegate.prediction.forwards.AT_ONCE", 1)
     ng.predict(made, X, 5, existing=True, seed=7, quantiles=())
-    assert batches == [40] * 6
+    assert batches == [2, *[40] * 5]
 
 
 # Existing dropouts, or an error ------------------------------------------------------------------

@@ -342,6 +342,47 @@ Difference check(const Case &c) {
     return {};
 }
 
+// Several steps at once, against one step at a time: parts that lie side by side, or read the same input.
+bool check_steps(const Case &c) {
+    Random random(c.contents);
+    const bool reads = reference::reads(c.recipe.action), shared = !c.in_place && random.one_in(4);
+    const auto count = static_cast<std::size_t>(1 + random.below(4));
+    Array y(c, &Axis::y, reference::size_of_result(c.recipe), c.before_y, false);
+    Array x(c, &Axis::x, size_of(c.recipe.type), c.before_x, false);
+    fill(random, y, c.in_place ? c.recipe.type : Type::bits64);
+    fill(random, x, c.recipe.type);
+    const std::size_t of_x = x.elements * x.size, of_y = y.elements * y.size;
+    std::unique_ptr<unsigned char[]> all_x(new unsigned char[count * of_x]), all_y(new unsigned char[count * of_y]);
+    std::vector<std::uint32_t> steps(count);
+    for (std::size_t i = 0; i < count; ++i) {
+        steps[i] = static_cast<std::uint32_t>(random.bits() >> (random.one_in(2) ? 32 : 60));
+        std::copy_n(x.bytes.get(), of_x, all_x.get() + i * of_x);
+        std::copy_n(y.bytes.get(), of_y, all_y.get() + i * of_y);
+    }
+    const std::int64_t lead_x = x.origin * static_cast<std::int64_t>(x.size), lead_y = y.origin * static_cast<std::int64_t>(y.size);
+    const auto next_y = static_cast<std::int64_t>(of_y);
+    const std::int64_t next_x = c.in_place ? next_y : shared ? 0 : static_cast<std::int64_t>(of_x);
+    const ParallelFor loops[] = {whole, backwards, by_threads};
+    const Plan plan(c.axes, c.first, c.rows);
+    for (const Kernels *const kernels : instruction_sets()) {
+        std::unique_ptr<unsigned char[]> got(new unsigned char[count * of_y]), wanted(new unsigned char[count * of_y]);
+        for (auto *const result : {&got, &wanted}) std::copy_n(all_y.get(), count * of_y, result->get());
+        const auto source = [&](unsigned char *result) -> const unsigned char * {
+            return !reads ? nullptr : c.in_place ? result + lead_y : all_x.get() + lead_x;
+        };
+        const Parts parts{steps.data(), static_cast<std::int64_t>(count), reads ? next_x : 0, next_y};
+        plan.run_steps(c.recipe, c.key, parts, source(got.get()), got.get() + lead_y, nullptr, *kernels, loops[c.loop]);
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto part = static_cast<std::int64_t>(i);
+            const Key key{c.key.seed, c.key.hash, c.key.call, steps[i]};
+            const unsigned char *const from = source(wanted.get());
+            plan.run(c.recipe, key, from ? from + part * next_x : from, wanted.get() + lead_y + part * next_y, nullptr, *kernels, whole);
+        }
+        if (std::memcmp(got.get(), wanted.get(), count * of_y) != 0) return false;
+    }
+    return true;
+}
+
 // Make a case that fails smaller, for as long as it fails.
 Case smallest(Case c) {
     for (bool smaller = true; smaller;) {
@@ -526,6 +567,11 @@ int main(int count, char **arguments) {
             const Case small = smallest(c);
             std::printf("made smaller:\n");
             tell(small, check(small));
+        }
+        if (i % 4 == 0) {
+            const bool together = check_steps(c);
+            if (!together) std::printf("several steps, at case %lld of seed %llu\n", i, static_cast<unsigned long long>(seed));
+            note(together);
         }
         if (i % 8 == 0) {
             Random random(seed + static_cast<std::uint64_t>(i));

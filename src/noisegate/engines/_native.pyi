@@ -1,5 +1,6 @@
 """The extension module, made of `native/module.cpp`. Addresses are not checked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 class Recipe:
@@ -44,6 +45,18 @@ class Plan:
         x: Any,
         y: Any,
         given: Any,
+    ) -> None: ...
+    def run_steps(
+        self,
+        recipe: Recipe,
+        seed: int,
+        hash: int,
+        call: int,
+        steps: Sequence[int],
+        x: Any,
+        y: Any,
+        x_part: int,
+        y_part: int,
     ) -> None: ...
 
 def spread(x: Any, y: Any, outer: int, extent: int, inner: int, block: int) -> None: ...

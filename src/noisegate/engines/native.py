@@ -6,6 +6,7 @@ the same bits, only slower: it may be missing, or switched off by ``NOISEGATE_NA
 
 import os
 import warnings
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib import import_module
 from math import prod
@@ -134,6 +135,18 @@ class Work(NamedTuple):
         site = keys.site_hash(key.site, key.slot, self.kind)
         self.plan.run(self.trace, key.seed, site, key.call, key.step, x, y, given)
 
+    def run_steps(
+        self, key: Key, steps: Sequence[int], x: int, y: int, parts: tuple[int, int]
+    ) -> None:
+        """Put the noise of several steps on x, each on an equal part, and write it to y.
+
+        x and y are addresses; `parts` are the bytes from one part of each to the next.
+        """
+        if self.large:
+            load_library().huge_pages(y, self.large)
+        site = keys.site_hash(key.site, key.slot, self.kind)
+        self.plan.run_steps(self.trace, key.seed, site, key.call, steps, x, y, *parts)
+
 
 # The shape of input and output, the input's strides, and the output's strides, in elements.
 Geometry = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
@@ -144,11 +157,19 @@ UNABLE = Work(None, None)
 
 
 def make_work(
-    kind: Kind, rate: float, linear: bool, window: Window, geometry: Geometry, dtype: str, size: int
+    kind: Kind,
+    rate: float,
+    linear: bool,
+    window: Window,
+    geometry: Geometry,
+    dtype: str,
+    size: int,
+    parts: int = 1,
 ) -> Work:
     """Return the work of a kind on arrays of a dtype with `size` bytes an element.
 
-    UNABLE if the kind has no trace; IDLE if nothing changes.
+    Window and geometry are those of one of `parts` equal parts, each of a step of its own. Returns
+    UNABLE if the kind has no trace, and IDLE if nothing changes.
     """
     trace = trace_kind(kind, rate, dtype)
     if trace is None:
@@ -158,7 +179,7 @@ def make_work(
         return IDLE
     plan = _plan(window, *geometry, dtype.startswith("complex"))
     encoded = _encode_trace(trace, dtype, size)
-    return Work(plan, encoded, type(kind).__name__, _large(geometry[0], size))
+    return Work(plan, encoded, type(kind).__name__, _large(geometry[0], parts * size))
 
 
 def work_of_mask(field: Field, window: Window, geometry: Geometry, dtype: str, size: int) -> Work:

@@ -66,6 +66,29 @@ class TorchEngine:
         work.run(key, address, y.data_ptr())
         return y
 
+    def fuse_steps(
+        self, kind: Kind, call: Prepared, x: Array, key: Key, steps: Sequence[int]
+    ) -> Array | None:
+        """Return x with the noise of several steps, each on an equal part of its first axis.
+
+        `call` is of one part. None if the native engine cannot do it.
+        """
+        address = _address(x) if native.can_run(call.window) else None
+        if address is None or x.is_conj() or x.is_neg():
+            return None
+        works, layout = call.works, (len(steps), x.dtype, x.stride(), "steps")
+        work = None if works is None else works.get(layout)
+        if work is None:
+            work = _make_work(kind, call.rate, False, call.window, x, len(steps))
+            if works is not None:
+                works.keep(layout, work)
+        if work is native.IDLE or work is native.UNABLE:
+            return None
+        y, rows = torch.empty_like(x), len(x) // len(steps) * x.itemsize
+        parts = rows * x.stride(0), rows * y.stride(0)
+        work.run_steps(key, steps, address, y.data_ptr(), parts)
+        return y
+
     def fuse_mask(self, field: Field, x: Array, window: Window) -> Array | None:
         """Return x with a field on it whose mask is a tensor and whose other parts are numbers.
 
@@ -291,12 +314,17 @@ def _is_mapped(x: Array) -> bool:
     return is_functorch_wrapped_tensor(x) or is_legacy_batchedtensor(x)
 
 
-def _make_work(kind: Kind, rate: float, linear: bool, window: Window, x: Array) -> native.Work:
-    """Return the native engine's work from x to `torch.empty_like(x)`."""
+def _make_work(
+    kind: Kind, rate: float, linear: bool, window: Window, x: Array, parts: int = 1
+) -> native.Work:
+    """Return the native engine's work from x to `torch.empty_like(x)`, or from part to part."""
     # The layout of the result comes from the device "meta", which allocates nothing.
     like = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
-    geometry = tuple(x.shape), x.stride(), torch.empty_like(like).stride()
-    return native.make_work(kind, rate, linear, window, geometry, _NAMES[x.dtype], x.itemsize)
+    shape = (len(x) // parts, *x.shape[1:]) if parts > 1 else tuple(x.shape)
+    geometry = shape, x.stride(), torch.empty_like(like).stride()
+    return native.make_work(
+        kind, rate, linear, window, geometry, _NAMES[x.dtype], x.itemsize, parts
+    )
 
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)

@@ -32,10 +32,13 @@ class RunningForward(Protocol):
 
 
 class GraphState:
-    """The steps and rows of a model's noise as graphs see them."""
+    """The steps and rows of a model's noise as graphs see them.
 
-    def __init__(self, host: Any) -> None:
-        self._host = host
+    Nothing is `read` of the noise of a prediction, which runs no graphs.
+    """
+
+    def __init__(self, host: Any, read: bool) -> None:
+        self._host, self._read = host, read
         self.counter = host.make_counter()
         # The ids of the samples of the next forwards, and whether there are some by rule.
         self.ids: Any = None
@@ -61,6 +64,8 @@ class GraphState:
     def pin(self, pin: PinnedStep | None, samples: Sequence[int] | None = None) -> None:
         """Publish the block of one step that this thread is in, or that it is in none."""
         local = self.local
+        if not self._read:
+            return
         if pin is None or type(pin.step) is not int:  # torch maps the step, outside of graphs
             # Not None: to a compiler an attribute that is missing and one that is None differ.
             vars(local).pop("pin", None)

@@ -58,7 +58,7 @@ class ModelNoise:
         self.silent = self.strays = 0
         self._thread = get_ident()
         self.passed_on: dict[tuple[str, str], str] = {}
-        self.steps = Steps(GraphState(self.host))
+        self.steps = Steps(GraphState(self.host, not always))
         self.row_finder = RowFinder(self.steps, always)
         self.notices = Notices(self)
         self.noises: list[SiteNoise] = []
@@ -66,6 +66,8 @@ class ModelNoise:
         self._axis = 0
         # Whether every rule is known to match, and whether a run on an example is going on or over.
         self._checked = self._looks = self._has_looked = False
+        # Whether it is told of the functions that the model calls.
+        self.watches_calls = False
         self._detach: list[Callable[[], None]] = []
         self.host.register(self)
         with self.host.exclusive():
@@ -83,11 +85,13 @@ class ModelNoise:
 
     def _attach_all(self, example: Any) -> None:
         """Put all noise and hooks into the model; run it on the example if there is one."""
+        # A prediction does without the watch where it can, since a watch costs a forward's time.
+        self.watches_calls = self.host.may_call_noise() if self.always else self.plan.looks
         for placement in self.plan.placements:
             self._attach(placement)
         if example is None:
             self._check_plan(False)
-        if self.plan.looks or self.always:
+        if self.watches_calls:
             self._detach.append(self.host.listen(self))
         self._detach.append(self.notices.watch_parts())
         # Last of all, so that the model's own output is still part of its forward.

@@ -129,6 +129,9 @@ class BatchCheck:
 
 def are_close(one: np.ndarray, other: np.ndarray, rounding: float = 1e-5) -> bool:
     """Return whether two outputs are equal up to rounding, a share of the largest value."""
+    if one.shape != other.shape:
+        return False
+    if (one == other).all():  # almost always, and in a tenth of the time
+        return True
     scale = np.abs(other).max(initial=0.0)
-    same = one.shape == other.shape
-    return same and bool(np.allclose(one, other, 10 * rounding, rounding * scale, equal_nan=True))
+    return bool(np.allclose(one, other, 10 * rounding, rounding * scale, equal_nan=True))

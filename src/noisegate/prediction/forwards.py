@@ -31,7 +31,8 @@ class Forwards:
       last but one. There it has neighbours on both sides, and places that fill up from the front
       are full.
     - The first such forward includes a probe: one more copy, muted at every site, so that any
-      influence of its neighbours shows, whatever the data (`Host.mute_part`).
+      influence of its neighbours shows, whatever the data (`Host.mute_part`). A model of layers
+      that are known to compute each row by itself, and in which nothing else can run, needs none.
 
     If either differs from the same sample computed alone, every sample has a forward of its own
     from then on. `output` selects one of the model's outputs, by name or number.
@@ -39,7 +40,8 @@ class Forwards:
 
     def __init__(self, noise: Injection, output: str | int | None) -> None:
         self.noise, self.output = noise, output
-        self._apart = self._probed = False
+        self._apart = False
+        self._probed = not noise.watches_calls and noise.host.runs_row_by_row()
         self._elements_a_row = 0.0
         self._check = BatchCheck(noise, self._compute)
 

@@ -1,6 +1,7 @@
 """`predict`: samples of a model's output, with noise at prediction time."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -210,7 +211,7 @@ def _predict(
             continue
         # Functions make noise only in code that is neither torch's nor noisegate's.
         if not start and noise.plan.looks and host.has_code_of_its_own:
-            noise.look(batch)
+            _look(noise, batch, count)
         rows = range(start, start + count)
         first = forwards.run(batch, rows, steps[0])
         if not start:
@@ -235,6 +236,17 @@ def _predict(
     if len(set(steps)) > 1:
         _check_spread(noise, prediction, first.dtype)
     return prediction
+
+
+def _look(noise: Injection, batch: Any, count: int) -> None:
+    """Find the noise that functions make by a run on two samples, or on the whole batch.
+
+    Of a single sample, a number that a model draws for each of its samples would look like a coin.
+    """
+    with suppress(Exception):
+        noise.look(noise.host.take_part(batch, slice(2), count))
+        return
+    noise.look(batch)  # a model may take a batch of another size alone; or this raises the same
 
 
 def _check_noise_acts(noise: Injection) -> None:

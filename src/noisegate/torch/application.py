@@ -292,10 +292,16 @@ def apply_transformed(x: Tensor, live: Tensor | None, noise: Noise, address: Add
 
 def apply_plain(x: Tensor, noise: Noise) -> Tensor:
     """Return x with noise on it whose rate is a number, where no transformation is active."""
+    # `is_plain` written out: a call would cost at every site.
     if not ((x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0):
         return noise(x, None)
     # A tensor that has left a transformation may still have its wrapper.
     return cast(Tensor, _apply_number(unwrap_if_dead(x), None, noise))
+
+
+def is_plain(x: Tensor) -> bool:
+    """Return whether no derivative is taken of what is done with x now."""
+    return not ((x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0)
 
 
 def _refuse_nested_tangents(kind: Kind) -> None:

@@ -23,7 +23,15 @@ from noisegate.engines import native
 from noisegate.engines.torch import FLOATS
 
 from . import cursors, graph_sites, in_graph
-from .application import CPU, Noise, apply_noise, apply_plain, apply_transformed, take_rate
+from .application import (
+    CPU,
+    Noise,
+    apply_noise,
+    apply_plain,
+    apply_transformed,
+    is_plain,
+    take_rate,
+)
 from .compiling import eager_only
 from .generators import draw_unseen
 from .maps import apply_in_maps
@@ -121,10 +129,12 @@ def apply_steps(
         return None
     if call.idle:
         return x
-    # The native engine's passes take microseconds, so each step has its own. A pass of whole-array
-    # operations costs 0.4 ms however small it is, so all steps share one.
-    simple = kind.elementwise and x.is_cpu and x.is_floating_point() and x.itemsize <= 4
-    simple = simple and not (x.requires_grad and torch.is_grad_enabled())
+    plain = is_plain(x) and x.is_cpu
+    fused = CPU.fuse_steps(kind, call, x, key, steps) if plain else None
+    if fused is not None:
+        return cast(Tensor, fused)
+    # A pass of whole-array operations costs 0.4 ms however small it is, so all steps share one.
+    simple = plain and kind.elementwise and x.is_floating_point() and x.itemsize <= 4
     if native.load_library() is not None or not simple:
         parts = zip(x.chunk(len(steps)), steps, strict=True)
         keys = ((part, key._replace(step=step)) for part, step in parts)

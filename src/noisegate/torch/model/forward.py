@@ -24,6 +24,15 @@ from .values import count_batch, find_tensors, is_floating, name_parts
 ARRAYS = (Tensor, np.ndarray)
 
 
+# Layers that compute each row of a batch by itself, whatever the batch is.
+ROW_BY_ROW = {
+    *(nn.Sequential, nn.Identity, nn.Linear, nn.LayerNorm, nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid),
+    *(nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
+}
+
+
 class Runner:
     """Runs a model on any input that it takes, without leaving a trace in it."""
 
@@ -66,8 +75,13 @@ class Runner:
         changes = any(trains(module) for module in modules)
         alone = exclude_others(modules) if changes else nullcontext()
         with alone, _keep_modes(self.model), torch.no_grad(), run_uncompiled():
-            self.model.eval()
+            if changes:
+                self.model.eval()
             yield
+
+    def runs_row_by_row(self) -> bool:
+        """Return whether the model has only layers that compute each row of a batch by itself."""
+        return all(type(module) in ROW_BY_ROW for module in self.model.modules())
 
     def estimate_rounding(self) -> float:
         """Return how far outputs may differ by rounding, as a share of the largest; at least 1e-5.
@@ -87,16 +101,17 @@ class Runner:
 
         def measure(module: nn.Module, args: Any, output: Any) -> None:
             if not compiler_looks_on():
-                sizes.append(max((x.numel() for x in find_tensors((args, output))), default=0))
+                sizes.extend(x.numel() for x in find_tensors((args, output)))
 
-        hooks = [
-            m.register_forward_hook(measure) for m in self.model.modules() if not is_scripted(m)
-        ]
+        # Not by torch's method: its handles take longer than the forward of a small model.
+        hooked = [m._forward_hooks for m in self.model.modules() if not is_scripted(m)]
+        for hooks in hooked:
+            hooks[id(measure)] = measure
         try:
             yield lambda: max(sizes)
         finally:
-            for hook in hooks:
-                hook.remove()
+            for hooks in hooked:
+                hooks.pop(id(measure), None)
 
     def run(self, batch: Any, name: str | int | None) -> np.ndarray:
         """Return the model's output for a batch, as a NumPy array."""
@@ -168,7 +183,8 @@ def _keep_modes(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, training in modes:
-            module.training = training
+            if trains(module) != training:  # to set it takes ten times as long
+                module.training = training
 
 
 @contextmanager
@@ -265,16 +281,15 @@ def _join_values(x: Any, y: Any) -> Any:
 
 
 def mute_part(x: Tensor, part: int, parts: int) -> Tensor:
-    """Return x with one of `parts` equal parts along the first axis muted.
+    """Return x with one of `parts` equal parts along the first axis muted, in x's own memory.
 
     Every row of the muted part becomes a quarter of the part's first row. Small values lose
     wherever the model takes a maximum, a scale or a sum over the batch, and equal rows compete
     wherever places are limited. Rows of 0 would not show a scale, since no scale changes 0.
     """
-    changed = x.clone()
-    muted = changed.tensor_split(parts)[part]
+    muted = x.tensor_split(parts)[part]
     muted[:] = muted[:1] / 4
-    return changed
+    return x
 
 
 def prepare_inputs(model: nn.Module, x: Any) -> Any:

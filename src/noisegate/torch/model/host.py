@@ -26,7 +26,7 @@ from .modules import OwnForward, SiteFunction
 from .paths import find_modules
 from .protocols import PreActivation
 from .sharing import exclusive
-from .watch import FunctionWatch, Listener
+from .watch import FunctionWatch, Listener, may_call_noise
 
 
 class Host(Runner):
@@ -82,6 +82,10 @@ class Host(Runner):
         """Whether a module's class is neither torch's nor noisegate's, so it may call anything."""
         homes = (type(module).__module__.partition(".")[0] for module in self.modules.values())
         return any(home not in ("torch", "noisegate") for home in homes)
+
+    def may_call_noise(self) -> bool:
+        """Return whether a forward of the model may call a function that makes noise."""
+        return may_call_noise(self.modules.values())
 
     def handles(self) -> list[Any]:
         """Return the handles of the noise that the model has."""

@@ -5,7 +5,7 @@ every call of a torch function. Hooks on the modules tell it which module is cal
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import Lock
 from types import SimpleNamespace
@@ -77,6 +77,21 @@ def _has_frame(module: nn.Module) -> bool:
     # torch's other modules call no functions that draw, so hooks there would only cost time.
     own_code = type(module).__module__.partition(".")[0] != "torch"
     return own_code or is_scripted(module) or isinstance(module, DRAWING)
+
+
+def may_call_noise(modules: Iterable[nn.Module]) -> bool:
+    """Return whether a forward of these modules may call a function that makes noise.
+
+    Hooks, and a `forward` that was put on an instance, may call anything.
+    """
+    return torch.nn.modules.module._has_any_global_hook() or any(
+        _has_frame(m)
+        or isinstance(m, INSIDE)
+        or m._forward_hooks
+        or m._forward_pre_hooks
+        or "forward" in vars(m)
+        for m in modules
+    )
 
 
 # Several threads may run one model; guards `FunctionWatch._inside`.
