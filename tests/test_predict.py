@@ -291,36 +291,12 @@ def test_the_model_s_own_dropouts_of_a_family_are_used(name: str) -> None:
     np.testing.assert_allclose(out.numpy(), samples[1], atol=1e-5)
 
 
-NOT_REACHED: dict[str, tuple[nn.Module, str]] = {
-    "encoder": (
-        nn.TransformerEncoderLayer(4, 2, 8, dropout=0.5, batch_first=True),
-        "'0.self_attn:probs' (nn.MultiheadAttention(dropout=0.5))",
-    ),
-    "attention": (
-        nn.MultiheadAttention(4, 2, dropout=0.5),
-        "'0:probs' (nn.MultiheadAttention(dropout=0.5))",
-    ),
-    "lstm": (nn.LSTM(4, 4, 2, dropout=0.5), "'0:dropout' (nn.LSTM(dropout=0.5))"),
-}
-
-
-@pytest.mark.parametrize("name", NOT_REACHED)
-def test_a_dropout_that_cannot_be_reached_raises_and_is_named(name: str) -> None:
-    module, words = NOT_REACHED[name]
-    with assert_sentence(
-        ng.InvalidValue,
-        f"inject: existing=True cannot reach {words}. Turn it off in the model and put "
-        "noise in by a rule, or pass unreached='keep' to leave it to the model.",
-    ):
-        ng.predict(nn.Sequential(module), X, existing=True)
-
-
-def test_a_transformer_s_other_dropouts_are_on_in_evaluation() -> None:
+def test_a_transformer_s_dropouts_are_on_in_evaluation() -> None:
     # torch's fast path would leave them out.
     layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.5, batch_first=True)
     made = nn.Sequential(layer)
     x = torch.randn(5, 3, 4)
-    p = ng.predict(made, x, 5, existing=True, unreached="keep", seed=7)
+    p = ng.predict(made, x, 5, existing=True, seed=7)
     assert (p.std > 0).all()
     rules = ng.predict(made, x, 5, rules={"0.dropout1:dropout": 0.5}, seed=7)
     assert (rules.std > 0).all()

@@ -233,9 +233,9 @@ class Plan:
         """
         text, reserved = rule.text, self._sites.reserved
         # A wildcard that also matches usable sites did not ask for the reserved ones.
-        asked = patterns.parse_port(text).name == "probs" or not (matched or rule.waits)
+        asked = not (matched or rule.waits)
         for site in patterns.matches(text, list(reserved)):
-            if not (asked or site == text or site in self._sites.unreached):
+            if not (asked or site == text):
                 continue
             if not self.keep:
                 raise InvalidValue(

@@ -22,7 +22,8 @@ class Call:
     live : mapping
         The rate by name, for a call of the kind, if it is an array.
     sample_axis : int, None or "attention"
-        None if the input has no samples; else the rule's axis, or "attention" for its addresses.
+        None if the input has no samples, a number if the call itself decides which axis they are,
+        "attention" for the addresses of probabilities; by default the rule's axis.
     shared_axes : sequence of int or None
         The axes that share one decision, if the input's rank decides them; None for the axes of
         the kind.

@@ -277,8 +277,8 @@ class SiteNoise:
         axis: SampleAxis = own
         if not rank:
             axis = None
-        elif call.sample_axis == ATTENTION:
-            axis = ATTENTION
+        elif type(call.sample_axis) in (int, str):
+            axis = call.sample_axis
         elif call.sample_axis is None and self.placement.rule == EXISTING:
             only_samples = own is not None and -rank <= own < rank
             axis = own if only_samples else None
@@ -348,8 +348,8 @@ class SiteNoise:
         axis = self.placement.sample_axis
         if not x.ndim:
             return None
-        if call is not None and call.sample_axis == ATTENTION:
-            return ATTENTION
+        if call is not None and type(call.sample_axis) in (int, str):
+            return call.sample_axis
         if call is None or call.sample_axis is not None or self.placement.rule != EXISTING:
             return axis
         # torch's layer takes x as one sample, but its first axis may still be the model's samples.

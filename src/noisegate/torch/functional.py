@@ -37,6 +37,7 @@ from .generators import draw_unseen
 from .maps import apply_in_maps
 from .members import SHARED
 from .nested import apply_to_nested, read_shape
+from .query_blocks import Probabilities
 from .tracing import is_symbolic, refuse_export, refuse_tracing
 
 
@@ -52,6 +53,8 @@ def apply_eagerly(
     if x.layout is not torch.strided or x.is_nested:
         if x.is_nested:
             return apply_to_nested(kind, x, key, rows, sample_axis, live or {}, apply_eagerly)
+        if isinstance(x, Probabilities):
+            return x.apply(kind, key, rows, sample_axis, live or {})
         _refuse_sparse(kind, x)
     if _are_functorch_transforms_active():
         return apply_in_maps(kind, x, key, rows, sample_axis, live or {})
@@ -121,6 +124,8 @@ def apply_steps(
     `rows` are the rows of one part. Return None if steps cannot share a pass, because the rate
     depends on the step or x is of integers.
     """
+    if isinstance(x, Probabilities):
+        return x.apply_steps(kind, key, rows, sample_axis, steps)
     if x.layout is not torch.strided:
         _refuse_sparse(kind, x)
     shape = (len(x) // len(steps), *x.shape[1:])

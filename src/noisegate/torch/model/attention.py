@@ -1,14 +1,24 @@
 """Scaled dot-product attention in separate operations, so that noise reaches its probabilities."""
 
 from collections.abc import Callable
-from math import sqrt
+from functools import partial
+from math import prod, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active
+from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
+
+from ..query_blocks import Probabilities
+
+# A block has at most this many probabilities, and at least this many queries.
+MOST, LEAST = 1 << 24, 32
 
 
 def compute_attention(
-    noise: Callable[[Tensor], Tensor],
+    noise: Callable[[Any], Any],
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -23,18 +33,85 @@ def compute_attention(
     place of `dropout_p`. Probabilities are computed in float32 at least. A query that may see no
     key has probabilities 0, as in torch.
 
-    Reference: Vaswani et al. (2017), Attention is all you need, section 3.2.1.
+    Long sequences are computed a block of queries at a time, and again in the backward pass, so
+    that memory grows with the length and not with its square. In compiled code and under
+    transformations of torch.func all probabilities are computed at once.
+
+    Reference: Vaswani et al. (2017), Attention is all you need, section 3.2.1. Rabe and Staats
+    (2021), Self-attention does not need O(n²) memory.
     """
+    if query.ndim == 2:  # without a batch the site still sees an axis of samples, of length 1
+        rest = attn_mask, is_causal, scale, enable_gqa
+        only: Tensor = compute_attention(noise, query[None], key[None], value[None], *rest)[0]
+        return only
     if enable_gqa:
         key, value = (
             x.repeat_interleave(query.shape[-3] // x.shape[-3], dim=-3) for x in (key, value)
         )
-    factor = 1 / sqrt(query.shape[-1]) if scale is None else scale
-    scores = (query * factor) @ key.transpose(-2, -1)
+    query = query * (1 / sqrt(query.shape[-1]) if scale is None else scale)
+    shape = (
+        *torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]),
+        query.shape[-2],
+        key.shape[-2],
+    )
+    size = max(LEAST, MOST // max(1, prod(shape) // max(1, shape[-2])))
+    if size >= shape[-2] or _must_be_whole():
+        return _attend(noise, query, key, value, attn_mask, is_causal)
+    later = noise(Probabilities(shape))
+    if attn_mask is not None:
+        attn_mask = attn_mask.expand(*attn_mask.shape[:-2], *shape[-2:])
+    return _attend_in_blocks(later, size, query, key, value, attn_mask, is_causal)
+
+
+def _attend_in_blocks(
+    later: Probabilities,
+    size: int,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None,
+    is_causal: bool,
+) -> Tensor:
+    """Return the attention of scaled queries, computed `size` of them at a time."""
+    # The graph of a block holds its probabilities, so it is made again in the backward pass.
+    needs = any(x is not None and x.requires_grad for x in (query, key, value, attn_mask))
+    again = torch.is_grad_enabled() and needs
+    parts = query.split(size, -2)
+    masks = [None] * len(parts) if attn_mask is None else attn_mask.split(size, -2)
+    outputs = []
+    for first, part, mask in zip(range(0, query.shape[-2], size), parts, masks, strict=True):
+        noise = partial(later.add_noise, first=first)
+        given = noise, part, key, value, mask, is_causal, first
+        if again:
+            y = checkpoint(_attend, *given, use_reentrant=False, preserve_rng_state=False)
+        else:
+            y = _attend(*given)
+        outputs.append(y)
+    return torch.cat(outputs, -2)
+
+
+def _must_be_whole() -> bool:
+    """Return whether all queries must be computed at once."""
+    if torch.compiler.is_compiling():
+        return True
+    return _are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def _attend(
+    noise: Callable[[Tensor], Tensor],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None,
+    is_causal: bool,
+    first: int = 0,
+) -> Tensor:
+    """Return the attention of scaled queries, of which `first` is the number of the first."""
+    scores = query @ key.transpose(-2, -1)
     precise = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
     allowed = attn_mask if attn_mask is not None and attn_mask.dtype is torch.bool else None
     if is_causal:
-        allowed = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril()
+        allowed = scores.new_ones(scores.shape[-2:], dtype=torch.bool).tril(first)
     if allowed is not None:
         precise = precise.masked_fill(~allowed, float("-inf"))
     elif attn_mask is not None:
@@ -44,8 +121,4 @@ def compute_attention(
         # A softmax over -inf alone gives NaN.
         nothing = (precise == float("-inf")).all(-1, keepdim=True)
         probabilities = probabilities.masked_fill(nothing, 0.0)
-    probabilities = probabilities.to(query.dtype)
-    # Without a batch the site still sees an axis of samples, of length 1.
-    if probabilities.ndim == 2:
-        return noise(probabilities[None])[0] @ value
-    return noise(probabilities) @ value
+    return noise(probabilities.to(query.dtype)) @ value

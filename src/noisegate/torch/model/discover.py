@@ -17,20 +17,16 @@ from noisegate.core.kind import Kind
 from noisegate.core.kinds import Dropout
 from noisegate.core.patterns import own_site
 from noisegate.core.survey import Call, Sites
-from noisegate.core.window import DEFAULT_AXIS
+from noisegate.core.window import ATTENTION
 
 from ..layers import NoiseLayer
 from .paths import unwrap
 from .protocols import Composed, PreActivation
 from .scripted import find_dropouts_inside, find_sites_inside, is_scripted
 
-# Places inside a module that a later version will reach: the module's class, the port, and words.
-_INSIDE: tuple[tuple[type[nn.Module], str, str], ...] = (
-    (nn.MultiheadAttention, "probs", "the attention inside {name}"),
-    (nn.RNNBase, "dropout", "the dropout between the layers of {name}"),
-    (nn.RNNBase, "state", "the recurrent state of {name}"),
-)
-INSIDE = tuple({kind for kind, _, _ in _INSIDE})
+# torch modules that call a function with a dropout inside.
+INSIDE = (nn.MultiheadAttention, nn.RNNBase)
+_INSIDE = ("MultiheadAttention", "LSTM", "GRU", "RNN")
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d)
 _DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
@@ -51,6 +47,7 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         call = get_own_call(module)
         if call is not None:
             own[own_site(path, choose_port(call.kind), 0)] = call
+        own |= _find_inside(path, module)
         if any(path == part or path.startswith(f"{part}.") for part in inner):
             continue
         if not _is_called(module):
@@ -60,15 +57,15 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         has_pre = isinstance(module, PreActivation) and module.has_pre
         if has_pre or (before is not None and uses[id(before[0])] == 1):
             names.append(f"{path}:pre")
-    reserved, unreached = _find_reserved(found)
     scripted = [(path, module) for path, module in found.items() if is_scripted(module)]
+    unreached: dict[str, str] = {}
     for path, module in scripted:
         unreached |= find_dropouts_inside(path, module)
     tokens = _find_tokens(model, found)
     return Sites(
         names=(*names, *own),
         own=own,
-        reserved=reserved,
+        reserved=_find_reserved(found),
         closed={
             site: path for path, module in scripted for site in find_sites_inside(path, module)
         },
@@ -142,7 +139,8 @@ def get_call_at(module: nn.Module, call: Call, shape: tuple[int, ...]) -> tuple[
         axis = module.sample_axis
         if module.definition is not None:
             axis = module.definition.sample_axis(module.arguments, shape, axis)
-        return "", call if axis is DEFAULT_AXIS else replace(call, sample_axis=axis)
+        # Of the axis that a layer names, the rule's takes the place.
+        return "", call if axis is not None else replace(call, sample_axis=None)
     name = _get_home(module)
     return name, adapt_to_rank(name, call, len(shape))
 
@@ -206,22 +204,34 @@ def _make_drop_path_call(module: nn.Module, p: float) -> Call:
     return Call(kind, f"{type(module).__name__}(p={p:g})")
 
 
-def _find_reserved(found: dict[str, nn.Module]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the sites that a later version will reach, and those whose noise is active now."""
-    reserved, unreached = {}, {}
+def _find_inside(path: str, module: nn.Module) -> dict[str, Call]:
+    """Return the noises that a module of torch's makes by a function with a dropout inside.
+
+    At a rate of 0 it may be a mere holder of weights: a forward shows whether its sites are used.
+    """
+    inner = unwrap(module)
+    home = "" if is_scripted(inner) else _get_home(inner)
+    if not isinstance(inner, INSIDE) or home not in _INSIDE or not inner.dropout:
+        return {}
+    call = make_dropout_call("Dropout", inner.dropout, f"nn.{home}(dropout={inner.dropout:g})")
+    if isinstance(inner, nn.MultiheadAttention):
+        return {own_site(path, "probs", 0): replace(call, sample_axis=ATTENTION)}
+    between = range(inner.num_layers - 1)
+    return {own_site(path, "dropout", i): replace(call, sample_axis=0) for i in between}
+
+
+def _find_reserved(found: dict[str, nn.Module]) -> dict[str, str]:
+    """Return the sites that a later version will reach, and what each is."""
+    reserved = {}
     for path, module in found.items():
         if is_scripted(module):
             continue
-        for kind, port, words in _INSIDE:
-            if isinstance(module, kind):
-                name = f"nn.{type(module).__name__}"
-                reserved[f"{path}:{port}"] = words.format(name=name)
-                active = module.dropout and getattr(module, "num_layers", 2) > 1
-                if active and port != "state":
-                    unreached[f"{path}:{port}"] = f"{name}(dropout={module.dropout:g})"
+        if isinstance(module, nn.RNNBase):
+            reserved[f"{path}:state"] = f"the recurrent state of nn.{type(module).__name__}"
         for name, _ in module.named_parameters(recurse=False):
-            reserved[f"{path}:{name}"] = "noise on a weight"
-    return reserved, unreached
+            if name.isidentifier():  # a ParameterList numbers its weights
+                reserved[f"{path}:{name}"] = "noise on a weight"
+    return reserved
 
 
 # The words `input` and `hidden` --------------------------------------------------------------

@@ -15,6 +15,7 @@ from noisegate.core.errors import InvalidType
 
 from ..compiling import compiler_looks_on, run_uncompiled
 from ..generators import hide_draws, seed_all
+from ..query_blocks import Probabilities
 from .coins import HIGH, LOW, hold_coins
 from .scripted import is_scripted, trains
 from .sharing import exclude_others
@@ -287,6 +288,8 @@ def mute_part(x: Tensor, part: int, parts: int) -> Tensor:
     wherever the model takes a maximum, a scale or a sum over the batch, and equal rows compete
     wherever places are limited. Rows of 0 would not show a scale, since no scale changes 0.
     """
+    if isinstance(x, Probabilities):
+        return x.then(lambda block, first: mute_part(block, part, parts))
     muted = x.tensor_split(parts)[part]
     muted[:] = muted[:1] / 4
     return x

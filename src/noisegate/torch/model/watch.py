@@ -64,11 +64,11 @@ class Listener(Protocol):
 
 
 def _is_known(module: nn.Module) -> bool:
-    """Return whether a module is a noise, or is known to make noise inside."""
+    """Return whether a module is a noise, or a script module that makes noise inside."""
     module = unwrap(module)
     if is_scripted(module):
         return bool(find_dropouts_inside("", module))
-    return get_own_call(module) is not None or isinstance(module, INSIDE)
+    return get_own_call(module) is not None
 
 
 def _has_frame(module: nn.Module) -> bool:
@@ -76,7 +76,7 @@ def _has_frame(module: nn.Module) -> bool:
     module = unwrap(module)
     # torch's other modules call no functions that draw, so hooks there would only cost time.
     own_code = type(module).__module__.partition(".")[0] != "torch"
-    return own_code or is_scripted(module) or isinstance(module, DRAWING)
+    return own_code or is_scripted(module) or isinstance(module, (*DRAWING, *INSIDE))
 
 
 def may_call_noise(modules: Iterable[nn.Module]) -> bool:

@@ -11,10 +11,11 @@ from torch.overrides import TorchFunctionMode
 from noisegate.core import checks
 from noisegate.core.patterns import own_site
 
-from ..compiling import compiler_looks_on, eager_only
+from ..compiling import compiler_looks_on, eager_only, never_compile_alone
 from ..tracing import Unscriptable
 from .draw_watch import DrawWatch, make_draw, may_draw, name_class
-from .handlers import HANDLERS, SILENT, make_call
+from .handlers import HANDLERS, SILENT
+from .replacing import make_call
 from .scripted import trains
 
 
@@ -216,6 +217,9 @@ class Mode(TorchFunctionMode):
         if handler not in SILENT and self.watch.interrupted:
             return func(*args, **kwargs)
         return _run_handler(handler, self.watch, func, args, kwargs)
+
+
+never_compile_alone(Mode.__torch_function__)
 
 
 @eager_only
