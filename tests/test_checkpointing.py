@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import (
     CheckpointPolicy,
@@ -217,3 +218,88 @@ def test_an_unknown_checkpointing_raises_and_never_draws_another_mask() -> None:
         y = Unknown.apply(function, torch.randn(4, 4, requires_grad=True))
         with assert_sentence(ng.RecomputationError, who + rest):
             y.sum().backward()
+
+
+class CallingFunctions(nn.Module):
+    """A block whose dropout is a function, within a model that computes it again by itself."""
+
+    def __init__(self, run: Run | None = None) -> None:
+        super().__init__()
+        self.lin, self.run = nn.Linear(8, 8), run
+        self.inner = None if run is None else CallingFunctions()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.run is None:
+            return F.dropout(self.lin(x), 0.5, self.training)
+        return self.run(self.inner, x)
+
+
+@pytest.mark.parametrize("example", [None, torch.ones(4, 8)])
+def test_an_unknown_checkpointing_of_functions_raises_too(example: Tensor | None) -> None:
+    model, x = CallingFunctions(Unknown.apply), torch.ones(4, 8, requires_grad=True)
+    noise = ng.inject(model, existing=True, seed=1, example=example)
+    with pytest.raises(ng.RecomputationError, match=r"^inject \('inner:dropout'\): a seeded noise"):
+        model(x).sum().backward()
+    model.eval()(x).sum().backward()
+    with noise.off():
+        model.train()(x).sum().backward()
+    known = CallingFunctions(WAYS["non-reentrant"])
+    ng.inject(known, existing=True, seed=1)
+    known(x).sum().backward()
+    known.inner(x).sum().backward()
+
+
+def attend(model: nn.Module, x: Tensor) -> Tensor:
+    every = x[None, None]
+    return F.scaled_dot_product_attention(every, every, every, dropout_p=0.5)[0, 0]
+
+
+class InSegments(CallingFunctions):
+    def __init__(self, run: Run, form: str) -> None:
+        super().__init__(run)
+        self.form = form
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.form == "module":
+            return self.run(self.inner, self.run(self.inner, x)) + F.dropout(x, 0.5, self.training)
+        if self.form == "nested":
+            return self.run(lambda y: self.run(self.inner, y) + 1, x)
+        if self.form == "attention":
+            return self.run(partial(attend, self), x)
+        return self.run(lambda y: F.dropout(self.lin(y), 0.5, self.training), x)
+
+
+@each_way
+@pytest.mark.parametrize("form", ["function", "module", "nested", "attention"])
+def test_segments_of_functions_have_the_gradients_without_checkpointing(
+    way: str, form: str
+) -> None:
+    found = []
+    for run in (plainly, WAYS[way]):
+        torch.manual_seed(0)
+        model, x = nn.Sequential(InSegments(run, form)), torch.randn(10, 8, requires_grad=True)
+        ng.inject(model, {"0:out": 0.1}, existing=True, seed=3)
+        model(x).square().sum().backward()
+        found.append([x.grad])
+    assert_equal(found[1], found[0])
+
+
+@pytest.mark.parametrize("way", ["reentrant", "non-reentrant"])
+@pytest.mark.parametrize("form", ["function", "module", "nested", "attention"])
+@pytest.mark.parametrize("known", [True, False])
+def test_compiled_segments_have_the_noise_of_functions(way: str, form: str, known: bool) -> None:
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    model, x = nn.Sequential(InSegments(WAYS[way], form), nn.ReLU()), torch.randn(10, 8)
+    example = x if known else None
+    noise = ng.inject(model, {"1:out": 0.1}, existing=True, seed=3, example=example)
+    fast = torch.compile(model, backend="aot_eager", fullgraph=True)
+    found = []
+    for run in (model, fast, fast):
+        leaf = x.clone().requires_grad_()
+        with noise.at(0):
+            y = run(leaf)
+            y.square().sum().backward()
+        found.append([y.detach(), leaf.grad])
+    assert_equal(found[1], found[0])
+    assert_equal(found[2], found[0])

@@ -34,6 +34,10 @@ FROZEN = (
     "run. Call model.eval() first, or leave the noise out. A torch.fx.Tracer may keep layers of "
     "noise as leaf modules."
 )
+LINEARIZED = (
+    "`torch.func.linearize` would repeat the noise of one step in every run. Choose the step, by a "
+    "key or a block `with noise.at(step)`, or leave the noise out."
+)
 
 
 class Block(nn.Module):
@@ -177,7 +181,7 @@ RECORDERS: list[Callable[[nn.Module], Record]] = [
 ]
 CELLS = [(w, r) for w in WAYS for r in RECORDERS]
 # A symbolic trace calls no inner module of torch's own and no hooks of the model.
-KEPT = ("rule inside", "existing", "existing function")
+KEPT = ("rule inside", "existing")
 REFUSED = [(w, r) for w, r in CELLS if w not in KEPT or r not in (symbolic_trace, extract_features)]
 
 
@@ -215,6 +219,33 @@ def test_a_symbolic_trace_keeps_hooks_and_says_that_it_has_no_steps(way: str) ->
     assert not torch.equal(*outputs)
     sentences = [str(each.message) for each in told]
     assert any("without a forward of" in sentence for sentence in sentences), sentences
+
+
+class Inner(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.dropout(x, 0.5, self.training)
+
+
+@pytest.mark.parametrize(
+    ("noise", "given", "who"),
+    [
+        (ng.torch.Dropout(0.3), {"existing": True}, "Dropout"),
+        (ng.torch.Dropout(0.3), {"rules": {"1:dropout": 0.2}}, "Dropout"),
+        (Inner(), {"existing": True, "example": torch.ones(4, 8)}, "inject ('1:dropout')"),
+    ],
+)
+def test_a_symbolic_trace_refuses_noise_that_was_taken_over(
+    noise: nn.Module, given: Any, who: str
+) -> None:
+    model = nn.Sequential(nn.Linear(8, 8), noise)
+    handle = ng.inject(model, seed=1, **given)
+    with pytest.raises(ng.NoisegateError) as caught:
+        fx.symbolic_trace(model)
+    assert str(caught.value).startswith(f"{who}: a trace or an export of a model in training")
+    x = torch.ones(4, 8)
+    assert_same_bits(fx.symbolic_trace(model.eval())(x), model[0](x))
+    with handle.off():
+        fx.symbolic_trace(model.eval())
 
 
 def test_a_tracer_may_keep_layers_as_leaf_modules() -> None:
@@ -261,6 +292,21 @@ def test_a_jit_trace_of_a_key_is_refused(kind: ng.Kind) -> None:
         torch.jit.trace(lambda x: function(x, 0.5, key=key("a")), X)
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_export_of_a_key_keeps_the_batch_size_open(strict: bool) -> None:
+    kind, first, second = ng.Dropout(0.5), key("a"), key("b")
+
+    class Keyed(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return ng.torch.dropout(kind(x, first), 0.5, key=second)
+
+    sizes = {"x": {0: torch.export.Dim("samples")}}
+    Keyed()(X)  # the first call loads what tensors need
+    program = torch.export.export(Keyed(), (X,), strict=strict, dynamic_shapes=sizes)
+    more = torch.ones(9, 6)
+    assert_same_bits(program.module()(more), Keyed()(more))
+
+
 def test_a_linearization_holds_a_step_that_its_caller_chose() -> None:
     """torch calls the function twice, so what counts its calls has two steps."""
     kind, along = ng.Dropout(0.5), torch.randn(4, 6)
@@ -284,7 +330,7 @@ def test_a_linearization_holds_a_step_that_its_caller_chose() -> None:
         (ng.torch.Dropout(0.5), "Dropout: "),
         (lambda x: ng.torch.dropout(x, 0.5), "Dropout: "),
     ):
-        with assert_sentence(ng.NoisegateError, name + FROZEN):
+        with assert_sentence(ng.NoisegateError, name + LINEARIZED):
             torch.func.linearize(function, X)
 
 

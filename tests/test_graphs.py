@@ -15,6 +15,7 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
+import noisegate as ng
 from _asserts import assert_same_bits
 from _graphs import EXACT, FORMS, KINDS, Bank, make_inputs
 
@@ -56,6 +57,19 @@ def call_with_weights(bank: Bank, *xs: Tensor) -> Outputs:
     return functional_call(bank, scales, xs, strict=False)
 
 
+def get_tangents(bank: Bank, *xs: Tensor) -> Outputs:
+    with forward_ad.dual_level():
+        ys = bank(*(forward_ad.make_dual(x, x) for x in xs))
+        return tuple(tuple(forward_ad.unpack_dual(y)) for y in ys)
+
+
+def get_batched_gradients(bank: Bank, *xs: Tensor) -> Outputs:
+    xs = tuple(x.clone().requires_grad_() for x in xs)
+    ys = bank(*xs)
+    along = tuple(torch.stack([y.detach(), torch.ones_like(y)]) for y in ys)
+    return torch.autograd.grad(ys, xs, along, is_grads_batched=True)
+
+
 # What a transformation makes of a model: a function of its inputs, one by kind.
 FUNCTIONAL: dict[str, Callable[[Bank], Callable[..., Outputs]]] = {
     "grad": lambda bank: grad(get_loss(lambda *xs: bank(*xs)), argnums=get_numbers(bank)),
@@ -68,6 +82,8 @@ FUNCTIONAL: dict[str, Callable[[Bank], Callable[..., Outputs]]] = {
     "jacfwd": lambda bank: jacfwd(
         lambda *xs: bank(*xs), argnums=get_numbers(bank), randomness="same"
     ),
+    "duals": lambda bank: partial(get_tangents, bank),
+    "batched gradients": lambda bank: partial(get_batched_gradients, bank),
     "hessian": lambda bank: hessian(get_loss(lambda *xs: bank(*xs)), argnums=get_numbers(bank)),
 }
 PLAIN: dict[str, Callable[[Bank], Callable[..., Outputs]]] = {
@@ -82,7 +98,9 @@ PLAIN: dict[str, Callable[[Bank], Callable[..., Outputs]]] = {
 }
 TRANSFORMATIONS = {**PLAIN, **FUNCTIONAL}
 # In these the compiler's own autograd has no part, and takes most of the time.
-QUICK = {"jacrev", "jacfwd", "hessian", "vmap error"}
+QUICK = {"jacrev", "jacfwd", "hessian", "vmap error", "batched gradients"}
+# Of these torch itself makes no whole graph.
+PARTLY = {"batched gradients"}
 MAPPED = {"vmap different", "vmap same", "vmap error", "vmap(grad)"}
 SIZES = {"dynamic batch": (4, 5, 9, 1), "train": (3, 3, 3)}
 
@@ -94,7 +112,8 @@ def transform(transformation: str, form: str, names: tuple[str, ...], fast: bool
     function = TRANSFORMATIONS[transformation](bank)
     if fast:
         backend = "eager" if transformation in QUICK else "aot_eager"
-        function = torch.compile(function, backend=backend, fullgraph=True)
+        whole = transformation not in PARTLY
+        function = torch.compile(function, backend=backend, fullgraph=whole)
     results = []
     for step, count in enumerate(SIZES.get(transformation, (2, 2)), 3):
         xs = make_inputs(count, names, 3 if transformation in MAPPED else 0)
@@ -123,6 +142,13 @@ def get_refusal(transformation: str, form: str, name: str) -> str | None:
     """Return what the sentence of a refusal holds; None if the cell is not refused."""
     if transformation == "vmap error":
         return "vmap: called random operation while in randomness error mode."
+    if name == "ConcreteDropout" and form != "injection" and transformation == "duals":
+        return (
+            "noise: a rate that is a tensor has no forward-mode derivative in compiled code. Call "
+            "it outside of torch.compile."
+        )
+    if transformation == "batched gradients":
+        return None
     if name == "ConcreteDropout" and form != "injection" and transformation in FUNCTIONAL:
         return (
             "noise: a rate that is a tensor has no derivative inside of torch.func in compiled "
@@ -150,7 +176,9 @@ def test_compiled_equals_eager(transformation: str, form: str, name: str) -> Non
     refusal = get_refusal(transformation, form, name)
     if refusal is not None:
         torch.compiler.reset()
-        with pytest.raises(Exception, match=r"randomness error mode|no derivative") as caught:
+        with pytest.raises(
+            ng.NoisegateError, match=r"randomness error mode|no .*derivative"
+        ) as caught:
             transform(transformation, form, (name,), True)
         assert refusal in str(caught.value)
         if forward_ad._current_level >= 0:  # torch's compiler does not leave it

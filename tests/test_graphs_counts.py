@@ -1,5 +1,6 @@
 """How many graphs compiled noise costs, and how many bytes it saves for backward."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -98,3 +99,21 @@ def test_the_count_sees_the_masks_of_torch() -> None:
             return F.dropout(self.inner(x), 0.5)
 
     assert count_saved(Masked()) - count_saved(make_net("none")[0]) == X.numel()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("pinned", [True, False])
+def test_inference_mode_leaves_nothing_that_training_could_not_use(form: str, pinned: bool) -> None:
+    torch.compiler.reset()
+    (model, noise), (eager, other) = make_net(form), make_net(form)
+    fast = torch.compile(model, backend="aot_eager", fullgraph=True)
+    found = []
+    for run, handle in ((fast, noise), (eager, other)):
+        with handle.at(3) if handle is not None and pinned else nullcontext():
+            run(X).sum().backward()
+            with torch.inference_mode():
+                run(X)
+            y = run(X)
+            y.sum().backward()
+        found.append(y)
+    torch.testing.assert_close(*found)

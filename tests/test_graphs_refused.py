@@ -14,6 +14,10 @@ BY_RULE = (
     "inject: `rows` by rule are not read by compiled code. Give ids for all samples, or call the "
     "model outside of torch.compile."
 )
+PARTS = (
+    "inject: a part of the model that is called by itself has noise only between graphs. Compile "
+    "it without fullgraph=True, or call the whole model."
+)
 CHUNKS = (
     "vmap: compiled code does not know which chunk of a map it computes, so all would have one "
     "noise. Leave out `chunk_size`, or call vmap outside of torch.compile."
@@ -71,3 +75,55 @@ def test_a_rate_that_is_a_tensor_has_no_derivative_in_compiled_functions() -> No
     with pytest.raises(Exception, match=re.escape(sentence)):
         torch.compile(differentiate, backend="eager", fullgraph=True)(X)
     assert not torch._C._are_functorch_transforms_active()
+
+
+def test_a_part_that_is_called_by_itself_is_refused_as_one_graph() -> None:
+    torch.compiler.reset()
+    model = nn.Sequential(nn.Sequential(nn.Linear(8, 4), nn.ReLU()), nn.Linear(4, 4))
+    noise = ng.inject(model, {"0.0:out": 0.5}, seed=1)
+    with noise.at(3):
+        eager = model[0](X)
+    with noise.at(3), pytest.raises(Exception, match=re.escape(PARTS)):
+        torch.compile(model[0], backend="eager", fullgraph=True)(X)
+    with noise.at(3):
+        assert_same_bits(torch.compile(model[0], backend="eager")(X), eager)
+    model[0].compile(backend="eager", fullgraph=True)
+    model(X)
+
+
+KIND, SITE = ng.Dropout(0.5), ng.Stream(1).site("a")
+WRONG = {
+    "rate": (lambda x: ng.torch.dropout(x, 1.5), "Dropout: `p` must be in [0, 1]; got 1.5."),
+    "word": (lambda x: ng.torch.dropout(x, "a"), "Dropout: `p` must be a number; got 'a'."),
+    "below": (lambda x: KIND(x, SITE.at(-1)), "`step` must be in [0, 2**32); got -1."),
+    "above": (lambda x: KIND(x, SITE.at(2**32)), "`step` must be in [0, 2**32); got 4294967296."),
+    "part": (lambda x: KIND(x, SITE.at(1.5)), "`step` must be a whole number; got 1.5."),
+    "map": (lambda x: torch.func.vmap(lambda z: KIND(z, SITE.at(0)))(x), "vmap: called random"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_refusal_in_compiled_code_is_an_error_of_noisegate(name: str) -> None:
+    function, sentence = WRONG[name]
+    for run in (function, torch.compile(function, backend="eager", fullgraph=True)):
+        with pytest.raises(ng.NoisegateError) as caught:
+            run(X)
+        assert sentence in str(caught.value)
+    assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("injected", [False, True])
+def test_no_step_is_left(injected: bool, compiled: bool) -> None:
+    model = Net() if injected else ng.torch.Dropout(0.5, seed=1, site="a")
+    counter = ng.inject(model, {"hid:out": 0.5}, seed=1) if injected else model
+    run = torch.compile(model, backend="eager", fullgraph=True) if compiled else model
+    counter.step = 2**32 - 1
+    run(X)
+    with pytest.raises(ng.InvalidValue) as caught:
+        run(X)
+    name = "inject" if injected else "noise" if compiled else "Dropout"
+    assert str(caught.value) == f"{name}: `step` must be in [0, 2**32); got 4294967296."
+    counter.step = 0
+    run(X)
+    assert counter.step == 1

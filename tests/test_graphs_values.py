@@ -178,4 +178,4 @@ def test_the_operations_pass_the_checks_of_torch() -> None:
     for linear in (False, True):
         torch.library.opcheck(graph._noise, (X, *rest, linear))
     torch.library.opcheck(graph._field, (X, "float32", None, *rest))
-    torch.library.opcheck(graph._advance, (cursors.make_cursor(3, 0), 6))
+    torch.library.opcheck(cursors._advance, (cursors.make_cursor(3, 0), 0, 6))

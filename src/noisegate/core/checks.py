@@ -6,9 +6,9 @@ import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any, ParamSpec, SupportsIndex, TypeGuard, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, SupportsIndex, TypeGuard, TypeVar, cast
 
-from .errors import InvalidType, InvalidValue, prefix_errors
+from .errors import InvalidType, InvalidValue, NoisegateError, pass_compiler, prefix_errors
 from .old_words import OLD_WORDS, OldWords, find_pointer
 from .words import got, list_names, suggest
 
@@ -26,6 +26,19 @@ def at_trace_time(function: F) -> F:
     Its arguments must be constants too. The compiler compares nothing when the graph runs again,
     so the caller must read whatever else the result depends on.
     """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except NoisegateError as error:
+            raise pass_compiler(error) from None
+
+    return mark_constant(cast(F, run))
+
+
+def mark_constant(function: F) -> F:
+    """Make torch's compiler run a function while it traces; its errors are the compiler's."""
     # What torch.compiler.assume_constant_result does, which would import the compiler.
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
@@ -114,17 +127,29 @@ def check_whole(name: str, value: object, bits: int) -> int:
         # `operator.index` would make a compiler hold the number as a constant.
         result = value if type(value) is int else operator.index(cast(SupportsIndex, value))
     except TypeError:
-        is_whole = isinstance(value, float) and value == value // 1
-        remedy = f" Write {int(cast(float, value))}." if is_whole else ""
-        raise InvalidType(f"`{name}` must be a whole number; {got(value)}.{remedy}") from None
+        _refuse_part(name, value)
     except RuntimeError:  # torch's own, for a tensor inside a map
         raise InvalidType(
             f"`{name}` must be one whole number; got a tensor that a map gives a value for each "
             "of its members. Only the step given to `at`, and the rows of a call, may be mapped."
         ) from None
     if not 0 <= result < 2**bits:
-        raise InvalidValue(f"`{name}` must be in [0, 2**{bits}); {got(result)}.")
+        _refuse_bits(name, operator.index(result), bits)  # a constant to a compiler
     return result
+
+
+@at_trace_time
+def _refuse_part(name: str, value: object) -> NoReturn:
+    """Raise because a value is no whole number."""
+    is_whole = isinstance(value, float) and value == value // 1
+    remedy = f" Write {int(cast(float, value))}." if is_whole else ""
+    raise InvalidType(f"`{name}` must be a whole number; {got(value)}.{remedy}") from None
+
+
+@at_trace_time
+def _refuse_bits(name: str, value: int, bits: int) -> NoReturn:
+    """Raise because a whole number is too large, or below 0."""
+    raise InvalidValue(f"`{name}` must be in [0, 2**{bits}); {got(value)}.")
 
 
 def is_mapped(value: object) -> bool:
@@ -232,9 +257,12 @@ def _make_name_check(call: inspect.Signature) -> Callable[[int, tuple[str, ...]]
     bind = make_binder(call)
 
     def check(by_place: int, words: tuple[str, ...]) -> None:
-        bind([None] * by_place, dict.fromkeys(words))
+        try:
+            bind([None] * by_place, dict.fromkeys(words))
+        except NoisegateError as error:
+            raise pass_compiler(error) from None
 
-    return at_trace_time(check)
+    return mark_constant(check)  # without a wrapper, which would cost at every call
 
 
 def check_call(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -1,7 +1,8 @@
 """The errors that noisegate raises; every one is a `NoisegateError`."""
 
+import sys
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 __all__ = [
     "InvalidType",
@@ -58,6 +59,27 @@ class RandomnessError(NoisegateError, RuntimeError):
 
 class MissingExtra(NoisegateError, ImportError):
     """A part of noisegate needs a package that is not installed."""
+
+
+def pass_compiler(error: NoisegateError) -> NoisegateError:
+    """Return an error that torch's compiler passes on, if it traces the calling code now.
+
+    It would raise its own error in the place of any other.
+    """
+    guards, compiler = (sys.modules.get(f"torch.{name}") for name in ("_guards", "_dynamo.exc"))
+    if guards is None or compiler is None or guards.TracingContext.try_get() is None:
+        return error
+    if sys.modules["torch"].compiler.is_exporting():
+        return error  # torch.export passes on any error
+    passed = getattr(compiler, "ShortenTraceback", None)
+    kind = type(error)
+    if passed is None or isinstance(error, passed):
+        return error
+    words = {"__module__": kind.__module__, "first_useful_frame": None}
+    made = type(kind.__name__, (kind, passed), words)
+    result = cast(NoisegateError, made.__new__(made, *error.args))
+    result._has_prefix = error._has_prefix
+    return result
 
 
 class prefix_errors:

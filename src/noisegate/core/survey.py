@@ -8,6 +8,11 @@ from . import patterns
 from .kind import Kind
 from .window import DEFAULT_AXIS, SampleAxis
 
+# In graphs the attribute of a tensor with noise: the noises that have acted on it, each after the
+# mark of its forward. They are no texts, which a compiler would compare: equal layers would share
+# no graph.
+TAG = "_noisegate_rules"
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

@@ -27,6 +27,10 @@ class DefaultAxis(int):
 
     __slots__ = ()
 
+    def __reduce__(self) -> str:
+        """Return the name of the one object: copies are the same, so that `is` finds them."""
+        return "DEFAULT_AXIS"
+
 
 # Where time steps are samples of their own, step t of a row is the sample row · 2²⁰ + t.
 TIME_BITS = 20
@@ -232,20 +236,23 @@ def _rows(rows: Any, extent: int) -> range | tuple[int, ...]:
     """Return the row of each of an array's `extent` samples."""
     if rows is None:
         return range(extent)
-    if isinstance(rows, slice):
-        start = checks.check_whole("rows", 0 if rows.start is None else rows.start, ROW_BITS)
-        step = 1 if rows.step is None else rows.step
-        stop = start + step * extent if rows.stop is None else rows.stop
-        if step < 1 or stop < 0:
-            raise InvalidValue(
-                "`rows` as a slice must have a start >= 0 and a step >= 1 at a call; "
-                f"{got(rows)}. Write for example slice(32, 64)."
-            )
-        rows = range(start, stop, step)
-    ids = rows_of(rows)
+    ids = rows_of(read_slice(rows, extent) if isinstance(rows, slice) else rows)
     if len(ids) != extent:
         raise InvalidValue(rows_count(len(ids), extent))
     return ids
+
+
+def read_slice(rows: slice, extent: int) -> range:
+    """Return the rows that a slice gives to `extent` samples."""
+    start = checks.check_whole("rows", 0 if rows.start is None else rows.start, ROW_BITS)
+    step = 1 if rows.step is None else rows.step
+    stop = start + step * extent if rows.stop is None else rows.stop
+    if step < 1 or stop < 0:
+        raise InvalidValue(
+            "`rows` as a slice must have a start >= 0 and a step >= 1 at a call; "
+            f"{got(rows)}. Write for example slice(32, 64)."
+        )
+    return range(start, stop, step)
 
 
 def rows_count(count: int, extent: int) -> str:

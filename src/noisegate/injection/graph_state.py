@@ -29,6 +29,15 @@ class RunningForward(Protocol):
     ids: Sequence[int] | None
     numbered: bool
     cursor: Any
+    mark: "Mark | None"
+
+
+class Mark:
+    """A forward, as tensors with noise know it."""
+
+    def __init__(self) -> None:
+        # Whether it runs.
+        self.live = True
 
 
 class GraphState:
@@ -44,7 +53,8 @@ class GraphState:
         self.ids: Any = None
         self.by_rule = False
         # Of this thread: the running forward's `cursor`, `ids`, number of samples as `batch`, and
-        # as `samples` -1 where the cursor has it; and the block's `pin` and `pin_ids`.
+        # as `samples` -1 where the cursor has it, and its `mark`; and the block's `pin` and
+        # `pin_ids`.
         self.local = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -84,6 +94,10 @@ class GraphState:
         pin.first, pin.taken = pin.first + used, pin.taken + used
         local.published = here
 
+    def count_members(self, step: Any) -> int:
+        """Return how many members, that differ, the maps around a forward have; 0 without maps."""
+        return int(self._host.count_members(step))
+
     # Forwards --------------------------------------------------------------------------------
 
     def begin(self, forward: RunningForward) -> None:
@@ -99,6 +113,7 @@ class GraphState:
         local.cursor = cursor
         local.ids, local.batch = self._host.make_ids(forward.ids), forward.batch
         local.samples, local.by_rule = -1, self.by_rule
+        local.mark = forward.mark = Mark()
 
     def begin_in_graph(self, counted: bool, batch: int) -> None:
         """Begin a forward inside a graph."""
@@ -110,13 +125,18 @@ class GraphState:
         else:
             local.cursor, local.ids = pin, local.pin_ids
             if counted:
-                local.pin = self._host.advance(pin, batch)
+                members = self._host.count_traced_members() or 1
+                local.pin = self._host.advance(pin, batch * members)
         local.batch = local.samples = batch
-        local.by_rule = self.by_rule
+        local.by_rule, local.mark = self.by_rule, Mark()
 
     def end(self) -> None:
         """End the forward that runs in this thread."""
-        self.local.cursor = None
+        local = self.local
+        mark = getattr(local, "mark", None)
+        if mark is not None:
+            mark.live = False
+        local.cursor = local.mark = None
 
     @at_trace_time
     def refuse_rules(self) -> None:
@@ -124,4 +144,12 @@ class GraphState:
         raise InvalidValue(
             "inject: `rows` by rule are not read by compiled code. Give ids for all samples, or "
             "call the model outside of torch.compile."
+        )
+
+    @at_trace_time
+    def refuse_parts(self) -> None:
+        """Raise where a part of the model is a graph by itself, and called outside of a forward."""
+        raise InvalidValue(
+            "inject: a part of the model that is called by itself has noise only between graphs. "
+            "Compile it without fullgraph=True, or call the whole model."
         )

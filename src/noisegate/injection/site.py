@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from time import perf_counter_ns
 from typing import Any, NamedTuple, Protocol, cast
@@ -16,10 +16,11 @@ from noisegate.core.keys import Key, Stream
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.rules import EXISTING, SHORTHANDS
-from noisegate.core.survey import Call
+from noisegate.core.survey import TAG, Call
 from noisegate.core.window import ATTENTION, SampleAxis
-from noisegate.numpy import mask
 
+from .graph_state import Mark
+from .last_call import Last
 from .row_finder import RowFinder
 from .steps import Forward, NotTogether, Steps
 
@@ -51,35 +52,6 @@ class Owner(Protocol):
         """Return a fresh key for a module that is called outside of a forward of the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Last:
-    """The last application of a noise; its mask can be computed from it."""
-
-    kind: Kind
-    key: Key
-    shape: tuple[int, ...]
-    rows: Any
-    sample_axis: SampleAxis
-    live: Mapping[str, Any]
-    # How often the noise acted in this forward, up to here; and when it was.
-    calls: int
-    time: int
-
-    def mask(self, key: Key | None = None, rows: Any = None) -> np.ndarray:
-        """Return which elements are kept; by default under its own key and for its own rows."""
-        shape, seen = tuple(self.shape), self.rows
-        # Attention with merged heads has samples · heads on the first of three axes: split it, so
-        # that rows select samples.
-        if self.sample_axis == ATTENTION and len(shape) == 3 and seen is not None:
-            shape = (len(seen), shape[0] // len(seen), *shape[1:])
-        if rows is None:
-            rows = seen
-        elif isinstance(rows, slice) and seen is not None:
-            rows = seen[rows]
-        live = {name: np.asarray(value.tolist()) for name, value in self.live.items()}
-        return mask(self.kind, shape, key or self.key, rows, self.sample_axis, **live)
-
-
 class InGraph(NamedTuple):
     """How graphs apply a noise in place of one of the model's own.
 
@@ -95,9 +67,6 @@ class InGraph(NamedTuple):
 # How many former places are remembered, to know the last call.
 _PLACES = 4
 
-# In graphs the attribute of a tensor with noise: the rules that have acted on it, and their sites.
-TAG = "_noisegate_rules"
-
 
 class SiteNoise:
     """The function at a site: it takes a tensor and returns it with noise."""
@@ -106,6 +75,10 @@ class SiteNoise:
         self.injection, self.placement = injection, placement
         # Whether its site was reached in the run on an example, and whether it was ever reached.
         self.trained = self.used = self._traced = False
+        # Whether it acts on all floating tensors that it is given, not only on the first; and
+        # whether its rule may have other sites.
+        self.every = SHORTHANDS.get(placement.rule, ("",))[0] == "input"
+        self.spreads = placement.rule != placement.site
         # Whether it no longer acts because its noise was moved to other sites.
         self.retired = False
         # The fields of `Last`, as a tuple: making a `Last` would cost more at every call.
@@ -159,15 +132,22 @@ class SiteNoise:
         """Whether its site behaves as if it had no noise."""
         return not self.injection.acts_here
 
-    @property
-    def every(self) -> bool:
-        """Whether it acts on all floating tensors that it is given, not only on the first."""
-        return SHORTHANDS.get(self.placement.rule, ("",))[0] == "input"
-
     def reach(self) -> None:
         """Note that its site is reached, whether it acts there or not."""
         self.used = True
         self.injection.steps.forward.reached.add(self)
+
+    def refuse_unwatched(self, x: Any) -> None:
+        """Raise where its module is called with x, and it should act but will not be asked."""
+        host = self.injection.host
+        if self.retired or self.silent:
+            return
+        try:
+            host.refuse_tracing(x, self.injection.steps)
+            if self._seen is not None:
+                host.refuse_backward()
+        except NoisegateError as error:
+            raise error.prefix(f"inject ('{self.placement.site}')") from None
 
     def acts(self, training: bool, call: Call | None = None) -> bool:
         """Note that its site is reached; return whether it would change anything there."""
@@ -193,10 +173,12 @@ class SiteNoise:
         rules: dict[str, str] = {}
         if call is None and (made := forward.made.get(id(x))) is not None and made[0]() is x:
             rules = made[1]  # that have acted on x before
-            if rules.get(placement.rule, placement.site) != placement.site:
-                # An inner module has passed on its tensor, which has this rule's noise already.
-                injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
-                return x
+        elif call is None and forward.mark is not None:
+            rules = self._read_tag(x, forward)
+        if rules and rules.get(placement.rule, placement.site) != placement.site:
+            # An inner module has passed on its tensor, which has this rule's noise already.
+            injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
+            return x
         host = injection.host
         try:
             host.refuse_tracing(x, injection.steps)
@@ -217,6 +199,7 @@ class SiteNoise:
                 rows = finder.find_times(times, placement.site, forward)
             elif (forward.numbered or finder.compares) and not forward.together:
                 rows = finder.find(x, axis, placement, forward, number)
+                rows = host.follow(rows) if forward.follows and rows is not None else rows
         else:
             key = injection.make_stray_key(placement)
         forward.calls[self] = number + 1
@@ -244,15 +227,17 @@ class SiteNoise:
         graphs = self.injection.steps.graphs.local
         cursor = getattr(graphs, "cursor", None)
         if cursor is None:
+            if host.traces_whole():
+                self.injection.steps.graphs.refuse_parts()
             return host.run_eagerly(self)(x)
         if graphs.by_rule:
             self.injection.steps.graphs.refuse_rules()
-        place, axis, tag = self.place, "none", ()
+        place, axis = self.place, "none"
+        tag: tuple[Any, ...] = ()
         if plan is None:
-            tag = getattr(x, TAG, ())
-            for rule, site in tag:
-                if rule == placement.rule and site != placement.site:
-                    return x  # an inner module has passed on its tensor, which has this noise
+            tag = tuple(pair for pair in getattr(x, TAG, None) or () if self._knows(*pair))
+            if self.spreads and any(self._follows(noise) for _, noise in tag):
+                return x  # an inner module has passed on its tensor, which has this noise
             axis = host.name_axis(placement.sample_axis if x.ndim else None)
         else:
             # By an attribute, since an equal model may run the graph that is made for this one.
@@ -265,8 +250,22 @@ class SiteNoise:
         samples = graphs.ids, graphs.samples
         own = rate if placement.own else None
         y = host.add_noise(x, cursor, place, samples=samples, call=number, axis=axis, rate=own)
-        setattr(y, TAG, (*tag, (placement.rule, placement.site)))
+        setattr(y, TAG, (*tag, (graphs.mark, self)))
         return y
+
+    def _knows(self, mark: Mark, noise: "SiteNoise") -> bool:
+        """Return whether a noise is of this injection, and has acted in the running forward."""
+        return mark.live and noise.injection is self.injection
+
+    def _follows(self, noise: "SiteNoise") -> bool:
+        """Return whether another noise is of the same rule, at another site."""
+        return noise is not self and noise.placement.rule == self.placement.rule
+
+    def _read_tag(self, x: Any, forward: Forward) -> dict[str, str]:
+        """Return the rules that have acted on x in a graph of this forward, and their sites."""
+        tag = getattr(x, TAG, None) or ()
+        those = [noise.placement for mark, noise in tag if mark is forward.mark]
+        return {placement.rule: placement.site for placement in those}
 
     def plan_in_graph(self, call: Call, rank: int) -> InGraph:
         """Return how graphs apply it in place of a noise of the model's own."""

@@ -14,7 +14,7 @@ from noisegate.core.local import Local
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
 
-from .graph_state import GraphState
+from .graph_state import GraphState, Mark
 
 # Rules that are words, not patterns of sites.
 WORDS = {*SHORTHANDS, EXISTING}
@@ -43,6 +43,8 @@ class Forward:
     # Whether every sample has row 0; whether any sample's row differs from its place in the batch.
     shared: bool = False
     numbered: bool = False
+    # Whether its rows follow those of a forward before, in each member of a map.
+    follows: bool = False
     # The steps of a forward of several steps, each on an equal part of the batch; and the part that
     # is muted, as a probe for the influence of samples on each other.
     together: tuple[int, ...] = ()
@@ -56,6 +58,8 @@ class Forward:
     within: int = 0
     # The step as graphs see it, if it is the next one.
     cursor: Any = None
+    # How tensors with noise know it, if graphs may run in it.
+    mark: Mark | None = None
 
     @property
     def rows(self) -> Sequence[int]:
@@ -292,6 +296,8 @@ class Steps:
             given = self._ids
             with _counting:
                 step, cursor = self.next, self.graphs.counter.tensor
+                if counted and step >> STEP_BITS:
+                    _check_step(step)
                 if counted:
                     self.next = step + 1
             forward = Forward(step, 0, batch, given.samples, True, counted, self.shared)
@@ -305,7 +311,9 @@ class Steps:
             forward = Forward(pin.step, pin.first, batch, None, True, counted, self.shared)
             forward.together, forward.muted = pin.together, pin.muted
             if counted:
-                forward.ids = pin.take(batch or 0)
+                members = 0 if given.samples is not None else self.graphs.count_members(pin.step)
+                forward.ids = pin.take((batch or 0) * (members or 1))
+                forward.follows = members > 0 and forward.first > 0 and not given.by_rule
                 self.graphs.pin(pin, given.samples)
         if counted:
             self._used = True

@@ -100,6 +100,9 @@ class Tap:
     # In code that a compiler traces all is the same.
     reach_in_graph, acts_in_graph = reach, acts
 
+    def refuse_unwatched(self, x: Tensor) -> None:
+        """Do nothing: it makes no noise."""
+
     def is_silent_in_graph(self) -> bool:
         """Return False."""
         return False

@@ -153,7 +153,7 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor | None, live_tangent: Tensor | None, *_: None) -> Any:
         if live_tangent is not None:
-            _refuse_gradient(ctx.noise.kind)
+            refuse_gradient(ctx.noise.kind)
         return _derive(ctx, tangent, ctx.saved_tensors)
 
 
@@ -324,13 +324,13 @@ def take_rate(kind: Kind, x: Tensor, call: Prepared) -> tuple[Tensor, Prepared]:
     # The device of the noise has float64; the device of x may lack it.
     live = torch.as_tensor(call.rate, device=device_of_noise(x.device))
     if live.requires_grad and torch.is_grad_enabled() and not kind.differentiable:
-        _refuse_gradient(kind)
+        refuse_gradient(kind)
     return live, call._replace(rate=None)
 
 
-def _refuse_gradient(kind: Kind) -> NoReturn:
+def refuse_gradient(kind: Kind) -> NoReturn:
     """Raise because a rate requires grad and its kind has no derivative by the rate."""
     raise InvalidValue(
-        f"{type(kind).__name__}: `{kind.RATE}` requires grad, but the decision to remove has no "
-        f"gradient. ConcreteDropout has one; or pass {kind.RATE}.detach()."
-    )
+        f"`{kind.RATE}` requires grad, but the decision to remove has no gradient. "
+        f"ConcreteDropout has one; or pass {kind.RATE}.detach()."
+    ).prefix(type(kind).__name__)

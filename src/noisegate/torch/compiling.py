@@ -10,6 +10,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 import torch
 from torch._C._dynamo import eval_frame
 
+from noisegate.core.checks import at_trace_time
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -88,3 +90,19 @@ def never_compile_alone(function: Callable[..., Any]) -> None:
     if skip is not None:
         strategy = eval_frame._FrameExecStrategy(skip.SKIP, skip.DEFAULT)
         eval_frame.set_code_exec_strategy(function.__code__, strategy)
+
+
+def hold_number(number: float) -> float:
+    """Return a number that a compiler holds as a constant, and compares at each call.
+
+    At its second value it would make the number an input, which `at_trace_time` cannot take.
+    """
+    return float(number).__float__()
+
+
+@at_trace_time
+def traces_whole() -> bool:
+    """Return whether a compiler that traces refuses to break its graph: ``fullgraph=True``."""
+    from torch._dynamo.symbolic_convert import InstructionTranslator
+
+    return bool(getattr(InstructionTranslator.current_tx(), "one_graph", False))

@@ -16,12 +16,34 @@ from torch.utils._python_dispatch import _disable_current_modes as disable_modes
 
 from noisegate.core.checks import at_trace_time
 
+from .operations import define
+
 
 @contextmanager
 def plain_tensors() -> Iterator[None]:
     """Make plain tensors in a block, whatever mode or transformation is active: they are kept."""
     with torch.inference_mode(False), disable_modes(), torch._C._DisableFuncTorch():
         yield
+
+
+def _run_advance(cursor: Tensor, steps: int, samples: int) -> Tensor:
+    # Its result is kept, so that one of `inference_mode` would fail in a later training call.
+    with plain_tensors():
+        by = steps, samples, 0
+        return cursor + cursor.new_tensor(by[: len(cursor)])
+
+
+_advance = define(
+    "advance",
+    ("Tensor cursor", "SymInt steps", "SymInt samples"),
+    _run_advance,
+    lambda cursor, steps, samples: torch.empty_like(cursor),
+)
+
+
+def advance(cursor: Tensor, samples: int, steps: int = 0) -> Tensor:
+    """Return a cursor of later steps or later rows, in code that a compiler traces."""
+    return unwrap_gradients(_advance(cursor, steps, samples))
 
 
 class Counter:
@@ -58,7 +80,10 @@ class Counter:
     def take_in_graph(self) -> Tensor:
         """Return the cursor of this call, and count it, in code that a compiler traces."""
         cursor = self.tensor
-        self.tensor = unwrap_gradients(cursor + 1)
+        if not torch.is_grad_enabled():  # it may be inference mode, which compilers cannot read
+            self.tensor = advance(cursor, 0, 1)
+        else:
+            self.tensor = unwrap_gradients(cursor + 1)
         return cursor
 
     def snapshot(self) -> tuple[Tensor, Tensor, int]:

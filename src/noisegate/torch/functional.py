@@ -30,10 +30,12 @@ from .application import (
     apply_plain,
     apply_transformed,
     is_plain,
+    refuse_gradient,
     take_rate,
 )
-from .compiling import eager_only
+from .compiling import eager_only, hold_number
 from .generators import draw_unseen
+from .graph_rows import find_ids
 from .maps import apply_in_maps
 from .members import SHARED
 from .nested import apply_to_nested, read_shape
@@ -82,34 +84,27 @@ def _apply_in_graph(
     numbers = graph_sites.find_place_numbers(kind, key.seed, key.site, key.slot)
     place = graph_sites.make_place_in_graph(numbers)
     rate = (live or {}).get(kind.RATE)
+    if _needs_gradient(rate) and not kind.differentiable:
+        _refuse_in_graph(kind)
     step = cursors.make_cursor_in_graph(key.step)
     axis = graph_sites.name_axis(sample_axis)
     return in_graph.add_noise(
         x,
         step,
         place,
-        samples=(find_ids(rows, len(x) if x.ndim else 0), -1),
+        samples=(find_ids(rows, x, axis, type(kind).__name__), -1),
         call=key.call,
         axis=axis,
-        decided=isinstance(key.step, Tensor) or isinstance(rows, Tensor),
         rate=rate if rate is None or isinstance(rate, Tensor) else float(rate),
     )
 
 
-def find_ids(rows: Any, extent: int) -> Tensor | None:
-    """Return the rows of a call as a tensor, in code that a compiler traces."""
-    if isinstance(rows, Tensor):
-        return rows.to(torch.int64)
-    if isinstance(rows, slice):
-        start, step = rows.start or 0, rows.step or 1
-        stop = start + step * extent if rows.stop is None else rows.stop
-        return torch.arange(start, stop, step)
-    return None if rows is None else torch.tensor(_list_ids(rows), device="cpu")
+def _needs_gradient(rate: Any) -> bool:
+    """Return whether a rate is a tensor that a derivative is taken by, also as it is traced."""
+    return isinstance(rate, Tensor) and rate.requires_grad and torch.is_grad_enabled()
 
 
-@checks.at_trace_time
-def _list_ids(rows: Any) -> tuple[int, ...]:
-    return tuple(cursors.list_ids(rows))
+_refuse_in_graph = checks.at_trace_time(refuse_gradient)
 
 
 # ``kind(x, key)`` calls this for tensors.
@@ -314,25 +309,39 @@ def _draw_in_graph(
         refuse_export(name)
     rate = words[catalogue.LAYERS[name].rate]
     live = rate if isinstance(rate, Tensor) else None
-    numbers = tuple((word, value) for word, value in words.items() if value is not live)
+    numbers = tuple(
+        (word, hold_number(value) if isinstance(value, float) else value)
+        for word, value in words.items()
+        if value is not live
+    )
     named = (None, "", 0) if key is None else (key.seed, key.site, key.slot)
     cursor = cursors.draw_cursor() if key is None else cursors.make_cursor_in_graph(key.step)
-    found, axis = _find_place_of_layer(name, numbers, x.ndim, sample_axis, named)
+    found, axis = _find_place_of_layer(
+        name, numbers, x.ndim, sample_axis, named, _needs_gradient(live)
+    )
     place = graph_sites.make_place_in_graph(found)
     call = 0 if key is None else key.call
-    ids = find_ids(rows, len(x) if x.ndim else 0)
+    ids = find_ids(rows, x, axis, name)
     return in_graph.add_noise(x, cursor, place, rate=live, samples=(ids, -1), call=call, axis=axis)
 
 
 @checks.at_trace_time
 def _find_place_of_layer(
-    name: str, words: Any, rank: int, sample_axis: Any, named: tuple[Any, str, int]
+    name: str,
+    words: Any,
+    rank: int,
+    sample_axis: Any,
+    named: tuple[Any, str, int],
+    with_gradient: bool,
 ) -> tuple[tuple[int, int], str]:
     """Return the numbers of a layer's noise, at rate 0 if it has none yet, and the sample axis."""
     definition = catalogue.LAYERS[name]
     numbers = {definition.rate: 0.0, **dict(words)}
     axis = definition.sample_axis(numbers, (1,) * rank, sample_axis)
-    found = graph_sites.find_place_numbers(definition.make_once(**numbers), *named)
+    kind = definition.make_once(**numbers)
+    if with_gradient and not kind.differentiable:
+        refuse_gradient(kind)
+    found = graph_sites.find_place_numbers(kind, *named)
     return found, graph_sites.name_axis(axis)
 
 

@@ -13,7 +13,7 @@ from noisegate.core.checks import at_trace_time
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.schedule import Schedule
-from noisegate.core.window import ATTENTION, DEFAULT_AXIS, SampleAxis
+from noisegate.core.window import ATTENTION, DEFAULT_AXIS, DefaultAxis, SampleAxis
 
 from .cursors import plain_tensors
 
@@ -131,7 +131,7 @@ _AXES = {"default": DEFAULT_AXIS, "none": None, ATTENTION: ATTENTION}
 
 def name_axis(axis: SampleAxis) -> str:
     """Return a sample axis as text, in which an operation takes it."""
-    if axis is DEFAULT_AXIS:
+    if isinstance(axis, DefaultAxis):
         return "default"
     return "none" if axis is None else str(axis)
 

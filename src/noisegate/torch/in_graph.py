@@ -4,27 +4,29 @@ The operation reads its key and its rate from tensors when it runs. So the next 
 or another rate needs no other graph, and a graph saves a few bytes in place of a mask.
 """
 
-from collections.abc import Sequence
 from time import perf_counter_ns
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import torch
 from torch import Tensor
 from torch._C import _are_functorch_transforms_active
 from torch._functorch.predispatch import _add_batch_dim
+from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
-from noisegate.core.checks import at_trace_time
-from noisegate.core.errors import InvalidValue
-from noisegate.core.keys import SCHEME, Key
+from noisegate.core.checks import at_trace_time, check_whole
+from noisegate.core.errors import InvalidValue, prefix_errors
+from noisegate.core.keys import STEP_BITS, Key
 from noisegate.core.prepared import prepare
 from noisegate.core.window import ATTENTION, SampleAxis, rows_count
 
 from .application import CPU, Noise
-from .cursors import unwrap_gradients
+from .compiling import run_eagerly
+from .graph_rows import find_extent, refuse_count
 from .graph_sites import LastCall, get_kind, get_site, note_call, read_axis, read_bits
 from .maps import find_traced_maps
 from .members import SHARED, Address, MemberEngine
+from .operations import LIBRARY, define, name_operation
 
 
 class GraphCall(NamedTuple):
@@ -46,6 +48,9 @@ class GraphCall(NamedTuple):
             bits = read_bits(self.rate)
         kind, site, axis = get_kind(number, bits), get_site(number), read_axis(self.axis)
         step, *place = self.cursor.tolist()
+        if site.seed is not None:
+            with prefix_errors("noise"):
+                check_whole("step", step, STEP_BITS)
         if site.seed is None:
             key = Key(step % 2**64, site.site, 0, 0, 0)
         else:
@@ -93,55 +98,33 @@ def _run_slope(factor: Tensor, x: Tensor, *rest: Any) -> Tensor:
     return noise.slope(factor, x, call.live, SHARED)
 
 
-_LIBRARY = torch.library.Library("noisegate", "DEF")
 _REST = (
     *("Tensor cursor", "Tensor place", "Tensor? live", "Tensor? ids"),
     *("SymInt batch", "SymInt call", "str axis", "float? rate"),
 )
 
 
-def _define(
-    name: str, arguments: Sequence[str], run: Any, fake: Any, result: str = "Tensor"
-) -> Any:
-    """Define an operation without a gradient of its own, for every device; return it."""
-    # The name has the scheme, since torch's caches on disk know an operation by its name alone.
-    name = f"{name}_{SCHEME}"
-    tags = (torch.Tag.pt2_compliant_tag,)
-    _LIBRARY.define(f"{name}({', '.join(arguments)}) -> {result}", tags=tags)
-    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"noisegate::{name}", fake, lib=_LIBRARY)
-    return getattr(torch.ops.noisegate, name)
-
-
 def _fake(x: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(x)
 
 
-_noise = _define("noise", ("Tensor x", *_REST, "bool linear"), _run_noise, _fake)
-_slope = _define(
+_noise = define("noise", ("Tensor x", *_REST, "bool linear"), _run_noise, _fake)
+_slope = define(
     "slope",
     ("Tensor factor", "Tensor x", *_REST),
     _run_slope,
     lambda factor, x, *_: torch.empty_like(x),
 )
-_advance = _define(
-    "advance",
-    ("Tensor cursor", "SymInt samples"),
-    lambda cursor, samples: cursor + cursor.new_tensor([0, samples]),
-    _fake,
-)
-
-
-def advance(cursor: Tensor, samples: int) -> Tensor:
-    """Return a cursor that begins `samples` rows later, in code that a compiler traces."""
-    return unwrap_gradients(_advance(cursor, samples))
 
 
 def _run_field(like: Tensor, precision: str, members: Tensor | None, *rest: Any) -> list[Tensor]:
     """Return keep, gain, shift and fill in the shape of `like`, with neutral numbers for none."""
     call = GraphCall(*rest)
     noise = call.make_noise(like, False)
-    kind = noise.kind
+    kind, rows = noise.kind, noise.call.window.rows
+    if members is not None and call.ids is None and call.cursor[1:2].sum() > 0:
+        # The rows follow those of a forward before.
+        members = members * len(rows) + torch.tensor(rows)
     engine = CPU if members is None else MemberEngine(CPU.device, address=Address(rows=members))
     rate = noise.call.rate if call.live is None else call.live
     draws = core.draws_of(engine, kind, noise.key, noise.call.window, precision)
@@ -160,7 +143,7 @@ def _fake_field(like: Tensor, precision: str, *rest: Any) -> list[Tensor]:
     return [like.new_empty(like.shape, dtype=dtype) for dtype in dtypes]
 
 
-_field = _define(
+_field = define(
     "field",
     ("Tensor like", "str precision", "Tensor? members", *_REST),
     _run_field,
@@ -184,7 +167,7 @@ def _map_field(info: Any, axes: Any, like: Tensor, precision: str, members: Any,
     return [torch.stack(parts) for parts in zip(*fields, strict=True)], [0] * 4
 
 
-torch.library.register_vmap(f"noisegate::field_{SCHEME}", _map_field, lib=_LIBRARY)
+torch.library.register_vmap(name_operation("field"), _map_field, lib=LIBRARY)
 
 
 @at_trace_time
@@ -196,18 +179,43 @@ def _refuse_live_rate() -> None:
     )
 
 
-def compose_noise(x: Tensor, call: GraphCall, decided: bool) -> Tensor:
+@at_trace_time
+def _refuse_live_tangents() -> NoReturn:
+    raise InvalidValue(
+        "noise: a rate that is a tensor has no forward-mode derivative in compiled code. "
+        "Call it outside of torch.compile."
+    )
+
+
+def _refuse_again(*_: Any) -> NoReturn:
+    """Raise because a derivative by the rate is differentiated again."""
+    raise InvalidValue(
+        "noise: a rate that is a tensor has no second derivative in compiled code. "
+        "Call it outside of torch.compile."
+    )
+
+
+def compose_noise(x: Tensor, call: GraphCall) -> Tensor:
     """Return x with noise on it by operations that torch.func transforms, in a graph.
 
     Autograd functions have no derivative there: the compiler would make it 0 without a word.
     """
+    # Under these names `find_traced_maps` reads them.
+    cursor, ids = call.cursor, call.ids  # noqa: F841
+    extent = find_extent(x, call.axis)
     members: Tensor | None = None
-    maps = [] if decided else _find_maps()
+    maps = _find_maps(ids is not None and extent is not None)
+    if call.live is not None and not _are_functorch_transforms_active():
+        _refuse_live_tangents()
     if call.live is not None:
         _refuse_live_rate()
     for level, index in maps:
         part = _add_batch_dim(index, 0, level)
         members = part if members is None else members * len(index) + part
+    if ids is not None and not ids.ndim:  # the row of a member that is a sample itself
+        if extent not in (None, 1):
+            refuse_count("noise", 1, extent)
+        members, call = ids, call._replace(ids=None)
     members = None if members is None else members.reshape(1)
     like = torch.zeros_like(x, dtype=torch.bool)
     precision = "float64" if x.dtype in (torch.float64, torch.complex128) else "float32"
@@ -219,35 +227,47 @@ def compose_noise(x: Tensor, call: GraphCall, decided: bool) -> Tensor:
 _find_maps = at_trace_time(find_traced_maps)
 
 
-class _InGraph(torch.autograd.Function):
-    """Autograd for the operation; without `jvp`, which the compiler refuses."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
-        cursor, place, live, ids, *ctx.rest = rest
-        ctx.save_for_backward(cursor, place, live, ids)
-        return cast(Tensor, _noise(x, *rest, False))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _noise(grad, *ctx.saved_tensors, *ctx.rest, True), *(None,) * 8
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    x, cursor, place, live, ids, *ctx.rest, ctx.linear = inputs
+    ctx.save_for_backward(x if ctx.needs_input_grad[3] else None, cursor, place, live, ids)
 
 
-class _LiveInGraph(torch.autograd.Function):
-    """Autograd for an operation whose rate has a gradient; it saves x."""
+def _derive_in_graph(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """Return the gradients by x and by a live rate.
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
-        cursor, place, live, ids, *ctx.rest = rest
-        ctx.save_for_backward(x, cursor, place, live, ids)
-        return cast(Tensor, _noise(x, *rest, False))
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, cursor, place, live, ids = ctx.saved_tensors
-        rest = cursor, place, live, ids, *ctx.rest
+    The one by x is the operation itself, so that it may be differentiated again.
+    """
+    x, cursor, place, live, ids = ctx.saved_tensors
+    rest = cursor, place, live, ids, *ctx.rest
+    slope = None
+    if x is not None:
+        if ctx.linear:
+            _refuse_again()
         slope = _slope(grad, x, *rest).sum_to_size(live.shape).to(live.dtype)
-        return _noise(grad, *rest, True), None, None, slope, *(None,) * 5
+    return _noise(grad, *rest, True), None, None, slope, *(None,) * 6
+
+
+# By the operation rather than by an autograd function: inside of one, the compiler would drop a
+# derivative of the derivative without a word.
+torch.library.register_autograd(
+    name_operation("noise"),
+    run_eagerly(_derive_in_graph),
+    setup_context=run_eagerly(_save),
+    lib=LIBRARY,
+)
+torch.library.register_autograd(name_operation("slope"), _refuse_again, lib=LIBRARY)
+
+
+@at_trace_time
+def _has_tangents() -> bool:
+    """Return whether forward-mode derivatives are computed where a compiler traces now.
+
+    What it has made is then for that alone: it does not compare the level by itself.
+    """
+    dynamo: Any = torch._dynamo
+    guard = dynamo.variables.ctx_manager.DualLevelContextManager._guards_singleton
+    dynamo.guards.install_guard(guard)
+    return forward_ad._current_level >= 0
 
 
 def add_noise(
@@ -259,7 +279,6 @@ def add_noise(
     call: int = 0,
     axis: str = "default",
     rate: float | Tensor | None = None,
-    decided: bool = False,
 ) -> Tensor:
     """Return x with noise on it, in code that a compiler traces.
 
@@ -276,15 +295,10 @@ def add_noise(
         The number of the call, and the name of the sample axis.
     rate : float or Tensor, optional
         In place of the rate of `place`; a tensor has a gradient if it requires one.
-    decided : bool
-        Whether the cursor or the ids are the user's tensors: if torch maps them, they alone tell
-        which noise the members have.
     """
     live = rate if isinstance(rate, Tensor) else None
     number = None if isinstance(rate, Tensor) else rate
     given = GraphCall(cursor, place, live, *samples, call, axis, number)
-    if _are_functorch_transforms_active():
-        return compose_noise(x, given, decided)
-    with_gradient = live is not None and live.requires_grad
-    function = _LiveInGraph if with_gradient else _InGraph
-    return cast(Tensor, function.apply(x, *given))  # type: ignore[no-untyped-call]
+    if _are_functorch_transforms_active() or _has_tangents():
+        return compose_noise(x, given)
+    return cast(Tensor, _noise(x, *given, False))

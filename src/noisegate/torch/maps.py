@@ -2,16 +2,19 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch._C import _functorch
+from torch._C import _are_functorch_transforms_active, _functorch
 from torch._C._functorch import TransformType, is_functorch_wrapped_tensor
 from torch._functorch import pyfunctorch, vmap
 from torch.utils import _pytree
 
 from noisegate.core import apply as core
+from noisegate.core.checks import at_trace_time
 from noisegate.core.errors import InvalidType, InvalidValue, RandomnessError, prefix_errors
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
@@ -24,11 +27,45 @@ from .application import CPU, Noise, apply_transformed, take_rate
 from .members import Address, read_schedule
 
 
+@dataclass(frozen=True, slots=True)
+class Following:
+    """Rows of a model's samples that follow those of a forward before, in each member of a map.
+
+    They are those of the first member; the members take theirs one after the other.
+    """
+
+    rows: range
+
+
+def count_members(step: Any = None) -> int:
+    """Return how many members, that differ, the maps around a forward have; 0 without such maps.
+
+    A map over the step of the forward does not count: its members have the same rows.
+    """
+    if not _are_functorch_transforms_active():
+        return 0
+    decided = set(_find_levels(step)) if isinstance(step, Tensor) else set[int]()
+    interpreters: Any = pyfunctorch.retrieve_all_functorch_interpreters()
+    sizes = [
+        one.batch_size()
+        for one in interpreters
+        if one.key() == TransformType.Vmap and one.randomness() == "different"
+        if one.level() not in decided
+    ]
+    return prod(sizes) if sizes else 0
+
+
+count_traced_members = at_trace_time(count_members)
+
+
 def apply_in_maps(
     kind: Kind, x: Tensor, key: Key, rows: Any, sample_axis: SampleAxis, live: Mapping[str, Any]
 ) -> Tensor:
     """Return x with the noise of a key on it, inside transformations of torch.func."""
     step = ids = None
+    follows = isinstance(rows, Following)
+    if follows:
+        rows = rows.rows
     if isinstance(key, Key) and isinstance(key.step, Tensor):
         step, key = key.step, key._replace(step=0)
         rate = live.get(kind.RATE, kind.rate)
@@ -48,13 +85,22 @@ def apply_in_maps(
             return x if call.idle else x.clone()
         mapped = [tensor for tensor in (step, ids) if tensor is not None]
         ids = None if ids is None else _check_ids(ids, call.window)
-        named = ids is not None or (rows is not None and call.window.sample_axis is not None)
-        place = _find_place(mapped, named)
+        given = rows is not None and not follows and call.window.sample_axis is not None
+        place = _find_place(mapped, ids is not None or given, follows)
+        if follows and place is not None:
+            place = _follow(place, call.window)
     live_rate = None
     if type(call.rate) is not float:
         live_rate, call = take_rate(kind, x, call)
     address = Address(ids if place is None else place, step)
     return apply_transformed(x, live_rate, Noise(kind, key, call), address)
+
+
+def _follow(place: Tensor, window: Window) -> Tensor:
+    """Return the rows of a member, by its index and the rows of the first member."""
+    with torch._C._DisableFuncTorch():
+        rows = torch.tensor(window.rows)
+    return place * len(window.rows) + rows
 
 
 def _check_ids(ids: Tensor, window: Window) -> Tensor | None:
@@ -70,12 +116,13 @@ def _check_ids(ids: Tensor, window: Window) -> Tensor | None:
     return ids.reshape(1)
 
 
-def _find_place(mapped: list[Tensor], named: bool) -> Tensor | None:
+def _find_place(mapped: list[Tensor], named: bool, follows: bool) -> Tensor | None:
     """Return the index of each member among all whose noise is to differ; None if none is to.
 
     A map over rows or steps, `mapped`, decides by itself. Any other does as its `randomness` says:
     "different" numbers its members, "same" does not, and "error" raises. `named` says that the
-    call names its rows, which leaves no number for a member.
+    call names its rows, which leaves no number for a member; `follows`, that its forward is not the
+    first one of a block, so that each chunk of a map is a forward of its own.
     """
     decided = {level for tensor in mapped for level in _find_levels(tensor)}
     place = None
@@ -98,6 +145,10 @@ def _find_place(mapped: list[Tensor], named: bool) -> Tensor | None:
         if named:
             _refuse_rows()
         first, count = _find_chunk(calls.get(level), interpreter.batch_size())
+        if follows:
+            if place is not None and count != interpreter.batch_size():
+                _refuse_inner_chunks()
+            first, count = 0, interpreter.batch_size()
         # A transformation inside of this map would wrap a new tensor as its own.
         with torch._C._DisableFuncTorch():
             index = torch.arange(first, first + interpreter.batch_size())
@@ -106,25 +157,31 @@ def _find_place(mapped: list[Tensor], named: bool) -> Tensor | None:
     return None if place is None else place.reshape(1)
 
 
-def find_traced_maps() -> list[tuple[int, Tensor]]:
+def find_traced_maps(named: bool) -> list[tuple[int, Tensor]]:
     """Return the level of each map whose members have noise of their own, and their indices.
 
-    The maps are those around the code that torch's compiler traces now, outermost first.
+    The maps are those around the code that torch's compiler traces now, outermost first. `named`
+    says that the call names its rows. A map over the steps or the rows, which the calling code has
+    as `cursor` and `ids`, decides by itself.
     """
     interpreters: Any = pyfunctorch.retrieve_all_functorch_interpreters()
     maps = [interpreter for interpreter in interpreters if interpreter.key() == TransformType.Vmap]
     if all(interpreter.randomness() == "same" for interpreter in maps):
         return []
-    codes = _list_traced_codes()
+    traced = _list_traced()
+    codes = [one.f_code for one in traced]
+    decided = {level for name in ("cursor", "ids") for level in _find_traced_levels(traced, name)}
     places = [place for place, code in enumerate(codes) if code is _MAP]
     found = []
     for interpreter, place in zip(maps, places[-len(maps) :], strict=True):
-        if interpreter.randomness() == "same":
+        if interpreter.randomness() == "same" or interpreter.level() in decided:
             continue
         if interpreter.randomness() == "error":
             if codes[place + 1].co_name == _DIRECTIONS[1]:
                 continue
             _refuse_randomness()
+        if named:
+            _refuse_rows()
         if codes[place - 1] is _MAP_CHUNKS:
             raise InvalidValue(
                 "vmap: compiled code does not know which chunk of a map it computes, so all would "
@@ -135,19 +192,26 @@ def find_traced_maps() -> list[tuple[int, Tensor]]:
     return found
 
 
-def _list_traced_codes() -> list[Any]:
-    """Return the code of each function that the compiler is inside of, outermost first.
+def _find_traced_levels(traced: list[Any], name: str) -> Iterator[int]:
+    """Yield the level of each map that maps a variable of the innermost code."""
+    variable = traced[-1].symbolic_locals[name].realize()
+    if variable.is_tensor():
+        yield from _find_levels(variable.as_proxy().node.meta["example_value"])
+
+
+def _list_traced() -> list[Any]:
+    """Return what traces each function that the compiler is inside of, outermost first.
 
     These functions are not on the stack, but what traces them is.
     """
-    codes: list[Any] = []
+    traced: list[Any] = []
     frame: Any = sys._getframe()
     while frame is not None:
-        code = getattr(frame.f_locals.get("self"), "f_code", None)
-        if code is not None and (not codes or codes[-1] is not code):
-            codes.append(code)
+        one = frame.f_locals.get("self")
+        if hasattr(one, "f_code") and (not traced or traced[-1] is not one):
+            traced.append(one)
         frame = frame.f_back
-    return codes[::-1]
+    return traced[::-1]
 
 
 def _find_levels(tensor: Tensor) -> Iterator[int]:
@@ -227,6 +291,14 @@ def _refuse_rows() -> NoReturn:
     raise RandomnessError(
         "vmap with randomness='different' numbers the rows of its members, and this call names "
         "rows itself, the same in each. Map the rows too, or leave out `rows`."
+    )
+
+
+def _refuse_inner_chunks() -> NoReturn:
+    """Raise because a block of one step has chunks of a map inside of another map."""
+    raise InvalidValue(
+        "vmap: in a block of `at`, a map with `chunk_size` inside of another map would give two of "
+        "its members one row. Leave out `chunk_size`, or give it to the outer map."
     )
 
 

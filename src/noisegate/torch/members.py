@@ -157,7 +157,7 @@ class _Draws:
                 return self._draw_steps(rows, step)
             assert rows is not None
             drawn = self._draw_rows(self.key, rows)
-            return drawn.reshape(*rows.shape[:-1], *drawn.shape[1:])
+            return drawn.reshape((*rows.shape[:-1], *drawn.shape[1:]))
 
     def _draw_steps(self, rows: Tensor | None, step: Tensor) -> Tensor:
         """Return the draws of members with a step each, one after the other."""
@@ -171,7 +171,7 @@ class _Draws:
             drawn.append(
                 self._draw(key, self.window) if rows is None else self._draw_rows(key, rows[i])[0]
             )
-        return torch.stack(drawn).reshape(*members, *drawn[0].shape)
+        return torch.stack(drawn).reshape((*members, *drawn[0].shape))
 
     def _draw_rows(self, key: Key, rows: Tensor) -> Tensor:
         """Return the draws of members with rows of shape (..., parts), as one larger window."""

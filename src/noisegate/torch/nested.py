@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nested._internal.nested_tensor import nested_view_from_values_offsets_lengths
 
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.keys import Key
@@ -54,7 +55,8 @@ def apply_to_nested(
         )
         done = [apply(kind, part, key, own, sample_axis, rate)[0] for part, own, rate in parts]
         y = torch.cat(done) if done else values
-    return torch.nested.nested_tensor_from_jagged(y, offsets)
+    # Not by torch's public function, whose first call logs a warning.
+    return cast(Tensor, nested_view_from_values_offsets_lengths(y, offsets, None))
 
 
 def _split_samples(

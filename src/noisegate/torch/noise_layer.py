@@ -16,7 +16,8 @@ from noisegate.core.window import DEFAULT_AXIS, SampleAxis
 from .checkpointing import refuse_backward, register
 from .compiling import compiler_looks_on, run_eagerly
 from .cursors import Counter, draw_cursor
-from .functional import apply_eagerly, check_rows, draw_seed, find_ids, refuse_leaf
+from .functional import apply_eagerly, check_rows, draw_seed, refuse_leaf
+from .graph_rows import find_ids
 from .graph_sites import make_place, name_axis
 from .in_graph import add_noise
 from .nested import read_shape
@@ -241,10 +242,10 @@ class NoiseLayer(nn.Module):
         refuse_export(type(self).__name__)
         # Nothing here reads the seed, the site or the rate, so equal layers share a graph.
         cursor = self._counter.take_in_graph() if self._has_seed else draw_cursor()
-        axis = self._find_axis(x.ndim) if self._has_forms else self.sample_axis
+        axis = name_axis(self._find_axis(x.ndim) if self._has_forms else self.sample_axis)
         rate = self.live_rate()
-        ids = find_ids(rows, len(x)) if x.ndim else None
-        y = add_noise(x, cursor, self._place, rate=rate, samples=(ids, -1), axis=name_axis(axis))
+        samples = find_ids(rows, x, axis, type(self).__name__), -1
+        y = add_noise(x, cursor, self._place, rate=rate, samples=samples, axis=axis)
         return x.copy_(y) if self.inplace else y
 
     def _find_axis(self, rank: int) -> SampleAxis:
@@ -284,6 +285,9 @@ class NoiseLayer(nn.Module):
             return Key(draw_seed(), "", 0, 0, 0)
         with _counting:
             step = self._counter.number
+            if step >> STEP_BITS:
+                with prefix_errors(type(self).__name__):
+                    checks.check_whole("step", step, STEP_BITS)
             self._counter.number = step + 1
         return Key(self.seed, self.site, 0, 0, step)
 

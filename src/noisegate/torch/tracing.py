@@ -8,6 +8,7 @@ from torch.autograd import forward_ad
 from torch.fx import Proxy, _symbolic_trace
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from noisegate.core.checks import at_trace_time
 from noisegate.core.errors import MissingAttribute, NoisegateError
 from noisegate.core.kind import Kind
 
@@ -32,6 +33,8 @@ def refuse_tracing(x: Tensor | Proxy, stepping: Stepping | None = None) -> None:
             stepping is not None and forward_ad._current_level >= 0 and stepping.may_choose_step
         )
         if get_proxy_mode() is not None and not chosen:
+            if forward_ad._current_level >= 0:
+                refuse_linearization()
             refuse_frozen_step()
 
 
@@ -52,6 +55,7 @@ def is_symbolic(x: Any) -> bool:
     return isinstance(x, Proxy)
 
 
+@at_trace_time
 def refuse_frozen_step(name: str = "") -> NoReturn:
     """Raise because the step of a model in training would be frozen."""
     error = NoisegateError(
@@ -62,9 +66,12 @@ def refuse_frozen_step(name: str = "") -> NoReturn:
     raise error.prefix(name) if name else error
 
 
-# The compiler calls a function with this mark as it traces, so that the sentence is the user's
-# error; a `raise` that it traces ends in words of its own. torch's decorator would import it.
-refuse_frozen_step._dynamo_marked_constant = True  # type: ignore[attr-defined]
+def refuse_linearization() -> NoReturn:
+    """Raise because a linearization would hold a step that nobody chose."""
+    raise NoisegateError(
+        "`torch.func.linearize` would repeat the noise of one step in every run. Choose the step, "
+        "by a key or a block `with noise.at(step)`, or leave the noise out."
+    )
 
 
 def forward_in_script(self: Any, x: Tensor, rows: Any = None) -> Tensor:

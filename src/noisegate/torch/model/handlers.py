@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from noisegate.core.errors import NoisegateError
 from noisegate.core.window import ATTENTION
 
+from ..compiling import hold_number
 from .attention_handlers import ATTENTION_HANDLERS
 from .coins import find_coin
 from .modules import apply_functions, write_in_place
@@ -36,6 +37,8 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
         port, axis = ("probs", ATTENTION) if probabilities else ("dropout", None)
         stays = training and p > 0 and not trains
         if torch.compiler.is_compiling():
+            p = hold_number(p)
+            stays = training and p > 0 and not trains
             found = caller.find_in_graph(port, name, words, p, x.ndim, axis, stays)
             if not found:
                 return func(*args, **kwargs)

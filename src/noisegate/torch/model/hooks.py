@@ -9,7 +9,13 @@ from torch import Tensor, nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
 
-from ..compiling import compiler_looks_on, eager_only, never_compile_alone, run_eagerly
+from ..compiling import (
+    compiler_is_imported,
+    compiler_looks_on,
+    eager_only,
+    never_compile_alone,
+    run_eagerly,
+)
 from ..tracing import Unscriptable
 from .modules import OwnForward, SiteFunction, call_unwatched
 from .protocols import PreActivation
@@ -20,6 +26,7 @@ from .values import (
     holds_only_tokens,
     is_floating,
     name_parts,
+    remove_tags,
     replace_part,
 )
 
@@ -272,9 +279,12 @@ class _End(_Hook):
     def _in_graph(self, module: nn.Module, args: Any, output: Any) -> None:
         if not torch.compiler.is_exporting():
             self.function.end_in_graph()
+            remove_tags(output)
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         self.function.end(output is not None)
+        if compiler_is_imported():
+            remove_tags(output)
 
     __call__ = eager_only(__call__, _in_graph)
 

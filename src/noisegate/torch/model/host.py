@@ -12,8 +12,9 @@ from noisegate.core.survey import Sites
 
 from .. import cursors, graph_sites, in_graph
 from ..checkpointing import refuse_backward, register
-from ..compiling import compiler_is_imported, run_eagerly
+from ..compiling import compiler_is_imported, run_eagerly, traces_whole
 from ..functional import apply_eagerly, apply_steps, draw_seed
+from ..maps import Following, count_members, count_traced_members
 from ..nested import read_shape
 from ..ranks import world_size
 from ..time_rows import rows_in_use
@@ -58,17 +59,21 @@ class Host(Runner):
     register = staticmethod(register)
     apply = staticmethod(apply_eagerly)
     rows_in_use = staticmethod(rows_in_use)
+    count_members = staticmethod(count_members)
+    follow = staticmethod(Following)
     apply_steps = staticmethod(apply_steps)
     world_size = staticmethod(world_size)
     mute_part = staticmethod(mute_part)
     # For graphs.
     compiler_is_imported = staticmethod(compiler_is_imported)
     run_eagerly = staticmethod(run_eagerly)
+    traces_whole = staticmethod(traces_whole)
     make_counter = staticmethod(cursors.Counter)
     make_cursor = staticmethod(cursors.make_cursor)
     make_ids = staticmethod(cursors.make_ids)
     make_place = staticmethod(graph_sites.make_place)
-    advance = staticmethod(in_graph.advance)
+    advance = staticmethod(cursors.advance)
+    count_traced_members = staticmethod(count_traced_members)
     add_noise = staticmethod(in_graph.add_noise)
     name_axis = staticmethod(graph_sites.name_axis)
     get_last_call = staticmethod(graph_sites.get_last_call)

@@ -13,9 +13,10 @@ from noisegate.core import checks
 from noisegate.core.errors import NoisegateError
 from noisegate.core.survey import Call
 
-from ..compiling import eager_only
+from ..compiling import eager_only, hold_number
 from ..functional import refuse_leaf
 from ..layers import NoiseLayer
+from ..tracing import is_symbolic, refuse_frozen_step
 from .discover import check_rank, get_call_at, get_own_call, get_own_rate
 
 
@@ -32,6 +33,9 @@ class SiteFunction(Protocol):
 
     def reach(self) -> None:
         """Note that the site was reached."""
+
+    def refuse_unwatched(self, x: Any) -> None:
+        """Raise where its module is called with x, and it should act but will not be asked."""
 
     def acts(self, training: bool, call: Call | None = None) -> bool:
         """Return whether it would change a tensor, given the mode and the call that it replaces."""
@@ -143,7 +147,8 @@ class OwnForward:
         module = self.module
         if not isinstance(module, NoiseLayer):
             rate = get_own_rate(module)
-            return rate, rate if rate is None else float(rate)
+            rate = rate if rate is None else hold_number(rate)
+            return rate, rate
         live, own = module.live_rate(), module.kind.rate
         return module.kind, live if live is not None else own if isinstance(own, float) else None
 
@@ -161,6 +166,10 @@ class OwnForward:
             own = self.before or type(self.module).forward.__get__(self.module)
             result: Tensor = own(x, *args, **kwargs)
             return result
+        if is_symbolic(x):  # torch.fx traces it
+            if self.module.training:
+                refuse_frozen_step(type(self.module).__name__)
+            return x
         name, call = get_call_at(self.module, self._get_call(), x.shape)
         y = apply_functions(x, functions, self.module.training, call, name)
         draws = self.module.training and call.kind.rate != 0

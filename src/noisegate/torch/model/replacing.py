@@ -10,6 +10,7 @@ from torch import Tensor
 
 from noisegate.core.survey import Call
 
+from ..compiling import hold_number
 from .discover import adapt_to_rank, make_dropout_call
 from .draw_watch import DrawWatch, ModuleCall
 from .modules import SiteFunction, apply_functions
@@ -83,10 +84,11 @@ def find_replacement(
     The site is one of a function with a dropout inside: `training` says whether the function would
     drop, and `axis` is the sample axis of the tensor.
     """
-    trains = caller.frame.training
+    compiles = torch.compiler.is_compiling()
+    p, trains = hold_number(p) if compiles else p, caller.frame.training
     stays = training and p > 0 and not trains
     acts = training and trains  # a module in evaluation has no noise, whatever its code says
-    if torch.compiler.is_compiling():
+    if compiles:
         found = caller.find_in_graph(port, "Dropout", words, p, rank, axis, stays)
         if not any(function.acts_in_graph(acts, p) for function, _ in found):
             return bool(found), None

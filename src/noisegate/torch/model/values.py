@@ -4,7 +4,10 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from noisegate.core.survey import TAG
 
 from ..tracing import is_symbolic
 
@@ -87,3 +90,21 @@ def describe_types(value: Any) -> str:
         inner = value.values() if isinstance(value, Mapping) else value
         return ", ".join(describe_types(part) for part in inner) or "nothing"
     return type(value).__name__
+
+
+def remove_tags(value: Any) -> None:
+    """Remove what graphs have noted on the tensors that a model returns, if no forward needs it."""
+    if isinstance(value, Tensor):
+        tag = getattr(value, TAG, None)
+        if tag is None or any(mark.live for mark, _ in tag):
+            return
+        if torch.compiler.is_compiling():
+            setattr(value, TAG, None)  # it cannot delete an attribute
+        else:
+            delattr(value, TAG)
+    elif isinstance(value, Mapping):
+        for name in value:
+            remove_tags(value[name])
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            remove_tags(inner)

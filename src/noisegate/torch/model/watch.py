@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch._C import _is_tracing
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 from noisegate.core import checks
 from noisegate.core.local import Local
@@ -330,18 +330,29 @@ class FunctionWatch:
 
     def snapshot(self) -> Any:
         """Return which modes and module calls are running, for a segment that will run again."""
-        return len(self.modes), [frame.copy() for frame in self.frames]
+        return len(self.modes), [frame.copy() for frame in self.frames], self._is_hidden
+
+    @property
+    def _is_hidden(self) -> bool:
+        """Whether torch has put this thread's modes aside, as in a backward within a backward."""
+        modes = self.modes
+        return bool(modes) and modes[-1][0] not in _get_current_function_mode_stack()
 
     def restore(self, state: Any) -> None:
         """Return to a snapshot, entering or leaving modes as needed.
 
         A segment is computed again outside of the forward, where no mode is active.
         """
-        depth, frames = state
+        depth, frames, hidden = state
+        if self._is_hidden:
+            for mode, _ in self.modes:
+                mode.__enter__()
         while len(self.modes) < depth:
             self.enter()
         while len(self.modes) > depth:
             self.leave()
+        for mode, _ in reversed(self.modes if hidden else []):
+            mode.__exit__(None, None, None)
         self.frames[:] = [frame.copy() for frame in frames]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -164,6 +164,10 @@ class Push(_WatchHook):
         if self.watch.modes:
             self.watch.look()
             self.watch.frames.append(ModuleFrame(self, trains(module), module))
+        elif vars(self.sites) and trains(module):
+            # Nothing watches the functions: a backward may compute them again, or torch.fx trace.
+            for function in (one for those in vars(self.sites).values() for one in those):
+                function.refuse_unwatched(args[0] if args else None)
 
     __call__ = eager_only(__call__, _in_graph)
 
@@ -185,6 +189,10 @@ class Pop(_WatchHook):
     __call__ = eager_only(__call__, _in_graph)
 
 
+# What a compiler calls `torch.utils.checkpoint.checkpoint`.
+_CHECKPOINT = torch.ops.higher_order.tag_activation_checkpoint
+
+
 class Mode(TorchFunctionMode):
     """Sees every call of a torch function, and handles those that make noise."""
 
@@ -198,6 +206,9 @@ class Mode(TorchFunctionMode):
         kwargs = kwargs or {}
         if torch.compiler.is_compiling():
             frame = self.here.frames[-1]
+            if func is _CHECKPOINT and args:
+                # The compiler traces the segment after it has left the mode, as any function's.
+                return func(self._watch_segment(args[0]), *args[1:], **kwargs)
             if handler is None and not frame.known:
                 self.watch.note_draws_in_graph(func)
             if handler is None or frame.known:
@@ -217,6 +228,15 @@ class Mode(TorchFunctionMode):
         if handler not in SILENT and self.watch.interrupted:
             return func(*args, **kwargs)
         return _run_handler(handler, self.watch, func, args, kwargs)
+
+    def _watch_segment(self, function: Any) -> Any:
+        """Return a function that a checkpoint calls, watched as the code around it."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return run
 
 
 never_compile_alone(Mode.__torch_function__)
