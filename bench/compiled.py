@@ -10,7 +10,6 @@ Compiling takes minutes, so this is a program of its own.
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from types import FunctionType
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 import torch
 from contenders import Call, Contenders, Size, shape_of
 from goals import BOTH, STEP, Goal, Task
-from machine import facts, load
-from report import parser, summary, table, verdicts, write
-from run import measure
+from machine import facts
+from report import parser
+from run import measure_all
 from steps import CLASSES, Plan, cnn, encoder, mlp, network, sites
 from torch import Tensor, nn
 
@@ -205,26 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(__doc__, quick="one tiny network and three rounds")
     options.add_argument("--threads", type=int, nargs="+", choices=BOTH, default=list(BOTH))
     given = options.parse_args(arguments)
-    machine, asked = facts(), goals()
-    done: list[tuple[Task, int]] = []
-    measured, found = [], []
-    for threads, task in ((n, task) for n in given.threads for task in tasks()):
-        mine = measure(task, threads, asked, given.quick)
-        print(f"\n{table(*mine)}", flush=True)
-        done.append((task, threads))
-        measured += mine[0]
-        found += mine[1]
-    made = verdicts(asked, done, found)
-    machine["load_after"] = load()
-    print(f"\n{summary(made)}")
-    print(f"\nload of the machine: {machine['load']} before, {machine['load_after']} after")
-    content = {
-        "machine": machine,
-        "times": [asdict(row) for row in measured],
-        "figures": [figure.config() for figure in found],
-        "verdicts": [verdict.config() for verdict in made],
-    }
-    write(given.json, content)
+    pairs = [(task, n) for n in given.threads for task in tasks()]
+    measure_all(pairs, goals(), facts(), given)
     return 0
 
 

@@ -7,12 +7,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from contenders import ONE_THREAD
 from goals import Goal, Task, goals, tasks
 from machine import facts, load
-from report import Figure, Row, figures, parser, rows, summary, table, verdicts, write
+from report import Figure, Row, Verdict, figures, parser, rows, summary, table, verdicts, write
 
 QUICK_SECONDS, QUICK_ROUNDS = 0.02, (3, 3)
 
@@ -25,19 +26,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(", ".join(f"{name} {machine[name]}" for name in shown))
     serial, why = machine["torch_serial_path"], machine["torch_serial_path_because"]
     print(f"torch's serial path: {serial}: {why}")
-    asked = goals(serial)
     some = [task for task in tasks() if options.only in task.title]
-    done: list[tuple[Task, int]] = []
+    pairs = [(task, n) for task in some for n in task.threads if n in options.threads]
+    made = measure_all(pairs, goals(serial), machine, options)
+    return int(options.require and any(verdict.met is False for verdict in made))
+
+
+def measure_all(
+    pairs: Sequence[tuple[Task, int]],
+    asked: Sequence[Goal],
+    machine: dict[str, Any],
+    options: argparse.Namespace,
+) -> list[Verdict]:
+    """Measure tasks, each with a number of torch threads; print and write all, return verdicts."""
     measured: list[Row] = []
     found: list[Figure] = []
-    for task, threads in ((one, n) for one in some for n in one.threads):
-        if threads in options.threads:
-            mine = measure(task, threads, asked, options.quick)
-            print(f"\n{table(*mine)}", flush=True)
-            done.append((task, threads))
-            measured += mine[0]
-            found += mine[1]
-    made = verdicts(asked, done, found)
+    for task, threads in pairs:
+        mine = measure(task, threads, asked, options.quick)
+        print(f"\n{table(*mine)}", flush=True)
+        measured += mine[0]
+        found += mine[1]
+    made = verdicts(asked, pairs, found)
     machine["load_after"] = load()
     print(f"\n{summary(made)}")
     print(f"\nload of the machine: {machine['load']} before, {machine['load_after']} after")
@@ -48,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "verdicts": [verdict.config() for verdict in made],
     }
     write(options.json, content)
-    return int(options.require and any(verdict.met is False for verdict in made))
+    return made
 
 
 def measure(

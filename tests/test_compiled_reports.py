@@ -24,9 +24,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is dep
 
 KEY = ng.Stream(13).site("reports").at(3)
 
-WHOLE = pytest.param(
-    True, marks=pytest.mark.xfail(reason="noise runs outside of compiled graphs"), id="whole"
-)
 whole_or_not = pytest.mark.parametrize("whole", [False, True], ids=["broken", "whole"])
 
 
