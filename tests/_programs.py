@@ -2,12 +2,25 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import noisegate as ng
 
 X = torch.randn(4, 6)
+KINDS = [
+    ng.Dropout(0.5),
+    ng.Dropout(0.5, shared_axes=1),
+    ng.AlphaDropout(0.3),
+    ng.GaussianDropout(0.3),
+    ng.GaussianNoise(0.3),
+    ng.UniformNoise(0.3),
+    ng.ImpulseNoise(0.3, -1.0, 2.0),
+    ng.ConcreteDropout(0.3),
+    ng.DropBlock(0.2, 2, axes=(1,)),
+]
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=repr)
 RULES = {"0:out": 0.5, "last:in": ng.GaussianNoise(0.2)}
 
 

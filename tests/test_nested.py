@@ -13,21 +13,10 @@ import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
 from _functional import key
 from _own_kinds import OWN
+from _programs import KINDS as PLAIN
 
 LENGTHS = (3, 0, 5, 1)
-KINDS = [
-    ng.Dropout(0.5),
-    ng.Dropout(0.5, shared_axes=1),
-    ng.Dropout(0.5, shared_axes=0),
-    ng.AlphaDropout(0.3),
-    ng.GaussianDropout(0.3),
-    ng.GaussianNoise(0.3),
-    ng.UniformNoise(0.3),
-    ng.ImpulseNoise(0.3, -1.0, 2.0),
-    ng.ConcreteDropout(0.3),
-    ng.DropBlock(0.2, 2, axes=(1,)),
-    ng.DropBlock(0.2, 2, axes=(1, 2)),
-]
+KINDS = [*PLAIN, ng.Dropout(0.5, shared_axes=0), ng.DropBlock(0.2, 2, axes=(1, 2))]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=repr)
 
 

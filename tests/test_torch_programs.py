@@ -15,21 +15,7 @@ from torch.nn.utils import parametrizations, parametrize
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
 from _functional import key
-from _programs import Net, X, injected, run
-
-KINDS = [
-    ng.Dropout(0.5),
-    ng.Dropout(0.5, shared_axes=1),
-    ng.AlphaDropout(0.3),
-    ng.GaussianDropout(0.3),
-    ng.GaussianNoise(0.3),
-    ng.UniformNoise(0.3),
-    ng.ImpulseNoise(0.3, -1.0, 2.0),
-    ng.ConcreteDropout(0.3),
-    ng.DropBlock(0.2, 2, axes=(1,)),
-]
-EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=repr)
-
+from _programs import EVERY_KIND, KINDS, Net, X, injected, run
 
 # Precision -----------------------------------------------------------------------------------
 
