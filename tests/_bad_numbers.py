@@ -134,7 +134,7 @@ CASES: list[Case] = [
         lambda: ng.inject(net(), {":out": 0.5}, sede=1),  # type: ignore[call-arg]
         Type,
         "inject: unknown keyword `sede`; known are `model`, `rules`, `seed`, `existing`, "
-        "`example`, `unreached`, `sample_axis`, `input_dropout`, `hidden_dropout`, "
+        "`example`, `unreached`, `draws`, `sample_axis`, `input_dropout`, `hidden_dropout`, "
         "`output_dropout`, `input_noise`, `hidden_noise`, `output_noise`. Did you mean `seed`?",
     ),
     (

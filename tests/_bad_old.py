@@ -91,7 +91,7 @@ CASES: list[Case] = [
         lambda: ng.predict(torch.nn.ReLU(), T, dropout={":out": 0.5}),
         Type,
         "predict: unknown keyword `dropout`; known are `model`, `x`, `samples`, `rules`, "
-        "`existing`, `unreached`, `input_dropout`, `hidden_dropout`, `output_dropout`, "
+        "`existing`, `unreached`, `draws`, `input_dropout`, `hidden_dropout`, `output_dropout`, "
         "`input_noise`, `hidden_noise`, `output_noise`, `batch_size`, `shared_batch`, `seed`, "
         "`sample_axis`, `quantiles`, `outputs`, `output`, `class_axis`, `keep_samples`, "
         "`progress`. `dropout` is `rules={pattern: p}` here, or `hidden_dropout=p` for all hidden "

@@ -14,6 +14,11 @@ class Unknown:
         return "<unknown>"
 
 
+def make_a_kind_named_draw() -> None:
+    class Draw(ng.Kind):
+        pass
+
+
 CASES: list[Case] = [
     # Rules
     (
@@ -32,6 +37,12 @@ CASES: list[Case] = [
         "inject: `sample_axis` must be a whole number or None; got '1'.",
     ),
     # Seeds, sites, keys
+    (
+        make_a_kind_named_draw,
+        Value,
+        "Draw: what a model's own code draws has this name, and the name is part of where noise "
+        "is drawn. Give your class another name.",
+    ),
     (lambda: ng.Stream(-1), Value, "Stream: `seed` must be in [0, 2**64); got -1."),
     (
         lambda: ng.Stream(2**64),

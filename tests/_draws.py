@@ -33,7 +33,17 @@ def is_dropout(name: str) -> bool:
     return "dropout" in name or "bernoulli" in name
 
 
+def keyed(
+    name: str, where: str = "1", kind: str = "Drawing", whose: str = "the whole batch"
+) -> str:
+    """Return the note of a draw that is made from the seed; seeded if it names a generator."""
+    if name in ("NumPy's generator", "Python's generator"):
+        return f"'{where}' ({name} in {kind}) is seeded for each forward: the numbers of {whose}."
+    return f"'{where}:draw' ({name} in {kind}) is drawn from the seed: the numbers of {whose}."
+
+
 def expected(name: str, where: str = "1", kind: str = "Drawing") -> str:
+    """Return what is told of a draw that is left to the model."""
     if is_dropout(name):
         return (
             f"inject: existing=True cannot reach '{where}:dropout' ({name} in {kind}). Turn it off "
@@ -45,6 +55,25 @@ def expected(name: str, where: str = "1", kind: str = "Drawing") -> str:
 
 def half() -> Tensor:
     return torch.full((3, 4), 0.5)
+
+
+def read_states() -> list[Any]:
+    """Return the states of all generators of the process."""
+    return [torch.get_rng_state().tolist(), random.getstate(), repr(np.random.get_state())]  # noqa: NPY002
+
+
+def seed(number: int) -> None:
+    torch.manual_seed(number), random.seed(number), np.random.seed(number)  # noqa: NPY002
+
+
+def run_at(noise: Any, step: int, function: Callable[[], Any], number: int = 0) -> Any:
+    """Return a function's result at a step, under another seed of all generators, unmoved."""
+    seed(number)
+    before = read_states()
+    with noise.at(step):
+        result = function()
+    assert read_states() == before
+    return result
 
 
 # What is called, and the words that must name it.
@@ -118,7 +147,7 @@ def scripted(x: Tensor) -> Tensor:
 
 # What no function of torch's shows: it is named by the generator that it moves.
 UNSEEN: dict[str, tuple[Callable[[], Any], str]] = {
-    "a scripted function": (lambda: scripted(half()), "torch's generator"),
+    "a scripted function": (lambda: scripted(half()), "torch.ops.aten.bernoulli_"),
     "seeding": (lambda: torch.manual_seed(random.getrandbits(8) and 3), "torch's generator"),
     "random.random": (lambda: random.random(), "Python's generator"),
     "random.choice": (lambda: random.choice("abc"), "Python's generator"),
@@ -221,6 +250,8 @@ def _value(name: str, operator: Any, argument: Any) -> Any:
     tensor = "Tensor" in str(argument.type)
     if argument.name == "high" and tensor:
         return torch.tensor(5)
+    if argument.name == "count":
+        return half() * 8
     if tensor and argument.name not in ("query", "key", "value"):
         return -half() if "rrelu" in name and argument.name == "self" else half()
     return _BY_NAME[argument.name]()

@@ -41,6 +41,7 @@ class Attending(nn.Module):
         return F.scaled_dot_product_attention(x, x, x, dropout_p=0.3 * self.training)[0]
 
 
+GENERATOR = torch.Generator()
 COINS: dict[str, Callable[[], Any]] = {
     "torch.rand": lambda: torch.rand([]),
     "torch.rand, one": lambda: torch.rand(1),
@@ -55,28 +56,55 @@ COINS: dict[str, Callable[[], Any]] = {
 }
 
 
+OTHERS = [name for name in COINS if "random." in name]
+
+
+# With `draws="dropout"` these are left alone.
+BY_SEED = [(name, "all") for name in COINS]
+BY_SEED += [(name, "dropout") for name in COINS if name not in OTHERS]
+
+
 @pytest.mark.parametrize("run_below", [False, True])
-@pytest.mark.parametrize("name", COINS)
-def test_layers_that_are_skipped_at_random_have_their_noise_in_predictions(
-    name: str, run_below: bool
+@pytest.mark.parametrize(("name", "draws"), BY_SEED)
+def test_predictions_skip_layers_at_random_by_their_seed(
+    name: str, run_below: bool, draws: str
 ) -> None:
+    words = {"keep_samples": True, "draws": draws}
+    model, found = Skipping(0.5, COINS[name], run_below), set()
+    for seed in range(4):
+        generators.seed_all(seed, later=False)
+        before = generators.save_state()
+        prediction = ng.predict(model, X, 8, existing=True, seed=7, **words)
+        assert str(generators.save_state()) == str(before)
+        assert prediction.samples is not None
+        assert len({sample.tobytes() for sample in prediction.samples}) == 8
+        found.add(prediction.mean.sum())
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("run_below", [False, True])
+@pytest.mark.parametrize("name", OTHERS)
+def test_where_coins_are_left_alone_predictions_skip_no_layer(name: str, run_below: bool) -> None:
     model, found = Skipping(0.5, COINS[name], run_below), set()
     functions = random.random, random.uniform, np.random.random, np.random.rand
     for seed in range(4):
         generators.seed_all(seed, later=False)
         with pytest.warns(RuntimeWarning, match="predict: random numbers are drawn in training"):
-            prediction = ng.predict(model, X, 5, existing=True, seed=7, keep_samples=True)
+            prediction = ng.predict(
+                model, X, 5, existing=True, seed=7, keep_samples=True, draws="dropout"
+            )
         found.add(prediction.mean.sum())
         assert prediction.samples is not None
     assert len(found) == 1
     assert functions == (random.random, random.uniform, np.random.random, np.random.rand)
-    noise = ng.inject(model, existing=True, example=X, unreached="keep", seed=1)
+    words = {"unreached": "keep", "draws": "dropout"}
+    noise = ng.inject(model, existing=True, example=X, seed=1, **words)
     sites = {f"layers.{i}:probs" for i in range(4)}
     assert set(noise.sites) == sites | {"drop:dropout"}
 
 
-def test_a_coin_warns_once_and_a_rate_of_0_does_not() -> None:
-    model = Skipping(0.25, COINS["torch.rand"])
+def test_a_coin_that_is_left_alone_warns_once_and_a_rate_of_0_does_not() -> None:
+    model = Skipping(0.25, lambda: torch.rand([], generator=GENERATOR))
     sentence = (
         "The model's forward decides at random what runs: torch.rand in Skipping, at rate 0.25, "
         "which existing=True does not take over."
@@ -101,13 +129,19 @@ def test_a_coin_warns_once_and_a_rate_of_0_does_not() -> None:
     ng.predict(model, X, 3, existing=True, seed=1)
 
 
-@pytest.mark.parametrize("toss", ["torch.rand, item", "uniform_"])
-def test_a_number_decides_where_it_is_compared_and_only_there(toss: str) -> None:
-    model = Skipping(0.25, COINS[toss])
+@pytest.mark.parametrize(
+    "toss",
+    [
+        lambda: torch.rand((), generator=GENERATOR).item(),
+        lambda: torch.empty(1).uniform_(0, 1, generator=GENERATOR),
+    ],
+)
+def test_a_number_decides_where_it_is_compared_and_only_there(toss: Callable[[], Any]) -> None:
+    model = Skipping(0.25, toss)
     ng.inject(model, existing=True, seed=1)
     with pytest.warns(RuntimeWarning, match="decides at random what runs"):
         model(X)
-    shaken = beside(lambda: X * COINS["torch.rand, one"]())
+    shaken = beside(lambda: X * torch.rand(1, generator=GENERATOR))
     noise = ng.inject(shaken, existing=True, seed=1)
     shaken(X)
     assert noise.report().notes == (
@@ -135,13 +169,16 @@ def test_a_prediction_says_what_it_is_without_and_what_its_seed_does_not_reach()
         "that the seed does not reach, so another run gives other samples."
     )
     draw = FUNCTIONS["torch.rand"]
-    assert said(beside(draw), existing=True) == [out]
-    assert said(beside(draw), input_dropout=0.5) == []
+    left = {"existing": True, "draws": "dropout"}
+    assert said(beside(draw), **left) == [out]
     for words in ({"existing": True}, {"input_dropout": 0.5}):
+        assert said(beside(draw), **words) == []
+    assert said(beside(draw, always=True), existing=True) == []
+    for words in (left, {"input_dropout": 0.5}):
         assert said(beside(draw, always=True), **words) == [unrepeatable.format("torch.rand")]
     mask = beside(FUNCTIONS["torch.bernoulli"], always=True)
     expected = [unrepeatable.format("torch.bernoulli")]
-    assert said(mask, existing=True, unreached="keep") == expected
+    assert said(mask, existing=True, unreached="keep") == []
     assert said(mask, input_dropout=0.5) == expected
 
 

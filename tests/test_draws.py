@@ -13,7 +13,18 @@ from torch.utils.checkpoint import checkpoint
 
 import noisegate as ng
 from _asserts import assert_sentence
-from _draws import DISTRIBUTIONS, FUNCTIONS, UNSEEN, Drawing, arguments, beside, expected, operators
+from _draws import (
+    DISTRIBUTIONS,
+    FUNCTIONS,
+    UNSEEN,
+    Drawing,
+    arguments,
+    beside,
+    expected,
+    half,
+    keyed,
+    operators,
+)
 from _functional import X
 from noisegate.torch import generators
 
@@ -33,7 +44,7 @@ def told(model: nn.Module, x: Tensor = X) -> str:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_that_draws_is_named(name: str) -> None:
-    assert told(beside(FUNCTIONS[name])) == expected(name)
+    assert told(beside(FUNCTIONS[name])) == keyed(name)
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -49,7 +60,9 @@ def test_what_no_function_shows_is_named_by_the_generator(name: str) -> None:
     call, words = UNSEEN[name]
     if name == "seeding":
         call = lambda: torch.manual_seed(int(torch.initial_seed()) % 7 + 1)  # noqa: E731
-    assert told(beside(call)) == expected(words)
+        assert told(beside(call)) == expected(words)
+    else:
+        assert told(beside(call)) == keyed(words)
 
 
 @pytest.mark.parametrize("name", operators())
@@ -64,7 +77,9 @@ def test_every_operator_that_draws_is_named(name: str) -> None:
         if own or not kwargs.keys() - {"out"}:
             made = arguments(operator)
             model = beside(lambda f=function, made=made: f(*made[0], **made[1]))
-            assert told(model) == expected(words)
+            given = (*args, *kwargs.values())
+            left = any(isinstance(value, torch.Generator) for value in given)
+            assert told(model) == (expected(words) if left else keyed(words))
 
 
 def test_there_are_operators() -> None:
@@ -126,8 +141,6 @@ def test_models_that_draw_nothing_are_told_nothing_of() -> None:
         lambda: F.scaled_dot_product_attention(X[None], X[None], X[None]),
         lambda: random.Random(3).random(),
         lambda: np.random.default_rng(3).random(),
-        lambda: ng.torch.Dropout(0.5)(X),
-        lambda: ng.torch.dropout(X, 0.5),
     ]
     for call in quiet:
         model = beside(call, always=True)
@@ -142,6 +155,18 @@ def test_models_that_draw_nothing_are_told_nothing_of() -> None:
         ng.predict(model, X, 3, input_dropout=0.5, seed=1)
 
 
+def test_fresh_noise_of_noisegate_s_is_made_from_the_seed_too() -> None:
+    for call in (lambda: ng.torch.Dropout(0.5)(X), lambda: ng.torch.dropout(X, 0.5)):
+        model = nn.Sequential(Drawing(call))
+        noise = ng.inject(model, existing=True, seed=7)
+        outputs = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            with noise.at(3):
+                outputs.append(model(X))
+        assert torch.equal(*outputs)
+
+
 def test_the_model_itself_and_modules_of_torch_s_are_places_too() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -154,13 +179,13 @@ def test_the_model_itself_and_modules_of_torch_s_are_places_too() -> None:
     noise = ng.inject(model := Net(), existing=True, seed=1)
     model(X)
     assert noise.report().notes == (
-        expected("F.rrelu", "slope", "RReLU"),
-        "The model's forward draws random numbers: Python's generator in Net, for no known "
-        "dropout.",
+        keyed("F.rrelu", "slope", "RReLU", "each sample"),
+        "the model itself (Python's generator in Net) is seeded for each forward: the numbers of "
+        "the whole batch.",
     )
 
 
-def test_a_draw_that_shows_late_is_told_and_found_in_the_next_forward() -> None:
+def test_a_draw_that_shows_late_is_made_from_the_seed_at_once() -> None:
     class Late(nn.Module):
         calls = 0
 
@@ -174,10 +199,25 @@ def test_a_draw_that_shows_late_is_told_and_found_in_the_next_forward() -> None:
         model(X)
     assert noise.report().notes == ()
     model(X)
+    assert noise.report().notes == (keyed("torch.randn", kind="Late"),)
+
+
+def test_another_generator_s_draw_that_shows_late_is_told_and_seeded_from_then_on() -> None:
+    class Late(nn.Module):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return x + random.random() if self.calls > 2 else x
+
+    model = nn.Sequential(nn.Dropout(0.1), Late())
+    noise = ng.inject(model, existing=True, seed=1)
+    for _ in range(3):
+        model(X)
     (first,) = noise.report().notes
-    assert first.startswith("The model's forward draws random numbers: torch's generator")
+    assert first.startswith("The model's forward draws random numbers: Python's generator")
     model(X)
-    assert noise.report().notes == (first, expected("torch.randn", kind="Late"))
+    assert noise.report().notes == (first, keyed("Python's generator", kind="Late"))
 
 
 def test_evaluation_is_looked_at_too() -> None:
@@ -215,7 +255,7 @@ def test_a_segment_that_is_computed_again_is_named_once(reentrant: bool, keeps: 
     noise = ng.inject(model, existing=True, seed=1)
     for _ in range(2):
         model(X.clone().requires_grad_()).sum().backward()
-    assert noise.report().notes == (expected("torch.rand", "part.2"),)
+    assert noise.report().notes == (keyed("torch.rand", "part.2"),)
 
 
 def test_a_model_that_calls_itself_is_named_once() -> None:
@@ -230,9 +270,7 @@ def test_a_model_that_calls_itself_is_named_once() -> None:
 
     noise = ng.inject(model := Twice(), existing=True, seed=1)
     model(X)
-    assert noise.report().notes == (
-        "The model's forward draws random numbers: torch.rand in Twice, for no known dropout.",
-    )
+    assert noise.report().notes == (keyed("torch.rand", "", "Twice"),)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
@@ -251,7 +289,7 @@ def test_a_script_module_that_is_kept_is_told_of_once_and_one_that_draws_by_its_
         model(X)
     assert noise.report().notes == (
         "'1:dropout' (Masked in a script module) is left to the model.",
-        expected("torch's generator", "2", "Shifted"),
+        keyed("torch.ops.aten.rand", "2", "Shifted"),
     )
 
 
@@ -274,9 +312,6 @@ def test_compiled_draws_are_told(backend: str) -> None:
         assert name.rpartition(".")[2] in note or "torch's generator" in note
 
 
-# One error for all ---------------------------------------------------------------------------
-
-
 def test_all_that_cannot_be_reached_is_named_at_once() -> None:
     scripted = nn.Sequential(*(torch.jit.script(nn.Dropout(0.2)) for _ in range(2)))
     inside = ", ".join(f"'0.{i}:dropout' (Dropout in a script module)" for i in range(2))
@@ -284,7 +319,11 @@ def test_all_that_cannot_be_reached_is_named_at_once() -> None:
         "Turn them off in the model and put noise in by rules, or pass unreached='keep' to leave "
         "them to the model."
     )
-    masks = [Drawing(FUNCTIONS[name]) for name in ("torch.bernoulli", "Tensor.bernoulli_")]
+    generator = torch.Generator()
+    masks = [
+        Drawing(lambda: torch.bernoulli(half(), generator=generator)),
+        Drawing(lambda: half().bernoulli_(generator=generator)),
+    ]
     model = nn.Sequential(scripted, *masks)
     x = torch.randn(2, 3, 8)
     with assert_sentence(ng.InvalidValue, f"inject: existing=True cannot reach {inside}. {ways}"):
@@ -307,7 +346,8 @@ def test_all_that_cannot_be_reached_is_named_at_once() -> None:
 
 
 def test_what_is_kept_is_not_denied() -> None:
-    model = nn.Sequential(Drawing(FUNCTIONS["torch.bernoulli"]))
+    generator = torch.Generator()
+    model = nn.Sequential(Drawing(lambda: torch.bernoulli(half(), generator=generator)))
     noise = ng.inject(model, existing=True, unreached="keep", seed=1)
     for _ in range(3):
         model(X)
@@ -321,7 +361,7 @@ def test_what_is_kept_is_not_denied() -> None:
         "Put noise in with rules=.",
     ):
         ng.predict(model, X, 3, existing=True, unreached="keep", seed=1)
-    drawing = nn.Sequential(Drawing(FUNCTIONS["torch.rand"]))
+    drawing = nn.Sequential(Drawing(lambda: torch.rand(3, 4, generator=generator)))
     with assert_sentence(
         ng.InvalidValue,
         "inject: existing=True found nothing that it can take over; random numbers are drawn by "
@@ -349,7 +389,7 @@ def test_any_generator_of_numpy_s_is_compared() -> None:
     np.random.set_bit_generator(np.random.Philox(3))
     try:
         draws = FUNCTIONS["torch.rand"]
-        assert told(beside(lambda: np.random.rand(3))) == expected("NumPy's generator")  # noqa: NPY002
-        assert told(beside(draws)) == expected("torch.rand")
+        assert told(beside(lambda: np.random.rand(3))) == keyed("NumPy's generator")  # noqa: NPY002
+        assert told(beside(draws)) == keyed("torch.rand")
     finally:
         np.random.set_bit_generator(before)

@@ -1,6 +1,8 @@
 """A model's own draws, beside other threads that draw, predict or wait."""
 
 import random
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from torch import nn
 from torch.overrides import get_testing_overrides
 
 import noisegate as ng
-from _draws import DISTRIBUTIONS, FUNCTIONS, beside, expected, operators
+from _draws import DISTRIBUTIONS, FUNCTIONS, beside, keyed, operators
 from _functional import X
 from noisegate.torch.model.draw_watch import COMPOSED
 
@@ -56,11 +58,11 @@ def test_beside_another_thread_a_generator_s_move_may_be_that_thread_s() -> None
         for _ in range(3):
             model(X)
             unsure(X)
-    assert noise.report().notes == (expected("torch.rand"),)
+    assert noise.report().notes == (keyed("torch.rand"),)
     assert doubted.report().notes == (PERHAPS.format("Python's"),)
     for _ in range(2):  # alone: what moves is the model's
         unsure(X)
-    assert doubted.report().notes[2:] == (expected("Python's generator"),)
+    assert doubted.report().notes[2:] == (keyed("Python's generator"),)
 
 
 def test_a_prediction_beside_another_thread_says_which_generator_moved() -> None:
@@ -142,3 +144,33 @@ def test_every_composed_function_that_calls_an_operator_that_draws_is_listed() -
     # Functions that are chosen by a flag show no code of their own.
     chosen = {F.fractional_max_pool2d, F.fractional_max_pool3d}
     assert set(COMPOSED) == composed | chosen
+
+
+PROGRESS = """
+import io, random, threading
+import torch
+from tqdm import tqdm
+import noisegate as ng
+
+class Scaling(torch.nn.Module):
+    def forward(self, x):
+        return x * random.random()
+
+bar = tqdm(range(3), file=io.StringIO())
+assert threading.active_count() == 2
+noise = ng.inject(model := torch.nn.Sequential(Scaling()), existing=True, seed=1)
+with noise.at(3):
+    random.seed(1)
+    first = model(torch.ones(2))
+    random.seed(2)
+    assert model(torch.ones(2)).equal(first)
+print(*noise.report().notes)
+"""
+
+
+def test_the_thread_of_a_progress_bar_draws_nothing() -> None:
+    # In a process without the threads of pytest's plugins.
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRESS], capture_output=True, text=True, check=False
+    )
+    assert ran.stdout.strip() == keyed("Python's generator", "0", "Scaling"), ran.stderr

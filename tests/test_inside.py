@@ -3,16 +3,18 @@
 import copy
 import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
 import noisegate as ng
-from _asserts import assert_same_bits
-from _inside import INSIDE, P, make_input, make_model
+from _asserts import assert_same_bits, assert_sentence
+from _inside import INSIDE, SAMPLES, TIME, WIDTH, P, make_input, make_model
 
 X = make_input()
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
@@ -159,3 +161,43 @@ def test_compiled_code_has_the_same_noise(name: str, backend: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(model.eval())
+
+
+class OfEither(nn.Module):
+    """A recurrent model of a padded input or a packed one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(WIDTH, 5, 2, dropout=P, batch_first=True)
+        self.drop = nn.Dropout(P)
+
+    def forward(self, x: Any) -> Tensor:
+        y = self.lstm(x)[0]
+        return self.drop(y if isinstance(y, Tensor) else pad_packed_sequence(y, True)[0])
+
+
+@pytest.mark.parametrize("rows", [None, [7, 9, 4, 2**63]])
+def test_a_packed_input_has_the_samples_of_the_padded_one(rows: list[int] | None) -> None:
+    x, lengths = make_input(), [3, TIME, 1, 4]
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    outputs = []
+    for given in (x, packed):
+        torch.manual_seed(1)
+        model = OfEither()
+        noise = ng.inject(model, existing=True, seed=13)
+        with noise.at(3, rows=rows):
+            micro = [model(given)] if rows else [model(given), model(given)]
+        outputs.append(torch.cat(micro))
+    for i, (padded, of_packed) in enumerate(zip(*outputs, strict=True)):
+        length = lengths[i % SAMPLES]
+        torch.testing.assert_close(of_packed[:length], padded[:length])
+
+
+def test_a_packed_input_is_no_input_of_predictions() -> None:
+    packed = pack_padded_sequence(make_input(), [TIME] * SAMPLES, batch_first=True)
+    with assert_sentence(
+        ng.errors.InvalidType,
+        "predict: `x` holds a PackedSequence, of which no samples can be taken or repeated. "
+        "Pass the padded tensor with the lengths, and pack it in the model.",
+    ):
+        ng.predict(OfEither(), packed, existing=True)

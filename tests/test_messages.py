@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import _bad_draws
 import _bad_kinds
 import _bad_numbers
 import _bad_old
@@ -12,7 +13,8 @@ import _bad_places
 import noisegate as ng
 from _asserts import assert_sentence
 
-CASES = [*_bad_kinds.CASES, *_bad_numbers.CASES, *_bad_old.CASES, *_bad_places.CASES]
+FILES = (_bad_draws, _bad_kinds, _bad_numbers, _bad_old, _bad_places)
+CASES = [case for file in FILES for case in file.CASES]
 
 
 @pytest.mark.parametrize(("call", "error", "sentence"), CASES, ids=[case[2][:60] for case in CASES])

@@ -127,7 +127,6 @@ class Fused(nn.Module):
 
 
 UNREACHED: dict[str, tuple[nn.Module, str]] = {
-    "bernoulli": (ByHand(), "'0:dropout' (Tensor.bernoulli_ in ByHand)"),
     "a kernel": (
         Fused(),
         "'0:probs' (torch.ops.aten._scaled_dot_product_efficient_attention(dropout_p=0.25))",
@@ -155,6 +154,21 @@ def test_what_cannot_be_reached_is_named_and_raises_or_is_kept(name: str) -> Non
     assert note == f"{words.replace('0', '1', 1)} is left to the model."
 
 
+def test_a_dropout_by_hand_is_made_from_the_seed() -> None:
+    model = nn.Sequential(ByHand())
+    noise = ng.inject(model, existing=True, example=X, seed=1)
+    with noise.at(3):
+        first = model(X)
+    with noise.at(3):
+        second = model(X[:2])
+    assert (first == 0).any()
+    assert_same_bits(second, first[: len(second)])
+    assert noise.report().notes == (
+        "'0:draw' (Tensor.bernoulli_ in ByHand) is drawn from the seed: the numbers of each "
+        "sample.",
+    )
+
+
 def test_random_numbers_for_something_else_are_noted() -> None:
     class Noisy(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -163,7 +177,7 @@ def test_random_numbers_for_something_else_are_noted() -> None:
     model = nn.Sequential(nn.Dropout(0.1), Noisy())
     noise = ng.inject(model, existing=True, example=X, seed=1)
     assert noise.report().notes == (
-        "'1' draws random numbers: torch.rand in Noisy, for no known dropout.",
+        "'1:draw' (torch.rand in Noisy) is drawn from the seed: the numbers of each sample.",
     )
 
 

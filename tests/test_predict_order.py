@@ -112,8 +112,6 @@ def test_random_numbers_of_the_model_s_own_are_no_other_order() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.drop(x) + torch.randn_like(x)
 
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # they are made from the seed
         samples(Drawing(), torch.randn(8, 3), 5, batch_size=4)
-    assert len(told) == 1
-    assert "randn_like" in str(told[0].message)

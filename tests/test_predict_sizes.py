@@ -125,10 +125,15 @@ def test_noise_that_was_put_into_a_model_of_torchs_layers_is_seen(put: Any) -> N
     np.testing.assert_array_equal(*again)
 
 
-def test_draws_in_evaluation_are_told_in_a_model_of_torchs_layers() -> None:
+def test_draws_in_evaluation_are_made_from_the_seed_in_a_model_of_torchs_layers() -> None:
     model = nn.Sequential(nn.Dropout(0.3), nn.FractionalMaxPool2d(2, 3), nn.Flatten()).eval()
+    images = torch.randn(2, 3, 8, 8)
+    torch.manual_seed(1)
+    first = samples(model, images, 4)
+    torch.manual_seed(2)
+    np.testing.assert_array_equal(samples(model, images, 4), first)
     with pytest.warns(RuntimeWarning, match="random numbers are drawn in evaluation by '1'"):
-        samples(model, torch.randn(2, 3, 8, 8), 4)
+        ng.predict(model, images, 4, rules={":in": 0.3}, seed=1)
 
 
 # A model of layers that compute each row by itself needs no probe ---------------------------------

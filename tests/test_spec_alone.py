@@ -5,9 +5,11 @@ import struct
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import _draws_alone as draws
 import _spec_alone as spec
 
 
@@ -89,9 +91,26 @@ def compute_kinds(config: str, dtype: str, case: str, _: str) -> list[str]:
     return [" ".join(output)]
 
 
+def show_number(number: Any) -> str:
+    return str(number) if isinstance(number, int) else float(number).hex()
+
+
+def compute_draws(name: str, dtype: str, parameters: str, case: str, _: str) -> list[str]:
+    drawn = draws.draw_exact(name, dtype, json.loads(parameters), json.loads(case))
+    return [" ".join(map(show_number, drawn))]
+
+
+def compute_close_draws(name: str, parameters: str, case: str, _: str) -> list[str]:
+    with localcontext(prec=60):
+        drawn = draws.draw_close(name, json.loads(parameters), json.loads(case))
+    return [" ".join(map(show_number, drawn))]
+
+
 COMPUTED = {
     "blocks.txt": compute_kinds,
     "concrete.txt": compute_concrete,
+    "draws.txt": compute_draws,
+    "draws_close.txt": compute_close_draws,
     "keys.txt": compute_keys,
     "kinds.txt": compute_kinds,
     "lanes.txt": compute_lanes,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+import _vectors_of_draws
 import _vectors_of_rates
 from _reference import TABLE, Place, bits32, bits64, key_of, u32_of
 
@@ -171,6 +172,7 @@ def kinds() -> Iterator[str]:
 
 
 FILES = {
+    **_vectors_of_draws.FILES,
     **_vectors_of_rates.FILES,
     "keys.txt": keys,
     "lanes.txt": lanes,

@@ -20,14 +20,8 @@ class ArrayEngine(Engine, Protocol):
     def precision(self, x: Array) -> str:
         """Return the precision of x: "float32", "float64", "integer" or "unsupported"."""
 
-    def is_complex(self, x: Array) -> bool:
-        """Return whether x holds complex numbers."""
-
     def as_real(self, x: Array) -> Array:
         """Return complex x of shape (...) as real numbers of shape (..., 2)."""
-
-    def as_complex(self, values: Array) -> Array:
-        """Return real numbers of shape (..., 2) as complex ones of shape (...)."""
 
     def restore(self, values: Array, x: Array) -> Array:
         """Return computed values in x's dtype."""
@@ -42,12 +36,6 @@ class ArrayEngine(Engine, Protocol):
         """Return x with a field on it whose mask is an array and whose other parts are numbers.
 
         None without a shortcut.
-        """
-
-    def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
-        """Return values where keep, else fill, in the memory layout of values.
-
-        With `own` the values may be overwritten. Derivatives do not go through this operation.
         """
 
     def mask(self, keep: Array, values: Array) -> Array:

@@ -75,14 +75,41 @@ class Engine(Protocol):
     def log(self, values: Array) -> Array:
         """Return the natural logarithm."""
 
+    def log1p(self, values: Array) -> Array:
+        """Return the natural logarithm of 1 more than the values."""
+
     def exp(self, values: Array) -> Array:
         """Return e to the power of the values."""
 
     def where(self, condition: Array, yes: float, no: float, dtype: str) -> Array:
         """Return `yes` where the condition holds and `no` elsewhere, in a dtype."""
 
-    def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Count where the condition holds along axes, in float64; these axes stay, of extent 1."""
+    def tan(self, values: Array) -> Array:
+        """Return the tangent."""
+
+    def sum(self, values: Array, axes: tuple[int, ...]) -> Array:
+        """Return sums along axes, in float64; True counts as 1, and axes stay, of extent 1."""
+
+    def largest(self, values: Array) -> Array:
+        """Return the largest value along the last axis, which stays, of extent 1."""
+
+    def argsort(self, values: Array) -> Array:
+        """Return the indices that sort the last axis; equal values stay in order."""
+
+    def search(self, ends: Array, values: Array) -> Array:
+        """Return how many of the ascending `ends` of its row each value reaches, as int64."""
+
+    def select(self, keep: Array, values: Array, fill: Array | float, *, own: bool) -> Array:
+        """Return values where keep, else fill, in the memory layout of values.
+
+        With `own` the values may be overwritten. Derivatives do not go through this operation.
+        """
+
+    def is_complex(self, x: Array) -> bool:
+        """Return whether x holds complex numbers."""
+
+    def as_complex(self, values: Array) -> Array:
+        """Return real numbers of shape (..., 2) as complex ones of shape (...)."""
 
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""

@@ -13,6 +13,9 @@ from .words import got
 # The number of this definition of the noise. Other bits would be another scheme, never a fix.
 SCHEME = 1
 
+# Stands where a class of noise stands in the name of what a model draws: `site#slot:Draw`.
+DRAW = "Draw"
+
 SEED_BITS, STEP_BITS, CALL_BITS, SLOT_BITS = 64, 32, 32, 32
 
 

@@ -13,7 +13,7 @@ from .draws import Draws, Field
 from .engine import Array
 from .errors import InvalidType, InvalidValue, NoisegateError, prefix_errors
 from .html import paragraphs
-from .keys import NO_KEY, Key
+from .keys import DRAW, NO_KEY, Key
 from .schedule import Schedule
 from .swatch import draw_swatch
 from .window import DEFAULT_AXIS, SampleAxis, Window
@@ -93,6 +93,11 @@ class Kind(ABC):
 
     def __init_subclass__(cls) -> None:
         """Refuse the name of a noisegate kind: kinds of one name draw the same random numbers."""
+        if cls.__name__ == DRAW:
+            raise InvalidValue(
+                "what a model's own code draws has this name, and the name is part of where noise "
+                "is drawn. Give your class another name."
+            ).prefix(DRAW)
         ours = f"{__package__}."
         taken = {
             kind.__name__ for kind in Kind.__subclasses__() if kind.__module__.startswith(ours)

@@ -18,7 +18,7 @@ from .errors import InvalidType, InvalidValue, UnmatchedRule
 from .words import got, list_names
 
 # Ports at which a hook sees a tensor; before an activation; at a module's own noises, counted.
-HOOKED, PRE, COUNTED = ("in", "out"), "pre", ("dropout", "noise", "probs")
+HOOKED, PRE, COUNTED = ("in", "out"), "pre", ("dropout", "noise", "probs", "skip")
 # The wildcard, and the ports that it stands for.
 ANY, OF_ANY = "*", ("pre", "out")
 _PORT = re.compile(
@@ -38,7 +38,7 @@ class Port:
     Attributes
     ----------
     name : str
-        `in`, `out`, `pre`, `dropout`, `noise`, `probs`, or a parameter's name.
+        `in`, `out`, `pre`, `dropout`, `noise`, `probs`, `skip`, or a parameter's name.
     part : str or None
         One of the values that a module takes or returns, by name or number.
     number : int or None

@@ -87,6 +87,8 @@ class Plan:
         self.notes: list[str] = []
         self._unreached: list[tuple[str, str]] = []
         self._draws: dict[tuple[str, str], OwnDraw] = {}
+        # The model's draws that are made from the seed, by site.
+        self.keyed: dict[str, OwnDraw] = {}
         self._left: set[str] = set()
         # Rules come first: existing=True acts only where no rule does.
         for rule in self.rules:
@@ -174,7 +176,7 @@ class Plan:
             if rule.text not in matched | self._left:
                 patterns.refuse_unmatched(rule.text, names)
         # Without placements, what follows is about existing=True.
-        if self.placements or self._unreached:
+        if self.placements or self._unreached or self.keyed:
             return
         if self._draws:
             draws = ", ".join(map(name_draw, self._draws.values()))

@@ -64,6 +64,8 @@ class OwnDraw:
         The number with which a coin was compared, if that was seen.
     certain : bool
         Whether the model drew for certain, and not another thread.
+    seeded : bool
+        Whether it is from a generator that is seeded for each forward that has noise.
     """
 
     path: str
@@ -73,6 +75,7 @@ class OwnDraw:
     coin: bool = False
     rate: float | None = None
     certain: bool = True
+    seeded: bool = False
 
     @property
     def place(self) -> tuple[str, str]:

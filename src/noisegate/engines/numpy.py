@@ -138,6 +138,10 @@ class NumpyEngine:
         """Return the natural logarithm."""
         return np.log(values)
 
+    def log1p(self, values: Array) -> Array:
+        """Return the natural logarithm of 1 more than the values."""
+        return np.log1p(values)
+
     def exp(self, values: Array) -> Array:
         """Return e to the power of the values."""
         return np.exp(values)
@@ -147,9 +151,28 @@ class NumpyEngine:
         kind = np.dtype(dtype).type
         return np.where(condition, kind(yes), kind(no))
 
-    def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Count where the condition holds along axes, in float64; these axes stay, of extent 1."""
-        return condition.sum(axes, dtype=np.float64, keepdims=True)
+    def tan(self, values: Array) -> Array:
+        """Return the tangent."""
+        return np.tan(values)
+
+    def sum(self, values: Array, axes: tuple[int, ...]) -> Array:
+        """Return sums along axes, in float64; True counts as 1, and axes stay, of extent 1."""
+        return values.sum(axes, dtype=np.float64, keepdims=True)
+
+    def largest(self, values: Array) -> Array:
+        """Return the largest value along the last axis, which stays, of extent 1."""
+        return values.max(-1, keepdims=True)
+
+    def argsort(self, values: Array) -> Array:
+        """Return the indices that sort the last axis; equal values stay in order."""
+        return np.argsort(values, kind="stable")
+
+    def search(self, ends: Array, values: Array) -> Array:
+        """Return how many of the ascending `ends` of its row each value reaches, as int64."""
+        reached = np.empty(values.shape, np.int64)
+        for row in np.ndindex(values.shape[:-1]):
+            reached[row] = np.searchsorted(ends[row], values[row], "right")
+        return reached
 
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""

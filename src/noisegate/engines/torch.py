@@ -179,6 +179,10 @@ class TorchEngine:
         """Return the natural logarithm."""
         return values.log()
 
+    def log1p(self, values: Array) -> Array:
+        """Return the natural logarithm of 1 more than the values."""
+        return values.log1p()
+
     def exp(self, values: Array) -> Array:
         """Return e to the power of the values."""
         return values.exp()
@@ -188,9 +192,25 @@ class TorchEngine:
         like = {"dtype": getattr(torch, dtype), "device": self.device}
         return torch.where(condition, torch.tensor(yes, **like), torch.tensor(no, **like))
 
-    def count(self, condition: Array, axes: tuple[int, ...]) -> Array:
-        """Count where the condition holds along axes, in float64; these axes stay, of extent 1."""
-        return condition.sum(axes, dtype=torch.float64, keepdim=True)
+    def tan(self, values: Array) -> Array:
+        """Return the tangent."""
+        return values.tan()
+
+    def sum(self, values: Array, axes: tuple[int, ...]) -> Array:
+        """Return sums along axes, in float64; True counts as 1, and axes stay, of extent 1."""
+        return values.sum(axes, dtype=torch.float64, keepdim=True)
+
+    def largest(self, values: Array) -> Array:
+        """Return the largest value along the last axis, which stays, of extent 1."""
+        return values.amax(-1, keepdim=True)
+
+    def argsort(self, values: Array) -> Array:
+        """Return the indices that sort the last axis; equal values stay in order."""
+        return values.argsort(dim=-1, stable=True)
+
+    def search(self, ends: Array, values: Array) -> Array:
+        """Return how many of the ascending `ends` of its row each value reaches, as int64."""
+        return torch.searchsorted(ends, values.contiguous(), right=True)
 
     def round(self, values: Array) -> Array:
         """Return the nearest whole numbers, half to even."""

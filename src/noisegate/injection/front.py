@@ -9,6 +9,7 @@ from noisegate.core.errors import prefix_errors
 from noisegate.core.rules import SHORTHANDS, refuse_rules
 
 from .handle import Injection
+from .model_noise import Left
 
 
 def handles(model: Any) -> tuple[Injection, ...]:
@@ -41,6 +42,7 @@ def inject(
     existing: bool = False,
     example: Any = None,
     unreached: str = "raise",
+    draws: str = "all",
     sample_axis: int | Mapping[str, int | None] | None = 0,
     input_dropout: Any = None,
     hidden_dropout: Any = None,
@@ -82,6 +84,9 @@ def inject(
         An input of the model. The model is run on it once, in training, to find the noise that
         functions make; the run leaves no trace. Without it, this noise is found in the first
         forward.
+    draws : {"all", "dropout"}
+        Which random numbers that the model's code draws are made from the seed, with `existing`:
+        all of them, or those of dropouts alone.
     unreached : {"raise", "keep"}
         Whether to raise for the model's own dropouts that cannot be replaced, or keep them.
     sample_axis : int, None, or mapping of rule to int or None
@@ -136,7 +141,7 @@ def inject(
         sample_axis=sample_axis,
         existing=existing,
         example=example,
-        unreached=unreached,
+        left=Left(unreached, draws),
     )
 
 

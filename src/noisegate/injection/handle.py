@@ -10,12 +10,12 @@ import numpy as np
 from noisegate.core import patterns
 from noisegate.core.errors import InvalidValue, UnmatchedRule, prefix_errors
 from noisegate.core.html import paragraphs
-from noisegate.core.keys import SCHEME
+from noisegate.core.keys import SCHEME, Stream
 from noisegate.core.words import list_names
 
 from .model_noise import ModelNoise
 from .report import Report, make_report
-from .site import compute_mask
+from .site import SiteNoise
 
 
 class Injection(ModelNoise):
@@ -92,7 +92,7 @@ class Injection(ModelNoise):
             for (rule, site), inner in self.passed_on.items()
         ]
         gone = ["the noise was removed from the model."] if self.removed else []
-        notes = [*self.plan.notes, *passed_on, *gone]
+        notes = [*self.plan.notes, *self.draws.describe(self.plan.keyed), *passed_on, *gone]
         return make_report(self.plan.placements, self.noises, notes)
 
     def mask(
@@ -121,7 +121,7 @@ class Injection(ModelNoise):
         if site not in self.sites:
             raise InvalidValue(f"mask: {self._suggest_sites(site)}")
         noises = [noise for noise in self.noises if noise.placement.site == site]
-        return compute_mask(noises, step, rows, call)
+        return _compute_mask(noises, step, rows, call)
 
     def set_rate(self, pattern: str, rate: Any) -> None:
         """Set the rate of the noises of a rule, or of the sites that a pattern names.
@@ -236,3 +236,25 @@ class Injection(ModelNoise):
         what = "removed noise" if self.removed else "noise"
         sites = f"{count} site{'s' * (count != 1)}"
         return f"<{what} at {sites}, seed {self.seed}, step {self.step}>"
+
+
+def _compute_mask(
+    noises: Sequence[SiteNoise], step: int | None, rows: Any, call: int
+) -> np.ndarray:
+    """Return which elements are kept by all noises of one site."""
+    site = noises[0].placement.site
+    lasts = [(noise, noise.last) for noise in noises if noise.last is not None]
+    if not lasts:
+        raise InvalidValue(
+            f"mask: the shape at '{site}' is not known before a forward with noise there. "
+            "Run the model once in training."
+        )
+    masks = []
+    for noise, last in lasts:
+        if last.kind.removes:
+            place = Stream(noise.injection.seed).site(site, noise.placement.slot)
+            masks.append(last.mask(place.at(last.key.step if step is None else step, call), rows))
+    if not masks:
+        with prefix_errors("mask"):
+            lasts[0][1].kind.check_removes()
+    return np.asarray(np.logical_and.reduce(masks))

@@ -1,25 +1,38 @@
 """Put noise into a model, and let it act in each forward."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from math import prod
 from threading import Lock, get_ident
-from typing import Any
+from typing import Any, NamedTuple
 
 from noisegate.core import checks
 from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue, NoisegateError, prefix_errors
 from noisegate.core.keys import SEED_BITS, Key, Stream
+from noisegate.core.patterns import parse_port, split
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.survey import Call, OwnDraw
 
 from .graph_state import GraphState
 from .notices import Notices
+from .own_draws import OwnDraws, Part
 from .row_finder import RowFinder
 from .site import SiteNoise
 from .steps import Forward, Steps
 
 # Several threads may run a model for the first time, and reach the same new sites.
 _placing = Lock()
+
+
+class Left(NamedTuple):
+    """What of the model's own noise is left to it; the words are those of `inject`."""
+
+    unreached: str = "raise"
+    draws: str = "all"
+
+
+NOTHING = Left()
 
 
 class ModelNoise:
@@ -37,12 +50,13 @@ class ModelNoise:
         sample_axis: Any = 0,
         existing: bool = False,
         example: Any = None,
-        unreached: str = "raise",
+        left: Left = NOTHING,
         always: bool = False,
     ) -> None:
         with prefix_errors("inject"):
             checks.check_flag("existing", existing)
-            checks.make_choice_check("raise", "keep")("unreached", unreached)
+            checks.make_choice_check("raise", "keep")("unreached", left.unreached)
+            checks.make_choice_check("all", "dropout")("draws", left.draws)
             face = face_of_model(model)
         self.host = face.Host(model)
         drawn = self.host.draw_seed() if seed is None else seed
@@ -61,17 +75,20 @@ class ModelNoise:
         self.steps = Steps(GraphState(self.host, not always))
         self.row_finder = RowFinder(self.steps, always)
         self.notices = Notices(self)
+        self.draws = OwnDraws(self.seed, left.draws == "dropout")
         self.noises: list[SiteNoise] = []
         # The sample axis of the model's input.
         self._axis = 0
         # Whether every rule is known to match, and whether a run on an example is going on or over.
         self._checked = self._looks = self._has_looked = False
+        # Whether the run on an example has drawn single numbers, by which layers may be skipped.
+        self.may_skip = False
         # Whether it is told of the functions that the model calls.
         self.watches_calls = False
         self._detach: list[Callable[[], None]] = []
         self.host.register(self)
         with self.host.exclusive():
-            known, keep = self.host.sites(), unreached == "keep"
+            known, keep = self.host.sites(), left.unreached == "keep"
             self._tokens = () if known.takes_tokens else known.tokens
             # The sites of the model's own noise that rules were matched with already.
             self._placed: set[str] = set(known.own)
@@ -108,13 +125,31 @@ class ModelNoise:
             seen = silent.enter_context(self.steps.looking())
             self._looks = True
             try:
-                self.host.dry_run(example)
+                self.may_skip = self.host.dry_run(example)
+                self._compare_draws(example)
             finally:
                 self._looks = False
+        if self.always:  # code that draws in training alone
+            skips = (p.site for p in self.plan.placements if parse_port(p.site).name == "skip")
+            paths = {draw.path for draw in self.plan.keyed.values()} | {split(s)[0] for s in skips}
+            self.host.train_alone(paths)
         self._check_plan(True)
         self._checked = self._has_looked = True
         for noise in self.noises:
             noise.trained = noise in seen.reached
+
+    def _compare_draws(self, example: Any) -> None:
+        """Find which axis of each draw holds samples, by runs on batches of other sizes."""
+        shapes, count = self.draws.take_shapes(), self.host.count_samples(example)
+        if not shapes or not count:
+            return
+        batches, runs = [count, 2 * count, count + 1], [shapes]
+        for batch in batches[1:]:
+            rows = [row % count for row in range(batch)]
+            with suppress(Exception):  # a model for one size of batch
+                self.host.dry_run(self.host.take_part(example, rows, count))
+            runs.append(self.draws.take_shapes())
+        self.draws.compare(batches, runs)
 
     def _check_plan(self, complete: bool) -> None:
         """Raise if a noise of the model's own is out of reach; once complete, if a rule is idle."""
@@ -215,7 +250,31 @@ class ModelNoise:
 
     def note_draw(self, draw: OwnDraw) -> None:
         """Note random numbers that the model's own code draws."""
-        self.notices.note_draw(draw, self._looks or not self.always)
+        running = self.steps.running
+        seeded = self._looks or (running is not None and running.states is not None)
+        if draw.seeded and seeded and self.plan.existing and not self.draws.of_dropouts:
+            self.plan.keyed.setdefault(f"{draw.path} {draw.words}", draw)
+        else:
+            self.notices.note_draw(draw, self._looks or not self.always)
+
+    def find_draw(self, site: str, shape: tuple[int, ...], draw: OwnDraw) -> list[Part] | None:
+        """Return the parts of a draw of the model's own; None if it is left to torch."""
+        # By a single number a layer may be skipped.
+        left = self.draws.of_dropouts and not draw.drops and prod(shape) > 1
+        if left or not self.plan.existing:
+            return None
+        if self._looks:
+            self.plan.keyed.setdefault(site, draw)
+            return self.draws.note_shape(site, shape)
+        forward = self.steps.running
+        if forward is None or not forward.counted or not self.acts_here:
+            return None
+        self.plan.keyed.setdefault(site, draw)
+        return self.draws.find(site, shape, forward)
+
+    def forget_draw(self, site: str) -> None:
+        """Forget a draw that is a coin, which decides by a key of its own."""
+        self.plan.keyed.pop(site, None)
 
     def remove(self) -> None:
         """Remove the noise from the model without a trace; its slots are free again."""
@@ -267,6 +326,10 @@ class ModelNoise:
         counted, axis = training or self.always, self._axis
         known = shape is not None and -len(shape) <= axis < len(shape)
         forward = self.steps.begin(counted, shape[axis] if shape and known else None)
+        seeds = self.plan.existing and counted and not self.draws.of_dropouts
+        # The members of a map share these generators, whatever their steps.
+        if seeds and type(forward.step) is int and self.host.draws_elsewhere:
+            forward.states = self.host.seed_others(self.draws.make_words(forward.step))
         if not self.always and self.host.compiler_is_imported():
             self._publish(forward)
         if counted:
@@ -304,6 +367,8 @@ class ModelNoise:
             running.within -= 1
             return
         self.steps.end(running)
+        if running.states is not None:
+            self.host.restore_others(running.states)
         if not succeeded:
             return
         try:

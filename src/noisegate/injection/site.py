@@ -1,23 +1,22 @@
 """The noise of one site: its key and rows in each forward, and its last application."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from time import perf_counter_ns
 from typing import Any, NamedTuple, Protocol, cast
 from weakref import ref
 
-import numpy as np
-
 from noisegate.core import checks
-from noisegate.core.errors import InvalidValue, NoisegateError, prefix_errors
-from noisegate.core.keys import Key, Stream
+from noisegate.core.errors import NoisegateError
+from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement, Plan
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.survey import TAG, Call
 from noisegate.core.window import ATTENTION, SampleAxis
+from noisegate.numpy import mask
 
 from .graph_state import Mark
 from .last_call import Last
@@ -215,6 +214,23 @@ class SiteNoise:
         forward.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
         return y
 
+    def decide(self, training: bool, call: Call) -> bool | None:
+        """Return whether the site's module skips what a coin decides on; None if it is torch's."""
+        injection, forward = self.injection, self.injection.steps.forward
+        self.reach()
+        acts = training or injection.always
+        if self.retired or injection.silent or not acts or not forward.has_step:
+            return None
+        if forward.together:
+            raise NotTogether
+        kind, live = self._read_call(call)
+        number = forward.calls.get(self, 0)
+        forward.calls[self] = number + 1
+        key = Key(injection.seed, self.placement.site, self.placement.slot, number, forward.step)
+        seen = kind, key, (), None, None, live, number + 1, perf_counter_ns()
+        self._seen = seen
+        return not bool(mask(kind, (), key))
+
     def call_in_graph(self, x: Any, plan: InGraph | None = None, rate: Any = None) -> Any:
         """Return x with noise on it, in code that a compiler traces.
 
@@ -361,23 +377,3 @@ class SiteNoise:
 def _share(kind: Kind, shared: tuple[int, ...]) -> Kind:
     """Return a kind whose mask is shared along the given axes of the input."""
     return cast(Kind, replace(cast(Any, kind), shared_axes=shared))
-
-
-def compute_mask(noises: Sequence[SiteNoise], step: int | None, rows: Any, call: int) -> np.ndarray:
-    """Return which elements are kept by all noises of one site."""
-    site = noises[0].placement.site
-    lasts = [(noise, noise.last) for noise in noises if noise.last is not None]
-    if not lasts:
-        raise InvalidValue(
-            f"mask: the shape at '{site}' is not known before a forward with noise there. "
-            "Run the model once in training."
-        )
-    masks = []
-    for noise, last in lasts:
-        if last.kind.removes:
-            place = Stream(noise.injection.seed).site(site, noise.placement.slot)
-            masks.append(last.mask(place.at(last.key.step if step is None else step, call), rows))
-    if not masks:
-        with prefix_errors("mask"):
-            lasts[0][1].kind.check_removes()
-    return np.asarray(np.logical_and.reduce(masks))

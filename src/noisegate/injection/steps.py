@@ -56,6 +56,8 @@ class Forward:
     made: dict[int, tuple["ref[Any]", dict[str, str]]] = field(default_factory=dict)
     # How many calls of the model that it made itself are running.
     within: int = 0
+    # The states of the generators that were seeded for it.
+    states: Any = None
     # The step as graphs see it, if it is the next one.
     cursor: Any = None
     # How tensors with noise know it, if graphs may run in it.

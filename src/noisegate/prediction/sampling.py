@@ -15,6 +15,7 @@ from noisegate.core.keys import STEP_BITS
 from noisegate.core.words import got, list_names
 from noisegate.injection import Injection
 from noisegate.injection.front import join_rules
+from noisegate.injection.model_noise import Left
 
 from .forwards import Forwards
 from .progress import show_progress
@@ -34,6 +35,7 @@ def predict(
     rules: Mapping[str, Any] | None = None,
     existing: bool = False,
     unreached: str = "raise",
+    draws: str = "all",
     input_dropout: Any = None,
     hidden_dropout: Any = None,
     output_dropout: Any = None,
@@ -71,6 +73,9 @@ def predict(
         As in `inject`: a rule is a pattern and a noise.
     existing : bool
         Whether the model's own dropouts are used, at their own rates.
+    draws : {"all", "dropout"}
+        Which random numbers that the model's code draws are made from the seed, with `existing`:
+        all of them, or those of dropouts alone.
     unreached : {"raise", "keep"}
         Whether to raise for the model's own dropouts that cannot be used, or leave them as they
         are.
@@ -155,7 +160,7 @@ def predict(
             seed,
             sample_axis=sample_axis,
             existing=existing,
-            unreached=unreached,
+            left=Left(unreached, draws),
             always=True,
         )
         noise.steps.shared = shared
@@ -251,13 +256,17 @@ def _look(noise: Injection, batch: Any, count: int) -> None:
 
 def _check_noise_acts(noise: Injection) -> None:
     """Raise if a dropout of the model's own was not reached, or if nothing acted at all."""
-    missing = [n.placement.site for n in noise.noises if n.trained and not n.reached]
+    # A model that skips layers at random may have skipped these.
+    known = () if noise.may_skip else noise.noises
+    missing = [n.placement.site for n in known if n.trained and not n.reached]
     if missing and not noise.plan.keep:
         sites = list_names(missing, "'")
         raise InvalidValue(
             f"predict: {sites} is called in training only, so existing=True cannot reach it here. "
             "Pass rules=, or unreached='keep' to go without it."
         )
+    if noise.draws.acted:
+        return
     if not noise.noises:
         raise InvalidValue(
             "predict: no noise acted, since all that the model has is left to it "

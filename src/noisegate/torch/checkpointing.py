@@ -19,6 +19,7 @@ from noisegate.core.errors import RecomputationError
 from noisegate.core.local import Local
 
 from .compiler_options import set_option
+from .generators import resume_others, save_seeded
 
 
 class Counting(Protocol):
@@ -31,8 +32,10 @@ class Counting(Protocol):
         """Return to the state of a snapshot."""
 
 
-# The state of each counter when a segment began, with a weak reference to the counter.
-Segment = list[tuple[Any, Any]]
+# The state of each counter, with a weak reference to the counter.
+Counters = list[tuple[Any, Any]]
+# What a segment began with: its counters, and the other generators if its forward has seeded them.
+Segment = tuple[Counters, Any]
 
 # Weak, so that a model with noise is freed as any other.
 _counting: WeakSet[Any] = WeakSet()
@@ -68,13 +71,13 @@ def is_replaying() -> bool:
 def _snapshot() -> Segment:
     with _lock:
         counting = list(_counting)
-    return [(ref(one), one.snapshot()) for one in counting]
+    return [(ref(one), one.snapshot()) for one in counting], save_seeded()
 
 
-def _restore(segment: Segment) -> Segment:
-    """Restore all counters to a segment's beginning, and return their present states."""
+def _restore(counters: Counters) -> Counters:
+    """Restore all counters, and return their present states."""
     before = []
-    for reference, state in segment:
+    for reference, state in counters:
         counting = reference()
         if counting is not None:
             before.append((reference, counting.snapshot()))
@@ -84,11 +87,13 @@ def _restore(segment: Segment) -> Segment:
 
 @contextmanager
 def _replay(segment: Segment) -> Iterator[None]:
-    """Restore all counters to a segment's beginning for a block, and back after it."""
-    before = _restore(segment)
+    """Restore everything to a segment's beginning for a block, and back after it."""
+    counters, others = segment
+    before = _restore(counters)
     _replaying.set(_replaying.get() + 1)
     try:
-        yield
+        with resume_others(others):
+            yield
     finally:
         _replaying.set(_replaying.get() - 1)
         _restore(before)
@@ -123,7 +128,7 @@ def _wrap_frames(frame: Any, hook: Any) -> None:
 
     def hook_enter(self: Any) -> Any:
         of = self.noisegate_frame()
-        self.noisegate_replay = _replay(getattr(of, "noisegate_segment", []))
+        self.noisegate_replay = _replay(getattr(of, "noisegate_segment", ([], None)))
         self.noisegate_replay.__enter__()
         return enter(self)
 
@@ -146,7 +151,7 @@ def _wrap_reentrant(function: Any) -> None:
         return forward(ctx, *args)
 
     def recompute(ctx: Any, *args: Any) -> Any:
-        with _replay(getattr(ctx, "noisegate_segment", [])):
+        with _replay(getattr(ctx, "noisegate_segment", ([], None))):
             return backward(ctx, *args)
 
     function.forward, function.backward = staticmethod(remember), staticmethod(recompute)

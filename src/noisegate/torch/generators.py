@@ -2,7 +2,7 @@
 
 import ctypes
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import RLock, get_ident
 from typing import Any, NamedTuple
@@ -13,15 +13,21 @@ from numpy.random.mtrand import get_bit_generator
 from torch import nn
 
 from noisegate.core import forks
+from noisegate.core.local import Local
 
 TORCH, NUMPY, PYTHON = "torch's", "NumPy's", "Python's"
 NAMES = (TORCH, NUMPY, PYTHON)
+# Those that no kernel serves.
+OTHERS = (NUMPY, PYTHON)
 
 # The state of a Mersenne Twister: 624 words of 32 bits, and the index of the next word.
 _TWISTER_BYTES = 4 * 624 + 4
 
 
 State = dict[str, Any]
+
+# How many forwards that run in this thread have seeded Python's and NumPy's generators.
+_seeded: Local[int] = Local(0)
 
 
 def save_state(names: Iterable[str] = NAMES) -> State:
@@ -73,6 +79,51 @@ def seed_all(number: int, later: bool = True) -> None:
     random.seed(number)
 
 
+def seed_others(words: Sequence[int]) -> State:
+    """Seed Python's and NumPy's generators for a forward; return their states for `restore_others`.
+
+    `words` are whole numbers in [0, 2**32).
+    """
+    state = save_state(OTHERS)
+    # A user may have set another bit generator than NumPy's own.
+    _seeded.set(_seeded.get() + 1)
+    bits: Any = type(get_bit_generator())(list(words))
+    np.random.set_state({**bits.state, "has_gauss": 0, "gauss": 0.0})  # noqa: NPY002
+    random.seed(sum(word << (32 * i) for i, word in enumerate(words)))
+    _expect_states()
+    return state
+
+
+def restore_others(state: State) -> None:
+    """Restore the generators that `seed_others` has seeded."""
+    _seeded.set(_seeded.get() - 1)
+    restore_state(state)
+    _expect_states()
+
+
+def save_seeded() -> State | None:
+    """Return the states of Python's and NumPy's generators in a forward that has seeded them."""
+    return save_state(OTHERS) if _seeded.get() > 0 else None
+
+
+@contextmanager
+def resume_others(state: State | None) -> Iterator[None]:
+    """Set Python's and NumPy's generators to saved states for a block, if there are any."""
+    if state is None:
+        yield
+        return
+    with keep_states(*OTHERS):
+        restore_state(state)
+        yield
+
+
+def _expect_states() -> None:
+    """Let the ledgers of this thread expect Python's and NumPy's generators where they are."""
+    for ledger in list(_ledgers):
+        if ledger.thread == get_ident():
+            ledger.expect()
+
+
 def save_cpu_state() -> torch.Tensor:
     """Return the state of torch's CPU generator as a tensor, which `torch.save` can store."""
     with _reading:
@@ -102,7 +153,7 @@ def _restore_torch(states: Any) -> None:
 # NumPy's and Python's global generators, which models use.
 _SAVE: dict[str, Callable[[], Any]] = {
     TORCH: _save_torch,
-    NUMPY: np.random.get_state,
+    NUMPY: lambda: np.random.get_state(legacy=False),  # noqa: NPY002
     PYTHON: random.getstate,
 }
 _RESTORE: dict[str, Callable[[Any], None]] = {
@@ -193,6 +244,11 @@ class Ledger:
         """Stop following noisegate's own draws."""
         if self in _ledgers:
             _ledgers.remove(self)
+
+    def expect(self) -> None:
+        """Expect Python's and NumPy's generators where they are now."""
+        moved = {name: self._state(name) for name in self.names if name in OTHERS}
+        self.states = {**self.states, **moved}
 
     def find_moved(self) -> list[str]:
         """Return the names of generators that have moved, and expect them where they are now.

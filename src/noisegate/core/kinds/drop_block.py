@@ -117,7 +117,7 @@ class DropBlock(Kind):
         # A sample's own share counts all of it, though the array may hold a part.
         whole = self._keep(draws.over(draws.window.whole()), t, sizes)
         counted = tuple(axis for axis in range(whole.ndim) if axis != draws.window.sample_axis)
-        kept = draws.engine.count(whole, counted)
+        kept = draws.engine.sum(whole, counted)
         every = float(prod(whole.shape[axis] for axis in counted))
         kept = draws.engine.clip(kept, 1.0, float("inf"))
         # Array over array: for a number over an array, libraries may multiply by the inverse, which

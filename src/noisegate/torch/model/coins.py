@@ -119,10 +119,10 @@ def hold_coin(function: Any, args: Any, kwargs: Any, drawn: Tensor) -> None:
 
 
 def mark_coin(drawn: Tensor, what: Any) -> None:
-    """Mark a tensor as a coin, with its draw."""
+    """Mark a tensor as a coin, with its draw, or with the site of a draw that is keyed."""
     setattr(drawn, _MARK, what)
 
 
 def find_coin(values: Any) -> Any:
-    """Return the draw of the first coin among some values, or None."""
+    """Return the mark of the first coin among some values, or None."""
     return next((value._noisegate_coin for value in values if hasattr(value, _MARK)), None)

@@ -30,6 +30,8 @@ _INSIDE = ("MultiheadAttention", "LSTM", "GRU", "RNN")
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d)
 _DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
+# Dropouts of other formulas than noisegate's: a rule takes their place, existing=True does not.
+_OTHER_DROPOUT = re.compile(r"(DropBlock\w*|(RNN|Locked|Variational)Dropout)$")
 
 
 def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
@@ -47,6 +49,8 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         call = get_own_call(module)
         if call is not None:
             own[own_site(path, choose_port(call.kind), 0)] = call
+        elif find_replaceable(module) is not None:
+            names.append(own_site(path, "dropout", 0))
         own |= _find_inside(path, module)
         if any(path == part or path.startswith(f"{part}.") for part in inner):
             continue
@@ -118,6 +122,18 @@ def get_own_call(module: nn.Module) -> Call | None:
         if rate is None or isinstance(rate, int | float):
             return _make_drop_path_call(module, float(rate or 0))
     return None
+
+
+def find_replaceable(module: nn.Module) -> Call | None:
+    """Return the noise that a rule at a module's port `dropout` replaces; None if it has none.
+
+    That of another formula than any kind's is described as a plain dropout.
+    """
+    call = get_own_call(module)
+    if call is not None or is_scripted(module):
+        return call
+    name = type(unwrap(module)).__name__
+    return Call(Dropout(0.5), name) if _OTHER_DROPOUT.search(name) else None
 
 
 def get_own_rate(module: nn.Module) -> Any:

@@ -18,7 +18,7 @@ from torch.overrides import resolve_name
 
 from noisegate.core.survey import OwnDraw
 
-from ..generators import Ledger, find_generators, read_state
+from ..generators import OTHERS, Ledger, find_generators, read_state
 from .coins import get_coins, hold_coin, is_coin, mark_coin
 from .sharing import is_alone
 
@@ -69,6 +69,14 @@ class KnownDraws:
         self.unseen: set[str] = set()
         self.modes: set[bool] = set()
 
+    def has_others(self, training: bool) -> bool:
+        """Return whether Python's or NumPy's generator is drawn from, or may be in a first forward.
+
+        Beside other threads, which share these generators, it must be known.
+        """
+        unknown = training not in self.modes and is_alone()
+        return unknown or not self.unseen.isdisjoint(OTHERS)
+
     def __reduce__(self) -> Any:
         """Return how a copy is made: it knows no draws yet."""
         return KnownDraws, ()
@@ -78,8 +86,8 @@ class DrawWatch:
     """Watches the generators in one forward.
 
     The first forward in training and the first in evaluation are watched closely: generators are
-    compared around every torch function and at every module call. In later forwards they are
-    compared only around the functions that drew before, and at both ends of the forward.
+    compared around every function that may draw and at every module call. In later forwards they
+    are compared only around the functions that drew before, and at both ends of the forward.
     """
 
     def __init__(
@@ -98,6 +106,8 @@ class DrawWatch:
             [(k, read_state(k.generator)) for k in find_generators(model)] if self.closely else []
         )
         self.given: set[int] = set()
+        # The site of the draw by the function that runs, if its numbers are from the field.
+        self.served = ""
         # Draws of a single number, which may be coins; and the rate of each coin that was compared.
         # Only the end of the forward shows which single numbers decided something.
         self.single: dict[OwnDraw, None] = {}
@@ -105,15 +115,22 @@ class DrawWatch:
 
     def run(self, place: ModuleCall, function: Any, args: Any, kwargs: Any) -> Any:
         """Return the result of a torch function, and report it if it draws."""
-        if not self.closely and function not in self.known.functions:
-            return function(*args, **kwargs)
-        return self.run_drawing(place, function, args, kwargs)
+        closely = self.closely and (may_draw(function) or _is_foreign(function))
+        if closely or function in self.known.functions:
+            return self.run_drawing(place, function, args, kwargs)
+        return function(*args, **kwargs)
 
     def run_drawing(self, place: ModuleCall, function: Any, args: Any, kwargs: Any) -> Any:
         """Return the result of a torch function that may draw, and report it if it does."""
+        self.served = ""
         result, has_moved = self.ledger.watch_torch(
             lambda: function(*args, **kwargs), lambda: may_draw(function) or self._is_alone()
         )
+        if is_coin(function, result):
+            hold_coin(function, args, kwargs, result)
+            mark_coin(result, self.served)
+        if self.served:
+            return result
         given = {id(x) for x in (*args, *kwargs.values()) if isinstance(x, torch.Generator)}
         self.given |= given
         # A generator that is an argument, or on another device, is not among those compared.
@@ -121,7 +138,6 @@ class DrawWatch:
             self.known.functions.add(function)
             draw = make_draw(place.path, name_class(place.module), place.known, function)
             if not draw.drops and is_coin(function, result):
-                hold_coin(function, args, kwargs, result)
                 mark_coin(result, draw)
                 self.single[draw] = None
             else:
@@ -152,7 +168,8 @@ class DrawWatch:
                 self.known.unseen.add(name)
                 kind = name_class(place.module)
                 drops = "drop" in kind.lower()
-                self.tell(OwnDraw(place.path, f"{words} in {kind}", drops, place.known))
+                draw = OwnDraw(place.path, f"{words} in {kind}", drops, place.known)
+                self.tell(replace(draw, seeded=name in OTHERS))
             else:
                 self.tell(OwnDraw("", words, known=place.known, certain=False))
 
@@ -198,6 +215,12 @@ def name_class(module: nn.Module) -> str:
 def _is_unwatched(result: Any) -> bool:
     """Return whether a result is a tensor on a device whose generator is not compared."""
     return isinstance(result, torch.Tensor) and result.device.type not in ("cpu", "cuda", "meta")
+
+
+def _is_foreign(function: Any) -> bool:
+    """Return whether a function is an operator of another library, of which nothing is known."""
+    operators = torch._ops.OpOverload, torch._ops.OpOverloadPacket
+    return isinstance(function, operators) and not str(function).startswith("aten.")
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,6 @@
 """Run a model on any input that it takes, without leaving a trace in it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
@@ -40,8 +41,10 @@ class Runner:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
 
-    def dry_run(self, example: Any) -> None:
+    def dry_run(self, example: Any) -> bool:
         """Run the model in training on an example, then restore it and every generator.
+
+        Return whether the model draws single numbers, by which it may skip layers.
 
         Layers that the model skips at random run too: if coins decide, the model runs once with
         every coin high and once with every coin low. So the sites that are found depend on no
@@ -60,6 +63,7 @@ class Runner:
                 # A model that skips all of these layers at once may fail; that is no user's error.
                 with suppress(Exception), hold_coins(LOW):
                     run_model(model, example)
+        return coins.tossed
 
     def split_batches(self, x: Any, size: int | None) -> Iterator[tuple[Any, int]]:
         """Yield the batches of an input, beside the model's weights, with their sample counts."""
@@ -79,6 +83,11 @@ class Runner:
             if changes:
                 self.model.eval()
             yield
+
+    def train_alone(self, paths: Iterable[str]) -> None:
+        """Put the modules at some paths in training, without the modules in them."""
+        for path in paths:
+            self.model.get_submodule(path).training = True
 
     def runs_row_by_row(self) -> bool:
         """Return whether the model has only layers that compute each row of a batch by itself."""
@@ -216,7 +225,7 @@ def split_batches(x: Any, size: int | None) -> Iterator[Any]:
     Raises
     ------
     InvalidType
-        If x is a list or tuple of numbers.
+        If x is a list or tuple of numbers, or holds a PackedSequence.
     """
     if _is_loader(x):
         for batch in x:
@@ -227,6 +236,11 @@ def split_batches(x: Any, size: int | None) -> Iterator[Any]:
         raise InvalidType(
             f"predict: `x` must hold tensors or arrays; got a {type(x).__name__} of numbers. Pass "
             "torch.tensor(x)."
+        )
+    if find_tensors(x, (PackedSequence,)):
+        raise InvalidType(
+            "predict: `x` holds a PackedSequence, of which no samples can be taken or repeated. "
+            "Pass the padded tensor with the lengths, and pack it in the model."
         )
     count = count_batch(x, ARRAYS)
     if size is None or count is None or count <= size:

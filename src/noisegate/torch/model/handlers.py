@@ -11,7 +11,7 @@ from noisegate.core.window import ATTENTION
 
 from ..compiling import hold_number
 from .attention_handlers import ATTENTION_HANDLERS
-from .coins import find_coin
+from .coins import find_coin, is_coin, mark_coin
 from .modules import apply_functions, write_in_place
 from .recurrent_handlers import RECURRENT_HANDLERS
 from .replacing import Caller, apply_found, make_call
@@ -81,19 +81,30 @@ def _run_drawing(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
         caller.note_draws_in_graph(func)
         return func(*args, **kwargs)
     draws = caller.draws
-    if draws is None:
-        return func(*args, **kwargs)
-    return draws.run_drawing(caller.frame, func, args, kwargs)
+    if draws is not None:
+        return draws.run_drawing(caller.frame, func, args, kwargs)
+    y = func(*args, **kwargs)
+    if is_coin(func, y):
+        mark_coin(y, "")
+    return y
 
 
 def _note_decision(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
-    """Note that a coin is compared with a rate, or becomes a Python number."""
+    """Decide by the site's key where a coin is compared with a rate; note one that torch draws."""
     if torch.compiler.is_compiling():
         return func(*args, **kwargs)
-    draws, coin = caller.draws, find_coin(args)
-    if draws is not None and coin is not None:
-        rates = (float(rate) for rate in args if isinstance(rate, int | float))
-        draws.note_decision(coin, next(rates, None))
+    coin = find_coin(args)
+    if coin is None:
+        return func(*args, **kwargs)
+    rate = next((float(rate) for rate in args if isinstance(rate, int | float)), None)
+    name = func.__name__.strip("_")
+    if not isinstance(coin, str):
+        if caller.draws is not None:
+            caller.draws.note_decision(coin, rate)
+    elif rate is not None and name in _COMPARISONS and 0 <= rate <= 1:
+        skips = caller.decide(rate, coin)
+        if skips is not None:
+            return torch.tensor(skips == (name[0] == "l"), device=args[0].device)
     return func(*args, **kwargs)
 
 
@@ -131,7 +142,8 @@ _ELEMENTWISE = (
     *(Tensor.clone, torch.clone, Tensor.contiguous, torch.nan_to_num),
     *(Tensor.view, Tensor.reshape, torch.reshape),
 )
-_DRAWS = (
+# Functions that models build dropouts from.
+DRAWS = (
     *(torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_),
     *(torch.native_dropout, torch.feature_dropout, torch.rand, torch.rand_like),
 )
@@ -149,6 +161,6 @@ HANDLERS: dict[Any, Any] = {
         (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax), _mark_softmax
     ),
     **dict.fromkeys(_ELEMENTWISE, _pass_mark_on),
-    **dict.fromkeys(_DRAWS, _run_drawing),
+    **dict.fromkeys(DRAWS, _run_drawing),
     **dict.fromkeys(_DECISIONS, _note_decision),
 }

@@ -14,6 +14,7 @@ from .. import cursors, graph_sites, in_graph
 from ..checkpointing import refuse_backward, register
 from ..compiling import compiler_is_imported, run_eagerly, traces_whole
 from ..functional import apply_eagerly, apply_steps, draw_seed
+from ..generators import restore_others, seed_others
 from ..maps import Following, count_members, count_traced_members
 from ..nested import read_shape
 from ..ranks import world_size
@@ -21,13 +22,20 @@ from ..time_rows import rows_in_use
 from ..tracing import refuse_export, refuse_tracing
 from . import hooks
 from .compiled import guard_hooks
-from .discover import choose_port, find_pre_activation, find_sites, get_own_call
+from .discover import (
+    choose_port,
+    find_pre_activation,
+    find_replaceable,
+    find_sites,
+    get_own_call,
+)
 from .forward import Runner, mute_part
+from .listener import Listener
 from .modules import OwnForward, SiteFunction
 from .paths import find_modules
 from .protocols import PreActivation
 from .sharing import exclusive
-from .watch import FunctionWatch, Listener, may_call_noise
+from .watch import FunctionWatch, may_call_noise
 
 
 class Host(Runner):
@@ -62,6 +70,8 @@ class Host(Runner):
     count_members = staticmethod(count_members)
     follow = staticmethod(Following)
     apply_steps = staticmethod(apply_steps)
+    seed_others = staticmethod(seed_others)
+    restore_others = staticmethod(restore_others)
     world_size = staticmethod(world_size)
     mute_part = staticmethod(mute_part)
     # For graphs.
@@ -116,13 +126,19 @@ class Host(Runner):
     ) -> Callable[[], None]:
         # Functions need the watch. A module that is a noise needs another `forward` only, which
         # costs nothing elsewhere.
-        if get_own_call(module) is None or parse_port(site).name == "probs":
+        if find_replaceable(module) is None or parse_port(site).name == "probs":
             return self._watch().add(site, function)
         return (OwnForward.find(module) or OwnForward(module)).add(function)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Add a listener for the noise that functions make; return the callable that removes it."""
         return self._watch().listen(listener)
+
+    @property
+    def draws_elsewhere(self) -> bool:
+        """Whether the model draws from Python's or NumPy's generator, or may."""
+        watch = FunctionWatch.find(self.model)
+        return watch is not None and watch.draws_elsewhere
 
     def watch_forward(self, observer: hooks.Observer) -> Callable[[], None]:
         """Tell an observer when a forward begins and ends; return the callable that ends this."""

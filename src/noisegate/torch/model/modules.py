@@ -17,7 +17,7 @@ from ..compiling import eager_only, hold_number
 from ..functional import refuse_leaf
 from ..layers import NoiseLayer
 from ..tracing import is_symbolic, refuse_frozen_step
-from .discover import check_rank, get_call_at, get_own_call, get_own_rate
+from .discover import check_rank, find_replaceable, get_call_at, get_own_rate
 
 
 class SiteFunction(Protocol):
@@ -187,7 +187,7 @@ class OwnForward:
         rate = get_own_rate(self.module)
         known = self._known
         if known is None or rate is None or rate != known[0]:
-            call = get_own_call(self.module)
+            call = find_replaceable(self.module)
             assert call is not None
             known = self._known = rate, call
         return known[1]

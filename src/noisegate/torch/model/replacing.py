@@ -48,6 +48,12 @@ class Caller(Protocol):
     def note_draws_in_graph(self, function: Any) -> None:
         """Tell all listeners of a function in a graph that is known to draw."""
 
+    def decide(self, rate: float, drawn: str) -> bool | None:
+        """Return whether the module skips what a coin decides on; None if that is torch's.
+
+        `drawn` is the site of the coin's draw, if that is keyed.
+        """
+
     def leave_to_model(self, function: Callable[[], Any]) -> Any:
         """Return the result of the model's own call."""
 

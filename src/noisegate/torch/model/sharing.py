@@ -96,9 +96,15 @@ def exclude_others(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def is_alone() -> bool:
-    """Return whether the main thread is Python's only one."""
+    """Return whether the main thread is Python's only one, but for those that only watch bars."""
     # Not by the threads' frames: reading those while they run is slow, and not always safe.
-    return _thread._count() == 0
+    others = _thread._count()
+    return others == 0 or others == sum(map(_is_of_bars, threading.enumerate()))
+
+
+def _is_of_bars(thread: threading.Thread) -> bool:
+    """Return whether a thread is the one by which tqdm watches its progress bars."""
+    return type(thread).__module__ == "tqdm._monitor"
 
 
 def _frames_of_threads() -> Mapping[int, Any]:

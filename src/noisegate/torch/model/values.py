@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from noisegate.core.survey import TAG
 
@@ -24,10 +25,16 @@ def find_tensors(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> list[Any]:
 
 
 def find_shape(values: Any, kinds: tuple[type, ...] = (Tensor,)) -> tuple[int, ...] | None:
-    """Return the shape of the first tensor that has axes, or None."""
-    found: Any = next((x for x in find_tensors(values, kinds) if x.ndim), None)
+    """Return the shape of the first tensor that has axes, or None.
+
+    Of samples of several lengths it has their number alone.
+    """
+    tensors = find_tensors(values, (*kinds, PackedSequence))
+    found: Any = next((x for x in tensors if isinstance(x, PackedSequence) or x.ndim), None)
+    if isinstance(found, PackedSequence):
+        return (int(found.batch_sizes[0]),)
     if getattr(found, "is_nested", False):
-        return (found.size(0),)  # the samples; torch has no numbers for the other extents
+        return (found.size(0),)
     return None if found is None else tuple(found.shape)
 
 

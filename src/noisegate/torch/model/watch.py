@@ -5,11 +5,11 @@ every call of a torch function. Hooks on the modules tell it which module is cal
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -23,10 +23,12 @@ from noisegate.core.survey import Call, OwnDraw
 
 from ..checkpointing import is_replaying, register
 from ..compiling import compiler_looks_on
-from .discover import INSIDE, get_own_call
-from .draw_watch import DrawWatch, KnownDraws
+from .discover import INSIDE, get_own_call, make_dropout_call
+from .draw_kernels import begin_to_serve, cease_to_serve
+from .draw_watch import DrawWatch, KnownDraws, make_draw, may_draw, name_class
 from .handlers import DRAWING
 from .hooks import count_running, hook_after, hook_before
+from .listener import Listener
 from .modules import SiteFunction, reach_functions
 from .paths import unwrap
 from .scripted import find_dropouts_inside, is_scripted, trains
@@ -41,26 +43,6 @@ from .watch_hooks import (
     may_draw_in_graph,
     name_attribute,
 )
-
-
-class Listener(Protocol):
-    """Receives what the watch observes in a forward."""
-
-    def note_site(self, site: str, call: Call) -> None:
-        """Note a function that makes noise at a site; called every time the function is."""
-
-    def note_unreached(self, site: str, words: str) -> None:
-        """Note a noise that cannot be replaced."""
-
-    def note_draw(self, draw: OwnDraw) -> None:
-        """Note random numbers that the model's own code draws."""
-
-    def refuse_export(self) -> None:
-        """Raise if it has noise: an export records the model in training."""
-
-    @property
-    def watches(self) -> bool:
-        """Whether `note_draw` is wanted for the forward that begins now."""
 
 
 def _is_known(module: nn.Module) -> bool:
@@ -212,6 +194,37 @@ class FunctionWatch:
         for listener in self.listeners:
             listener.note_unreached(site, words)
 
+    def find_parts(self, function: Any, shape: Sequence[int]) -> list[Any] | None:
+        """Return the parts of what the calling module draws; None if it is left to torch."""
+        frame, here = self.frame, self._here.get()
+        if frame.known or here.handles or self.interrupted:
+            return None
+        called = here.function
+        if called is not None and may_draw(called):
+            function = called  # as the code writes it; a script shows the operator alone
+        kind = name_class(cast(nn.Module, frame.module))
+        draw = make_draw(frame.path, kind, frame.known, function)
+        site = frame.name_next("draw")
+        found = (listener.find_draw(site, tuple(shape), draw) for listener in self.listeners)
+        parts = next((parts for parts in found if parts is not None), None)
+        if here.draws is not None and parts is not None:
+            here.draws.served = site
+        return parts or None
+
+    def decide(self, rate: float, drawn: str) -> bool | None:
+        """Return whether the calling module skips what a coin decides on; None if it is torch's."""
+        for listener in self.listeners:
+            listener.forget_draw(drawn)
+        call = make_dropout_call("Dropout", rate, f"a coin at rate {rate:g}")
+        functions: list[Any] = self.find_functions("skip", call)
+        decided = (function.decide(self.frame.training, call) for function in functions)
+        return next((skips for skips in decided if skips is not None), None)
+
+    @property
+    def draws_elsewhere(self) -> bool:
+        """Whether the model draws from Python's or NumPy's generator, or may."""
+        return self._known_draws.has_others(trains(self.model))
+
     def leave_to_model(self, function: Callable[[], Any]) -> Any:
         """Return the result of the model's own call, whose draw the listeners know already."""
         draws = self.draws
@@ -294,6 +307,7 @@ class FunctionWatch:
             self._inside += 1
         mode = Mode(self, here)
         mode.__enter__()  # type: ignore[no-untyped-call]
+        begin_to_serve(self)
         here.modes.append((mode, len(here.frames)))
         here.frames.append(ModuleFrame(self.root.hook, trains(self.model), self.model))
         self.local.thread = here
@@ -318,6 +332,7 @@ class FunctionWatch:
         if not here.modes:
             return
         mode, depth = here.modes.pop()
+        cease_to_serve()
         mode.__exit__(None, None, None)
         del here.frames[depth:]
         if not here.modes:

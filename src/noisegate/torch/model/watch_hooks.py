@@ -14,7 +14,7 @@ from noisegate.core.patterns import own_site
 from ..compiling import compiler_looks_on, eager_only, never_compile_alone
 from ..tracing import Unscriptable
 from .draw_watch import DrawWatch, make_draw, may_draw, name_class
-from .handlers import HANDLERS, SILENT
+from .handlers import DRAWS, HANDLERS, SILENT
 from .replacing import make_call
 from .scripted import trains
 
@@ -70,6 +70,10 @@ class WatchedThread:
     modes: list[tuple[TorchFunctionMode, int]] = field(default_factory=list)
     frames: list[ModuleFrame] = field(default_factory=list)
     draws: DrawWatch | None = None
+    # The function of torch's that was called last, by which draws are named.
+    function: Any = None
+    # How many functions that make noise are handled now: what they draw is no draw of its own.
+    handles: int = 0
 
 
 def name_attribute(port: str) -> str:
@@ -217,6 +221,7 @@ class Mode(TorchFunctionMode):
         if handler is None and compiler_looks_on():
             return func(*args, **kwargs)
         frame, draws = self.here.frames[-1], self.here.draws
+        self.here.function = func
         if frame.known:
             if draws is None or compiler_looks_on() or not may_draw(func):
                 return func(*args, **kwargs)
@@ -227,7 +232,13 @@ class Mode(TorchFunctionMode):
             return draws.run(frame, func, args, kwargs)
         if handler not in SILENT and self.watch.interrupted:
             return func(*args, **kwargs)
-        return _run_handler(handler, self.watch, func, args, kwargs)
+        if handler in SILENT or func in DRAWS:
+            return _run_handler(handler, self.watch, func, args, kwargs)
+        self.here.handles += 1
+        try:
+            return _run_handler(handler, self.watch, func, args, kwargs)
+        finally:
+            self.here.handles -= 1
 
     def _watch_segment(self, function: Any) -> Any:
         """Return a function that a checkpoint calls, watched as the code around it."""
