@@ -176,6 +176,49 @@ def test_segments_remember_a_rate_and_a_silence() -> None:
     torch.testing.assert_close(grad, torch.autograd.grad(plain(z), z)[0])
 
 
+@each_way
+@pytest.mark.parametrize("whole", [True, False])
+def test_segments_remember_ids_of_samples(way: str, whole: bool) -> None:
+    def train(run: Run) -> list[Tensor]:
+        model, x, noise = noised(plainly if whole else run)
+        losses = []
+        for first in (10, 20):
+            ids = range(first, first + 4)
+            noise.rows = {"*act:out": ids, "b.lin:in": ids[::-1]} if first == 10 else ids
+            losses.append(run(model, x) if whole else model(x))
+        noise.rows = [7, 8, 9, 1]
+        torch.stack(losses).sum().backward()
+        assert list(noise.rows) == [7, 8, 9, 1]
+        return gradients(model, x)
+
+    assert_equal(train(WAYS[way]), train(plainly))
+
+
+class PassingOn(nn.Module):
+    """A model with a segment that begins by passing on the tensor it is given."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.lin, self.run = nn.Linear(8, 8), run
+        self.segment = nn.Sequential(nn.Identity(), nn.Linear(8, 8), nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self.segment, self.lin(x)).sin()
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if not way.startswith("reentrant")])
+def test_a_rule_acts_once_on_a_tensor_that_a_segment_is_given(way: str) -> None:
+    def train(run: Run) -> list[Tensor]:
+        model, x = PassingOn(run), torch.ones(4, 8, requires_grad=True)
+        ng.inject(model, {"*:out": 0.5}, seed=1)
+        y = model(x)
+        y.sum().backward()
+        return [y, *gradients(model, x)]
+
+    assert_equal(train(WAYS[way]), train(plainly))
+
+
 def test_copies_count_and_are_replayed_on_their_own() -> None:
     model, _, _ = noised(WAYS["non-reentrant"])
     twin = copy.deepcopy(model)

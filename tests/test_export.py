@@ -35,8 +35,9 @@ FROZEN = (
     "noise as leaf modules."
 )
 LINEARIZED = (
-    "`torch.func.linearize` would repeat the noise of one step in every run. Choose the step, by a "
-    "key or a block `with noise.at(step)`, or leave the noise out."
+    "`torch.func.linearize` calls its function twice, and the tangent would have the noise of "
+    "another call than the output. Choose the step inside of the function, by a key or a block, "
+    "`def f(x): with noise.at(step): return model(x)`, or leave the noise out."
 )
 
 
@@ -327,9 +328,12 @@ def test_a_linearization_holds_a_step_that_its_caller_chose() -> None:
         assert_same_bits(push(along), kind(along, key(site, step=3)))
     for function, name in (
         (model, "inject ('0:out'): "),
+        (layer, "Dropout: "),
         (ng.torch.Dropout(0.5), "Dropout: "),
         (lambda x: ng.torch.dropout(x, 0.5), "Dropout: "),
     ):
+        with noise.at(3), assert_sentence(ng.NoisegateError, name + LINEARIZED):
+            torch.func.linearize(function, X)
         with assert_sentence(ng.NoisegateError, name + LINEARIZED):
             torch.func.linearize(function, X)
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 import noisegate as ng
 from _asserts import assert_same_bits
@@ -33,3 +34,20 @@ def call_with_rows_twice(x: Tensor) -> Tensor:
 def test_one_graph_holds_several_calls(function: Any) -> None:
     fast = torch.compile(function, backend="aot_eager", fullgraph=True)
     assert_same_bits(fast(X), function(X))
+
+
+class Unflattening(nn.Module):
+    """Calls a method of tensors that torch has written in Python, on its input and later."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.dropout(x.unflatten(-1, (2, 4)).relu(), 0.4, self.training)
+        return y.unflatten(dim=0, sizes=(-1, 2))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_watched_model_may_unflatten(training: bool) -> None:
+    models = [nn.Sequential(Unflattening()).train(training) for _ in range(2)]
+    for model in models:
+        ng.inject(model, existing=True, example=X, seed=1)
+    compiled = torch.compile(models[0], backend="eager", fullgraph=True)
+    assert_same_bits(compiled(X), models[1](X))

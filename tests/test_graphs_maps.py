@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, grad, vmap
 
 import noisegate as ng
 from _asserts import assert_same_bits
@@ -104,6 +104,102 @@ def test_refused_rows_in_maps(name: str, function: Any) -> None:
             run(*given)
         assert str(caught.value).startswith(prefix + sentence)
         assert not torch._C._are_functorch_transforms_active()
+
+
+LAYER = ng.torch.Dropout(0.5)
+
+
+@pytest.mark.parametrize("function", [LAYER, lambda x: ng.torch.dropout(x, 0.5, True)])
+def test_a_fresh_seed_in_a_map_that_says_nothing_is_refused(function: Any) -> None:
+    with pytest.raises(ng.RandomnessError) as caught:
+        compile_whole(vmap(function))(X)
+    assert str(caught.value).startswith(ERROR)
+    assert not torch._C._are_functorch_transforms_active()
+    y = compile_whole(vmap(function, randomness="same"))(torch.ones(4, 64))
+    assert_same_bits(y[0], y[1])
+
+
+STEPS = torch.arange(3)
+FALLING = ng.GaussianNoise(ng.schedule.linear(0.5, 0.1, steps=5))
+
+
+def map_steps(x: Tensor, steps: Tensor) -> Tensor:
+    return vmap(lambda step: DROPOUT(x, SITE.at(step)))(steps)
+
+
+def map_steps_of_a_schedule(x: Tensor, steps: Tensor) -> Tensor:
+    return vmap(lambda step: FALLING(x, SITE.at(step)))(steps)
+
+
+def map_steps_of_a_function(x: Tensor, steps: Tensor) -> Tensor:
+    return vmap(lambda step: ng.torch.dropout(x, 0.5, key=SITE.at(step)))(steps)
+
+
+def map_steps_of_samples(x: Tensor, steps: Tensor) -> Tensor:
+    def map_each(x: Tensor) -> Tensor:
+        return vmap(lambda step: DROPOUT(x, SITE.at(step)))(steps)
+
+    return vmap(map_each, randomness="different")(x)
+
+
+def map_samples_of_steps(x: Tensor, steps: Tensor) -> Tensor:
+    def map_each(step: Tensor) -> Tensor:
+        return vmap(lambda x: DROPOUT(x, SITE.at(step)), randomness="different")(x)
+
+    return vmap(map_each)(steps)
+
+
+def differentiate_at_steps(x: Tensor, steps: Tensor) -> Tensor:
+    def differentiate(step: Tensor) -> Tensor:
+        return grad(lambda x: DROPOUT(x, SITE.at(step)).square().sum())(x)
+
+    return vmap(differentiate)(steps)
+
+
+BY_STEP = [
+    map_steps,
+    map_steps_of_a_schedule,
+    map_steps_of_a_function,
+    map_steps_of_samples,
+    map_samples_of_steps,
+    differentiate_at_steps,
+]
+
+
+@pytest.mark.parametrize("function", BY_STEP)
+def test_steps_in_maps(function: Any) -> None:
+    x = torch.ones(4, 8)
+    fast = compile_whole(function)
+    for steps in (STEPS, STEPS + 2):
+        torch.testing.assert_close(fast(x, steps), function(x, steps), rtol=1e-6, atol=0)
+
+
+def test_steps_in_maps_that_are_no_whole_numbers_are_refused() -> None:
+    sentence = (
+        "Site.at: `step` that torch maps must be a tensor of whole numbers; got torch.float32."
+    )
+    with pytest.raises(ng.InvalidType) as caught:
+        compile_whole(map_steps)(X, STEPS.float())
+    assert str(caught.value).startswith(sentence)
+    assert not torch._C._are_functorch_transforms_active()
+
+
+def test_a_graph_that_breaks_inside_of_a_map_is_refused() -> None:
+    def break_first(x: Tensor) -> Tensor:
+        torch._dynamo.graph_break()
+        return DROPOUT(x, KEY)
+
+    sentence = (
+        "vmap: a graph breaks inside of a map, so the compiler does not know which member it "
+        "computes. Find the break with fullgraph=True, or call vmap outside of torch.compile."
+    )
+    torch.compiler.reset()
+    same = vmap(break_first, randomness="same")
+    assert_same_bits(torch.compile(same, backend="eager")(X), vmap(call, randomness="same")(X))
+    with pytest.raises(ng.InvalidValue) as caught:
+        torch.compile(vmap(break_first, randomness="different"), backend="eager")(X)
+    assert str(caught.value).startswith(sentence)
+    assert not torch._C._are_functorch_transforms_active()
 
 
 # Blocks of one step ------------------------------------------------------------------------------

@@ -44,6 +44,51 @@ def test_the_first_call_of_a_process_may_be_compiled(native: str) -> None:
     assert run_program(1, "aot_eager", NOISEGATE_NATIVE=native) == run_program(1, "eager")
 
 
+EXPORTED = """
+import sys, torch, noisegate as ng
+import noisegate.torch
+key, x = ng.Stream(13).site("a").at(3), torch.ones(4, 64)
+falling = ng.GaussianNoise(ng.schedule.linear(0.5, 0.1, steps=9))
+rate = falling if "schedule" in sys.argv else ng.ImpulseNoise(0.2, -1.0, 2.0)
+kinds = ng.Dropout(0.5, shared_axes=(1,)), ng.AlphaDropout(0.3), rate
+class Model(torch.nn.Module):
+    def forward(self, x):
+        x = ng.torch.gaussian_noise(x, 0.25, True, key=key)
+        for kind in kinds:
+            x = kind(x, key)
+        return x
+if sys.argv[1] == "save":
+    strict = "strict" in sys.argv
+    torch.export.save(torch.export.export(Model(), (x,), strict=strict), sys.argv[2])
+else:
+    program = torch.export.load(sys.argv[2]).module()
+    assert program(x).equal(Model()(x))
+"""
+
+
+def run_exported(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", EXPORTED, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.parametrize("strict", ["strict", "not so"])
+def test_an_exported_program_runs_in_another_process(tmp_path: Path, strict: str) -> None:
+    for way in ("save", "load"):
+        done = run_exported(way, str(tmp_path / "program.pt2"), strict)
+        assert done.returncode == 0, done.stderr
+
+
+def test_an_exported_schedule_is_refused_in_another_process(tmp_path: Path) -> None:
+    path = str(tmp_path / "program.pt2")
+    assert run_exported("save", path, "schedule").returncode == 0
+    sentence = (
+        "noise: this program was exported by another process, and has a kind of noise or a "
+        "schedule of your own, which this process does not know. Export the program here."
+    )
+    done = run_exported("load", path, "schedule")
+    assert done.stderr.rstrip().endswith(sentence)
+
+
 @pytest.mark.slow
 def test_graphs_of_torch_s_disk_cache_have_the_noise_of_their_process(tmp_path: Path) -> None:
     folder = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}

@@ -152,6 +152,10 @@ def _refuse_bits(name: str, value: int, bits: int) -> NoReturn:
     raise InvalidValue(f"`{name}` must be in [0, 2**{bits}); {got(value)}.")
 
 
+# Functions of faces: whether a value, in code that a compiler traces, has one for each member.
+MAPPED_IN_GRAPH: list[Callable[[Any], bool]] = []
+
+
 def is_mapped(value: object) -> bool:
     """Return whether `value` is an array with a value for each member of a map."""
     try:

@@ -70,6 +70,10 @@ class Site:
 
 def check_step(value: int) -> int:
     """Return a step, or a tensor that is mapped: its values are checked when they are read."""
+    if type(value) is not int:
+        for is_mapped in checks.MAPPED_IN_GRAPH:
+            if is_mapped(value):
+                return value
     try:
         return checks.check_whole("step", value, STEP_BITS)
     except InvalidType:

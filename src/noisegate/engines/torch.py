@@ -267,7 +267,11 @@ class TorchEngine:
         result = values if own else values.clone()
         if result.dtype is torch.bool:
             result.masked_fill_(~keep, False)
-            return result | (~keep & torch.as_tensor(fill, dtype=torch.bool)) if filled else result
+            return (
+                result | (~keep & torch.as_tensor(fill, dtype=torch.bool, device=keep.device))
+                if filled
+                else result
+            )
         # By bits: a fill branches at each element, and a random mask makes it mispredict often.
         bits = result.view(_BITS[result.itemsize])
         if not filled:

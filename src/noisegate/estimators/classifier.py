@@ -125,7 +125,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]
                 f"Classifier: y has {strange}, which are none of the classes of before, "
                 f"{self.classes_.tolist()}."
             )
-        return Examples(x, torch.as_tensor(places))
+        return Examples(x, torch.from_numpy(places))
 
     def _weigh_examples(self, data: Sequence[Any], anew: bool) -> Examples:
         examples = super()._weigh_examples(data, anew)

@@ -283,7 +283,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         if not 0 < held_out < count:
             words = f"such that some of {count} rows are on each side"
             raise parameter_error(self, "validation_split", words)
-        order = torch.as_tensor(random.permutation(count))
+        order = torch.from_numpy(random.permutation(count))
         train, validation = (order[held_out:].sort().values, order[:held_out].sort().values)
         return examples[train], examples[validation]
 

@@ -120,7 +120,7 @@ class Regressor(RegressorMixin, NumericEstimator):  # type: ignore[misc]
         if self.normalize_y:
             center, scale = self._moments
             y = ((y - center) / scale).astype(np.float32)
-        return Examples(x, torch.as_tensor(y[:, None] if y.ndim == 1 else y))
+        return Examples(x, torch.from_numpy(y[:, None] if y.ndim == 1 else y))
 
     def _find_moments(self, y: np.ndarray) -> tuple[Any, Any]:
         """Return the center and the scale of y: 0 and 1 where it is not normalized."""

@@ -9,7 +9,7 @@ from noisegate.core.errors import prefix_errors
 from noisegate.core.rules import SHORTHANDS, refuse_rules
 
 from .handle import Injection
-from .model_noise import Left
+from .own_draws import Left
 
 
 def handles(model: Any) -> tuple[Injection, ...]:

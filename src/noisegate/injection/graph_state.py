@@ -98,6 +98,10 @@ class GraphState:
         """Return how many members, that differ, the maps around a forward have; 0 without maps."""
         return int(self._host.count_members(step))
 
+    def find_trace(self) -> Any:
+        """Return a reference to what records this thread's operations, if anything does."""
+        return self._host.find_trace()
+
     # Forwards --------------------------------------------------------------------------------
 
     def begin(self, forward: RunningForward) -> None:
@@ -137,6 +141,21 @@ class GraphState:
         if mark is not None:
             mark.live = False
         local.cursor = local.mark = None
+
+    def snapshot(self) -> Any:
+        """Return the ids of the next forwards, and all that is of this thread."""
+        return self.ids, self.by_rule, dict(vars(self.local))
+
+    def restore(self, state: Any) -> None:
+        """Return to the state of a snapshot, whose forward runs again if it had ended."""
+        self.ids, self.by_rule, published = state
+        ended = getattr(self.local, "mark", None)
+        if ended is not None:
+            ended.live = False
+        vars(self.local).clear()
+        vars(self.local).update(published)
+        if (mark := published.get("mark")) is not None:
+            mark.live = True
 
     @at_trace_time
     def refuse_rules(self) -> None:

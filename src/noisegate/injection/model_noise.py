@@ -1,14 +1,14 @@
 """Put noise into a model, and let it act in each forward."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from math import prod
 from threading import Lock, get_ident
-from typing import Any, NamedTuple
+from typing import Any
 
 from noisegate.core import checks
 from noisegate.core.backends import face_of_model
-from noisegate.core.errors import InvalidValue, NoisegateError, prefix_errors
+from noisegate.core.errors import InvalidValue, NoisegateError, RecomputationError, prefix_errors
 from noisegate.core.keys import SEED_BITS, Key, Stream
 from noisegate.core.patterns import parse_port, split
 from noisegate.core.plan import Placement, Plan
@@ -16,23 +16,13 @@ from noisegate.core.survey import Call, OwnDraw
 
 from .graph_state import GraphState
 from .notices import Notices
-from .own_draws import OwnDraws, Part
+from .own_draws import NOTHING, Left, OwnDraws, Part
 from .row_finder import RowFinder
 from .site import SiteNoise
 from .steps import Forward, Steps
 
 # Several threads may run a model for the first time, and reach the same new sites.
 _placing = Lock()
-
-
-class Left(NamedTuple):
-    """What of the model's own noise is left to it; the words are those of `inject`."""
-
-    unreached: str = "raise"
-    draws: str = "all"
-
-
-NOTHING = Left()
 
 
 class ModelNoise:
@@ -77,6 +67,8 @@ class ModelNoise:
         self.notices = Notices(self)
         self.draws = OwnDraws(self.seed, left.draws == "dropout")
         self.noises: list[SiteNoise] = []
+        # Each noise with its placement and place, once a segment remembers them.
+        self.placed: tuple[tuple[SiteNoise, Placement, Any], ...] | None = None
         # The sample axis of the model's input.
         self._axis = 0
         # Whether every rule is known to match, and whether a run on an example is going on or over.
@@ -126,7 +118,7 @@ class ModelNoise:
             self._looks = True
             try:
                 self.may_skip = self.host.dry_run(example)
-                self._compare_draws(example)
+                self.draws.find_axes(self.host, example)
             finally:
                 self._looks = False
         if self.always:  # code that draws in training alone
@@ -137,19 +129,6 @@ class ModelNoise:
         self._checked = self._has_looked = True
         for noise in self.noises:
             noise.trained = noise in seen.reached
-
-    def _compare_draws(self, example: Any) -> None:
-        """Find which axis of each draw holds samples, by runs on batches of other sizes."""
-        shapes, count = self.draws.take_shapes(), self.host.count_samples(example)
-        if not shapes or not count:
-            return
-        batches, runs = [count, 2 * count, count + 1], [shapes]
-        for batch in batches[1:]:
-            rows = [row % count for row in range(batch)]
-            with suppress(Exception):  # a model for one size of batch
-                self.host.dry_run(self.host.take_part(example, rows, count))
-            runs.append(self.draws.take_shapes())
-        self.draws.compare(batches, runs)
 
     def _check_plan(self, complete: bool) -> None:
         """Raise if a noise of the model's own is out of reach; once complete, if a rule is idle."""
@@ -212,12 +191,37 @@ class ModelNoise:
 
     def snapshot(self) -> Any:
         """Return the state that the next noise depends on."""
-        return self.steps.snapshot(), self.silent, self.strays
+        # In a list, since sites of functions may be added meanwhile.
+        calls = [(noise, getattr(noise.local, "calls", 0)) for noise in self._list_in_graphs()]
+        if self.placed is None:
+            self.placed = tuple((noise, noise.placement, noise.place) for noise in self.noises)
+        # Itself, so that a segment of one of its forwards finds that it was removed.
+        acting = None if self.removed or self.steps.running is None else self
+        return self.steps.snapshot(), self.silent, self.strays, calls, self.placed, acting
 
     def restore(self, state: Any) -> None:
-        """Return to the state of a snapshot."""
-        steps, self.silent, self.strays = state
+        """Return to the state of a snapshot; None is that before the noise was put in."""
+        if state is None:
+            self.silent += 1
+            return
+        steps, self.silent, self.strays, calls, placed, acting = state
+        if self.removed and acting:
+            raise RecomputationError(
+                "inject: the noise was removed between a forward and its backward pass, which "
+                "computes segments of torch.utils.checkpoint again, and without the noise the "
+                "gradient would be wrong. Remove it after the backward pass."
+            )
         self.steps.restore(steps)
+        if placed is not self.placed:
+            for noise, placement, place in placed:
+                noise.placement, noise.place = placement, place
+            # Sites of functions may have been added since.
+            self.placed = placed if len(placed) == len(self.noises) else None
+        for noise, number in calls:
+            noise.local.calls = number
+
+    def _list_in_graphs(self) -> list[SiteNoise]:
+        return self.noises if self.host.compiler_is_imported() else []
 
     def note_site(self, site: str, call: Call) -> None:
         """Match rules with a function that makes noise in the model, at its first call."""
@@ -309,6 +313,7 @@ class ModelNoise:
         """Put a noise at its site."""
         noise = SiteNoise(self, placement)
         self.noises.append(noise)
+        self.placed = None
         axes = {noise.placement.sample_axis for noise in self.noises}
         self._axis = (next(iter(axes)) if len(axes) == 1 else 0) or 0
         self._detach.append(self.host.attach(placement.site, noise))

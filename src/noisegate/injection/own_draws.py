@@ -1,8 +1,9 @@
 """Give each draw of a model's own code its key and its rows."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from noisegate.core.keys import DRAW, Key
 from noisegate.core.philox import philox4x32
@@ -13,6 +14,16 @@ from noisegate.core.window import expand_rows
 from .steps import Forward, NotTogether
 
 Shape = tuple[int, ...]
+
+
+class Left(NamedTuple):
+    """What of the model's own noise is left to it; the words are those of `inject`."""
+
+    unreached: str = "raise"
+    draws: str = "all"
+
+
+NOTHING = Left()
 
 # The site by which Python's and NumPy's generators are seeded for a forward.
 GENERATORS = ":generators"
@@ -67,18 +78,27 @@ class OwnDraws:
         self.shapes.setdefault(site, []).append(shape)
         return [Part(Key(self.seed, site, 0, 0, 0), None, None)] if prod(shape) > 1 else []
 
-    def take_shapes(self) -> dict[str, list[Shape]]:
+    def find_axes(self, host: Any, example: Any) -> None:
+        """Find the axis of samples of each draw of a run on an example, by runs on more samples."""
+        shapes, count = self._take_shapes(), host.count_samples(example)
+        if not shapes or not count:
+            return
+        batches, runs = [count, 2 * count, count + 1], [shapes]
+        for batch in batches[1:]:
+            rows = [row % count for row in range(batch)]
+            with suppress(Exception):  # a model for one size of batch
+                host.dry_run(host.take_part(example, rows, count))
+            runs.append(self._take_shapes())
+        for site in shapes:
+            uses = zip(*(run.get(site, []) for run in runs), strict=False)
+            same = len({len(run.get(site, [])) for run in runs}) == 1
+            found = {find_samples(batches, use) for use in uses}
+            self.known[site] = found.pop() if same and len(found) == 1 else None
+
+    def _take_shapes(self) -> dict[str, list[Shape]]:
         """Return the shapes of a run, and forget them."""
         shapes, self.shapes = self.shapes, {}
         return shapes
-
-    def compare(self, batches: Sequence[int], runs: Sequence[dict[str, list[Shape]]]) -> None:
-        """Find the axis of samples at each site, from the shapes in runs with several batches."""
-        for site in runs[0]:
-            uses = zip(*(run.get(site, []) for run in runs), strict=False)
-            same = len({len(run.get(site, [])) for run in runs}) == 1
-            found = {find_samples(batches, shapes) for shapes in uses}
-            self.known[site] = found.pop() if same and len(found) == 1 else None
 
     def find(self, site: str, shape: Shape, forward: Forward) -> list[Part]:
         """Return the parts of a draw in a forward: one, or one for each step computed together."""

@@ -36,6 +36,7 @@ class Owner(Protocol):
     silent: int
     steps: Steps
     row_finder: RowFinder
+    placed: Any
     # By rule and site: the inner site where the rule has acted on the same tensor already.
     passed_on: dict[tuple[str, str], str]
 
@@ -117,7 +118,7 @@ class SiteNoise:
 
     def set_placement(self, placement: Placement) -> None:
         """Replace the placement, for eager code and for graphs."""
-        self.placement = placement
+        self.placement, self.injection.placed = placement, None
         if self.place is not None:
             self.place = self._make_place(placement.kind)
 

@@ -117,6 +117,8 @@ class Pin:
     muted: int | None = None
     # The block with its former ids, until it is checked that they were used up.
     before: "Pin | None" = None
+    # What recorded the operations where the block began.
+    trace: Any = None
 
     def copy(self) -> "Pin":
         """Return a copy with counts of its own."""
@@ -194,9 +196,10 @@ class Steps:
         self.graphs.counter.number = value
 
     @property
-    def may_choose_step(self) -> bool:
-        """Whether the step was chosen, by a block at a step, rather than counted."""
-        return self._pin.get() is not None
+    def trace_of_step(self) -> Any:
+        """What recorded the operations where a block chose the step; None if it was counted."""
+        pin = self._pin.get()
+        return None if pin is None else pin.trace
 
     def set_next(self, value: int) -> None:
         """Set the step of the next training forward, and of a forward that runs in this thread."""
@@ -241,7 +244,7 @@ class Steps:
             step = check_step(step)
         ids = self._ids if rows is None else Ids.read(rows)
         pin = Pin(step, ids, self._ids, self._make_loose(step, ids), 0, 0, tuple(together), muted)
-        before = self._pin.get()
+        pin.trace, before = self.graphs.find_trace(), self._pin.get()
         self._pin.set(pin)
         self.graphs.pin(pin, ids.samples)
         try:
@@ -331,7 +334,7 @@ class Steps:
         self._running.set(None)
         self.graphs.end()
         forward.has_step = False
-        forward.made.clear()
+        forward.made = {}  # a segment may need the former one
         self.last = forward
 
     def uncount(self, forward: Forward) -> None:
@@ -340,14 +343,16 @@ class Steps:
             self.next = forward.step
 
     def snapshot(self) -> Any:
-        """Return the running forward, the pinned step, and the next step."""
-        counter = self.graphs.counter.snapshot()
-        return _copy(self._running.get()), _copy(self._pin.get()), counter
+        """Return the running forward, the pinned step, the next step, and the ids of samples."""
+        graphs, counter = self.graphs.snapshot(), self.graphs.counter.snapshot()
+        ids = self._ids, self._used
+        return _copy(self._running.get()), _copy(self._pin.get()), ids, graphs, counter
 
     def restore(self, state: Any) -> None:
         """Return to the state of a snapshot."""
         # Copies, since a snapshot may be restored again later.
-        running, pin, counter = state
+        running, pin, (self._ids, self._used), graphs, counter = state
+        self.graphs.restore(graphs)
         self.graphs.counter.restore(counter)
         self._running.set(_copy(running))
         self._pin.set(_copy(pin))

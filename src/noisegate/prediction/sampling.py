@@ -15,7 +15,7 @@ from noisegate.core.keys import STEP_BITS
 from noisegate.core.words import got, list_names
 from noisegate.injection import Injection
 from noisegate.injection.front import join_rules
-from noisegate.injection.model_noise import Left
+from noisegate.injection.own_draws import Left
 
 from .forwards import Forwards
 from .progress import show_progress

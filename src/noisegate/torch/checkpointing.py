@@ -29,7 +29,7 @@ class Counting(Protocol):
         """Return the state that its next noise depends on."""
 
     def restore(self, state: Any) -> None:
-        """Return to the state of a snapshot."""
+        """Return to the state of a snapshot; None is that before it was there."""
 
 
 # The state of each counter, with a weak reference to the counter.
@@ -74,24 +74,23 @@ def _snapshot() -> Segment:
     return [(ref(one), one.snapshot()) for one in counting], save_seeded()
 
 
-def _restore(counters: Counters) -> Counters:
-    """Restore all counters, and return their present states."""
-    before = []
-    for reference, state in counters:
-        counting = reference()
-        if counting is not None:
-            before.append((reference, counting.snapshot()))
-            counting.restore(state)
-    return before
+def _restore(counters: Counters) -> None:
+    """Restore all counters to a segment's beginning."""
+    states = {reference(): state for reference, state in counters}
+    with _lock:
+        counting = list(_counting)
+    for one in counting:
+        one.restore(states.get(one))
 
 
 @contextmanager
 def _replay(segment: Segment) -> Iterator[None]:
     """Restore everything to a segment's beginning for a block, and back after it."""
     counters, others = segment
-    before = _restore(counters)
+    before, _ = _snapshot()
     _replaying.set(_replaying.get() + 1)
     try:
+        _restore(counters)
         with resume_others(others):
             yield
     finally:

@@ -58,6 +58,8 @@ class Counter:
         self._ahead, self._next = list[Tensor](), 0
         self._number = number
         self.tensor = self._known = make_cursor(number)
+        # What recorded the operations where the number was chosen.
+        self.trace: Any = None
 
     def __reduce__(self) -> Any:
         """Return how a copy is made, which counts on by itself."""
@@ -151,7 +153,7 @@ def make_ids(samples: Any) -> Tensor | None:
     if samples is None:
         return None
     with plain_tensors():
-        return torch.tensor(list_ids(samples), dtype=torch.int64)
+        return torch.tensor(list_ids(samples), dtype=torch.int64, device="cpu")
 
 
 def list_ids(samples: Any) -> list[int]:

@@ -36,7 +36,7 @@ from .application import (
 from .compiling import eager_only, hold_number
 from .generators import draw_unseen
 from .graph_rows import find_ids
-from .maps import apply_in_maps
+from .maps import apply_in_maps, draw_cursor_in_maps
 from .members import SHARED
 from .nested import apply_to_nested, read_shape
 from .query_blocks import Probabilities
@@ -172,7 +172,7 @@ def _draw_bits() -> int:
     with disable_modes() if _len_torch_dispatch_stack() else nullcontext():
         place = _SCRATCH.__dict__.get("place")
         if place is None:
-            place = _SCRATCH.place = torch.empty((), dtype=torch.int64)
+            place = _SCRATCH.place = torch.empty((), dtype=torch.int64, device="cpu")
         return int(draw_unseen(lambda: place.random_(-(2**63), None).item())) % 2**64
 
 
@@ -315,7 +315,7 @@ def _draw_in_graph(
         if value is not live
     )
     named = (None, "", 0) if key is None else (key.seed, key.site, key.slot)
-    cursor = cursors.draw_cursor() if key is None else cursors.make_cursor_in_graph(key.step)
+    cursor = draw_cursor_in_maps() if key is None else cursors.make_cursor_in_graph(key.step)
     found, axis = _find_place_of_layer(
         name, numbers, x.ndim, sample_axis, named, _needs_gradient(live)
     )
@@ -333,7 +333,7 @@ def _find_place_of_layer(
     sample_axis: Any,
     named: tuple[Any, str, int],
     with_gradient: bool,
-) -> tuple[tuple[int, int], str]:
+) -> tuple[tuple[int, ...], str]:
     """Return the numbers of a layer's noise, at rate 0 if it has none yet, and the sample axis."""
     definition = catalogue.LAYERS[name]
     numbers = {definition.rate: 0.0, **dict(words)}

@@ -21,7 +21,7 @@ def find_ids(rows: Any, x: Tensor, axis: str, name: str) -> Tensor | None:
         return None
     extent = find_extent(x, axis)
     if isinstance(rows, np.ndarray):
-        rows = torch.as_tensor(rows)
+        rows = torch.as_tensor(rows, device="cpu")
     if isinstance(rows, Tensor):
         ids = _read_tensor(rows, name)
     elif extent is None:

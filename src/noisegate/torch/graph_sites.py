@@ -1,17 +1,20 @@
 """The sites of compiled graphs: what a graph names by numbers, and what it did last."""
 
 import struct
-from collections.abc import Mapping
+from ast import literal_eval
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, compiler
 
 from noisegate.core.checks import at_trace_time
+from noisegate.core.errors import NoisegateError
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
+from noisegate.core.kinds import KINDS
 from noisegate.core.schedule import Schedule
 from noisegate.core.window import ATTENTION, DEFAULT_AXIS, DefaultAxis, SampleAxis
 
@@ -63,9 +66,44 @@ def number_site(site: GraphSite) -> int:
     return number
 
 
-def get_site(number: int) -> GraphSite:
-    """Return the site with a number."""
+def get_site(number: int, text: Sequence[int] = ()) -> GraphSite:
+    """Return the site with a number; in a process that does not know it yet, the one of the text.
+
+    Raises
+    ------
+    NoisegateError
+        If neither is known: a program that was exported elsewhere has it.
+    """
+    if number not in _SITES and text:
+        _read_site(bytes(text).decode())
+    if number not in _SITES:
+        _refuse_unknown()
     return _SITES[number]
+
+
+def _write_site(site: GraphSite) -> str:
+    """Return a site as literals for a program that other processes run; "" if it has others."""
+    kind = site.kind
+    numbers = {name: getattr(kind, name) for name in kind.names()}
+    text = repr((type(kind).__name__, numbers, *site[1:]))
+    try:
+        literal_eval(text)
+    except (ValueError, SyntaxError):
+        return ""
+    return text if KINDS.get(type(kind).__name__) is type(kind) else ""
+
+
+def _read_site(text: str) -> None:
+    """Make the site of a text known."""
+    name, numbers, *rest = literal_eval(text)
+    number_site(GraphSite(KINDS[name](**numbers), *rest))
+
+
+def _refuse_unknown() -> NoReturn:
+    raise NoisegateError(
+        "noise: this program was exported by another process, and has a kind of noise or a "
+        "schedule of your own, which this process does not know. Export the program here."
+    )
 
 
 def note_call(place: Tensor, call: LastCall) -> None:
@@ -92,15 +130,17 @@ def make_place(kind: Kind, seed: int | None, site: str, slot: int) -> Tensor:
 
 
 @at_trace_time
-def find_place_numbers(kind: Kind, seed: int | None, site: str, slot: int) -> tuple[int, int]:
-    """Return the number of a site, and the bits of its rate."""
+def find_place_numbers(kind: Kind, seed: int | None, site: str, slot: int) -> tuple[int, ...]:
+    """Return the number of a site, and the bits of its rate; for an export its text too."""
     rate, bits = kind.rate, _OWN_RATE
     if not isinstance(rate, Schedule):
         kind, bits = kind.at_rate(kind.BOUNDS[0]), read_bits(rate)
-    return number_site(GraphSite(kind, seed, site, slot)), bits
+    found = GraphSite(kind, seed, site, slot)
+    text = _write_site(found) if compiler.is_exporting() else ""
+    return number_site(found), bits, *text.encode()
 
 
-def make_place_in_graph(numbers: tuple[int, int]) -> Tensor:
+def make_place_in_graph(numbers: tuple[int, ...]) -> Tensor:
     """Return the place with these numbers, in code that a compiler traces.
 
     The compiler takes two tensors that are found while it traces for one.

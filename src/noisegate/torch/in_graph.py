@@ -43,10 +43,11 @@ class GraphCall(NamedTuple):
 
     def make_noise(self, x: Tensor, linear: bool) -> Noise:
         """Return the noise of this call; note it unless it is a derivative."""
-        number, bits = self.place.tolist()
+        number, bits, *text = self.place.tolist()
         if self.rate is not None:
             bits = read_bits(self.rate)
-        kind, site, axis = get_kind(number, bits), get_site(number), read_axis(self.axis)
+        site = get_site(number, text)
+        kind, axis = get_kind(number, bits), read_axis(self.axis)
         step, *place = self.cursor.tolist()
         if site.seed is not None:
             with prefix_errors("noise"):
@@ -124,14 +125,16 @@ def _run_field(like: Tensor, precision: str, members: Tensor | None, *rest: Any)
     kind, rows = noise.kind, noise.call.window.rows
     if members is not None and call.ids is None and call.cursor[1:2].sum() > 0:
         # The rows follow those of a forward before.
-        members = members * len(rows) + torch.tensor(rows)
+        members = members * len(rows) + torch.tensor(rows, device="cpu")
     engine = CPU if members is None else MemberEngine(CPU.device, address=Address(rows=members))
     rate = noise.call.rate if call.live is None else call.live
     draws = core.draws_of(engine, kind, noise.key, noise.call.window, precision)
     field, number = core.field_of(kind, draws, rate), getattr(torch, precision)
     neutral = (True, torch.bool), (1.0, number), (-0.0, number), (0.0, number)
     parts = (
-        torch.as_tensor(none if part is None else part, dtype=dtype).expand(like.shape).clone()
+        torch.as_tensor(none if part is None else part, dtype=dtype, device="cpu")
+        .expand(like.shape)
+        .clone()
         for part, (none, dtype) in zip(field, neutral, strict=True)
     )
     return list(parts)

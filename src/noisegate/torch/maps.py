@@ -14,7 +14,7 @@ from torch._functorch import pyfunctorch, vmap
 from torch.utils import _pytree
 
 from noisegate.core import apply as core
-from noisegate.core.checks import at_trace_time
+from noisegate.core.checks import MAPPED_IN_GRAPH, at_trace_time
 from noisegate.core.errors import InvalidType, InvalidValue, RandomnessError, prefix_errors
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
@@ -24,6 +24,7 @@ from noisegate.core.window import SampleAxis, Window, rows_count
 from noisegate.engines.torch import FLOATS
 
 from .application import CPU, Noise, apply_transformed, take_rate
+from .cursors import draw_cursor
 from .members import Address, read_schedule
 
 
@@ -99,7 +100,7 @@ def apply_in_maps(
 def _follow(place: Tensor, window: Window) -> Tensor:
     """Return the rows of a member, by its index and the rows of the first member."""
     with torch._C._DisableFuncTorch():
-        rows = torch.tensor(window.rows)
+        rows = torch.tensor(window.rows, device="cpu")
     return place * len(window.rows) + rows
 
 
@@ -151,7 +152,7 @@ def _find_place(mapped: list[Tensor], named: bool, follows: bool) -> Tensor | No
             first, count = 0, interpreter.batch_size()
         # A transformation inside of this map would wrap a new tensor as its own.
         with torch._C._DisableFuncTorch():
-            index = torch.arange(first, first + interpreter.batch_size())
+            index = torch.arange(first, first + interpreter.batch_size(), device="cpu")
         index = _functorch._add_batch_dim(index, 0, level)
         place = index if place is None else place * count + index
     return None if place is None else place.reshape(1)
@@ -172,6 +173,11 @@ def find_traced_maps(named: bool) -> list[tuple[int, Tensor]]:
     codes = [one.f_code for one in traced]
     decided = {level for name in ("cursor", "ids") for level in _find_traced_levels(traced, name)}
     places = [place for place, code in enumerate(codes) if code is _MAP]
+    if len(places) < len(maps):
+        raise InvalidValue(
+            "vmap: a graph breaks inside of a map, so the compiler does not know which member it "
+            "computes. Find the break with fullgraph=True, or call vmap outside of torch.compile."
+        )
     found = []
     for interpreter, place in zip(maps, places[-len(maps) :], strict=True):
         if interpreter.randomness() == "same" or interpreter.level() in decided:
@@ -188,8 +194,48 @@ def find_traced_maps(named: bool) -> list[tuple[int, Tensor]]:
                 "have one noise. Leave out `chunk_size`, or call vmap outside of torch.compile."
             )
         with torch._C._DisableFuncTorch():
-            found.append((interpreter.level(), torch.arange(interpreter.batch_size())))
+            index = torch.arange(interpreter.batch_size(), device="cpu")
+        found.append((interpreter.level(), index))
     return found
+
+
+def is_mapped_in_graph(step: Any) -> bool:
+    """Return whether a step differs between the members of a map that a compiler traces."""
+    if not torch.compiler.is_compiling() or not isinstance(step, Tensor):
+        return False
+    return _are_functorch_transforms_active() and _is_step_mapped()
+
+
+@at_trace_time
+def _is_step_mapped() -> bool:
+    """Return whether `step` of the calling code is mapped; raise if it is of no whole numbers."""
+    traced = _list_traced()
+    if not any(_find_traced_levels(traced, "step")):
+        return False
+    dtype = traced[-1].symbolic_locals["step"].realize().dtype
+    if dtype.is_floating_point or dtype.is_complex or dtype is torch.bool:
+        raise InvalidType(
+            f"Site.at: `step` that torch maps must be a tensor of whole numbers; got {dtype}."
+        )
+    return True
+
+
+MAPPED_IN_GRAPH.append(is_mapped_in_graph)
+
+
+def draw_cursor_in_maps() -> Tensor:
+    """Return `draw_cursor`, or raise where a map does not say whether its members share it."""
+    if _are_functorch_transforms_active():
+        _check_randomness()
+    return draw_cursor()
+
+
+@at_trace_time
+def _check_randomness() -> None:
+    interpreters: Any = pyfunctorch.retrieve_all_functorch_interpreters()
+    for interpreter in interpreters:
+        if interpreter.key() == TransformType.Vmap and interpreter.randomness() == "error":
+            _refuse_randomness()
 
 
 def _find_traced_levels(traced: list[Any], name: str) -> Iterator[int]:

@@ -132,7 +132,7 @@ class _Rates:
         assert step is not None
         with prefix_errors(type(self.kind).__name__):
             rates = [self.kind.check(self.schedule.at(number)) for number in _list_steps(step)]
-        return torch.tensor(rates, dtype=torch.float64).reshape(step.shape)
+        return torch.tensor(rates, dtype=torch.float64, device="cpu").reshape(step.shape)
 
 
 def _list_steps(step: Tensor) -> list[int]:

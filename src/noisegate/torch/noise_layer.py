@@ -15,15 +15,17 @@ from noisegate.core.window import DEFAULT_AXIS, SampleAxis
 
 from .checkpointing import refuse_backward, register
 from .compiling import compiler_looks_on, run_eagerly
-from .cursors import Counter, draw_cursor
+from .cursors import Counter
 from .functional import apply_eagerly, check_rows, draw_seed, refuse_leaf
 from .graph_rows import find_ids
 from .graph_sites import make_place, name_axis
 from .in_graph import add_noise
+from .maps import draw_cursor_in_maps
 from .nested import read_shape
 from .ranks import warn_of_equal_ranks
 from .time_rows import rows_in_use
 from .tracing import (
+    find_trace,
     forward_in_script,
     is_symbolic,
     refuse_export,
@@ -93,7 +95,7 @@ class NoiseLayer(nn.Module):
     # Whether the rate is a tensor.
     _is_live: ClassVar[bool] = False
     # Properties that `torch.jit.script` leaves out.
-    __jit_unused_properties__ = ("kind", "step", "p", "may_choose_step", "_has_forms")
+    __jit_unused_properties__ = ("kind", "step", "p", "trace_of_step", "_has_forms")
 
     def __init__(
         self,
@@ -139,12 +141,13 @@ class NoiseLayer(nn.Module):
 
     def snapshot(self) -> Any:
         """Return the state that the next noise depends on."""
-        return self._counter.snapshot(), self._kind, self.arguments
+        return self._counter.snapshot(), self._kind, self.arguments, self._place
 
     def restore(self, state: Any) -> None:
-        """Return to the state of a snapshot."""
-        counter, self._kind, self.arguments = state
-        self._counter.restore(counter)
+        """Return to the state of a snapshot, if there was one."""
+        if state is not None:
+            counter, self._kind, self.arguments, self._place = state
+            self._counter.restore(counter)
 
     def _set(self, arguments: dict[str, Any], kind: Kind) -> None:
         if self.seed is None and isinstance(kind.rate, Schedule):
@@ -190,11 +193,12 @@ class NoiseLayer(nn.Module):
             self._refuse_step()
         with prefix_errors(type(self).__name__):
             self._counter.number = checks.check_whole("step", value, STEP_BITS)
+        self._counter.trace = find_trace()
 
     @property
-    def may_choose_step(self) -> bool:
-        """Whether the step can be set: only with a seed."""
-        return self.seed is not None
+    def trace_of_step(self) -> Any:
+        """What recorded the operations where the step was set last; None if it counts."""
+        return self._counter.trace
 
     def _refuse_step(self) -> NoReturn:
         layer = type(self).__name__
@@ -241,7 +245,7 @@ class NoiseLayer(nn.Module):
             return x
         refuse_export(type(self).__name__)
         # Nothing here reads the seed, the site or the rate, so equal layers share a graph.
-        cursor = self._counter.take_in_graph() if self._has_seed else draw_cursor()
+        cursor = self._counter.take_in_graph() if self._has_seed else draw_cursor_in_maps()
         axis = name_axis(self._find_axis(x.ndim) if self._has_forms else self.sample_axis)
         rate = self.live_rate()
         samples = find_ids(rows, x, axis, type(self).__name__), -1

@@ -1,6 +1,7 @@
 """Refuse noise whose step a trace or an export would freeze, and noise in a script."""
 
 from typing import Any, NoReturn, Protocol
+from weakref import ref
 
 from torch import Tensor, compiler
 from torch._C import _is_tracing
@@ -17,8 +18,14 @@ class Stepping(Protocol):
     """Something whose noise is that of a step."""
 
     @property
-    def may_choose_step(self) -> bool:
-        """Whether its caller may have chosen the step, rather than let it count."""
+    def trace_of_step(self) -> "ref[Any] | None":
+        """From `find_trace`, where its caller chose the step; None if the step was counted."""
+
+
+def find_trace() -> "ref[Any] | None":
+    """Return a reference to what records the operations of this thread, if anything does."""
+    mode = None if compiler.is_compiling() else get_proxy_mode()
+    return None if mode is None else ref(mode)
 
 
 def refuse_tracing(x: Tensor | Proxy, stepping: Stepping | None = None) -> None:
@@ -28,14 +35,15 @@ def refuse_tracing(x: Tensor | Proxy, stepping: Stepping | None = None) -> None:
     if compiler._is_exporting_flag or _symbolic_trace._is_fx_tracing_flag or _is_tracing():
         if compiler.is_dynamo_compiling() or is_symbolic(x) or _is_tracing():
             refuse_frozen_step()
-        # `torch.func.linearize` records a tangent, which is of one step, whoever has chosen it.
-        chosen = (
-            stepping is not None and forward_ad._current_level >= 0 and stepping.may_choose_step
-        )
-        if get_proxy_mode() is not None and not chosen:
-            if forward_ad._current_level >= 0:
-                refuse_linearization()
+        trace = find_trace()
+        if trace is None:
+            return
+        if forward_ad._current_level < 0:
             refuse_frozen_step()
+        # `torch.func.linearize` records a tangent, which is of one step. It has called the function
+        # before, so that a step which was chosen outside of it has gone on counting.
+        if stepping is None or stepping.trace_of_step != trace:
+            refuse_linearization()
 
 
 def refuse_jit_trace(kind: Kind) -> None:
@@ -67,10 +75,11 @@ def refuse_frozen_step(name: str = "") -> NoReturn:
 
 
 def refuse_linearization() -> NoReturn:
-    """Raise because a linearization would hold a step that nobody chose."""
+    """Raise because a tangent would have other noise than the output."""
     raise NoisegateError(
-        "`torch.func.linearize` would repeat the noise of one step in every run. Choose the step, "
-        "by a key or a block `with noise.at(step)`, or leave the noise out."
+        "`torch.func.linearize` calls its function twice, and the tangent would have the noise of "
+        "another call than the output. Choose the step inside of the function, by a key or a "
+        "block, `def f(x): with noise.at(step): return model(x)`, or leave the noise out."
     )
 
 

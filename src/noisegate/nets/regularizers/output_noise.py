@@ -112,7 +112,8 @@ def _draw_seed(rng: Any) -> int:
     if rng is None:
         return draw_seed()
     if isinstance(rng, torch.Generator):
-        words = torch.randint(0, 2**32, (2,), generator=rng, dtype=torch.int64).tolist()
+        how: Any = {"generator": rng, "dtype": torch.int64, "device": rng.device}
+        words = torch.randint(0, 2**32, (2,), **how).tolist()
         return int(words[0]) << 32 | int(words[1])
     if isinstance(rng, np.random.Generator):
         return int(rng.integers(0, 2**64, dtype=np.uint64))

@@ -315,7 +315,7 @@ def prepare_inputs(model: nn.Module, x: Any) -> Any:
     Floating NumPy arrays get the dtype of the weights; tensors keep theirs.
     """
     weights = [p for p in model.parameters() if p.is_floating_point()]
-    like = weights[0] if weights else torch.empty(())
+    like = weights[0] if weights else torch.empty((), device="cpu")
 
     def convert(value: Any) -> Any:
         if isinstance(value, np.ndarray):

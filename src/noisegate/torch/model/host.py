@@ -19,7 +19,7 @@ from ..maps import Following, count_members, count_traced_members
 from ..nested import read_shape
 from ..ranks import world_size
 from ..time_rows import rows_in_use
-from ..tracing import refuse_export, refuse_tracing
+from ..tracing import find_trace, refuse_export, refuse_tracing
 from . import hooks
 from .compiled import guard_hooks
 from .discover import (
@@ -61,6 +61,7 @@ class Host(Runner):
     draw_seed = staticmethod(draw_seed)
     refuse_backward = staticmethod(refuse_backward)
     refuse_tracing = staticmethod(refuse_tracing)
+    find_trace = staticmethod(find_trace)
     is_exporting = staticmethod(torch.compiler.is_exporting)
     refuse_export = staticmethod(refuse_export)
     read_shape = staticmethod(read_shape)

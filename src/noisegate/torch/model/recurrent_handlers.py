@@ -97,8 +97,9 @@ class _Layout:
 
 def _place_rows(sizes: Tensor, data: Tensor) -> Tensor:
     """Return the place of each row of packed data: sample · time steps + time step."""
-    time = torch.arange(len(sizes)).repeat_interleave(sizes)
-    sample = torch.arange(len(data)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    time = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
+    sample = torch.arange(len(data), device=sizes.device)
+    sample = sample - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
     order = _find_order()
     time, sample = time.to(data.device), sample.to(data.device)
     return (sample if order is None else order[sample]) * len(sizes) + time

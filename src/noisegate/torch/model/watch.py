@@ -358,6 +358,8 @@ class FunctionWatch:
 
         A segment is computed again outside of the forward, where no mode is active.
         """
+        if state is None:  # it was not there yet
+            return
         depth, frames, hidden = state
         if self._is_hidden:
             for mode, _ in self.modes:

@@ -210,6 +210,8 @@ class Mode(TorchFunctionMode):
         kwargs = kwargs or {}
         if torch.compiler.is_compiling():
             frame = self.here.frames[-1]
+            if func is torch.Tensor.unflatten:  # a compiler cannot trace it inside of a mode
+                func = torch.unflatten
             if func is _CHECKPOINT and args:
                 # The compiler traces the segment after it has left the mode, as any function's.
                 return func(self._watch_segment(args[0]), *args[1:], **kwargs)
