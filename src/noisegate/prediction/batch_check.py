@@ -119,7 +119,9 @@ class BatchCheck:
         finally:
             for noise in acting:
                 noise.retired = False
-        return acting[0].placement.site
+        return next(
+            (noise.placement.site for noise in acting), next(iter(self.noise.plan.keyed), "")
+        )
 
     def _is_end(self, output: np.ndarray, whole: np.ndarray) -> bool:
         """Return whether an output begins with the second half of the whole."""

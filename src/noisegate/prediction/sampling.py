@@ -265,7 +265,7 @@ def _check_noise_acts(noise: Injection) -> None:
             f"predict: {sites} is called in training only, so existing=True cannot reach it here. "
             "Pass rules=, or unreached='keep' to go without it."
         )
-    if noise.draws.acted:
+    if noise.draws.acted or any(draw.seeded for draw in noise.plan.keyed.values()):
         return
     if not noise.noises:
         raise InvalidValue(

@@ -112,9 +112,13 @@ def resume_others(state: State | None) -> Iterator[None]:
     if state is None:
         yield
         return
-    with keep_states(*OTHERS):
-        restore_state(state)
-        yield
+    _seeded.set(_seeded.get() + 1)  # for a segment inside of this one
+    try:
+        with keep_states(*OTHERS):
+            restore_state(state)
+            yield
+    finally:
+        _seeded.set(_seeded.get() - 1)
 
 
 def _expect_states() -> None:

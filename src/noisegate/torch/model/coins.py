@@ -111,11 +111,16 @@ def hold_coin(function: Any, args: Any, kwargs: Any, drawn: Tensor) -> None:
     if coins is None:
         return
     coins.tossed = True
-    given = dict(zip(("from", "to"), args[1:], strict=False)) | kwargs
-    # `rand` takes sizes, and always draws from [0, 1).
-    given = given if function is Tensor.uniform_ else {}
-    low, high = given.get("from", 0.0), given.get("to", 1.0)
+    low, high = find_bounds(function, args, kwargs)
     drawn.fill_(low + (high - low) * coins.share)
+
+
+def find_bounds(function: Any, args: Any, kwargs: Any) -> tuple[float, float]:
+    """Return the bounds between which a call draws a coin."""
+    if function is not Tensor.uniform_:  # the others take sizes
+        return 0.0, 1.0
+    given = dict(zip(("from", "to"), args[1:], strict=False)) | kwargs
+    return given.get("from", 0.0), given.get("to", 1.0)
 
 
 def mark_coin(drawn: Tensor, what: Any) -> None:

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch._C import DispatchKeySet, _are_functorch_transforms_active
 from torch.library import Library, fallthrough_kernel
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+from noisegate.core.distributions import DISTRIBUTIONS
 
 from ..compiling import compiler_looks_on
 from ..random_numbers import draw_values
@@ -118,7 +121,15 @@ def _may_serve(given: Given) -> bool:
         return False
     tensors = [x for x in given.values() if isinstance(x, Tensor)]
     plain = all(type(x) in (Tensor, torch.nn.Parameter) and not x.is_meta for x in tensors)
-    return plain and not torch._C._len_torch_dispatch_stack() and not compiler_looks_on()
+    return plain and not _is_recorded() and not compiler_looks_on()
+
+
+def _is_recorded() -> bool:
+    """Return whether tensors are fake, or their operations recorded, by a mode of torch's own."""
+    if not torch._C._len_torch_dispatch_stack():
+        return False
+    modes = _get_current_dispatch_mode_stack()
+    return any(getattr(mode, "_mode_key", None) is not None for mode in modes)
 
 
 def _find_parts(operator: Any, shape: Sequence[int]) -> list[Any] | None:
@@ -132,8 +143,8 @@ def _serve_fill(operator: Any, given: Given) -> Tensor | None:
     base = name.removesuffix("_").removesuffix("_like")
     distribution, read = _DRAWS[base]
     target = _make_target(name, base, given)
-    integers = base in ("random", *_OF_INTEGERS)
-    if target.is_meta or not (integers or target.is_floating_point() or target.is_complex()):
+    formats = DISTRIBUTIONS[distribution].formats
+    if target.is_meta or str(target.dtype).removeprefix("torch.") not in formats:
         return None  # torch says what is wrong with it
     parts = _find_parts(operator, target.shape)
     if parts is None:
@@ -157,8 +168,9 @@ def _make_target(name: str, base: str, given: Given) -> Tensor:
     if base in _OF_INTEGERS:
         options.setdefault("dtype", torch.int64)
     if "size" not in given and base != "randperm":
-        tensors = [x for x in given.values() if isinstance(x, Tensor)]
-        size = torch.broadcast_shapes(*(x.shape for x in tensors if x is not given.get("out")))
+        # A parameter may be the output as well.
+        tensors = [x for name, x in given.items() if isinstance(x, Tensor) and name != "out"]
+        size = torch.broadcast_shapes(*(x.shape for x in tensors))
         size = (*size[:-1], given["num_samples"]) if base == "multinomial" else size
         options = {"dtype": tensors[0].dtype, "device": tensors[0].device, **options}
     out = given.get("out")

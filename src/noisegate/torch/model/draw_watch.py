@@ -19,7 +19,7 @@ from torch.overrides import resolve_name
 from noisegate.core.survey import OwnDraw
 
 from ..generators import OTHERS, Ledger, find_generators, read_state
-from .coins import get_coins, hold_coin, is_coin, mark_coin
+from .coins import find_bounds, get_coins, hold_coin, is_coin, mark_coin
 from .sharing import is_alone
 
 # Functions that draw by calling other functions. For all others a tag of torch's operator says so.
@@ -128,7 +128,9 @@ class DrawWatch:
         )
         if is_coin(function, result):
             hold_coin(function, args, kwargs, result)
-            mark_coin(result, self.served)
+            # Compared with another range's rate, it would decide at another one.
+            if find_bounds(function, args, kwargs) == (0, 1):
+                mark_coin(result, self.served)
         if self.served:
             return result
         given = {id(x) for x in (*args, *kwargs.values()) if isinstance(x, torch.Generator)}

@@ -1,6 +1,6 @@
 """Run a model on any input that it takes, without leaving a trace in it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -40,6 +40,8 @@ class Runner:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
+        # Modules that are in training while the others are not.
+        self._trained: Sequence[nn.Module] = ()
 
     def dry_run(self, example: Any) -> bool:
         """Run the model in training on an example, then restore it and every generator.
@@ -85,9 +87,13 @@ class Runner:
             yield
 
     def train_alone(self, paths: Iterable[str]) -> None:
-        """Put the modules at some paths in training, without the modules in them."""
-        for path in paths:
-            self.model.get_submodule(path).training = True
+        """Put the modules at some paths in training, without the modules in them.
+
+        Their own buffers stay as they are in each run, as those of all others do.
+        """
+        self._trained = [self.model.get_submodule(path) for path in paths]
+        for module in self._trained:
+            module.training = True
 
     def runs_row_by_row(self) -> bool:
         """Return whether the model has only layers that compute each row of a batch by itself."""
@@ -125,7 +131,8 @@ class Runner:
 
     def run(self, batch: Any, name: str | int | None) -> np.ndarray:
         """Return the model's output for a batch, as a NumPy array."""
-        return pick_output(run_model(self.model, batch), name)
+        with _keep_buffers(self._trained):
+            return pick_output(run_model(self.model, batch), name)
 
     def find_shuffler(self, x: Any) -> str | None:
         """Return the class name of the sampler by which a loader shuffles, or None.
@@ -200,14 +207,19 @@ def _keep_modes(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def keep_model(model: nn.Module) -> Iterator[None]:
     """Restore modes, buffers, and torch's, NumPy's and Python's generators after a block."""
+    with _keep_buffers(list(model.modules())), _keep_modes(model), hide_draws():
+        yield
+
+
+@contextmanager
+def _keep_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Restore, after a block, the buffers that modules have themselves."""
     # The buffer objects themselves are put back, then their values. A script module's buffers
     # cannot be exchanged, only overwritten.
-    modules = [module for module in model.modules() if not is_scripted(module)]
-    owners = [(module, dict(module._buffers)) for module in modules]
-    values = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    owners = [(m, dict(m._buffers)) for m in modules if not is_scripted(m)]
+    values = [(buffer, buffer.clone()) for m in modules for buffer in m.buffers(recurse=False)]
     try:
-        with _keep_modes(model), hide_draws():
-            yield
+        yield
     finally:
         for module, own in owners:
             module._buffers.clear()

@@ -11,7 +11,7 @@ from noisegate.core.window import ATTENTION
 
 from ..compiling import hold_number
 from .attention_handlers import ATTENTION_HANDLERS
-from .coins import find_coin, is_coin, mark_coin
+from .coins import find_bounds, find_coin, is_coin, mark_coin
 from .modules import apply_functions, write_in_place
 from .recurrent_handlers import RECURRENT_HANDLERS
 from .replacing import Caller, apply_found, make_call
@@ -84,7 +84,7 @@ def _run_drawing(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     if draws is not None:
         return draws.run_drawing(caller.frame, func, args, kwargs)
     y = func(*args, **kwargs)
-    if is_coin(func, y):
+    if is_coin(func, y) and find_bounds(func, args, kwargs) == (0, 1):
         mark_coin(y, "")
     return y
 
@@ -145,7 +145,7 @@ _ELEMENTWISE = (
 # Functions that models build dropouts from.
 DRAWS = (
     *(torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_),
-    *(torch.native_dropout, torch.feature_dropout, torch.rand, torch.rand_like),
+    *(torch.native_dropout, torch.feature_dropout, torch.rand, torch.rand_like, Tensor.uniform_),
 )
 _COMPARISONS = ("lt", "le", "gt", "ge", "less", "greater")
 _DECISIONS = (

@@ -158,7 +158,7 @@ class Host(Runner):
         return hooks.count_running(self.model)
 
     def find_replaced(self) -> list[str]:
-        """Return the sites where the model's own noise is replaced."""
+        """Return the sites where the model's own noise is replaced, or its draws are served."""
         own = ((path, m, get_own_call(m)) for path, m in self.modules.items())
         found = [
             f"{path}:{choose_port(call.kind)}"
@@ -167,7 +167,8 @@ class Host(Runner):
         ]
         watch = FunctionWatch.find(self.model)
         functions = {} if watch is None else watch.functions
-        return [*found, *(site for site, those in functions.items() if those)]
+        found += [site for site, those in functions.items() if those]
+        return [*found, *(site for handle in self.handles() for site in handle.plan.keyed)]
 
     def _watch(self) -> FunctionWatch:
         return FunctionWatch.find(self.model) or FunctionWatch(self.model, self.modules)
