@@ -196,10 +196,11 @@ def _torch_state() -> Any:
     return on_cpu, *(bytes(state.tolist()) for state in on_devices)
 
 
-def _numpy_state(closely: bool) -> Any:
+def _numpy_state(closely: bool, before: Any) -> Any:
     """Return the state of NumPy's generator; `closely` includes whether a normal number is cached.
 
-    Normal numbers are made in pairs, so the second of a pair moves no word.
+    Normal numbers are made in pairs, so the second of a pair moves no word. `before` is the state
+    that was read last.
     """
     bits: Any = get_bit_generator()
     if not isinstance(bits, np.random.MT19937):
@@ -207,6 +208,9 @@ def _numpy_state(closely: bool) -> Any:
     twister = ctypes.string_at(bits.ctypes.state_address, _TWISTER_BYTES)
     if not closely:
         return twister
+    # To make a pair moves words. Reading the whole takes 50 µs.
+    if isinstance(before, tuple) and before == (twister, 0):
+        return before
     whole: Any = np.random.get_state(legacy=False)  # noqa: NPY002  it is the one that models use
     return twister, whole["has_gauss"]
 
@@ -240,6 +244,7 @@ class Ledger:
     def __init__(self, closely: bool, skipped: frozenset[str] = frozenset()) -> None:
         self.closely, self.names = closely, [name for name in NAMES if name not in skipped]
         self.thread = get_ident()
+        self.states: State = {}
         self.began, self.steady = self._read()
         self.states = self.began
         _ledgers.append(self)
@@ -296,7 +301,9 @@ class Ledger:
     def _state(self, name: str) -> Any:
         if name == TORCH:
             return _torch_state()
-        return _numpy_state(self.closely) if name == NUMPY else _python_state()
+        if name == NUMPY:
+            return _numpy_state(self.closely, self.states.get(NUMPY))
+        return _python_state()
 
 
 # Generators stored in a model ------------------------------------------------------------------
@@ -314,12 +321,15 @@ def find_generators(model: nn.Module) -> Iterator[ModelGenerator]:
     """Yield each generator that a model's modules store, once."""
     seen: set[int] = set()
     for path, module in model.named_modules():
-        for name, value in _list_values(vars(module)):
+        own = {name: value for name, value in vars(module).items() if name not in _OF_TORCH}
+        for name, value in _list_values(own):
             if isinstance(value, _KINDS) and id(value) not in seen:
                 seen.add(id(value))
                 yield ModelGenerator(path, f"{path}.{name}" if path else name, value)
 
 
+# The attributes that every module has.
+_OF_TORCH = frozenset(vars(nn.Module()))
 _KINDS = (np.random.Generator, np.random.RandomState, random.Random, torch.Generator)
 
 
