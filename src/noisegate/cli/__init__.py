@@ -46,21 +46,26 @@ def _run(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # the reader of the output has gone, so nothing more is printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except KeyboardInterrupt as error:
+    except BaseException as error:  # a user's model may raise anything
+        return _explain(error, parsed)
+    return 0
+
+
+def _explain(error: BaseException, parsed: argparse.Namespace) -> int:
+    """Print what has ended the work, and return the exit code."""
+    # The import of a compiled module turns Ctrl-C into an ImportError.
+    if isinstance(error, KeyboardInterrupt) or parsed.interrupted:
         # Only subcommands with --resume leave something to go on with.
         saved = (
             " What has finished is saved: go on with --resume." if parsed.resume is not None else ""
         )
         return _report(error, f"interrupted.{saved}", 130, parsed.debug)
-    except (InvalidValue, InvalidType) as error:
+    if isinstance(error, InvalidValue | InvalidType):
         return _report(error, _rename_prefix(error, parsed.command), 2, parsed.debug)
-    except (NoisegateError, OSError) as error:
+    if isinstance(error, NoisegateError | OSError):
         return _report(error, _rename_prefix(error, parsed.command), 1, parsed.debug)
-    except BaseException as error:  # a user's model may raise anything
-        line = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
-        what = f"unexpected {line}. See where with --debug."
-        return _report(error, what, 1, parsed.debug)
-    return 0
+    line = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
+    return _report(error, f"unexpected {line}. See where with --debug.", 1, parsed.debug)
 
 
 def parser() -> argparse.ArgumentParser:
