@@ -4,7 +4,6 @@ import io
 import json
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -380,29 +379,3 @@ def test_progress_is_quiet_where_nobody_watches(tmp_path):
     code, out, err = ended(process)
     assert (code, err) == (0, "")
     assert json.loads(out)["execution"]["jobs"] == 1
-
-
-def test_ctrl_c_while_the_arguments_are_read_is_no_traceback(monkeypatch, capsys):
-    def interrupted():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "parser", interrupted)
-    assert cli.main(["info"]) == 130
-    assert capsys.readouterr().err == "noisegate: interrupted.\n"
-
-
-def test_ctrl_c_that_an_import_turns_into_an_error_is_an_interrupt(monkeypatch, capsys):
-    def imports(*_: Any, **__: Any) -> None:
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt as error:
-            raise ImportError("initialization failed") from error
-
-    monkeypatch.setattr(main, "execute_all", imports)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        found, out, err = on_the_terminal(["study", *SMALL, "--out", "o"], capsys)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert (found, out) == (130, "")
-    assert err == ("noisegate: interrupted. What has finished is saved: go on with --resume.\n")

@@ -47,11 +47,11 @@ def _run(parsed: argparse.Namespace, arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except BaseException as error:  # a user's model may raise anything
-        return _explain(error, parsed)
+        return _report_failure(error, parsed)
     return 0
 
 
-def _explain(error: BaseException, parsed: argparse.Namespace) -> int:
+def _report_failure(error: BaseException, parsed: argparse.Namespace) -> int:
     """Print what has ended the work, and return the exit code."""
     # The import of a compiled module turns Ctrl-C into an ImportError.
     if isinstance(error, KeyboardInterrupt) or parsed.interrupted:
