@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch._subclasses import FakeTensorMode
 from torch.masked import masked_tensor
 from torch.nn.utils import parametrizations, parametrize
@@ -289,3 +289,12 @@ def test_a_dropout_that_is_a_parametrization_is_taken_over() -> None:
 
 
 # Hooks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [{}, {"seed": 1, "site": "a"}])
+def test_a_layer_alone_is_traced_in_evaluation(words: dict[str, Any]) -> None:
+    for layer in (ng.torch.Dropout(0.5, **words), ng.torch.DropBlock2d(0.2, 2, **words)):
+        traced = fx.symbolic_trace(layer.eval())
+        assert {node.op for node in traced.graph.nodes} == {"placeholder", "output"}
+        with pytest.raises(ng.NoisegateError, match="of a model in training would repeat"):
+            fx.symbolic_trace(layer.train())
