@@ -37,12 +37,14 @@ Y = np.arange(12) % 3
 TWO = Y > 0
 KNOWN = (
     "`input_dropout`, `hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`, "
-    "`output_noise`, `rules`, `regularizers`"
+    "`output_noise`, `weight_dropout`, `weight_noise`, "
+    "`rules`, `regularizers`"
 )
 PARAMETERS = (
     "`network`, `activation`, `loss`, `optimizer`, `lr`, `batch_size`, `max_epochs`, "
     "`input_dropout`, `hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`, "
-    "`output_noise`, `rules`, `regularizers`, `validation_split`, `early_stopping`, `checkpoint`, "
+    "`output_noise`, `weight_dropout`, `weight_noise`, "
+    "`rules`, `regularizers`, `validation_split`, `early_stopping`, `checkpoint`, "
     "`resume`, `callbacks`, `random_state`, `device`, `verbose`"
 )
 DROPOUT = "`dropout` is `rules={pattern: p}` here, or `hidden_dropout=p` for all hidden outputs."

@@ -134,8 +134,9 @@ CASES: list[Case] = [
         lambda: ng.inject(net(), {":out": 0.5}, sede=1),  # type: ignore[call-arg]
         Type,
         "inject: unknown keyword `sede`; known are `model`, `rules`, `seed`, `existing`, "
-        "`example`, `unreached`, `draws`, `sample_axis`, `input_dropout`, `hidden_dropout`, "
-        "`output_dropout`, `input_noise`, `hidden_noise`, `output_noise`. Did you mean `seed`?",
+        "`example`, `unreached`, `draws`, `tied`, `sample_axis`, `input_dropout`, "
+        "`hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`, `output_noise`, "
+        "`weight_dropout`, `weight_noise`. Did you mean `seed`?",
     ),
     (
         lambda: ng.numpy.dropout_forward(X, 0.5, trainning=True),  # type: ignore[call-arg]

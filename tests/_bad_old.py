@@ -91,8 +91,10 @@ CASES: list[Case] = [
         lambda: ng.predict(torch.nn.ReLU(), T, dropout={":out": 0.5}),
         Type,
         "predict: unknown keyword `dropout`; known are `model`, `x`, `samples`, `rules`, "
-        "`existing`, `unreached`, `draws`, `input_dropout`, `hidden_dropout`, `output_dropout`, "
-        "`input_noise`, `hidden_noise`, `output_noise`, `batch_size`, `shared_batch`, `seed`, "
+        "`existing`, `unreached`, `draws`, `tied`, `input_dropout`, `hidden_dropout`, "
+        "`output_dropout`, `input_noise`, `hidden_noise`, `output_noise`, "
+        "`weight_dropout`, `weight_noise`, `batch_size`, `shared_batch`, "
+        "`seed`, "
         "`sample_axis`, `quantiles`, `outputs`, `output`, `class_axis`, `keep_samples`, "
         "`progress`. `dropout` is `rules={pattern: p}` here, or `hidden_dropout=p` for all hidden "
         "outputs.",

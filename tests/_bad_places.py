@@ -187,15 +187,18 @@ CASES: list[Case] = [
         lambda: ng.from_config({"kind": "Dropuot"}),
         Value,
         "from_config: unknown kind 'Dropuot'; known are `Dropout`, `AlphaDropout`, "
-        "`ConcreteDropout`, `DropBlock`, `GaussianDropout`, `GaussianNoise`, `ImpulseNoise`, "
-        "`UniformNoise`. Did you mean `Dropout`?",
+        "`ConcreteDropout`, `DropBlock`, `DropKey`, `GaussianDropout`, `GaussianNoise`, "
+        "`ImpulseNoise`, `UniformNoise`, `MultiplicativeUniformNoise`, `NeftuneNoise`, "
+        "`QuantizationNoise`, `RandomErasing`, `ShotNoise`, `SpanMask`, `SpeckleNoise`. Did you "
+        "mean `Dropout`?",
     ),
     (
         lambda: ng.from_config({"kind": ["Dropout"]}),
         Value,
         "from_config: unknown kind ['Dropout']; known are `Dropout`, `AlphaDropout`, "
-        "`ConcreteDropout`, `DropBlock`, `GaussianDropout`, `GaussianNoise`, `ImpulseNoise`, "
-        "`UniformNoise`.",
+        "`ConcreteDropout`, `DropBlock`, `DropKey`, `GaussianDropout`, `GaussianNoise`, "
+        "`ImpulseNoise`, `UniformNoise`, `MultiplicativeUniformNoise`, `NeftuneNoise`, "
+        "`QuantizationNoise`, `RandomErasing`, `ShotNoise`, `SpanMask`, `SpeckleNoise`.",
     ),
     (
         lambda: ng.from_config("Dropout"),
@@ -269,8 +272,9 @@ CASES: list[Case] = [
     (
         lambda: ng.inject(net(), {"hid1:wieght": 0.5}),
         Value,
-        "inject: the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
-        "parameter's name; got `wieght` in 'hid1:wieght'. Write for example 'hid1:out'.",
+        "inject: the port of a rule must be `in`, `out`, `pre`, `branch`, `dropout`, `noise`, "
+        "`probs`, `heads`, `scores` or a parameter's name; got `wieght` in 'hid1:wieght'. "
+        "Write for example 'hid1:out'.",
     ),
     (
         lambda: ng.inject(net(), {"hid1:out": "0.5"}),

@@ -43,7 +43,8 @@ CASES: list[Case] = [
     (
         lambda: parse_recipe("gausian"),
         Value,
-        "study: unknown recipe 'gausian'; known are none, hidden, input-hidden, gaussian, spatial. "
+        "study: unknown recipe 'gausian'; known are none, hidden, input-hidden, gaussian, "
+        "spatial, weights. "
         f"Did you mean `gaussian`? {OWN}",
     ),
     (lambda: parse_recipe("hid*:out=0.5"), Value, NAME % "'hid*:out'"),

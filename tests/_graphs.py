@@ -1,4 +1,4 @@
-"""Ten noises in four forms, side by side in one model, for tests of compiled code."""
+"""Fourteen noises in four forms, side by side in one model, for tests of compiled code."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import noisegate as ng
-from _own_kinds import SignFlip
+from _own_kinds import ShakeDrop, SignFlip
 
 Functions = Callable[..., tuple[Tensor, ...]]
 
@@ -20,11 +20,15 @@ KINDS: dict[str, ng.Kind] = {
     "AlphaDropout": ng.AlphaDropout(0.3),
     "DropBlock": ng.DropBlock(0.3, block_size=2, axes=-1),
     "ConcreteDropout": ng.ConcreteDropout(0.3),
+    "NeftuneNoise": ng.NeftuneNoise(2),
+    "QuantizationNoise": ng.QuantizationNoise(0.5, 3),
+    "SpanMask": ng.SpanMask(0.8, 3),
+    "ShakeDrop": ShakeDrop(0.6),
     "SignFlip": SignFlip(0.4),
     "shared_axes": ng.Dropout(0.4, shared_axes=1),
 }
 # Masks, and selects with a scale that the host knows: their bits are the same everywhere.
-EXACT = {"Dropout", "ImpulseNoise", "DropBlock", "SignFlip", "shared_axes"}
+EXACT = {"Dropout", "ImpulseNoise", "DropBlock", "SignFlip", "shared_axes", "SpanMask"}
 FORMS = ("call", "layer", "injection", "existing")
 STREAM = ng.Stream(13)
 

@@ -62,4 +62,63 @@ class NoisyGate(ng.Kind):
         return ng.Field(keep, draws.normal(0), draws.uniform(1))
 
 
-OWN = (SignFlip, LaplaceNoise, NoisyGate)
+@dataclass(frozen=True)
+class ShakeDrop(ng.Kind):
+    """A residual branch that a gate turns to a random gain, and to another in backward."""
+
+    p: float = 0.5
+    shared_axes: Any = "all_but_samples"
+    RATE = "p"
+
+    def field(self, draws: Any, rate: Any) -> ng.Field:
+        return self._gate(draws, rate, draws.uniform(1))
+
+    def backward_field(self, draws: Any, rate: Any) -> ng.Field:
+        return self._gate(draws, rate, draws.uniform(2) * 0.5 + 0.5)
+
+    def _gate(self, draws: Any, rate: Any, gain: Any) -> ng.Field:
+        whole = draws.where(draws.keep(rate), 1.0, 0.0)
+        return ng.Field(gain=whole + gain - whole * gain)
+
+
+@dataclass(frozen=True)
+class ShakeShake(ng.Kind):
+    """One of two branches that a random number weighs, and another in backward."""
+
+    amount: float = 1.0
+    branch: int = 0
+    shared_axes: Any = "all_but_samples"
+    RATE = "amount"
+
+    def is_identity(self, rate: float) -> bool:
+        return False
+
+    def field(self, draws: Any, rate: Any) -> ng.Field:
+        return self._weigh(draws, rate, 0)
+
+    def backward_field(self, draws: Any, rate: Any) -> ng.Field:
+        return self._weigh(draws, rate, 1)
+
+    def _weigh(self, draws: Any, rate: Any, number: int) -> ng.Field:
+        sign = -0.5 if self.branch else 0.5
+        return ng.Field(gain=draws.uniform(number) * draws.round(sign * rate) + 0.5)
+
+
+@dataclass(frozen=True)
+class Rounding(ng.Kind):
+    """Rounds to whole numbers at random: it reads its input, and passes gradients on."""
+
+    p: float = 0.5
+    shared_axes: Any = ()
+    RATE = "p"
+    removes = True
+    reads_input = True
+
+    def field(self, draws: Any, rate: Any) -> ng.Field:
+        return ng.Field(keep=draws.keep(rate), fill=draws.engine.round(draws.x))
+
+    def backward_field(self, draws: Any, rate: Any) -> ng.Field:
+        return ng.Field()
+
+
+OWN = (SignFlip, LaplaceNoise, NoisyGate, ShakeDrop, ShakeShake, Rounding)

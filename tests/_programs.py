@@ -19,6 +19,11 @@ KINDS = [
     ng.ImpulseNoise(0.3, -1.0, 2.0),
     ng.ConcreteDropout(0.3),
     ng.DropBlock(0.2, 2, axes=(1,)),
+    ng.SpeckleNoise(0.3),
+    ng.MultiplicativeUniformNoise(0.3),
+    ng.NeftuneNoise(2),
+    ng.QuantizationNoise(0.5, 3),
+    ng.SpanMask(0.8, 3),
 ]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=repr)
 RULES = {"0:out": 0.5, "last:in": ng.GaussianNoise(0.2)}

@@ -126,6 +126,8 @@ def choose_terms(config: dict[str, Any], rounded: Callable[..., Fraction]) -> An
     if kind == "Dropout":
         gain = rounded(scale(t)) if config["rescale"] else 1
         return lambda u: (u(0) >= t, gain, 0, 0)
+    if kind == "DropKey":
+        return lambda u: (u(0) >= t, 1, 0, -math.inf)
     if kind == "ImpulseNoise":
         low, high = rounded(config["low"]), rounded(config["high"])
         return lambda u: (u(0) >= t, 1, 0, low if u(1) < 2**31 else high)

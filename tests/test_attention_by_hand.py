@@ -109,3 +109,71 @@ def test_a_sample_alone_and_the_order_of_axes(need_weights: bool) -> None:
     ng.inject(alone, existing=True, seed=13)
     one = alone(x[0], x[0], x[0], need_weights=need_weights)[0]
     torch.testing.assert_close(one, y[0])
+
+
+@pytest.mark.parametrize("average", [True, False])
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("name", CASES)
+def test_scores_and_heads_by_hand(name: str, need_weights: bool, average: bool) -> None:
+    made, words = CASES[name]
+    torch.manual_seed(1)
+    mha = nn.MultiheadAttention(WIDTH, HEADS, P, batch_first=True, **made)
+    q = torch.randn(SAMPLES, QUERIES, WIDTH)
+    k = torch.randn(SAMPLES, KEYS, mha.kdim)
+    v = torch.randn(SAMPLES, KEYS, mha.vdim)
+    noise = ng.inject(mha, {":scores": 0.3, ":heads": 0.4}, existing=True, seed=13)
+    assert noise.sites == (":scores", ":heads", ":probs")
+    y, shown = mha(q, k, v, need_weights=need_weights, average_attn_weights=average, **words)
+
+    queries, keys, values = project(mha, (q, k, v))
+    scores = add_masks(queries @ keys.transpose(-2, -1) / sqrt(WIDTH // HEADS), words)
+    masks = (torch.from_numpy(noise.mask(site).copy()) for site in noise.sites)
+    seen, heads, kept = masks
+    probabilities = scores.masked_fill(~seen, float("-inf")).softmax(-1).nan_to_num(0.0)
+    noisy = torch.where(kept, probabilities / (1 - P), 0.0)
+    outputs = torch.where(heads, noisy @ values / (1 - 0.4), 0.0)
+    torch.testing.assert_close(y, mha.out_proj(outputs.transpose(1, 2).flatten(2)))
+    if need_weights:
+        torch.testing.assert_close(shown, noisy.mean(1) if average else noisy)
+    else:
+        assert shown is None
+
+
+@pytest.mark.parametrize("rule", [":scores", ":heads"])
+def test_a_sample_alone_has_its_scores_and_heads(rule: str) -> None:
+    torch.manual_seed(1)
+    x, results = torch.randn(SAMPLES, KEYS, WIDTH), []
+    for given in (x, x[0]):
+        for need_weights in (True, False):
+            torch.manual_seed(1)
+            mha = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+            ng.inject(mha, {rule: 0.4}, seed=13)
+            y, shown = mha(given, given, given, need_weights=need_weights)
+            results.append(y if given.ndim == 2 else y[0])
+            assert shown is None or shown.shape == (*given.shape[:-1], KEYS)
+    for y in results[1:]:
+        torch.testing.assert_close(y, results[0])
+
+
+def test_torch_s_transformer_layers_list_and_have_them() -> None:
+    torch.manual_seed(1)
+    layer = nn.TransformerDecoderLayer(WIDTH, HEADS, 16, dropout=0.0, batch_first=True)
+    names = ng.torch.Host(layer).sites().names
+    parts, ports = ("self_attn", "multihead_attn"), ("heads", "scores")
+    wanted = [f"{part}:{port}" for part in parts for port in ports]
+    assert [name for name in names if name.endswith((":heads", ":scores"))] == wanted
+    noise = ng.inject(layer, {"*:heads": 0.4, "self_attn:scores": 0.4}, seed=13)
+    assert set(noise.sites) == set(wanted) - {"multihead_attn:scores"}
+    x = torch.randn(SAMPLES, KEYS, WIDTH)
+    first = layer(x, x)
+    noise.step = 0
+    assert torch.equal(layer(x, x), first)
+    assert {row[4:6] for row in noise.report().rows} == {
+        ("(3, 2, 6, 6)", "1"),
+        ("(3, 2, 6, 4)", "1"),
+    }
+    noise.remove()
+    of_encoder = nn.TransformerEncoderLayer(WIDTH, HEADS, 16, batch_first=True)
+    encoder = nn.TransformerEncoder(of_encoder, 2, enable_nested_tensor=False).eval()
+    samples = ng.predict(encoder, x, 5, rules={"*:heads": 0.5}, keep_samples=True, seed=1).samples
+    assert (samples.std(0) > 0).any()

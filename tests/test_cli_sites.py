@@ -39,15 +39,21 @@ class Refuses(Net):
         return super().forward(x)
 """
 MLP = """\
-site      module      shape of two rows
-:in       Mlp         (2, 1, 8, 8)
-:out      Mlp         (2, 10)
-hid1:in   ReluLinear  (2, 64)
-hid1:out  ReluLinear  (2, 256)
-hid2:in   ReluLinear  (2, 256)
-hid2:out  ReluLinear  (2, 256)
-out:in    Linear      (2, 256)
-out:out   Linear      (2, 10)
+site         module      shape of two rows
+:in          Mlp         (2, 1, 8, 8)
+:out         Mlp         (2, 10)
+hid1:in      ReluLinear  (2, 64)
+hid1:out     ReluLinear  (2, 256)
+hid2:in      ReluLinear  (2, 256)
+hid2:out     ReluLinear  (2, 256)
+out:in       Linear      (2, 256)
+out:out      Linear      (2, 10)
+hid1:weight  ReluLinear  (256, 64)
+hid1:bias    ReluLinear  (256,)
+hid2:weight  ReluLinear  (256, 256)
+hid2:bias    ReluLinear  (256,)
+out:weight   Linear      (10, 256)
+out:bias     Linear      (10,)
 """
 
 
@@ -100,8 +106,8 @@ def test_what_rules_match(capsys):
     called("mlp", "hid*:out=0.5, in:out=gaussian(0.1)", "--shape", "30", "--outputs", "1")
     before, _, matched = capsys.readouterr().out.partition("\n\n")
     assert before.splitlines()[1:3] == [
-        ":in       Mlp         (2, 30)",
-        ":out      Mlp         (2, 1)",
+        ":in          Mlp         (2, 30)",
+        ":out         Mlp         (2, 1)",
     ]
     lines = [line.split() for line in matched.splitlines()]
     assert [line[:4] for line in lines[1:4]] == [
@@ -132,6 +138,12 @@ def test_a_model_of_ones_own(net):
         ("out:out", "Linear", (2, 3), ""),
         ("drop:dropout", "Dropout", (2, 4), "Dropout(p=0.3)"),
         (":dropout", "Net", None, "Dropout(p=0.2)"),
+        ("hid.0:weight", "Linear", (4, 8), ""),
+        ("hid.0:bias", "Linear", (4,), ""),
+        ("unused:weight", "Linear", (3, 3), ""),
+        ("unused:bias", "Linear", (3,), ""),
+        ("out:weight", "Linear", (3, 4), ""),
+        ("out:bias", "Linear", (3,), ""),
     ]
     calls = {row[0]: row[5] for row in found.report.rows}
     assert calls == {"hid:out": "0", "hid.0:out": "1", "hid.1:out": "1", "unused:in": "0"}
@@ -153,15 +165,15 @@ def test_the_sites_that_functions_make_can_be_named(net):
 def test_a_model_that_cannot_be_run_is_listed_all_the_same(function, shape, said, net):
     found = list_sites(Model(f"{net}:{function}"), shape, 3, {"hid:out": 0.5})
     assert re.search(said, found.notes[0])
-    assert all(site.shape is None for site in found.sites)
+    assert {site.name.partition(":")[2] for site in found.sites if site.shape} == {"weight", "bias"}
     assert found.report.rows == (("hid:out", "Dropout(p=0.5)", "0", "hid:out"),)
 
 
 def test_the_noise_of_a_models_own_has_a_column(capsys, net):
     called(f"{net}:Net", "--shape", "8")
     first, *rows = capsys.readouterr().out.splitlines()
-    assert first == "site          module      shape of two rows  noise of the model's own"
-    assert "drop:dropout  Dropout     (2, 4)             Dropout(p=0.3)" in rows
+    assert first == "site           module      shape of two rows  noise of the model's own"
+    assert "drop:dropout   Dropout     (2, 4)             Dropout(p=0.3)" in rows
 
 
 def test_json_for_machines(capsys, net):

@@ -24,6 +24,9 @@ KINDS = [
     ng.AlphaDropout(1.0),
     ng.ImpulseNoise(0.4, -1, 0.3),
     ng.ConcreteDropout(0.3),
+    ng.MultiplicativeUniformNoise(0.3),
+    ng.SpeckleNoise(0.3),
+    ng.DropKey(0.3),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 TORCH = BACKENDS[1]
@@ -104,6 +107,7 @@ def test_complex_numbers_have_one_real_noise_for_both_parts(kind: ng.Kind, dtype
         ng.UniformNoise: "additive noise on complex numbers",
         ng.AlphaDropout: "additive noise on complex numbers",
         ng.ImpulseNoise: "a value in place of complex numbers",
+        ng.DropKey: "a value in place of complex numbers",
     }
     if type(kind) in refused:
         for array in (x, TORCH.array(x)):

@@ -302,3 +302,24 @@ def test_other_numbers_are_the_same_in_each_member() -> None:
         )
         with assert_sentence(ng.InvalidType, sentence):
             vmap(function)(torch.arange(3))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_mask_after_a_mapped_forward_is_that_of_the_first_member(compiled: bool) -> None:
+    torch.compiler.reset()
+    model, x = nn.Sequential(nn.Identity()), torch.ones(2, 6, 4)
+    noise = ng.inject(model, {"0:out": 0.5}, seed=SEED)
+
+    def run(x: Tensor) -> Tensor:
+        return vmap(model, **BY_INDEX)(x.reshape(3, 2, 4))
+
+    run = torch.compile(run, backend="aot_eager", fullgraph=True) if compiled else run
+    with noise.at(3):
+        for first, part in zip((0, 6), x, strict=True):
+            y = run(part)
+            mask = torch.from_numpy(noise.mask("0:out"))
+            assert mask.equal(y[0] != 0)
+            for member in range(3):
+                rows = range(first + 2 * member, first + 2 * member + 2)
+                assert torch.from_numpy(noise.mask("0:out", rows=rows)).equal(y[member] != 0)
+        assert mask[1:].equal(torch.from_numpy(noise.mask("0:out", rows=slice(1, 2))))

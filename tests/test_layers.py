@@ -18,8 +18,7 @@ from noisegate.core.catalogue import LAYERS
 from noisegate.core.kinds import KINDS
 from noisegate.torch.application import device_of_noise
 
-KEY = ng.Stream(13).site("a").at(0)
-MAPS = (4, 3, 6, 8)
+KEY, MAPS = ng.Stream(13).site("a").at(0), (4, 3, 6, 8)
 
 # A layer by its arguments; a shape that it takes; the kind that it is.
 CASES: list[tuple[str, dict[str, Any], tuple[int, ...], ng.Kind]] = [
@@ -62,9 +61,17 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, ...], ng.Kind]] = [
     ("UniformNoise", {"width": 0.3}, (4, 5), ng.UniformNoise(0.3)),
     ("ImpulseNoise", {"p": 0.3, "low": 0, "high": 1}, (4, 5), ng.ImpulseNoise(0.3, 0, 1)),
     ("DropBlock", {"p": 0.3, "block_size": 2}, MAPS, ng.DropBlock(0.3, 2)),
+    ("DropKey", {"p": 0.3}, (4, 5), ng.DropKey(0.3)),
     ("DropBlock1d", {"p": 0.3, "block_size": 2}, (4, 3, 8), ng.DropBlock(0.3, 2)),
     ("DropBlock2d", {"p": 0.3, "block_size": (2, 3)}, MAPS, ng.DropBlock(0.3, (2, 3))),
     ("DropBlock3d", {"p": 0.3, "block_size": 2}, (4, 3, 2, 6, 8), ng.DropBlock(0.3, 2)),
+    ("MultiplicativeUniformNoise", {"width": 0.3}, (4, 5), ng.MultiplicativeUniformNoise(0.3)),
+    ("SpeckleNoise", {"sigma": 0.3}, (4, 5), ng.SpeckleNoise(0.3)),
+    ("NeftuneNoise", {"alpha": 0.3}, (4, 5, 6), ng.NeftuneNoise(0.3)),
+    ("ShotNoise", {"scale": 0.3}, (4, 5), ng.ShotNoise(0.3)),
+    ("QuantizationNoise", {"p": 0.3, "bits": 4}, (4, 5), ng.QuantizationNoise(0.3, 4)),
+    ("RandomErasing", {"p": 0.3, "fill": 2.0}, MAPS, ng.RandomErasing(0.3, fill=2)),
+    ("SpanMask", {"p": 0.3, "size": 5, "count": 2}, (4, 3, 8), ng.SpanMask(0.3, 5, 2)),
 ]
 each_case = pytest.mark.parametrize(
     ("name", "words", "shape", "kind"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)]
@@ -122,7 +129,7 @@ def test_torch_s_layers_take_torch_s_arguments_in_torch_s_order(name: str) -> No
 def test_a_layer_and_its_function_are_their_kind(
     name: str, words: dict[str, Any], shape: tuple[int, ...], kind: ng.Kind
 ) -> None:
-    x = torch.randn(shape)
+    x = torch.randn(shape).abs()
     expected = kind(x, KEY)
     assert not torch.equal(expected, x)
     assert_same_bits(layer(name, words, seed=13, site="a")(x), expected)
@@ -138,7 +145,7 @@ def test_a_layer_and_its_function_are_their_kind(
 def test_layers_in_training_and_not(
     name: str, words: dict[str, Any], shape: tuple[int, ...], kind: ng.Kind
 ) -> None:
-    module, x = layer(name, words), torch.randn(shape)
+    module, x = layer(name, words), torch.randn(shape).abs()
     torch.manual_seed(7)
     first = module(x)
     torch.manual_seed(7)
@@ -166,7 +173,7 @@ def test_layers_survive_a_file(
     for other in (loaded, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         assert repr(other) == repr(module)
         assert other.step == 5
-        x = torch.randn(shape)
+        x = torch.randn(shape).abs()
         assert_same_bits(other(x), kind(x, ng.Stream(13).site("a").at(5)))
 
 
@@ -174,7 +181,7 @@ def test_layers_survive_a_file(
 def test_the_rate_may_be_changed_between_calls(
     name: str, words: dict[str, Any], shape: tuple[int, ...], kind: ng.Kind
 ) -> None:
-    module, x = layer(name, words, seed=13, site="a"), torch.randn(shape)
+    module, x = layer(name, words, seed=13, site="a"), torch.randn(shape).abs()
     rate = kind.RATE
     assert getattr(module, rate) == 0.3
     module(x)

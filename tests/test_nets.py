@@ -136,6 +136,7 @@ NOISE: dict[str, tuple[Any, ...]] = {
 }
 NOISE |= {name: (0.1, 3) for name in NOISE if name.startswith("DropBlock")}
 NOISE |= {"NoiseLayer": (ng.Dropout(0.1),), "SpatialDropout1D": (0.1, "channels_first")}
+NOISE["SpanMask"] = (0.1, 3)
 
 
 def input_of(name: str) -> Shape:

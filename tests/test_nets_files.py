@@ -263,7 +263,7 @@ NEEDED: dict[str, tuple[Any, ...]] = {
     "ImpulseNoise": (0.1, 0.0, 1.0),
 }
 NEEDED |= {n: (3, 3) for n in LAYERS if n.startswith("Convolution")}
-NEEDED |= {n: (0.1, 3) for n in LAYERS if n.startswith("DropBlock")}
+NEEDED |= {n: (0.1, 3) for n in LAYERS if n.startswith(("DropBlock", "SpanMask"))}
 OF_NOISE = {n: (0.1,) for n, kind in LAYERS.items() if issubclass(kind, ng.torch.NoiseLayer)}
 ROUND: list[Callable[[], Any]] = [
     *((lambda n=n: LAYERS[n](*NEEDED.get(n, OF_NOISE.get(n, (3,))))) for n in LAYERS),

@@ -103,10 +103,18 @@ def test_f5_a_config_keeps_every_number() -> None:
         ng.AlphaDropout(0.2, shared_axes=(2, 3)),
         ng.ConcreteDropout(0.2, 0.3, shared_axes=1),
         ng.DropBlock(0.2, (2, 3), slice(1, -1), shared_axes=-1, normalize="sample"),
+        ng.DropKey(0.2, shared_axes=-2),
         ng.GaussianDropout(0.2, shared_axes=1),
         ng.GaussianNoise(ng.schedule.cosine(0, 1, 5), shared_axes=slice(None, None, 2)),
         ng.ImpulseNoise(0.2, -3, 4, shared_axes=1),
         ng.UniformNoise(0.2, shared_axes=(0, 2)),
+        ng.MultiplicativeUniformNoise(0.2, shared_axes=1),
+        ng.NeftuneNoise(3, shared_axes=1),
+        ng.QuantizationNoise(0.2, 4, channel_axes=0, shared_axes=slice(1, None)),
+        ng.RandomErasing(0.2, (0.1, 0.2), [1, 2], fill=3, axes=(1, -1), shared_axes=2),
+        ng.ShotNoise(0.2),
+        ng.SpanMask(0.2, (3, 4), 2, vary=False, fill=-1, axes=(1, 2), shared_axes=3),
+        ng.SpeckleNoise(0.2, shared_axes=1),
     ]
     assert {type(kind) for kind in kinds} == set(KINDS.values())
     for kind in kinds:
@@ -124,6 +132,7 @@ def test_f5_a_config_keeps_every_number() -> None:
 def needed(kind: ng.Kind) -> dict[str, Any]:
     """Return other values of the numbers that have no default."""
     values = {"p": 0.9, "block_size": 9, "width": 9.0, "low": 9.0, "high": 9.0}
+    values |= {"scale": 9.0, "size": 9}
     return {name: values[name] for name in kind.names() if name in values}
 
 

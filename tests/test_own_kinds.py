@@ -27,7 +27,9 @@ KINDS = [
 OURS = [
     *(ng.Dropout(0.3), ng.AlphaDropout(0.3), ng.GaussianDropout(0.3), ng.GaussianNoise(0.3)),
     *(ng.UniformNoise(0.3), ng.ImpulseNoise(0.3, 0, 1), ng.DropBlock(0.3, 2)),
-    ng.ConcreteDropout(0.3, shared_axes=1),
+    *(ng.ConcreteDropout(0.3, shared_axes=1), ng.DropKey(0.3)),
+    *(ng.MultiplicativeUniformNoise(0.3), ng.SpeckleNoise(0.3), ng.NeftuneNoise(3)),
+    *(ng.ShotNoise(0.3), ng.QuantizationNoise(0.3), ng.RandomErasing(0.3), ng.SpanMask(0.3, 4)),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 

@@ -80,6 +80,44 @@ def test_ranks(given: str, tmp_path: Path) -> None:
             assert note not in notes
 
 
+def train(rank: int, port: int, folder: str) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+    model = make_linear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        noise = ng.inject(model, {":weight": 0.5}, seed=3)
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        wrapped(DATA[rank * 4 : rank * 4 + 4]).square().sum().backward()
+    assert not caught
+    torch.save((model.weight.grad, noise.mask(":weight")), Path(folder) / f"{rank}.pt")
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+DATA = torch.arange(32.0).reshape(8, 4)
+
+
+def make_linear() -> nn.Linear:
+    torch.manual_seed(1)
+    return nn.Linear(4, 3)
+
+
+def test_noise_on_a_weight_is_that_of_the_step_on_all_ranks(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(train, (port, str(tmp_path)), nprocs=RANKS)
+    model = make_linear()
+    noise = ng.inject(model, {":weight": 0.5}, seed=3)
+    model(DATA).square().sum().backward()
+    assert model.weight.grad is not None
+    for rank in range(RANKS):
+        grad, mask = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        assert (mask == noise.mask(":weight")).all()
+        torch.testing.assert_close(grad * RANKS, model.weight.grad)  # DDP takes the mean
+
+
 def test_a_process_by_itself_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ranks.world_size() == 1
     monkeypatch.setattr(ranks.distributed, "is_available", lambda: False)

@@ -146,5 +146,6 @@ def test_a_decision_has_no_gradient(kind: ng.Kind) -> None:
 
 def test_every_kind_says_whether_its_rate_has_a_gradient() -> None:
     smooth = {"GaussianNoise", "UniformNoise", "GaussianDropout", "ConcreteDropout"}
+    smooth |= {"MultiplicativeUniformNoise", "SpeckleNoise", "NeftuneNoise"}
     for name, kind in KINDS.items():
         assert (kind.slope is not ng.Kind.slope) == (name in smooth)

@@ -104,7 +104,15 @@ KINDS = [
     ng.GaussianDropout(0.3),
     ng.GaussianNoise(0.3),
     ng.ImpulseNoise(0.3, -1.0, 2.0),
+    ng.DropKey(0.3),
     ng.UniformNoise(0.3),
+    ng.MultiplicativeUniformNoise(0.3),
+    ng.SpeckleNoise(0.3),
+    ng.NeftuneNoise(5),
+    ng.ShotNoise(0.1),
+    ng.QuantizationNoise(0.5, 3),
+    ng.RandomErasing(1.0),
+    ng.SpanMask(1.0, 5),
 ]
 
 

@@ -4,12 +4,14 @@ import json
 import struct
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from math import isinf
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import _draws_alone as draws
+import _more_alone as more
 import _spec_alone as spec
 
 
@@ -87,8 +89,15 @@ def compute_kinds(config: str, dtype: str, case: str, _: str) -> list[str]:
     for position, (keep, gain, shift, fill) in enumerate(noise):
         x = Fraction(position + 1, 8)
         y = spec.round_to(precision, spec.round_to(precision, x * gain) + shift)
-        output.append(float(spec.round_to(dtype, y if keep else fill)).hex())
+        y = y if keep else fill
+        output.append(float(y if isinf(y) else spec.round_to(dtype, y)).hex())
     return [" ".join(output)]
+
+
+def compute_more_kinds(config: str, dtype: str, case: str, _: str) -> list[str]:
+    with localcontext(prec=60):
+        values = more.compute(json.loads(config), dtype, json.loads(case))
+    return [" ".join(float(value).hex() for value in values)]
 
 
 def show_number(number: Any) -> str:
@@ -114,6 +123,7 @@ COMPUTED = {
     "keys.txt": compute_keys,
     "kinds.txt": compute_kinds,
     "lanes.txt": compute_lanes,
+    "more_kinds.txt": compute_more_kinds,
     "normals.txt": compute_normals,
     "philox.txt": compute_philox,
     "scales.txt": compute_scales,

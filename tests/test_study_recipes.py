@@ -130,6 +130,7 @@ def test_the_labels_of_the_built_in_recipes():
         "input and hidden dropout",
         "Gaussian noise",
         "spatial dropout",
+        "dropout on weights",
     ]
 
 

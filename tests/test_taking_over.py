@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
 from _functional import Inner, X, by_hand, functional, key
-from noisegate.torch.model.attention import compute_attention
+from noisegate.torch.model.attention import AttentionNoise, compute_attention
 
 # The dry run ---------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ def test_the_open_attention_is_torch_s(name: str) -> None:
         seen.append(probabilities)
         return probabilities
 
-    got = compute_attention(noise, *args, **words)
+    got = compute_attention(AttentionNoise(probs=noise), *args, **words)
     want = F.scaled_dot_product_attention(*args, **words)
     assert got.dtype == want.dtype
     rough = {"rtol": 0.02, "atol": 0.01} if name == "bfloat16" else {}

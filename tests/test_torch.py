@@ -28,6 +28,10 @@ KINDS = [
     ng.ImpulseNoise(0.3, -1, 2),
     ng.ConcreteDropout(0.3),
     ng.DropBlock(0.3, 2, axes=-1),
+    ng.MultiplicativeUniformNoise(0.4),
+    ng.SpeckleNoise(0.4),
+    ng.NeftuneNoise(4),
+    ng.SpanMask(0.9, 4, 2),
 ]
 LAYERS: list[Callable[..., nn.Module]] = [
     ng.torch.Dropout,

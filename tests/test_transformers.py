@@ -95,6 +95,28 @@ def test_existing_works_on_every_default_model_in_either_attention(name: str) ->
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "Swin"])
+def test_scores_and_heads_have_one_noise_in_either_attention(name: str) -> None:
+    """They need no dropout in the model: its rates are 0."""
+    results = []
+    for attention in ("eager", "sdpa") if name != "Swin" else ("eager",):
+        net = model(name, p=0.0, attention=attention)
+        noise = ng.inject(net, {"*:scores": 0.3, "*:heads": 0.2}, seed=13)
+        results.append((run(net, name), {site: noise.mask(site) for site in noise.sites}))
+        assert {row[5] for row in noise.report().rows} <= {"1", "2"}
+        assert len(results[0][1]) >= 2
+        assert {site.partition(":")[2] for site in noise.sites} == {"scores", "heads"}
+        noise.remove()
+    (outputs, masks), (again, more) = results[0], results[-1]
+    for a, b in zip(outputs, again, strict=True):
+        assert a.isfinite().all()
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert more.keys() == masks.keys()
+    for site, mask in masks.items():
+        assert_same_bits(more[site], mask)
+    assert not same(outputs, run(net, name))
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, "Swin"])
 def test_a_default_config_is_taken_over_as_it_is(name: str) -> None:
     net = model(name)
     noise = ng.inject(net, existing=True, example=example(name), seed=13)

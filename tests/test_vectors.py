@@ -194,8 +194,8 @@ def test_scales_of_survivors(backend: Backend) -> None:
                 assert struct.pack(form, scale).hex() == bits
 
 
-def kind_cases() -> Iterator[tuple[ng.Kind, str, dict[str, Any], np.ndarray]]:
-    for config, dtype, arguments, values in vectors("kinds.txt"):
+def kind_cases(name: str) -> Iterator[tuple[ng.Kind, str, dict[str, Any], np.ndarray]]:
+    for config, dtype, arguments, values in vectors(name):
         case = json.loads(arguments)
         shape = tuple(case.pop("shape"))
         numbers = np.array([float.fromhex(value) for value in values.split()])
@@ -217,15 +217,16 @@ def through_faces(
 
 
 @each_backend
-def test_every_kind(backend: Backend) -> None:
+@pytest.mark.parametrize(("name", "count"), [("kinds.txt", 7), ("more_kinds.txt", 7)])
+def test_every_kind(backend: Backend, name: str, count: int) -> None:
     seen = set()
-    for kind, dtype, arguments, expected in kind_cases():
+    for kind, dtype, arguments, expected in kind_cases(name):
         x = (np.arange(1, expected.size + 1) / 8).astype(DTYPES[dtype]).reshape(expected.shape)
         place = key(call=2, step=7)
         for got in through_faces(backend, kind, x, place, arguments):
             assert_same_bits(numpy_of(got), expected)
         seen.add((type(kind).__name__, dtype))
-    assert len(seen) == 6 * len(DTYPES)
+    assert len(seen) == count * len(DTYPES)
 
 
 @each_backend

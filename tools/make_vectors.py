@@ -7,9 +7,11 @@ import json
 import sys
 from collections.abc import Iterator
 from itertools import product
+from math import isfinite
 from pathlib import Path
 
 import _vectors_of_draws
+import _vectors_of_more_kinds
 import _vectors_of_rates
 from _reference import TABLE, Place, bits32, bits64, key_of, u32_of
 
@@ -128,6 +130,7 @@ KINDS: list[dict[str, object]] = [
     {"kind": "AlphaDropout", "p": 0.3},
     {"kind": "AlphaDropout", "p": 1.0},
     {"kind": "ImpulseNoise", "p": 0.4, "low": -1.5, "high": 0.1},
+    {"kind": "DropKey", "p": 0.3},
 ]
 
 
@@ -143,6 +146,8 @@ def element(kind: dict[str, object], x: float, u: int, coin: int, digits: int) -
             return philox.gaussian_dropout(x, philox.normal(u, TABLE), rate, digits)
         case "AlphaDropout":
             return philox.alpha_dropout(x, u, rate, digits)
+        case "DropKey":
+            return philox.drop_key(x, u, rate)
         case "ImpulseNoise":
             low, high = float(kind["low"]), float(kind["high"])  # type: ignore[arg-type]
             return philox.impulse_noise(x, u, coin, rate, low, high, digits)
@@ -165,7 +170,7 @@ def kinds() -> Iterator[str]:
             row, offset = philox.address(shape, shared, axis, rows, index)  # type: ignore[arg-type]
             u, coin = (u32_of(place, row, offset, 7, number) for number in (0, 1))
             y = element(kind, (i + 1) / 8, u, coin, digits)
-            values.append(philox.round_float(y, last).hex())
+            values.append((philox.round_float(y, last) if isfinite(y) else y).hex())
         config = {**kind, "shared_axes": list(shared)}
         arguments = {name: value for name, value in case.items() if name != "shared_axes"}
         yield f"{json.dumps(config)} | {dtype} | {json.dumps(arguments)} | {' '.join(values)}"
@@ -173,6 +178,7 @@ def kinds() -> Iterator[str]:
 
 FILES = {
     **_vectors_of_draws.FILES,
+    **_vectors_of_more_kinds.FILES,
     **_vectors_of_rates.FILES,
     "keys.txt": keys,
     "lanes.txt": lanes,

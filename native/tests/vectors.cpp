@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -264,6 +265,9 @@ Recipe recipe_of(const std::string &config, Type type) {
         const double fill = FLOOR * std::sqrt(kept / spread);
         recipe.affine = {gain, -FLOOR * (1 - kept) * gain, fill, true, fill != 0};
         if (!recipe.affine.fills) recipe.affine.fill = 0.0;
+    } else if (kind == "\"DropKey\"") {
+        recipe.affine.fill = -std::numeric_limits<double>::infinity();
+        recipe.affine.fills = true;
     } else if (kind == "\"ImpulseNoise\"") {
         recipe.action = Action::impulse;
         recipe.second_number = 1;

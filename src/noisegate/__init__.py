@@ -24,6 +24,7 @@ from .core.extras import find_missing
 from .core.keys import Key, Stream
 from .core.kind import Kind
 from .core.kinds import (
+    KINDS,
     AlphaDropout,
     ConcreteDropout,
     DropBlock,
@@ -34,6 +35,14 @@ from .core.kinds import (
     UniformNoise,
     from_config,
 )
+from .core.kinds import DropKey as DropKey
+from .core.kinds import MultiplicativeUniformNoise as MultiplicativeUniformNoise
+from .core.kinds import NeftuneNoise as NeftuneNoise
+from .core.kinds import QuantizationNoise as QuantizationNoise
+from .core.kinds import RandomErasing as RandomErasing
+from .core.kinds import ShotNoise as ShotNoise
+from .core.kinds import SpanMask as SpanMask
+from .core.kinds import SpeckleNoise as SpeckleNoise
 from .core.old_words import missing_name
 from .core.presets import (
     drop_path,
@@ -47,14 +56,15 @@ if TYPE_CHECKING:
     from . import estimators as estimators
     from . import nets, numpy, pictures, study, torch
     from . import tune as tune
+    from .core import kinds as kinds
     from .injection import handles, inject
     from .numpy import mask, noise
     from .prediction import predict
 
 __version__ = "0.1.0"
 
-# Left out: the errors, which are listed in `errors`, and `estimators` and `tune`, which are modules
-# to import from.
+# Left out: the errors, which are listed in `errors`; the kinds that fewer models need, which are
+# listed in `kinds` with the others; and `estimators` and `tune`, which are modules to import from.
 __all__ = [
     "AlphaDropout",
     "ConcreteDropout",
@@ -93,6 +103,7 @@ _LAZY = {
     "estimators": ("estimators", None),
     "handles": ("injection", "handles"),
     "inject": ("injection", "inject"),
+    "kinds": ("core.kinds", None),
     "mask": ("numpy", "mask"),
     "nets": ("nets", None),
     "noise": ("numpy", "noise"),
@@ -126,4 +137,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     # What cannot be loaded is left out: `help` asks for everything that is here.
     missing = {name for name, extra in _EXTRAS.items() if find_missing(extra) is not None}
-    return sorted({*__all__, *errors.__all__, *_LAZY} - missing)
+    return sorted({*__all__, *errors.__all__, *KINDS, *_LAZY} - missing)

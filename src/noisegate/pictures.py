@@ -72,7 +72,8 @@ def draw(
     kind : Kind
         Any kind of noise, your own included.
     shape : int or tuple of int
-        Shape of the input. Of a long axis the first eight tiles are shown, and the title says so.
+        Shape of the input, which is a ramp from 0 to 1 along the last axis for a kind that reads
+        it. Of a long axis the first eight tiles are shown, and the title says so.
         If a tile has more elements than the picture has pixels, every second or n-th is shown.
         Noise is made for the samples that are shown: at most 2²⁵ elements at each step.
     seed, site
@@ -141,6 +142,8 @@ def _pick_parts(
         else:
             yield _Part("mask", [(~k).astype(int) for k in keep], ("kept", "replaced"))
             yield _Part("fill", fill)
+    elif any((~k).any() for k in keep):
+        yield _Part("fill", fill)
     for name, neutral in (("gain", 1.0), ("shift", 0.0)):
         steps = values(name)
         # A number that all survivors share, such as the scale of dropout, needs no picture.
@@ -165,8 +168,12 @@ def _draw_tiles(
         )
     # Noise is made in the order of the axes as given, and transposed to be drawn.
     order = _order_axes(len(shape), data_format)
+    given: Any = shape
+    if kind.reads_input:
+        ramp = np.linspace(0, 1, part[-1]) if part else 1.0
+        given, rows = np.broadcast_to(ramp, part), None
     for key in keys:
-        field = noise(kind, shape, key, rows, sample_axis)
+        field = noise(kind, given, key, rows, sample_axis)
         yield Field(*(_split_tiles(np.asarray(values).transpose(order)) for values in field))
 
 

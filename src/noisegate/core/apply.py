@@ -47,19 +47,24 @@ def is_identity(kind: Kind, rate: Any) -> bool:
     return checks.is_host(rate) and kind.is_identity(rate)
 
 
-def draws_of(engine: Engine, kind: Kind, key: Key, window: Window, precision: str) -> Draws:
-    """Return the draws of a kind under a key."""
-    return Draws(engine, type(kind).__name__, key, window, precision)
+def draws_of(
+    engine: Engine, kind: Kind, key: Key, window: Window, precision: str, x: Array = None
+) -> Draws:
+    """Return the draws of a kind under a key; x is the input, for a kind that reads it."""
+    given = None if x is None else engine.cast(x, precision)
+    return Draws(engine, type(kind).__name__, key, window, precision, input=given)
 
 
-def field_of(kind: Kind, draws: Draws, rate: Any) -> Field:
-    """Return the field of a kind at a rate; a live rate is clamped."""
+def field_of(kind: Kind, draws: Draws, rate: Any, *, linear: bool = False) -> Field:
+    """Return the field of a kind at a rate, or its derivative's; a live rate is clamped."""
+    method = "backward_field" if linear else "field"
     try:
-        field = kind.field(draws, rate if checks.is_host(rate) else _clamp(kind, draws, rate)[0])
+        clamped = rate if checks.is_host(rate) else _clamp(kind, draws, rate)[0]
+        field = getattr(kind, method)(draws, clamped)
     except NoisegateError as error:
         error.prefix(type(kind).__name__)
         raise
-    return check_field(kind, "field", field)
+    return check_field(kind, method, field)
 
 
 def check_field(kind: Kind, method: str, value: object) -> Field:
@@ -118,14 +123,15 @@ def apply(
 ) -> Array:
     """Return x with noise on it; with `linear`, only the part that is linear in x.
 
-    The linear part has shift and fill at 0; it serves as the backward pass and as the tangent.
+    The linear part has shift and fill at 0; it serves as the backward pass and as the tangent. It
+    is the field's own, unless the kind has another one for it.
     """
     if type(call.rate) is float:
         fused = engine.fuse(kind, call, x, key, linear)
         if fused is not None:
             return fused
     precision = check_input(engine, kind, x)
-    field = _draw_field(engine, kind, key, call, precision, linear)
+    field = _draw_field(engine, kind, key, call, x, linear)
     # A kind without a trace, such as DropBlock, may still have its field applied in one pass.
     real = precision != "integer" and not engine.is_complex(x)
     if real and field.keep is not None and field.of_numbers:
@@ -140,16 +146,19 @@ def apply_to_several(
 ) -> Array:
     """Return x, whose first axes are not the window's, with one field on all along these axes."""
     precision = check_input(engine, kind, x)
-    field = _draw_field(engine, kind, key, call, precision, linear)
+    field = _draw_field(engine, kind, key, call, x, linear)
     return apply_field(engine, kind, x, field, precision)
 
 
 def _draw_field(
-    engine: Engine, kind: Kind, key: Key, call: Prepared, precision: str, linear: bool
+    engine: ArrayEngine, kind: Kind, key: Key, call: Prepared, x: Array, linear: bool
 ) -> Field:
-    """Return the field of a call, for an input of a precision; with `linear`, its linear part."""
+    """Return the field of a call on x; with `linear`, the linear part of the derivative's."""
+    precision = engine.precision(x)
     computed = "float64" if precision == "integer" else precision
-    field = field_of(kind, draws_of(engine, kind, key, call.window, computed), call.rate)
+    read = x if kind.reads_input and not linear else None
+    draws = draws_of(engine, kind, key, call.window, computed, read)
+    field = field_of(kind, draws, call.rate, linear=linear)
     return field._replace(shift=None, fill=0.0) if linear else field
 
 
@@ -211,6 +220,11 @@ def check_input(engine: ArrayEngine, kind: Kind, x: Array) -> str:
         raise InvalidType(
             f"the input's dtype must be float16, bfloat16, float32, "
             f"float64, complex64 or complex128; got {x.dtype}."
+        ).prefix(type(kind).__name__)
+    if kind.reads_input and engine.is_complex(x):
+        raise InvalidType(
+            f"the noise depends on the input, which must be real; got {x.dtype}. Noise the real "
+            "and the imaginary part on their own."
         ).prefix(type(kind).__name__)
     if precision == "integer":
         if kind.integers is None:

@@ -134,7 +134,7 @@ def read(
 
 def _make_counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Array, int | Array]:
     """Return the low and the high words of rows, as columns, and the step, or a column of steps."""
-    low, high = _make_column(engine, window.rows, 0), _make_column(engine, window.rows, 32)
+    low, high = make_column(engine, window.rows, 0), make_column(engine, window.rows, 32)
     if not window.steps:
         return low, high, key.step
     # Each step repeats all rows, so that the steps become the first axis of the result.
@@ -144,7 +144,7 @@ def _make_counters(engine: Engine, window: Window, key: Key) -> tuple[Array, Arr
     return low[row], high[row], engine.integers(window.steps).reshape(-1, 1)[step]
 
 
-def _make_column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
+def make_column(engine: Engine, ids: range | tuple[int, ...], shift: int) -> Array:
     """Return the words of rows, as a column: the low ones for a shift of 0, the high for 32."""
     if not ids:
         return engine.integers(()).reshape(-1, 1)

@@ -226,10 +226,18 @@ LAYERS: dict[str, Definition] = {
         Definition("GaussianNoise", kinds.GaussianNoise),
         Definition("UniformNoise", kinds.UniformNoise),
         Definition("ImpulseNoise", kinds.ImpulseNoise),
+        Definition("MultiplicativeUniformNoise", kinds.MultiplicativeUniformNoise),
+        Definition("NeftuneNoise", kinds.NeftuneNoise),
+        Definition("QuantizationNoise", kinds.QuantizationNoise),
+        Definition("RandomErasing", kinds.RandomErasing),
+        Definition("ShotNoise", kinds.ShotNoise),
+        Definition("SpanMask", kinds.SpanMask),
+        Definition("SpeckleNoise", kinds.SpeckleNoise),
         *(
             Definition(f"DropBlock{d}d", _drop_block, _inputs(_of_rank(2 + d, words)), inplace=True)
             for d, words in ((1, "(N, C, L)"), (2, "(N, C, H, W)"), (3, "(N, C, D, H, W)"))
         ),
         Definition("DropBlock", kinds.DropBlock),
+        Definition("DropKey", kinds.DropKey),
     )
 }

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, NamedTuple
 
 from . import checks, philox
 from .blocks import Chunk, read
 from .engine import Array, Draw, Engine
+from .errors import InvalidType
 from .keys import Key
 from .window import Window
 
@@ -39,7 +40,8 @@ class Draws:
 
     A kind may ask for any number of independent random numbers of an element. Number 0 is made
     of planes 0 and 1, number 1 of planes 2 and 3, and so on. `dtype` is the precision in which
-    the noise is applied, "float32" or "float64".
+    the noise is applied, "float32" or "float64". `input` is the input in that precision, for a
+    kind that reads it.
     """
 
     engine: Engine
@@ -47,6 +49,18 @@ class Draws:
     key: Key
     window: Window
     dtype: str
+    _: KW_ONLY
+    input: Array = None
+
+    @property
+    def x(self) -> Array:
+        """The input, in the precision of the application, for a kind that reads it."""
+        if self.input is None:
+            raise InvalidType(
+                "`draws.x` is the input, which only `field` may read, of a kind that sets "
+                "`reads_input = True`. Derivatives are computed without it."
+            )
+        return self.input
 
     def _read(self, draw: Draw, dtype: str, function: Callable[[Chunk], Array]) -> Array:
         drawn = self.engine.draw(draw, self.key, self.kind, self.window, dtype)

@@ -41,12 +41,14 @@ class Kind(ABC):
     CHECKS : mapping of str to function
         How the other numbers are checked: ``check(name, value)`` returns the value to store.
     removes : bool
-        Whether the kind removes elements, and so has a mask.
+        Whether the kind removes elements, and so has a mask, which does not depend on the input.
     takes_live : bool
         Whether a call may give the rate as an array.
     elementwise : bool
         Whether `field` makes each element from that element's draws alone. Then several steps
         may be drawn at once: the same noise, in less time.
+    reads_input : bool
+        Whether `field` reads the input, as `draws.x`. Then `backward_field` must be defined too.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class Kind(ABC):
     removes: ClassVar[bool] = False
     takes_live: ClassVar[bool] = True
     elementwise: ClassVar[bool] = False
+    reads_input: ClassVar[bool] = False
     # The way out, in the error for integer input.
     REMEDY: ClassVar[str] = "Convert it with x.astype('float32') or x.float()."
 
@@ -92,7 +95,17 @@ class Kind(ABC):
         return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
-        """Refuse the name of a noisegate kind: kinds of one name draw the same random numbers."""
+        """Refuse the name of a noisegate kind: kinds of one name draw the same random numbers.
+
+        Refuse also a kind that reads its input and does not say what its derivative is.
+        """
+        if cls.reads_input and not cls._has_backward_field():
+            raise InvalidType(
+                "a kind that reads its input must define `backward_field`, since the derivative of "
+                "its field is unknown. Return for example Field(), which passes gradients through."
+            ).prefix(cls.__name__)
+        if cls.reads_input:  # several steps would have one input
+            cls.elementwise = False
         if cls.__name__ == DRAW:
             raise InvalidValue(
                 "what a model's own code draws has this name, and the name is part of where noise "
@@ -153,6 +166,15 @@ class Kind(ABC):
     def field(self, draws: Draws, rate: Any) -> Field:
         """Return the field for a rate: a float, or a live array within its bounds."""
 
+    def backward_field(self, draws: Draws, rate: Any) -> Field:
+        """Return the field whose keep and gain are the derivative by the input.
+
+        By default it is `field` itself. A kind may have another one, with other random numbers or
+        none: a gradient is then multiplied by its gain where it keeps, and is 0 elsewhere, and so
+        is a tangent. It is computed without the input.
+        """
+        return self.field(draws, rate)
+
     def slope(self, draws: Draws, rate: Array) -> Field | None:
         """Return the derivative of gain and shift by a live rate, with the field's keep.
 
@@ -163,7 +185,16 @@ class Kind(ABC):
     @property
     def differentiable(self) -> bool:
         """Whether the field has a derivative by the rate."""
-        return type(self).slope is not Kind.slope
+        return type(self).slope is not Kind.slope and not self.has_own_backward
+
+    @property
+    def has_own_backward(self) -> bool:
+        """Whether the derivative by the input is another field than the one that is applied."""
+        return self._has_backward_field()
+
+    @classmethod
+    def _has_backward_field(cls) -> bool:
+        return cls.backward_field is not Kind.backward_field
 
     @property
     def integers(self) -> tuple[float, ...] | None:

@@ -93,6 +93,11 @@ _NETS = {
 NAMES: Mapping[str, str] = {
     **{old: f"nets.{new}" for old, new in _NETS.items()},
     "Regression": "estimators.Regressor",
+    "Cutout": "SpanMask",
+    "TimeMasking": "SpanMask",
+    "FrequencyMasking": "SpanMask",
+    "NEFTune": "NeftuneNoise",
+    "PoissonNoise": "ShotNoise",
     # Noisegate's own names, which people look for in other modules.
     "BernoulliDropout": "nets.regularizers.BernoulliDropout",
     "dropout": "torch.dropout",

@@ -3,8 +3,10 @@
 A pattern's path is a shell glob in which ``*`` crosses dots. Its port is a word, not a glob:
 
 - ``*`` means `pre` and `out`; a bare ``*`` means these two ports of every path.
-- `dropout`, `noise` and `probs` mean all calls of that module; ``dropout.0``, ``dropout.1`` … one.
+- `dropout`, `noise`, `probs`, `heads` and `scores` mean all calls of that module; ``dropout.0``,
+  ``dropout.1`` … one.
 - ``out.logits`` or ``out.1`` means one part of what a module returns.
+- `branch` means whole residual blocks: the outermost ones that the path matches.
 """
 
 import re
@@ -18,13 +20,18 @@ from .errors import InvalidType, InvalidValue, UnmatchedRule
 from .words import got, list_names
 
 # Ports at which a hook sees a tensor; before an activation; at a module's own noises, counted.
-HOOKED, PRE, COUNTED = ("in", "out"), "pre", ("dropout", "noise", "probs", "skip")
+HOOKED, PRE = ("in", "out"), "pre"
+# In the attention that a module computes: its probabilities, its heads' outputs, and its scores.
+ATTENTION_PORTS = ("probs", "heads", "scores")
+COUNTED = ("dropout", "noise", "skip", *ATTENTION_PORTS)
+# A residual block as a whole.
+BRANCH = "branch"
 # The wildcard, and the ports that it stands for.
 ANY, OF_ANY = "*", ("pre", "out")
 _PORT = re.compile(
     rf"(?P<hooked>{'|'.join(HOOKED)})(\.(?P<part>[^.:*?\[\]]+))?"
     rf"|(?P<counted>{'|'.join(COUNTED)})(\.(?P<number>\d+))?"
-    rf"|{PRE}|(?P<parameter>[A-Za-z_]\w*)"
+    rf"|{PRE}|{BRANCH}|(?P<parameter>[A-Za-z_]\w*)"
 )
 
 # theanets' names for a model's own input and output; a module of that name comes first.
@@ -38,7 +45,8 @@ class Port:
     Attributes
     ----------
     name : str
-        `in`, `out`, `pre`, `dropout`, `noise`, `probs`, `skip`, or a parameter's name.
+        `in`, `out`, `pre`, `branch`, `dropout`, `noise`, `probs`, `heads`, `scores`, `skip`, or
+        a parameter's name.
     part : str or None
         One of the values that a module takes or returns, by name or number.
     number : int or None
@@ -55,9 +63,14 @@ class Port:
         return self.name in COUNTED
 
     @property
+    def outside(self) -> bool:
+        """Whether a hook sees its tensor: what enters a module or its activation, or leaves it."""
+        return self.name in (*HOOKED, PRE)
+
+    @property
     def parameter(self) -> bool:
         """Whether it is a parameter's name: any word but the known ones."""
-        return self.name not in (*HOOKED, PRE, *COUNTED, ANY)
+        return self.name not in (*HOOKED, PRE, BRANCH, *COUNTED, ANY)
 
 
 def split(site: str) -> tuple[str, str]:
@@ -81,8 +94,9 @@ def parse_port(site: str) -> Port:
 def refuse_port(pattern: str) -> NoReturn:
     """Raise, since noise cannot be put at the port that a pattern names."""
     raise InvalidValue(
-        "the port of a rule must be `in`, `out`, `pre`, `dropout`, `noise`, `probs` or a "
-        f"parameter's name; got `{split(pattern)[1]}` in '{pattern}'. Write for example 'hid1:out'."
+        "the port of a rule must be `in`, `out`, `pre`, `branch`, `dropout`, `noise`, `probs`, "
+        f"`heads`, `scores` or a parameter's name; got `{split(pattern)[1]}` in '{pattern}'. "
+        "Write for example 'hid1:out'."
     )
 
 
@@ -109,11 +123,12 @@ def matches(pattern: str, sites: Sequence[str]) -> list[str]:
         return [alias] if alias in sites else []
     glob, port = ANY if pattern == ANY else split(pattern)[0], parse_port(pattern)
     suffix = "" if port.part is None else f".{port.part}"
-    return [
+    found = [
         site + suffix
         for site in sites
         if fnmatchcase(split(site)[0], glob) and _has_port(site, port)
     ]
+    return _keep_outermost(found) if port.name == BRANCH else found
 
 
 def refuse_unmatched(pattern: str, sites: Sequence[str]) -> NoReturn:
@@ -127,6 +142,17 @@ def strip_part(site: str) -> str:
     """Return a site without the part that its port names."""
     path, port = split(site)[0], parse_port(site)
     return site if port.part is None else f"{path}:{port.name}"
+
+
+def _keep_outermost(sites: Sequence[str]) -> list[str]:
+    """Return the sites of modules that are inside none of the others."""
+    paths = {split(site)[0] for site in sites}
+
+    def is_inside(path: str) -> bool:
+        names = path.split(".")
+        return any(".".join(names[:count]) in paths for count in range(1, len(names)))
+
+    return [site for site in sites if not is_inside(split(site)[0])]
 
 
 def _has_port(site: str, port: Port) -> bool:

@@ -168,6 +168,11 @@ def alpha_dropout(x: float, u: int, p: float, digits: int) -> float:
     return round_float(product + round_float(-FLOOR * (1 - kept) * gain, digits), digits)
 
 
+def drop_key(x: float, u: int, p: float) -> float:
+    """Return DropKey of one element."""
+    return x if u >= threshold(p) else float("-inf")
+
+
 def impulse_noise(
     x: float, u: int, coin: int, p: float, low: float, high: float, digits: int
 ) -> float:

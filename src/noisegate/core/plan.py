@@ -7,11 +7,20 @@ from itertools import product
 from typing import Any, NoReturn
 
 from . import patterns
+from .depth import ByDepth, refuse_late
 from .errors import InvalidValue, UnmatchedRule
 from .kind import Kind
 from .rules import EXISTING, SHORTHANDS, Rule, check_axis, check_rules
 from .survey import Call, OwnDraw, Sites
 from .words import list_names
+
+# What a model lacks that has no sites of a role.
+_LACKS = {
+    **dict.fromkeys(
+        ("input", "hidden", "output"), "no activation modules and no two layers with weights"
+    ),
+    "weight": "no layers with weights",
+}
 
 Taken = AbstractSet[tuple[str, str, int]]
 
@@ -41,7 +50,7 @@ class Plan:
 
     Parameters
     ----------
-    rules : mapping of pattern to number, Schedule, Kind, or a list of them
+    rules : mapping of pattern to number, Schedule, Kind, ByDepth, or a list of them
         A number p, or a schedule of p, means ``Dropout(p)``. Every rule that matches a site
         acts there.
     sites : Sites
@@ -54,6 +63,9 @@ class Plan:
         Whether to take over the model's own noises where no rule names them.
     keep : bool
         Whether to leave noises that cannot be taken over to the model, instead of refusing them.
+    tied : {None, "each", "all"}
+        Where noise on a parameter of several modules acts: in each that a rule names, or in all
+        alike. With None it is refused.
 
     Raises
     ------
@@ -71,8 +83,10 @@ class Plan:
         sample_axis: Any = 0,
         existing: bool = False,
         keep: bool = False,
+        tied: str | None = None,
     ) -> None:
         self._sites, self._taken, self.existing, self.keep = sites, taken, existing, keep
+        self._tied = tied
         self.rules = check_rules(rules, sample_axis)
         by_rule = isinstance(sample_axis, Mapping)
         self._axis = check_axis(sample_axis.get(EXISTING, 0) if by_rule else sample_axis)
@@ -82,6 +96,9 @@ class Plan:
                 "{'hid*:out': 0.5}, or existing=True for the model's own dropouts."
             )
         self.placements: list[Placement] = []
+        # The ports of rules that wait, and the sites that such rules name without a wildcard.
+        waiting = [rule.text for rule in self.rules if rule.waits]
+        self.waited = frozenset([*waiting, *(patterns.parse_port(text).name for text in waiting)])
         # Names in use on this model, by this plan or another injection with the same seed.
         self._held: set[tuple[str, str, int]] = set(taken())
         self.notes: list[str] = []
@@ -114,6 +131,7 @@ class Plan:
         self._held |= self._taken()
         for rule in self.rules:
             if rule.waits and patterns.matches(rule.text, [site]):
+                refuse_late(rule.text, site, rule.kinds)
                 self._place(rule, [site])
         self._place_own({site: call})
         return self.placements[count:]
@@ -207,8 +225,8 @@ class Plan:
         matched = list(self._sites.roles.get(role, ()))
         if not matched:
             raise UnmatchedRule(
-                f"`{rule.text}` finds no {role} sites in this model: it has no activation modules "
-                "and no two layers with weights. Write a rule, for example {'hid*:out': 0.5}."
+                f"`{rule.text}` finds no {role} sites in this model: it has {_LACKS[role]}. Write "
+                "a rule, for example {'hid*:out': 0.5}."
             )
         self._place(rule, matched)
         sites = dict.fromkeys(p.site for p in self.placements if p.rule == rule.text)
@@ -216,8 +234,12 @@ class Plan:
         self.note(f"'{rule.text}' means {names}.")
 
     def _refuse_unmatched(self, rule: str) -> NoReturn:
-        if patterns.parse_port(rule).parameter:
-            patterns.refuse_port(rule)
+        port = patterns.parse_port(rule)
+        if port.parameter:
+            parameters = self._sites.parameters
+            if all(patterns.parse_port(site) != port for site in parameters):
+                patterns.refuse_port(rule)
+            patterns.refuse_unmatched(rule, list(parameters))
         # Without a forward, a container such as nn.ModuleList has no input or output of its own.
         own = patterns.ALIASES.get(rule, rule)
         if own.startswith(":") and self._sites.names:
@@ -282,15 +304,36 @@ class Plan:
         if ":in" in sites and tokens:
             self.note_tokens(rule.text, tokens)
             sites = [place for site in sites for place in (tokens if site == ":in" else (site,))]
-        for site, kind in product(sites, rule.kinds):
-            slot = self._free_slot(site, kind)
-            self.placements.append(Placement(site, kind, slot, rule.text, rule.sample_axis))
+        merged = list(dict.fromkeys(map(self._merge_tied, sites)))
+        for (depth, site), noise in product(enumerate(merged), rule.kinds):
+            kind = noise.at(depth, len(merged)) if isinstance(noise, ByDepth) else noise
+            slot, axis = self._free_slot(site, kind), rule.sample_axis
+            # Parameters have one draw for all samples, unless their rule names an axis.
+            if site in self._sites.parameters and not rule.names_axis:
+                axis = None
+            self.placements.append(Placement(site, kind, slot, rule.text, axis))
+
+    def _merge_tied(self, site: str) -> str:
+        """Return the site of a noise: of a tied parameter the first one, if noise acts in all."""
+        tied = self._sites.parameters.get(site, (site,))
+        if len(tied) > 1 and self._tied is None:
+            others = list_names([other for other in tied if other != site], "'")
+            raise InvalidValue(
+                f"'{site}' is one parameter with {others}. "
+                "Say where its noise acts: tied='all' for all of them alike, or tied='each' for "
+                "those that rules name."
+            )
+        return tied[0] if self._tied == "all" else site
+
+    def find_holders(self, site: str) -> Sequence[str]:
+        """Return the sites at which the noise of a site is put: several if a parameter is tied."""
+        return self._sites.parameters.get(site, (site,)) if self._tied == "all" else (site,)
 
     def _place_own(self, calls: Mapping[str, Call]) -> None:
         """Take over the model's own noises where no rule has placed one."""
         placed = {placement.site for placement in self.placements}
         for site, call in calls.items() if self.existing else ():
-            if site not in placed:
+            if site not in placed and call.own:
                 slot = self._free_slot(site, call.kind)
                 own = Placement(site, call.kind, slot, EXISTING, self._axis, own=True)
                 self.placements.append(own)

@@ -1,4 +1,4 @@
-"""Schedules: rates that change with the step of the key. Rules: `spec/schedules.md`."""
+"""Schedules: rates that change with the step or by depth. Rules: `spec/schedules.md`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from typing import Any
 
 from . import checks
 from .decimals import exponential, raised_cosine
+from .depth import by_depth
 from .errors import InvalidType, InvalidValue, prefix_errors
 from .keys import STEP_BITS
 from .words import list_names, suggest
 
-__all__ = ["Schedule", "constant", "cosine", "curriculum", "early", "late", "linear"]
+__all__ = ["Schedule", "by_depth", "constant", "cosine", "curriculum", "early", "late", "linear"]
 
 # How fast a curriculum nears its end: at `steps`, e⁻¹⁰ of the way is left, as in the paper.
 STEEPNESS = 10.0

@@ -34,6 +34,8 @@ class Call:
         the kind.
     stays : bool
         Whether the model's code leaves the noise on in evaluation.
+    own : bool
+        Whether the model makes noise there; if not, it is a place for the noise of rules alone.
     """
 
     kind: Kind
@@ -42,6 +44,7 @@ class Call:
     sample_axis: SampleAxis = DEFAULT_AXIS
     shared_axes: tuple[int, ...] | None = None
     stays: bool = False
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,8 @@ class Sites:
         Every site at which noise can be put. Noises of functions show only in a forward.
     own : mapping of site to Call
         The noises that modules make themselves.
+    attention : tuple of str
+        Sites in the attention of torch's modules where the model makes no noise itself.
     reserved : mapping of site to str
         Sites that a later version will have, and what each is.
     closed : mapping of site to str
@@ -104,6 +109,8 @@ class Sites:
         The sites that `input`, `hidden` and `output` stand for.
     own_names : mapping of site to site
         Other names of the model's own input and output: ``in:out`` is ``:in``.
+    parameters : mapping of site to tuple of str
+        The sites of parameters, each with all sites of the same parameter: several if it is tied.
     tokens : tuple of str
         Sites where whole numbers that enter the model become vectors: an embedding's, or those
         of several modules that share one weight.
@@ -113,15 +120,17 @@ class Sites:
 
     names: tuple[str, ...]
     own: Mapping[str, Call] = field(default_factory=dict)
+    attention: tuple[str, ...] = ()
     reserved: Mapping[str, str] = field(default_factory=dict)
     closed: Mapping[str, str] = field(default_factory=dict)
     unreached: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own_names: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
     takes_tokens: bool = False
 
     def match_pattern(self, pattern: str) -> list[str]:
         """Return the sites that a pattern names, each once, by its main name."""
-        found = patterns.matches(pattern, self.names)
+        found = patterns.matches(pattern, [*self.names, *self.parameters])
         return list(dict.fromkeys(self.own_names.get(site, site) for site in found))

@@ -1,6 +1,7 @@
 """A small picture of a kind of noise, as SVG: its effect on an array of ones."""
 
 from html import escape
+from math import isfinite, prod
 from typing import Any
 
 from .backends import numpy_face
@@ -28,7 +29,8 @@ def draw_swatch(kind: Any) -> str:
 
     The noise is drawn at step 0 of one stream; a schedule's rate is taken at its end.
     Pale elements are unchanged. The deeper the blue, the lower an element has become; the deeper
-    the orange, the higher. Removed elements are blue.
+    the orange, the higher. Removed elements are blue. For a kind that reads its input, that is a
+    ramp from 0 to 1 along the last axis instead of ones.
     """
     words = repr(kind)
     if isinstance(kind.rate, Schedule):
@@ -55,13 +57,22 @@ def draw_swatch(kind: Any) -> str:
 
 def _draw_values(kind: Any, shape: tuple[int, ...]) -> list[float | None]:
     """Return what ones become, row by row: None if removed; [] if the shape does not fit."""
+    *outer, last = shape
+    ramp: Any = [place / max(last - 1, 1) for place in range(last)]
+    given = ramp
+    for extent in outer[::-1]:
+        given = [given] * extent
+    key = Stream(13).site("").at(0)
     try:
-        field = numpy_face().noise(kind, shape, Stream(13).site("").at(0))
+        field = numpy_face().noise(kind, given if kind.reads_input else shape, key)
     except NoisegateError:
         return []
-    parts = (part.reshape(-1).tolist() for part in field)
+    parts = [part.reshape(-1).tolist() for part in field]
+    if kind.reads_input:  # the change of an element, as that of a 1
+        changes = zip(parts[0], parts[3], ramp * prod(outer), strict=True)
+        return [1.0 if keep else 1.0 + fill - x for keep, fill, x in changes]
     return [
-        gain + shift if keep else (fill or None)
+        gain + shift if keep else (fill if isfinite(fill) else None) or None
         for keep, gain, shift, fill in zip(*parts, strict=True)
     ]
 

@@ -152,18 +152,23 @@ PRECISION = {
 }
 
 
-def trace_kind(kind: Kind, rate: float, dtype: str) -> Trace | None:
-    """Return the trace of a kind at a rate for elements of a dtype; None if it has none."""
+def trace_kind(kind: Kind, rate: float, dtype: str, linear: bool = False) -> Trace | None:
+    """Return the trace of a kind at a rate for elements of a dtype; None if it has none.
+
+    With `linear`, it is that of the derivative by the input.
+    """
     computed = PRECISION.get(dtype, "float64")
     nothing: Any = None  # key and window stay open, so one trace serves all of them
     tracer = Tracer(nothing, type(kind).__name__, nothing, nothing, computed)
     try:
-        field = kind.field(tracer, rate)
+        field = (kind.backward_field if linear else kind.field)(tracer, rate)
     except Exception:
         # A stand-in refused, or the kind is at fault; then arrays raise the same error again.
         return None
     trace = _read_field(field)
-    return trace if trace is not None and trace.fits(dtype) else None
+    if trace is None or not trace.fits(dtype):
+        return None
+    return trace.linear if linear else trace
 
 
 def _read_field(field: Any) -> Trace | None:

@@ -171,10 +171,9 @@ def make_work(
     Window and geometry are those of one of `parts` equal parts, each of a step of its own. Returns
     UNABLE if the kind has no trace, and IDLE if nothing changes.
     """
-    trace = trace_kind(kind, rate, dtype)
+    trace = trace_kind(kind, rate, dtype, linear)
     if trace is None:
         return UNABLE
-    trace = trace.linear if linear else trace
     if trace.idle:
         return IDLE
     plan = _plan(window, *geometry, dtype.startswith("complex"))

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noisegate.core import checks
+from noisegate.core import checks, kinds
 from noisegate.core.errors import InvalidType, prefix_errors
 from noisegate.core.kind import Kind
-from noisegate.core.kinds import GaussianNoise, ImpulseNoise, UniformNoise
 from noisegate.core.old_words import OldWords
+from noisegate.core.patterns import parse_port
 from noisegate.core.plan import Plan
 from noisegate.core.rules import SHORTHANDS
 from noisegate.core.schedule import Schedule
@@ -30,7 +30,10 @@ from noisegate.nets.regularizers.terms import Layers
 WORDS = (*SHORTHANDS, "rules", "regularizers")
 
 # The kinds that act after dropout at the same place, as `input_noise` does after `input_dropout`.
-NOISE_KINDS = (GaussianNoise, ImpulseNoise, UniformNoise)
+NOISE_KINDS = (
+    *(kinds.GaussianNoise, kinds.ImpulseNoise, kinds.NeftuneNoise),
+    *(kinds.QuantizationNoise, kinds.ShotNoise, kinds.UniformNoise),
+)
 
 # Suffix of the names of clean outputs; rules; and a seed of their own: a regularizer's `rng`.
 Stage = tuple[str, dict[str, Any], int | None]
@@ -238,7 +241,9 @@ class Session:
         assert self.recording is not None
         known = places.host.sites()
         with prefix_errors("inject"):
-            sites = Plan(rules, known, set).sites
+            found = Plan(rules, known, set).sites
+        # Noise inside of a layer changes no output that could be recorded before it.
+        sites = [site for site in found if parse_port(site).outside]
         self.recording.record({f"{places.names.get(site, site)}{suffix}": site for site in sites})
 
     def _hold(self, handle: Injection) -> None:

@@ -9,7 +9,7 @@ from noisegate.core.errors import prefix_errors
 from noisegate.core.rules import SHORTHANDS, refuse_rules
 
 from .handle import Injection
-from .own_draws import Left
+from .own_draws import Choices
 
 
 def handles(model: Any) -> tuple[Injection, ...]:
@@ -43,6 +43,7 @@ def inject(
     example: Any = None,
     unreached: str = "raise",
     draws: str = "all",
+    tied: str | None = None,
     sample_axis: int | Mapping[str, int | None] | None = 0,
     input_dropout: Any = None,
     hidden_dropout: Any = None,
@@ -50,6 +51,8 @@ def inject(
     input_noise: Any = None,
     hidden_noise: Any = None,
     output_noise: Any = None,
+    weight_dropout: Any = None,
+    weight_noise: Any = None,
 ) -> Injection:
     """Put noise into a model by name, without touching its code.
 
@@ -59,9 +62,10 @@ def inject(
         Any model. The keys of its ``state_dict()`` do not change.
     rules : mapping of str to float, Schedule, Kind, or a list of them
         A rule is a pattern ``path:port`` and a noise. A number p, or a schedule of numbers,
-        means ``Dropout(p)``. Patterns are shell globs in which ``*`` crosses dots. Every rule that
-        matches acts, with its own mask; the noises of a list act one after the other. Where nested
-        modules pass on the same tensor, a rule acts once, at the innermost; the report says so.
+        means ``Dropout(p)``; of whole heads at `heads`, and ``DropKey(p)`` at `scores`. Patterns
+        are shell globs in which ``*`` crosses dots. Every rule that matches acts, with its own
+        mask; the noises of a list act one after the other. Where nested modules pass on the same
+        tensor, a rule acts once, at the innermost; the report says so.
 
         The path is a module's, without the names that wrappers add. The port is
 
@@ -74,7 +78,11 @@ def inject(
           transformer layers;
         - `dropout`, `noise`: the module's own noise, if it is a noise layer or makes noise by
           calling functions. The rule replaces it; ``dropout.0``, ``dropout.1`` name one of several;
-        - `probs`: the probabilities of the attention that the module computes.
+        - `probs`, `scores`, `heads`: the probabilities of the attention that the module computes,
+          its scores before the softmax, and its heads' outputs;
+        - `branch`: a residual block as a whole. A number p drops it for whole samples, which are
+          then not computed: stochastic depth. `schedule.by_depth` gives each block its own rate;
+        - the name of a parameter, such as `weight`: one draw a step, wherever it is used.
     seed : int, optional
         In [0, 2⁶⁴). None draws one from torch's CPU generator.
     existing : bool
@@ -89,9 +97,13 @@ def inject(
         all of them, or those of dropouts alone.
     unreached : {"raise", "keep"}
         Whether to raise for the model's own dropouts that cannot be replaced, or keep them.
+    tied : {None, "each", "all"}
+        Where noise on a parameter that several modules share acts: in each module that a rule
+        names, or in all of them alike. None refuses such noise.
     sample_axis : int, None, or mapping of rule to int or None
         The axis of the samples, for all rules or for some: 1 for time-major tensors. The rule of
-        the model's own dropouts is called ``existing``.
+        the model's own dropouts is called ``existing``. A rule for a parameter that is named here
+        has one draw for each sample.
     input_dropout, input_noise : float, Schedule, Kind, or a list of them
         Noise at every floating input of the model, or at its embedding's output. A number is p of
         Dropout, or sigma of GaussianNoise.
@@ -100,6 +112,9 @@ def inject(
         model without such modules: at the outputs of all layers with weights except the last.
     output_dropout, output_noise
         Noise at the model's output.
+    weight_dropout, weight_noise
+        Noise on the weights of all layers that have some, embeddings and normalizations excepted;
+        in recurrent layers on those from state to state.
 
     Returns
     -------
@@ -141,7 +156,7 @@ def inject(
         sample_axis=sample_axis,
         existing=existing,
         example=example,
-        left=Left(unreached, draws),
+        choices=Choices(unreached, draws, tied),
     )
 
 

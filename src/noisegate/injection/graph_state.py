@@ -106,6 +106,11 @@ class GraphState:
 
     def begin(self, forward: RunningForward) -> None:
         """Publish a forward that eager code has begun; its modules may be graphs."""
+        self.number(forward)
+        self.local.mark = forward.mark = Mark()
+
+    def number(self, forward: RunningForward) -> None:
+        """Publish the step and the rows of a forward."""
         local, cursor = self.local, forward.cursor
         numbered = forward.numbered and forward.batch is not None
         if numbered and type(forward.step) is int:
@@ -117,7 +122,6 @@ class GraphState:
         local.cursor = cursor
         local.ids, local.batch = self._host.make_ids(forward.ids), forward.batch
         local.samples, local.by_rule = -1, self.by_rule
-        local.mark = forward.mark = Mark()
 
     def begin_in_graph(self, counted: bool, batch: int) -> None:
         """Begin a forward inside a graph."""
@@ -133,6 +137,19 @@ class GraphState:
                 local.pin = self._host.advance(pin, batch * members)
         local.batch = local.samples = batch
         local.by_rule, local.mark = self.by_rule, Mark()
+
+    def renumber(self, forward: RunningForward) -> dict[str, Any] | None:
+        """Publish other rows for a running forward; return what was published before, if any."""
+        if getattr(self.local, "mark", None) is None:
+            return None
+        before = dict(vars(self.local))
+        self.number(forward)
+        return before
+
+    def put_back(self, published: dict[str, Any] | None) -> None:
+        """Publish again what `renumber` has replaced."""
+        if published is not None:
+            vars(self.local).update(published)
 
     def end(self) -> None:
         """End the forward that runs in this thread."""

@@ -16,7 +16,8 @@ from noisegate.core.survey import Call, OwnDraw
 
 from .graph_state import GraphState
 from .notices import Notices
-from .own_draws import NOTHING, Left, OwnDraws, Part
+from .own_draws import USUAL, Choices, OwnDraws, Part
+from .places import find_model_axis, make_site_noise
 from .row_finder import RowFinder
 from .site import SiteNoise
 from .steps import Forward, Steps
@@ -40,13 +41,12 @@ class ModelNoise:
         sample_axis: Any = 0,
         existing: bool = False,
         example: Any = None,
-        left: Left = NOTHING,
+        choices: Choices = USUAL,
         always: bool = False,
     ) -> None:
         with prefix_errors("inject"):
             checks.check_flag("existing", existing)
-            checks.make_choice_check("raise", "keep")("unreached", left.unreached)
-            checks.make_choice_check("all", "dropout")("draws", left.draws)
+            choices.check()
             face = face_of_model(model)
         self.host = face.Host(model)
         drawn = self.host.draw_seed() if seed is None else seed
@@ -65,7 +65,7 @@ class ModelNoise:
         self.steps = Steps(GraphState(self.host, not always))
         self.row_finder = RowFinder(self.steps, always)
         self.notices = Notices(self)
-        self.draws = OwnDraws(self.seed, left.draws == "dropout")
+        self.draws = OwnDraws(self.seed, choices.draws == "dropout")
         self.noises: list[SiteNoise] = []
         # Each noise with its placement and place, once a segment remembers them.
         self.placed: tuple[tuple[SiteNoise, Placement, Any], ...] | None = None
@@ -78,14 +78,16 @@ class ModelNoise:
         # Whether it is told of the functions that the model calls.
         self.watches_calls = False
         self._detach: list[Callable[[], None]] = []
-        self.host.register(self)
+        self.host.register(self, self.steps)
         with self.host.exclusive():
-            known, keep = self.host.sites(), left.unreached == "keep"
+            known = self.host.sites()
             self._tokens = () if known.takes_tokens else known.tokens
             # The sites of the model's own noise that rules were matched with already.
-            self._placed: set[str] = set(known.own)
+            self._placed: set[str] = {*known.own, *known.attention}
             with prefix_errors("inject"):
-                self.plan = Plan(rules, known, self._list_held, sample_axis, existing, keep)
+                given = existing, choices.unreached == "keep", choices.tied
+                self.plan = Plan(rules, known, self._list_held, sample_axis, *given)
+            self.waited = self.plan.waited
             try:
                 self._attach_all(example)
             except BaseException:
@@ -187,7 +189,7 @@ class ModelNoise:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a copy, and register it: it counts its own forwards."""
         self.__dict__.update(state)
-        self.host.register(self)
+        self.host.register(self, self.steps)
 
     def snapshot(self) -> Any:
         """Return the state that the next noise depends on."""
@@ -231,7 +233,7 @@ class ModelNoise:
             self.notices.note_always_on(site, call.words)
         if site in self._placed:
             return
-        with _placing:
+        with _placing, prefix_errors("inject"):
             new = [] if site in self._placed else self.plan.place_call(site, call)
             self._placed.add(site)
             for placement in new:
@@ -311,12 +313,12 @@ class ModelNoise:
 
     def _attach(self, placement: Placement) -> None:
         """Put a noise at its site."""
-        noise = SiteNoise(self, placement)
+        noise = make_site_noise(self, placement)
         self.noises.append(noise)
         self.placed = None
-        axes = {noise.placement.sample_axis for noise in self.noises}
-        self._axis = (next(iter(axes)) if len(axes) == 1 else 0) or 0
-        self._detach.append(self.host.attach(placement.site, noise))
+        self._axis = find_model_axis(self.noises)
+        holders = self.plan.find_holders(placement.site)
+        self._detach += [self.host.attach(site, noise) for site in holders]
 
     def begin(self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool) -> None:
         """Begin a forward of the model at the next step, or as the next part of a pinned step."""

@@ -48,7 +48,8 @@ class Notices:
         if self._ranks or forward.ids is not None or injection.steps.rows is not None:
             return
         world = injection.host.world_size()
-        if world > 1:
+        # Noise without samples, as on weights, is that of the step on all ranks.
+        if world > 1 and any(p.sample_axis is not None for p in injection.plan.placements):
             self._ranks = True
             self._note_and_warn(
                 f"all {world} ranks of the process group have the same masks, since sample i of "

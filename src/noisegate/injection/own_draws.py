@@ -5,6 +5,7 @@ from contextlib import suppress
 from math import prod
 from typing import Any, NamedTuple
 
+from noisegate.core import checks
 from noisegate.core.keys import DRAW, Key
 from noisegate.core.philox import philox4x32
 from noisegate.core.plan import name_draw
@@ -16,14 +17,22 @@ from .steps import Forward, NotTogether
 Shape = tuple[int, ...]
 
 
-class Left(NamedTuple):
-    """What of the model's own noise is left to it; the words are those of `inject`."""
+class Choices(NamedTuple):
+    """How `inject` treats what may be treated in several ways, in its words."""
 
     unreached: str = "raise"
     draws: str = "all"
+    tied: str | None = None
+
+    def check(self) -> None:
+        """Raise if a word is none that `inject` knows."""
+        checks.make_choice_check("raise", "keep")("unreached", self.unreached)
+        checks.make_choice_check("all", "dropout")("draws", self.draws)
+        if self.tied is not None:
+            checks.make_choice_check("each", "all")("tied", self.tied)
 
 
-NOTHING = Left()
+USUAL = Choices()
 
 # The site by which Python's and NumPy's generators are seeded for a forward.
 GENERATORS = ":generators"

@@ -42,7 +42,7 @@ class RowFinder:
             return None
         own = self._steps.find_ids(site, placement.rule)
         if own is not None:
-            return own
+            return own if forward.kept is None else _take_kept(own, site, *forward.kept)
         if not self.compares and forward.ids is None and not forward.first and not forward.shared:
             return None
         extent = x.shape[0 if axis == ATTENTION else axis]
@@ -119,6 +119,13 @@ class RowFinder:
             f"{count}, so their rows are not known. Give them, noise.rows = {{'{site}': ids}}, or "
             "give the rule a sample_axis, or leave the site out."
         )
+
+
+def _take_kept(ids: Sequence[int], site: str, kept: Sequence[int], count: int) -> Sequence[int]:
+    """Return the ids given for a site, of the samples that the block around it keeps."""
+    if len(ids) != count:
+        raise InvalidValue(f"inject: '{site}', inside of a block: {rows_count(len(ids), count)}")
+    return [ids[place] for place in kept]
 
 
 def make_rows_error(site: str, extent: int, batch: int) -> InvalidValue:

@@ -85,6 +85,7 @@ class SiteNoise:
         self._seen: tuple[Any, ...] | None = None
         # How graphs know it, now and before; predictions run no graphs.
         self.place: Any = None
+        self.own_backward = placement.kind.has_own_backward
         self._places: list[Any] = []
         if not injection.always:
             self.place = self._make_place(placement.kind)
@@ -119,6 +120,7 @@ class SiteNoise:
     def set_placement(self, placement: Placement) -> None:
         """Replace the placement, for eager code and for graphs."""
         self.placement, self.injection.placed = placement, None
+        self.own_backward = placement.kind.has_own_backward
         if self.place is not None:
             self.place = self._make_place(placement.kind)
 
@@ -179,34 +181,24 @@ class SiteNoise:
             # An inner module has passed on its tensor, which has this rule's noise already.
             injection.passed_on[placement.rule, placement.site] = rules[placement.rule]
             return x
+        self.refuse_elsewhere(x)
         host = injection.host
-        try:
-            host.refuse_tracing(x, injection.steps)
-            host.refuse_backward()
-        except NoisegateError as error:
-            raise error.prefix(f"inject ('{placement.site}')") from None
         kind, live = (placement.kind, {}) if call is None else self._read_call(call)
         axis = placement.sample_axis if call is None and x.ndim else self._axis(x, call, forward)
         if call is not None and call.shared_axes is not None and placement.rule == EXISTING:
             kind = _share(kind, call.shared_axes)
         number = forward.calls.get(self, 0)
-        rows: Any = None
+        rows = given = None
         if forward.has_step:
             key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
-            finder = injection.row_finder
-            times = host.rows_in_use()
-            if times is not None and axis is not None:
-                rows = finder.find_times(times, placement.site, forward)
-            elif (forward.numbered or finder.compares) and not forward.together:
-                rows = finder.find(x, axis, placement, forward, number)
-                rows = host.follow(rows) if forward.follows and rows is not None else rows
+            rows, given = self.find_rows(x, axis, forward, number)
         else:
             key = injection.make_stray_key(placement)
         forward.calls[self] = number + 1
         if forward.together:
             y = self._apply_steps(kind, x, key, axis, live, forward)
         else:
-            y = host.apply(kind, x, key, rows, axis, live)
+            y = host.apply(kind, x, key, given, axis, live)
         shape = host.read_shape(x, "inject") if x.is_nested else x.shape
         # A tensor that is mapped must not outlive its map.
         seen = kind, key, shape, rows, axis, live, number + 1, perf_counter_ns()
@@ -214,6 +206,18 @@ class SiteNoise:
         # With a reference, since the id is free for another tensor once y is gone.
         forward.made[id(y)] = ref(y), {**rules, placement.rule: placement.site}
         return y
+
+    def find_rows(self, x: Any, axis: SampleAxis, forward: Forward, number: int) -> tuple[Any, Any]:
+        """Return the rows of the samples of x, None if they count from 0; and as a map has them."""
+        host, finder = self.injection.host, self.injection.row_finder
+        times = host.times_in_use()
+        if times is not None and axis is not None:
+            rows = finder.find_times(times, self.placement.site, forward)
+            return rows, rows
+        if not (forward.numbered or finder.compares) or forward.together:
+            return None, None
+        rows = finder.find(x, axis, self.placement, forward, number)
+        return rows, host.follow(rows) if forward.follows and rows is not None else rows
 
     def decide(self, training: bool, call: Call) -> bool | None:
         """Return whether the site's module skips what a coin decides on; None if it is torch's."""
@@ -239,13 +243,9 @@ class SiteNoise:
         tensor, or None for the kind's own.
         """
         placement, host = self.placement, self.injection.host
-        if host.is_exporting():  # else the name of the site is not read, which a graph would hold
-            host.refuse_export(f"inject ('{placement.site}')")
         graphs = self.injection.steps.graphs.local
-        cursor = getattr(graphs, "cursor", None)
+        cursor = self.find_cursor()
         if cursor is None:
-            if host.traces_whole():
-                self.injection.steps.graphs.refuse_parts()
             return host.run_eagerly(self)(x)
         if graphs.by_rule:
             self.injection.steps.graphs.refuse_rules()
@@ -266,9 +266,29 @@ class SiteNoise:
         self.local.calls = number + 1
         samples = graphs.ids, graphs.samples
         own = rate if placement.own else None
-        y = host.add_noise(x, cursor, place, samples=samples, call=number, axis=axis, rate=own)
+        given = {"samples": samples, "call": number, "axis": axis, "rate": own}
+        y = host.add_noise(x, cursor, place, own_backward=self.own_backward, **given)
         setattr(y, TAG, (*tag, (graphs.mark, self)))
         return y
+
+    def refuse_elsewhere(self, x: Any) -> None:
+        """Raise where x is recorded or computed again, and its noise would be wrong."""
+        host = self.injection.host
+        try:
+            host.refuse_tracing(x, self.injection.steps)
+            host.refuse_backward()
+        except NoisegateError as error:
+            raise error.prefix(f"inject ('{self.placement.site}')") from None
+
+    def find_cursor(self) -> Any:
+        """Return the cursor of the forward that a compiler traces; None if it runs eagerly."""
+        host, graphs = self.injection.host, self.injection.steps.graphs
+        if host.is_exporting():  # else the name of the site is not read, which a graph would hold
+            host.refuse_export(f"inject ('{self.placement.site}')")
+        cursor = getattr(graphs.local, "cursor", None)
+        if cursor is None and host.traces_whole():
+            graphs.refuse_parts()
+        return cursor
 
     def _knows(self, mark: Mark, noise: "SiteNoise") -> bool:
         """Return whether a noise is of this injection, and has acted in the running forward."""

@@ -12,6 +12,7 @@ from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS, check_step
 from noisegate.core.local import Local
 from noisegate.core.rules import EXISTING, SHORTHANDS
+from noisegate.core.survey import TAG
 from noisegate.core.window import rows_of
 
 from .graph_state import GraphState, Mark
@@ -49,6 +50,8 @@ class Forward:
     # is muted, as a probe for the influence of samples on each other.
     together: tuple[int, ...] = ()
     muted: int | None = None
+    # Within a block that leaves samples out: the places of those that it keeps, and of how many.
+    kept: tuple[tuple[int, ...], int] | None = None
     # How often each noise has acted, and the noises whose site was reached, acting or not.
     calls: dict[Any, int] = field(default_factory=dict)
     reached: set[Any] = field(default_factory=set)
@@ -341,6 +344,25 @@ class Steps:
         """Give back the step that a forward has used up."""
         if self._pin.get() is None:
             self.next = forward.step
+
+    def find_marks(self, x: Any) -> Any:
+        """Return the rules that have acted on a tensor in this thread's forward; None if none."""
+        made = self._find_made().get(id(x))
+        rules = made[1] if made is not None and made[0]() is x else None
+        tag = getattr(x, TAG, None)
+        return (rules, tag) if rules or tag else None
+
+    def set_marks(self, x: Any, marks: Any) -> None:
+        """Note rules as having acted on a tensor in this thread's forward."""
+        rules, tag = marks
+        if rules:
+            self._find_made()[id(x)] = ref(x), rules
+        if tag:
+            setattr(x, TAG, tag)
+
+    def _find_made(self) -> dict[int, Any]:
+        pin = self._pin.get()
+        return (self._running.get() or (self._outside if pin is None else pin.loose)).made
 
     def snapshot(self) -> Any:
         """Return the running forward, the pinned step, the next step, and the ids of samples."""

@@ -13,6 +13,7 @@ from noisegate.core.keys import NO_KEY, Key, check_key, refuse_mapped_step
 from noisegate.core.kind import Kind, check_kind
 from noisegate.core.prepared import check_rate_shape
 from noisegate.core.window import DEFAULT_AXIS, SampleAxis, local_shape, window_of
+from noisegate.core.words import got
 from noisegate.engines.numpy import NumpyEngine
 
 Shape = int | tuple[int, ...]
@@ -38,7 +39,8 @@ def noise(
     kind : Kind
         Any kind of noise.
     shape : int or tuple of int
-        Shape of the whole input.
+        Shape of the whole input. For a kind that reads its input, such as ShotNoise, the input
+        itself, as an array; `rows` then name its samples, as at a call of the kind.
     key : Key
         ``Stream(seed).site(name).at(step)``.
     rows : slice or sequence of int, optional
@@ -75,7 +77,19 @@ def noise(
     2.0
     """
     with prefix_errors("noise"):
-        return _field(kind, shape, key, rows, sample_axis, dtype, live)
+        x = _read_input(kind, shape) if check_kind(kind).reads_input else None
+        whole = shape if x is None else x.shape
+        return _field(kind, whole, key, rows, sample_axis, dtype, live, x)
+
+
+def _read_input(kind: Kind, value: Any) -> np.ndarray:
+    """Return the input that is given in place of a shape."""
+    if isinstance(value, int | tuple):
+        raise InvalidType(
+            f"{kind!r} depends on its input, so a shape is not enough; {got(value)}. Pass the "
+            "input itself, as an array, in place of the shape."
+        )
+    return np.asarray(value)
 
 
 def mask(
@@ -125,7 +139,9 @@ def _field(
     sample_axis: SampleAxis,
     dtype: Any,
     live: Mapping[str, Any],
+    x: Any = None,
 ) -> Field:
+    """Return the field of a shape, or of the input x, whose samples have the rows."""
     check_kind(kind)
     whole = checks.check_shape(shape)
     engine = NumpyEngine()
@@ -133,8 +149,8 @@ def _field(
         if type(check_key(key).step) is not int:
             refuse_mapped_step(type(kind).__name__)
         rate = kind.rate_at(key.step, live)
-        window = window_of(whole, kind.shared, rows, sample_axis, select=True)
-        part = local_shape(whole, rows, sample_axis)
+        window = window_of(whole, kind.shared, rows, sample_axis, select=x is None)
+        part = local_shape(whole, rows, sample_axis) if x is None else whole
         if not checks.is_host(rate):
             check_rate_shape(kind.RATE, rate, part)
     precision = np.dtype(dtype).name
@@ -142,9 +158,12 @@ def _field(
         raise InvalidType(
             f"`dtype` must be float32 or float64, the precision of the noise; got {precision}."
         )
+    if kind.reads_input and x is None:  # a mask depends on no value of it, so any will do
+        x = np.zeros(part)
     # Without a warning, as when noise is applied: a number too large for the dtype becomes inf.
-    with np.errstate(over="ignore", divide="ignore"):
-        field = field_of(kind, draws_of(engine, kind, key, window, precision), rate)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        draws = draws_of(engine, kind, key, window, precision, x)
+        field = field_of(kind, draws, rate)
     neutral = Field(keep=True, gain=1.0, shift=-0.0)
     values = (other if own is None else own for own, other in zip(field, neutral, strict=True))
     dtypes = ("bool", precision, precision, precision)

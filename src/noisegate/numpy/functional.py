@@ -87,7 +87,9 @@ class Cache:
             self.kind.check_removes()
         if self.key is None or self.window is None:
             return np.ones(self.shape, self.dtype)
-        draws = core.draws_of(ENGINE, self.kind, self.key, self.window, "float32")
+        # A mask depends on no value of the input, so any will do.
+        x = np.zeros(self.shape) if self.kind.reads_input else None
+        draws = core.draws_of(ENGINE, self.kind, self.key, self.window, "float32", x)
         keep = core.field_of(self.kind, draws, self.rate).keep
         return np.broadcast_to(keep, self.shape).astype(self.dtype)
 

@@ -15,7 +15,7 @@ from noisegate.core.keys import STEP_BITS
 from noisegate.core.words import got, list_names
 from noisegate.injection import Injection
 from noisegate.injection.front import join_rules
-from noisegate.injection.own_draws import Left
+from noisegate.injection.own_draws import Choices
 
 from .forwards import Forwards
 from .progress import show_progress
@@ -36,12 +36,15 @@ def predict(
     existing: bool = False,
     unreached: str = "raise",
     draws: str = "all",
+    tied: str | None = None,
     input_dropout: Any = None,
     hidden_dropout: Any = None,
     output_dropout: Any = None,
     input_noise: Any = None,
     hidden_noise: Any = None,
     output_noise: Any = None,
+    weight_dropout: Any = None,
+    weight_noise: Any = None,
     batch_size: int | None = None,
     shared_batch: bool = False,
     seed: int | None = None,
@@ -80,6 +83,8 @@ def predict(
         Whether to raise for the model's own dropouts that cannot be used, or leave them as they
         are.
     input_dropout, hidden_dropout, output_dropout, input_noise, hidden_noise, output_noise
+        As in `inject`; so are `weight_dropout` and `weight_noise`.
+    tied : {None, "each", "all"}
         As in `inject`.
     batch_size : int, optional
         How many rows to run at a time, along the first axis; by default all, or as the loader
@@ -160,7 +165,7 @@ def predict(
             seed,
             sample_axis=sample_axis,
             existing=existing,
-            left=Left(unreached, draws),
+            choices=Choices(unreached, draws, tied),
             always=True,
         )
         noise.steps.shared = shared

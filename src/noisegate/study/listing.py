@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import noisegate as ng
 from noisegate.core.backends import face_of_model
 from noisegate.core.errors import InvalidValue
-from noisegate.core.patterns import parse_port, split
+from noisegate.core.patterns import BRANCH, parse_port, split
 from noisegate.injection import Report
 from noisegate.torch.generators import TORCH, keep_states
 from noisegate.torch.model.discover import find_pre_activation
@@ -29,7 +29,7 @@ class ListedSite:
     """A place for noise.
 
     `module` is the class of the module there, `shape` that of the tensor which it saw of two
-    rows, None if it saw none, and `noise` the model's own noise there.
+    rows, None if it saw none, or of the parameter, and `noise` the model's own noise there.
     """
 
     name: str
@@ -101,6 +101,11 @@ def _find_sites(
 
     def shape(name: str) -> Shape | None:
         path, port = split(name)[0], parse_port(name)
+        if name in known.parameters:
+            found: Shape = host.get_parameter_shape(name)
+            return found
+        if port.name == BRANCH:
+            return shapes.get(f"{path}:out")
         before = find_pre_activation(modules[path]) if port.name == "pre" else None
         if before is not None:
             path = next(where for where, module in modules.items() if module is before[0])
@@ -110,7 +115,7 @@ def _find_sites(
 
     return tuple(
         ListedSite(name, type(modules[split(name)[0]]).__name__, shape(name), own.get(name, ""))
-        for name in dict.fromkeys((*known.names, *own))
+        for name in dict.fromkeys((*known.names, *own, *known.parameters))
     ), notes
 
 

@@ -57,7 +57,7 @@ def _check_name(name: Any) -> None:
         )
 
 
-_ALL = (
+_USUAL = (
     Recipe(BASELINE, "no noise", {}),
     Recipe("hidden", "hidden dropout", {"hid*:out": 0.5}),
     Recipe("input-hidden", "input and hidden dropout", {"in:out": 0.2, "hid*:out": 0.5}),
@@ -69,12 +69,15 @@ _ALL = (
     ),
 )
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _ALL})
+# Recipes that run only where they are named.
+_MORE = (Recipe("weights", "dropout on weights", {"weight_dropout": 0.2}),)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({r.name: r for r in (*_USUAL, *_MORE)})
 
 
 def find_fitting(model: "nn.Module", input_shape: Sequence[int]) -> tuple[Recipe, ...]:
-    """Return the built-in recipes whose every rule acts somewhere in a model."""
-    return tuple(recipe for recipe in RECIPES.values() if fits(recipe, model, input_shape))
+    """Return the usual recipes whose every rule acts somewhere in a model."""
+    return tuple(recipe for recipe in _USUAL if fits(recipe, model, input_shape))
 
 
 def fits(recipe: Recipe, model: "nn.Module", input_shape: Sequence[int]) -> bool:

@@ -101,6 +101,8 @@ class Noise:
 
     def _apply_elsewhere(self, x: Tensor, live: Tensor | None) -> Tensor:
         """Return x with noise that its own device computes, or the CPU if that has no float64."""
+        if self.kind.reads_input and x.is_meta:  # there is nothing to read
+            return torch.empty_like(x)
         where = device_of_noise(x.device)
         call = self.call if live is None else self.call._replace(rate=live.to(where))
         given = self.kind, x.to(where), self.key, call
@@ -163,6 +165,29 @@ def _derive(ctx: Any, along: Tensor | None, saved: Sequence[Tensor | None]) -> T
         return None
     live, *address = saved
     return apply_noise(along, live, ctx.noise.derivative(), Address(*address))
+
+
+class _ApplyEach(_Apply):
+    """The function for kinds that read their input: a map applies it to its members one by one.
+
+    What such a field does with the values is its own affair: it may ask whether any is negative,
+    which has no answer for all members at once.
+    """
+
+    generate_vmap_rule = False
+
+    @staticmethod
+    def vmap(info: Any, axes: Any, *given: Any) -> tuple[Tensor, int]:
+        *tensors, noise = given
+        members = (
+            [
+                t if axis is None else t.select(axis, i)
+                for t, axis in zip(tensors, axes[:-1], strict=True)
+            ]
+            for i in range(info.batch_size)
+        )
+        done = [_ApplyEach.apply(*member, noise) for member in members]  # type: ignore[no-untyped-call]
+        return torch.stack(done), 0
 
 
 class _ApplyTogether(torch.autograd.Function):
@@ -287,6 +312,8 @@ def apply_transformed(x: Tensor, live: Tensor | None, noise: Noise, address: Add
         return cast(Tensor, result)
     with_gradient = live is not None and noise.kind.differentiable
     function = _ApplyRate if with_gradient else _Apply
+    if noise.kind.reads_input and not noise.linear:
+        function = _ApplyEach
     return cast(Tensor, function.apply(x, live, *address, noise))  # type: ignore[no-untyped-call]
 
 

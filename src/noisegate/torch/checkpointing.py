@@ -6,17 +6,19 @@ first counter registers. If a torch version lacks these names, a recomputation r
 under other libraries' checkpointing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Protocol
 from weakref import WeakSet, ref
 
 import torch
+from torch import Tensor
 from torch.utils import checkpoint as torch_checkpoint
 
 from noisegate.core.errors import RecomputationError
 from noisegate.core.local import Local
+from noisegate.core.survey import TAG
 
 from .compiler_options import set_option
 from .generators import resume_others, save_seeded
@@ -32,6 +34,16 @@ class Counting(Protocol):
         """Return to the state of a snapshot; None is that before it was there."""
 
 
+class Marking(Protocol):
+    """Something whose noise depends on which tensors it has acted on."""
+
+    def find_marks(self, x: Tensor) -> Any:
+        """Return what is noted of a tensor; None if nothing is."""
+
+    def set_marks(self, x: Tensor, marks: Any) -> None:
+        """Note of a tensor what was noted of another one."""
+
+
 # The state of each counter, with a weak reference to the counter.
 Counters = list[tuple[Any, Any]]
 # What a segment began with: its counters, and the other generators if its forward has seeded them.
@@ -39,16 +51,25 @@ Segment = tuple[Counters, Any]
 
 # Weak, so that a model with noise is freed as any other.
 _counting: WeakSet[Any] = WeakSet()
+_marking: WeakSet[Any] = WeakSet()
 _lock = Lock()
 # How many segments, one nested in the other, are being computed again in this thread.
 _replaying: Local[int] = Local(0)
 
 
-def register(counting: Counting) -> None:
-    """Save and restore a counter's state with every segment from now on."""
+def register(counting: Counting, marking: Marking | None = None) -> None:
+    """Save and restore a counter's state with every segment from now on, and marks of tensors."""
     with _lock:
         _counting.add(counting)
+        if marking is not None:
+            _marking.add(marking)
     _wrap_torch()
+
+
+def list_registered() -> list[Any]:
+    """Return every counter that is registered."""
+    with _lock:
+        return list(_counting)
 
 
 def refuse_backward() -> None:
@@ -69,18 +90,73 @@ def is_replaying() -> bool:
 
 
 def _snapshot() -> Segment:
-    with _lock:
-        counting = list(_counting)
+    counting = list_registered()
     return [(ref(one), one.snapshot()) for one in counting], save_seeded()
 
 
 def _restore(counters: Counters) -> None:
     """Restore all counters to a segment's beginning."""
     states = {reference(): state for reference, state in counters}
-    with _lock:
-        counting = list(_counting)
+    counting = list_registered()
     for one in counting:
         one.restore(states.get(one))
+
+
+def _keep_marks(run: Callable[..., Any], inputs: Sequence[Any]) -> Callable[..., Any]:
+    """Return a segment's function that notes of its inputs what is noted of these ones now.
+
+    torch may compute a segment again with other tensors: detached ones, or copies that were saved
+    elsewhere.
+    """
+    known = _find_marks(inputs)
+
+    def run_with_marks(*inputs: Any) -> Any:
+        bare = [x for x in inputs if isinstance(x, Tensor) and not hasattr(x, TAG)]
+        _set_marks(known, inputs)
+        try:
+            return run(*inputs)
+        finally:
+            for x in bare:  # a user may hold it
+                vars(x).pop(TAG, None)
+
+    return run_with_marks if known else run
+
+
+def _view_marked(output: Any, inputs: Sequence[Any]) -> Any:
+    """Return a segment's output; if it is a tensor that it was given, a view with its marks.
+
+    torch would replace it by a view in any case, without marks.
+    """
+    if not any(output is value for value in inputs if isinstance(value, Tensor)):
+        return output
+    view = output.view_as(output)
+    _set_marks(_find_marks([output]), [view])
+    return view
+
+
+def _find_marks(inputs: Sequence[Any]) -> list[tuple[Any, int, Any]]:
+    """Return what is noted of a segment's inputs: by whom, of which one, and what."""
+    with _lock:
+        marking = list(_marking)
+    tensors = [(i, value) for i, value in enumerate(inputs) if isinstance(value, Tensor)]
+    found = [(ref(one), i, one.find_marks(value)) for one in marking for i, value in tensors]
+    return [each for each in found if each[2] is not None]
+
+
+def _set_marks(known: Sequence[tuple[Any, int, Any]], inputs: Sequence[Any]) -> None:
+    for reference, i, marks in known:
+        if (one := reference()) is not None:
+            one.set_marks(inputs[i], marks)
+
+
+@contextmanager
+def keep_counters() -> Iterator[None]:
+    """Restore all counters after a block."""
+    counters, _ = _snapshot()
+    try:
+        yield
+    finally:
+        _restore(counters)
 
 
 @contextmanager
@@ -116,10 +192,15 @@ def _wrap_torch() -> None:
 def _wrap_frames(frame: Any, hook: Any) -> None:
     # use_reentrant=False: a frame is made when a segment begins; the hook surrounds recomputation.
     begin, create, enter, leave = frame.__init__, hook.__init__, hook.__enter__, hook.__exit__
+    save: Any = getattr(frame, "save_inputs", None)  # older versions have another way
 
     def frame_init(self: Any, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **kwargs)
         self.noisegate_segment = _snapshot()
+
+    def save_inputs(self: Any, *args: Any) -> None:
+        save(self, *args)
+        self.recompute_fn = _keep_marks(self.recompute_fn, args)
 
     def hook_init(self: Any, target: Any, *args: Any, **kwargs: Any) -> None:
         create(self, target, *args, **kwargs)
@@ -139,15 +220,21 @@ def _wrap_frames(frame: Any, hook: Any) -> None:
 
     frame.__init__, hook.__init__ = frame_init, hook_init
     hook.__enter__, hook.__exit__ = hook_enter, hook_exit
+    if save is not None:
+        frame.save_inputs = save_inputs
 
 
 def _wrap_reentrant(function: Any) -> None:
     # use_reentrant=True: the segment is an autograd function, and its backward recomputes it.
     forward, backward = function.forward, function.backward
 
-    def remember(ctx: Any, *args: Any) -> Any:
-        ctx.noisegate_segment = _snapshot()
-        return forward(ctx, *args)
+    def remember(ctx: Any, run: Any, preserve: bool, *inputs: Any) -> Any:
+        ctx.noisegate_segment, again = _snapshot(), _keep_marks(run, inputs)
+        outputs = forward(ctx, run, preserve, *inputs)
+        ctx.run_function = again
+        if isinstance(outputs, tuple):
+            return tuple(_view_marked(output, inputs) for output in outputs)
+        return _view_marked(outputs, inputs)
 
     def recompute(ctx: Any, *args: Any) -> Any:
         with _replay(getattr(ctx, "noisegate_segment", ([], None))):

@@ -13,6 +13,7 @@ from torch._C import _are_functorch_transforms_active
 from torch._C._functorch import TransformType, _unwrap_for_grad
 from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from torch.utils._python_dispatch import _disable_current_modes as disable_modes
+from torch.utils.checkpoint import CheckpointPolicy
 
 from noisegate.core.checks import at_trace_time
 
@@ -138,7 +139,21 @@ def draw_cursor() -> Tensor:
 
     It comes from torch's CPU generator, so that ``torch.manual_seed`` governs it.
     """
-    return torch.randint(-(2**63), 2**63 - 1, (1,), device="cpu")
+    cursor = torch.randint(-(2**63), 2**63 - 1, (1,), device="cpu")
+    _save_drawn()
+    return cursor
+
+
+@at_trace_time
+def _save_drawn() -> None:
+    """Make the compiler save what was just drawn for the backward pass.
+
+    With a low memory budget it would draw again there, as it does for torch's own dropout.
+    """
+    from torch._dynamo.symbolic_convert import InstructionTranslator
+
+    nodes = InstructionTranslator.current_tx().output.graph.nodes
+    next(iter(reversed(nodes))).meta["recompute"] = CheckpointPolicy.MUST_SAVE
 
 
 def _make_cursors(step: int, count: int) -> list[Tensor]:

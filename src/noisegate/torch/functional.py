@@ -96,6 +96,7 @@ def _apply_in_graph(
         call=key.call,
         axis=axis,
         rate=rate if rate is None or isinstance(rate, Tensor) else float(rate),
+        own_backward=kind.has_own_backward,
     )
 
 
@@ -316,13 +317,14 @@ def _draw_in_graph(
     )
     named = (None, "", 0) if key is None else (key.seed, key.site, key.slot)
     cursor = draw_cursor_in_maps() if key is None else cursors.make_cursor_in_graph(key.step)
-    found, axis = _find_place_of_layer(
+    found, axis, own = _find_place_of_layer(
         name, numbers, x.ndim, sample_axis, named, _needs_gradient(live)
     )
     place = graph_sites.make_place_in_graph(found)
     call = 0 if key is None else key.call
     ids = find_ids(rows, x, axis, name)
-    return in_graph.add_noise(x, cursor, place, rate=live, samples=(ids, -1), call=call, axis=axis)
+    given: dict[str, Any] = {"rate": live, "samples": (ids, -1), "call": call, "axis": axis}
+    return in_graph.add_noise(x, cursor, place, own_backward=own, **given)
 
 
 @checks.at_trace_time
@@ -333,8 +335,11 @@ def _find_place_of_layer(
     sample_axis: Any,
     named: tuple[Any, str, int],
     with_gradient: bool,
-) -> tuple[tuple[int, ...], str]:
-    """Return the numbers of a layer's noise, at rate 0 if it has none yet, and the sample axis."""
+) -> tuple[tuple[int, ...], str, bool]:
+    """Return the numbers of a layer's noise, at rate 0 if it has none yet, and the sample axis.
+
+    The last value is whether the derivative is of another field than the noise.
+    """
     definition = catalogue.LAYERS[name]
     numbers = {definition.rate: 0.0, **dict(words)}
     axis = definition.sample_axis(numbers, (1,) * rank, sample_axis)
@@ -342,7 +347,7 @@ def _find_place_of_layer(
     if with_gradient and not kind.differentiable:
         refuse_gradient(kind)
     found = graph_sites.find_place_numbers(kind, *named)
-    return found, graph_sites.name_axis(axis)
+    return found, graph_sites.name_axis(axis), kind.has_own_backward
 
 
 dropout = _make_function("Dropout")
@@ -363,7 +368,15 @@ gaussian_dropout = _make_function("GaussianDropout")
 gaussian_noise = _make_function("GaussianNoise")
 uniform_noise = _make_function("UniformNoise")
 impulse_noise = _make_function("ImpulseNoise")
+multiplicative_uniform_noise = _make_function("MultiplicativeUniformNoise")
+neftune_noise = _make_function("NeftuneNoise")
+quantization_noise = _make_function("QuantizationNoise")
+random_erasing = _make_function("RandomErasing")
+shot_noise = _make_function("ShotNoise")
+span_mask = _make_function("SpanMask")
+speckle_noise = _make_function("SpeckleNoise")
 drop_block = _make_function("DropBlock")
+drop_key = _make_function("DropKey")
 drop_block1d = _make_function("DropBlock1d")
 drop_block2d = _make_function("DropBlock2d")
 drop_block3d = _make_function("DropBlock3d")

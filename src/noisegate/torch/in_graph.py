@@ -15,6 +15,7 @@ from torch.autograd import forward_ad
 
 from noisegate.core import apply as core
 from noisegate.core.checks import at_trace_time, check_whole
+from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS, Key
 from noisegate.core.prepared import prepare
@@ -126,11 +127,20 @@ def _run_field(like: Tensor, precision: str, members: Tensor | None, *rest: Any)
     if members is not None and call.ids is None and call.cursor[1:2].sum() > 0:
         # The rows follow those of a forward before.
         members = members * len(rows) + torch.tensor(rows, device="cpu")
-    engine = CPU if members is None else MemberEngine(CPU.device, address=Address(rows=members))
+    address = Address(rows=members)
+    engine = CPU if members is None else MemberEngine(CPU.device, address=address)
     rate = noise.call.rate if call.live is None else call.live
     draws = core.draws_of(engine, kind, noise.key, noise.call.window, precision)
-    field, number = core.field_of(kind, draws, rate), getattr(torch, precision)
-    neutral = (True, torch.bool), (1.0, number), (-0.0, number), (0.0, number)
+    own, number = kind.has_own_backward, getattr(torch, precision)
+    idle = own and noise.call.idle
+    field = Field() if idle else core.field_of(kind, draws, rate, linear=own)
+    if own:  # `like` is the input: its values with noise stand for shift and fill
+        y = like if idle else noise.apply_to_members(like, call.live, address)
+        # A gradient of inf − inf is none.
+        kept = torch.isfinite(like) if field.keep is None else torch.isfinite(like) & field.keep
+        field = field._replace(keep=kept, shift=y, fill=y)
+    value = like.dtype if like.is_complex() else number
+    neutral = (True, torch.bool), (1.0, number), (-0.0, value), (0.0, value)
     parts = (
         torch.as_tensor(none if part is None else part, dtype=dtype, device="cpu")
         .expand(like.shape)
@@ -142,7 +152,8 @@ def _run_field(like: Tensor, precision: str, members: Tensor | None, *rest: Any)
 
 def _fake_field(like: Tensor, precision: str, *rest: Any) -> list[Tensor]:
     number = getattr(torch, precision)
-    dtypes = torch.bool, number, number, number
+    value = like.dtype if like.is_complex() else number
+    dtypes = torch.bool, number, value, value
     return [like.new_empty(like.shape, dtype=dtype) for dtype in dtypes]
 
 
@@ -162,7 +173,7 @@ def _map_field(info: Any, axes: Any, like: Tensor, precision: str, members: Any,
         return value if axis is None else value.select(axis, member)
 
     given = list(zip((like, precision, members, *rest), axes, strict=True))
-    decided = any(axis is not None for axis in axes[2:])
+    decided = any(axis is not None for axis in axes[2:]) or like.dtype is not torch.bool
     count = info.batch_size if decided else 1
     fields = [_field(*(pick(value, axis, i) for value, axis in given)) for i in range(count)]
     if not decided:
@@ -198,10 +209,12 @@ def _refuse_again(*_: Any) -> NoReturn:
     )
 
 
-def compose_noise(x: Tensor, call: GraphCall) -> Tensor:
+def compose_noise(x: Tensor, call: GraphCall, own_backward: bool) -> Tensor:
     """Return x with noise on it by operations that torch.func transforms, in a graph.
 
-    Autograd functions have no derivative there: the compiler would make it 0 without a word.
+    Autograd functions have no derivative there: the compiler would make it 0 without a word. With
+    `own_backward` the derivative is of another field than the noise: its gain multiplies 0, and
+    the values with noise are the shift.
     """
     # Under these names `find_traced_maps` reads them.
     cursor, ids = call.cursor, call.ids  # noqa: F841
@@ -220,11 +233,12 @@ def compose_noise(x: Tensor, call: GraphCall) -> Tensor:
             refuse_count("noise", 1, extent)
         members, call = ids, call._replace(ids=None)
     members = None if members is None else members.reshape(1)
-    like = torch.zeros_like(x, dtype=torch.bool)
+    like = x.detach() if own_backward else torch.zeros_like(x, dtype=torch.bool)
     precision = "float64" if x.dtype in (torch.float64, torch.complex128) else "float32"
     keep, gain, shift, fill = _field(like, precision, members, *call)
     number = gain.dtype if not x.is_complex() else x.dtype
-    return torch.where(keep, x.to(number) * gain + shift, fill).to(x.dtype)
+    moved = x - like if own_backward else x
+    return torch.where(keep, moved.to(number) * gain + shift, fill).to(x.dtype)
 
 
 _find_maps = at_trace_time(find_traced_maps)
@@ -282,6 +296,7 @@ def add_noise(
     call: int = 0,
     axis: str = "default",
     rate: float | Tensor | None = None,
+    own_backward: bool = False,
 ) -> Tensor:
     """Return x with noise on it, in code that a compiler traces.
 
@@ -298,10 +313,14 @@ def add_noise(
         The number of the call, and the name of the sample axis.
     rate : float or Tensor, optional
         In place of the rate of `place`; a tensor has a gradient if it requires one.
+    own_backward : bool
+        Whether the derivative is of another field than the noise.
     """
     live = rate if isinstance(rate, Tensor) else None
     number = None if isinstance(rate, Tensor) else rate
     given = GraphCall(cursor, place, live, *samples, call, axis, number)
+    if not isinstance(x, Tensor):  # it stands for one that is never there at once
+        return x.apply_in_graph(given)
     if _are_functorch_transforms_active() or _has_tangents():
-        return compose_noise(x, given)
+        return compose_noise(x, given, own_backward)
     return cast(Tensor, _noise(x, *given, False))

@@ -38,6 +38,11 @@ class Following:
     rows: range
 
 
+def transforms_act() -> bool:
+    """Return whether a transformation of torch.func is running."""
+    return bool(_are_functorch_transforms_active())
+
+
 def count_members(step: Any = None) -> int:
     """Return how many members, that differ, the maps around a forward have; 0 without such maps.
 

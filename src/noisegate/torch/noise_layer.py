@@ -23,7 +23,7 @@ from .in_graph import add_noise
 from .maps import draw_cursor_in_maps
 from .nested import read_shape
 from .ranks import warn_of_equal_ranks
-from .time_rows import rows_in_use
+from .time_rows import KeptRows, rows_in_use
 from .tracing import (
     find_trace,
     forward_in_script,
@@ -155,6 +155,7 @@ class NoiseLayer(nn.Module):
         self._kind, self.arguments = kind, arguments
         site = "" if self.site is None else self.site
         self._place = make_place(kind, self.seed, site, 0)
+        self._own_backward = kind.has_own_backward
 
     @property
     def kind(self) -> Kind:
@@ -235,6 +236,8 @@ class NoiseLayer(nn.Module):
         except NoisegateError as error:
             raise error.prefix(type(self).__name__) from None
         rows = rows_in_use() if rows is None else rows
+        if type(rows) is KeptRows:
+            rows = rows.fit(x.shape, axis)
         if rows is None and self.seed is not None:
             warn_of_equal_ranks(type(self).__name__)
         y = apply_eagerly(self.kind, x, self._next_key(), rows, axis, self.live())
@@ -250,7 +253,9 @@ class NoiseLayer(nn.Module):
         axis = name_axis(self._find_axis(x.ndim) if self._has_forms else self.sample_axis)
         rate = self.live_rate()
         samples = find_ids(rows, x, axis, type(self).__name__), -1
-        y = add_noise(x, cursor, self._place, rate=rate, samples=samples, axis=axis)
+        own = self._own_backward
+        given: dict[str, Any] = {"rate": rate, "samples": samples, "axis": axis}
+        y = add_noise(x, cursor, self._place, own_backward=own, **given)
         return x.copy_(y) if self.inplace else y
 
     def _find_axis(self, rank: int) -> SampleAxis:

@@ -10,10 +10,18 @@ from ..words import got, list_names, suggest
 from .alpha_dropout import AlphaDropout
 from .concrete_dropout import ConcreteDropout
 from .drop_block import DropBlock
+from .drop_key import DropKey
 from .dropout import Dropout
 from .gaussian_dropout import GaussianDropout
 from .gaussian_noise import GaussianNoise
 from .impulse_noise import ImpulseNoise
+from .multiplicative_uniform_noise import MultiplicativeUniformNoise
+from .neftune_noise import NeftuneNoise
+from .quantization_noise import QuantizationNoise
+from .random_erasing import RandomErasing
+from .shot_noise import ShotNoise
+from .span_mask import SpanMask
+from .speckle_noise import SpeckleNoise
 from .uniform_noise import UniformNoise
 
 __all__ = [
@@ -21,10 +29,18 @@ __all__ = [
     "AlphaDropout",
     "ConcreteDropout",
     "DropBlock",
+    "DropKey",
     "Dropout",
     "GaussianDropout",
     "GaussianNoise",
     "ImpulseNoise",
+    "MultiplicativeUniformNoise",
+    "NeftuneNoise",
+    "QuantizationNoise",
+    "RandomErasing",
+    "ShotNoise",
+    "SpanMask",
+    "SpeckleNoise",
     "UniformNoise",
     "from_config",
 ]
@@ -36,10 +52,18 @@ KINDS: dict[str, type[Kind]] = {
         AlphaDropout,
         ConcreteDropout,
         DropBlock,
+        DropKey,
         GaussianDropout,
         GaussianNoise,
         ImpulseNoise,
         UniformNoise,
+        MultiplicativeUniformNoise,
+        NeftuneNoise,
+        QuantizationNoise,
+        RandomErasing,
+        ShotNoise,
+        SpanMask,
+        SpeckleNoise,
     )
 }
 

@@ -1,6 +1,6 @@
 """DropBlock: contiguous blocks removed. Rules: `spec/kinds.md`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from math import prod
 from typing import Any, ClassVar
@@ -9,25 +9,10 @@ from .. import axes as named
 from .. import checks, decimals
 from ..draws import ALL, Draws, Field
 from ..engine import Array
-from ..errors import InvalidValue
 from ..kind import Check, Kind
 from ..schedule import Schedule
-from ..window import Window, resolve_shared
-from ..words import got
-
-# The spatial axes of channels-first data.
-SPATIAL = named.AxisSlice(2, None, None)
-
-
-def check_block(name: str, value: Any) -> int | tuple[int, ...]:
-    """Return the extent of blocks: one for all spatial axes, or one for each."""
-    many = isinstance(value, Iterable) and not isinstance(value, str)
-    sizes = tuple(checks.check_whole(name, size, 32) for size in (value if many else [value]))
-    if not sizes or min(sizes) < 1:
-        raise InvalidValue(
-            f"`block_size` must be a whole number >= 1, or one for each spatial axis; {got(value)}."
-        )
-    return sizes if many else sizes[0]
+from ..spatial import SPATIAL, check_extents, find_extents, find_spatial
+from ..window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +78,7 @@ class DropBlock(Kind):
 
     RATE = "p"
     CHECKS: ClassVar[Mapping[str, Check]] = {
-        "block_size": check_block,
+        "block_size": check_extents,
         "axes": named.store,
         "normalize": checks.make_choice_check("expected", "sample"),
     }
@@ -136,36 +121,8 @@ class DropBlock(Kind):
 
     def _sizes(self, window: Window) -> dict[int, int]:
         """Return the extent of a block on each spatial axis."""
-        shape = window.shape
-        if window.form is not None:
-            raise InvalidValue(
-                "attention probabilities have no spatial axes. Use noisegate.Dropout there."
-            )
-        spatial = sorted(named.resolve_all("axes", named.restore(self.axes), shape))
-        shared = resolve_shared(self.shared, shape, window.sample_axis)
-        if not spatial:
-            default = self.axes == named.AxisSlice(2, None, None)
-            axes = "the axes from 2 on" if default else repr(self.axes)
-            raise InvalidValue(
-                f"`axes` must name at least one spatial axis; an input of rank {len(shape)} has "
-                f"none of {axes}. Images are (samples, channels, height, width)."
-            )
-        for axis in spatial:
-            if axis in shared or axis == window.sample_axis:
-                other = "a shared axis" if axis in shared else "the sample axis"
-                raise InvalidValue(
-                    f"`axes` names axis {axis}, which is {other}; blocks extend over other axes. "
-                    "Write for example axes=slice(1, -1) for (samples, height, width, channels)."
-                )
-        sizes = self.block_size
-        if isinstance(sizes, int):
-            return dict.fromkeys(spatial, sizes)
-        if len(sizes) != len(spatial):
-            raise InvalidValue(
-                "`block_size` must have one extent for each spatial axis; got "
-                f"{tuple(sizes)} for the axes {tuple(spatial)}."
-            )
-        return dict(zip(spatial, sizes, strict=True))
+        spatial = find_spatial(self.axes, self.shared, window)
+        return find_extents("block_size", self.block_size, spatial)
 
 
 def _cut(values: Array, axis: int, part: slice) -> Array:

@@ -212,7 +212,7 @@ class DenseLayer(PreActivation, TorchLayer):
         """Return the activated output, of the input's shape but for the last axis."""
         if not self.built:
             self.build_from(x)
-        weight = self._parameters.get("weight")  # torch's attribute access is slow
+        weight = self._read("weight")
         z = x if weight is None else self._linear(x, weight)
         if self.__dict__.get("_at_pre"):
             z = self.pre(z)
@@ -222,10 +222,15 @@ class DenseLayer(PreActivation, TorchLayer):
             self.activity = (y, _SAMPLES.get() or len(y)) if self.training else None
         return y  # type: ignore[no-any-return]
 
+    def _read(self, name: str) -> Any:
+        """Return a parameter, or what lies over it: noise on it is an attribute of its name."""
+        # torch's access of attributes is slow.
+        return self.__dict__.get(name, self._parameters.get(name))
+
     def _linear(self, x: Tensor, weight: Tensor) -> Tensor:
         # Shapes are compared only after torch has refused: a check of each call would cost more.
         try:
-            return functional.linear(x, weight, self._parameters["bias"])
+            return functional.linear(x, weight, self._read("bias"))
         except RuntimeError:
             self.check_extents(x)
             raise

@@ -30,7 +30,8 @@ from .drawing import (
 )
 from .sentences import shorten_middle, title_model
 
-COLOURS = dict(zip(RECIPES, (BLACK, BLUE, ORANGE, VERMILION, GREEN), strict=True))
+# Of the usual recipes; the others take those of recipes of one's own.
+COLOURS = dict(zip(RECIPES, (BLACK, BLUE, ORANGE, VERMILION, GREEN), strict=False))
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
 
 LONGEST_TICK, LONGEST_LABEL, LONG_LABEL, LONG_MODEL = 16, 36, 24, 6

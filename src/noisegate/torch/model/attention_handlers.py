@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from types import FunctionType, ModuleType
 from typing import Any, cast
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from noisegate.core.window import ATTENTION
 
-from .attention import compute_attention
-from .replacing import Caller, find_replacement
+from .attention import AttentionNoise, compute_attention
+from .replacing import Caller, find_place, find_replacement
 
 _OF_SDPA = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _OF_MULTI_HEAD = tuple(signature(F.multi_head_attention_forward).parameters)
@@ -22,36 +23,70 @@ _OF_MULTI_HEAD = tuple(signature(F.multi_head_attention_forward).parameters)
 def _handle_attention(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     given = dict(zip(_OF_SDPA, args, strict=False)) | kwargs
     p, rank = float(given.pop("dropout_p", 0.0)), max(3, given["query"].ndim)
-    words = "scaled_dot_product_attention"
-    found, noise = find_replacement(caller, "probs", words, p, True, ATTENTION, rank)
-    if not found:
-        return caller.leave_to_model(lambda: func(*args, **kwargs))
-    if noise is None:
-        return func(**given)  # without dropout_p, which the noise replaces
+    noise, rate = _find_noise(caller, "scaled_dot_product_attention", p, True, rank)
+    return _run_attention(caller, noise, rate, given)
+
+
+def _find_noise(
+    caller: Caller, words: str, p: float, training: bool, rank: int
+) -> tuple[AttentionNoise, float]:
+    """Return the noise in an attention, and the rate of the model's own dropout that stays."""
+    scores = find_place(caller, "scores", words, rank)
+    found, probs = find_replacement(caller, "probs", words, p, training, ATTENTION, rank)
+    heads = find_place(caller, "heads", words, rank)
+    return AttentionNoise(scores, probs, heads), 0.0 if found or not training else p
+
+
+def _run_attention(
+    caller: Caller, noise: AttentionNoise, rate: float, given: dict[str, Any]
+) -> Tensor:
+    """Return attention with noise inside, and with the model's own dropout of a rate.
+
+    Where there is noise on the heads alone, or none, torch's fused function computes it.
+    """
+    if noise.scores is None and noise.probs is None:
+        fused = partial(F.scaled_dot_product_attention, **given, dropout_p=rate)
+        y: Tensor = caller.leave_to_model(fused) if rate else fused()
+        if noise.heads is None:
+            return y
+        return noise.heads(y[None])[0] if y.ndim == 2 else noise.heads(y)
+    if rate:
+        noise = noise._replace(probs=_leave_dropout(caller, rate), whole=True)
     return compute_attention(noise, **given)
+
+
+def _leave_dropout(caller: Caller, rate: float) -> Callable[[Tensor], Tensor]:
+    """Return the model's own dropout, which draws from torch's generator."""
+
+    def drop(x: Tensor) -> Tensor:
+        y: Tensor = caller.leave_to_model(lambda: F.dropout(x, rate))
+        return y
+
+    return drop
 
 
 def _handle_multi_head(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     given = dict(zip(_OF_MULTI_HEAD, args, strict=False)) | kwargs
     p, training = float(given["dropout_p"]), bool(given.get("training", True))
-    words = "F.multi_head_attention_forward"
-    found, noise = find_replacement(caller, "probs", words, p, training, ATTENTION, 4)
-    if not found:
+    noise, rate = _find_noise(caller, "F.multi_head_attention_forward", p, training, 4)
+    if noise.scores is not None or noise.heads is not None:
+        return _compute_with_places(_NoiseAsRate(caller, noise, rate, given["num_heads"]), given)
+    if noise.probs is not None:
+        given["dropout_p"] = _NoiseAsRate(caller, noise, rate, given["num_heads"])
+        return _compute_multi_head(**{**given, "training": True})
+    if rate or not training:
         return caller.leave_to_model(lambda: func(*args, **kwargs))
-    if noise is None:
-        return func(**{**given, "dropout_p": 0.0})
-    rate = _NoiseAsRate(noise, given["num_heads"])
-    return _compute_multi_head(**{**given, "dropout_p": rate, "training": True})
+    return func(**{**given, "dropout_p": 0.0})
 
 
 # torch's own code of multi-head attention, with other functions for its dropout. ---------------
 
 
 class _NoiseAsRate:
-    """Noise on probabilities, in the place of the rate that torch's code passes to its dropout."""
+    """Noise in an attention, in the place of the rate that torch's code passes to its dropout."""
 
-    def __init__(self, noise: Callable[[Tensor], Tensor], heads: int) -> None:
-        self.noise, self.heads = noise, heads
+    def __init__(self, caller: Caller, noise: AttentionNoise, rate: float, heads: int) -> None:
+        self.caller, self.noise, self.rate, self.heads = caller, noise, rate, heads
 
     def __gt__(self, other: float) -> bool:
         """Return True: torch's code calls its dropout if the rate is above 0."""
@@ -60,7 +95,9 @@ class _NoiseAsRate:
 
 def _drop_merged(x: Tensor, p: _NoiseAsRate) -> Tensor:
     """Return probabilities (batch · heads, query, key) with noise, in place of a dropout."""
-    return p.noise(x.unflatten(0, (-1, p.heads))).flatten(0, 1)
+    assert p.noise.probs is not None
+    y: Tensor = p.noise.probs(x.unflatten(0, (-1, p.heads))).flatten(0, 1)
+    return y
 
 
 def _attend_with_noise(
@@ -71,8 +108,33 @@ def _attend_with_noise(
     dropout_p: _NoiseAsRate,
     is_causal: bool,
 ) -> Tensor:
-    """Return attention with noise on its probabilities, in place of torch's fused function."""
-    return compute_attention(dropout_p.noise, query, key, value, attn_mask, is_causal)
+    """Return attention with noise inside, in place of torch's fused function."""
+    given: dict[str, Any] = {"query": query, "key": key, "value": value}
+    given |= {"attn_mask": attn_mask, "is_causal": is_causal}
+    return _run_attention(dropout_p.caller, dropout_p.noise, dropout_p.rate, given)
+
+
+def _compute_with_places(rate: _NoiseAsRate, given: dict[str, Any]) -> Any:
+    """Return multi-head attention with noise on scores or heads, and its weights if wanted.
+
+    Where torch's code returns weights it has no function for what comes before and after them, so
+    the weights are kept here, with the noise on them.
+    """
+    given = {**given, "dropout_p": rate, "training": True}
+    if not given.get("need_weights", True):
+        return _compute_multi_head(**given)
+    kept: list[Tensor] = []
+    drop = rate.noise.probs or (_leave_dropout(rate.caller, rate.rate) if rate.rate else None)
+
+    def keep(x: Tensor) -> Tensor:
+        kept.append(x if drop is None else drop(x))
+        return kept[0]
+
+    rate.noise, rate.rate = rate.noise._replace(probs=keep, whole=True), 0.0
+    # A mask counts, not the hint that it is causal, as where torch returns weights.
+    y, _ = _compute_multi_head(**{**given, "need_weights": False, "is_causal": False})
+    weights = kept[0].mean(1) if given.get("average_attn_weights", True) else kept[0]
+    return y, weights if given["query"].ndim == 3 else weights[0]
 
 
 def _copy_multi_head() -> Any:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -15,13 +15,14 @@ from noisegate.core import catalogue as layers
 from noisegate.core.axes import ALL_BUT_SAMPLES
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import Dropout
-from noisegate.core.patterns import own_site
+from noisegate.core.patterns import own_site, parse_port
 from noisegate.core.survey import Call, Sites
 from noisegate.core.window import ATTENTION
 
 from ..layers import NoiseLayer
 from .paths import unwrap
 from .protocols import Composed, PreActivation
+from .residual import find_blocks
 from .scripted import find_dropouts_inside, find_sites_inside, is_scripted
 
 # torch modules that call a function with a dropout inside.
@@ -43,7 +44,8 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
     uses = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
     names: list[str] = []
     own: dict[str, Call] = {}
-    composed = unwrap(model)
+    attention: list[str] = []
+    composed, blocks = unwrap(model), find_blocks(found)
     inner = composed.inner if isinstance(composed, Composed) else ()
     for path, module in found.items():
         call = get_own_call(module)
@@ -52,6 +54,7 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         elif find_replaceable(module) is not None:
             names.append(own_site(path, "dropout", 0))
         own |= _find_inside(path, module)
+        attention += _find_attention(path, module)
         if any(path == part or path.startswith(f"{part}.") for part in inner):
             continue
         if not _is_called(module):
@@ -61,21 +64,25 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         has_pre = isinstance(module, PreActivation) and module.has_pre
         if has_pre or (before is not None and uses[id(before[0])] == 1):
             names.append(f"{path}:pre")
+        if path in blocks:
+            names.append(f"{path}:branch")
     scripted = [(path, module) for path, module in found.items() if is_scripted(module)]
     unreached: dict[str, str] = {}
     for path, module in scripted:
         unreached |= find_dropouts_inside(path, module)
     tokens = _find_tokens(model, found)
     return Sites(
-        names=(*names, *own),
+        names=(*names, *own, *attention),
         own=own,
+        attention=tuple(attention),
         reserved=_find_reserved(found),
         closed={
             site: path for path, module in scripted for site in find_sites_inside(path, module)
         },
         unreached=unreached,
-        roles=_find_roles(composed, found),
+        roles=_find_roles(composed, found) | {"weight": _find_weights(found)},
         own_names=composed.own_names if isinstance(composed, Composed) else {},
+        parameters=_find_parameters(found),
         tokens=tokens,
         takes_tokens=bool(tokens) and _takes_tokens(model, found),
     )
@@ -236,6 +243,24 @@ def _find_inside(path: str, module: nn.Module) -> dict[str, Call]:
     return {own_site(path, "dropout", i): replace(call, sample_axis=0) for i in between}
 
 
+def _find_parameters(found: dict[str, nn.Module]) -> dict[str, tuple[str, ...]]:
+    """Return the sites of parameters, each with all sites of the same parameter."""
+    sites: dict[int, list[str]] = {}
+    for path, module in found.items():
+        for name, parameter in () if is_scripted(module) else module.named_parameters("", False):
+            # A ParameterList numbers its weights; a name of another port stays that port.
+            if name.isidentifier() and parse_port(f":{name}").parameter:
+                sites.setdefault(id(parameter), []).append(f"{path}:{name}")
+    return {site: tuple(tied) for tied in sites.values() for site in tied}
+
+
+def _find_attention(path: str, module: nn.Module) -> list[str]:
+    """Return the sites in the attention of a module of torch's where it makes no noise itself."""
+    if is_scripted(module) or not isinstance(unwrap(module), nn.MultiheadAttention):
+        return []
+    return [own_site(path, port, 0) for port in ("heads", "scores")]
+
+
 def _find_reserved(found: dict[str, nn.Module]) -> dict[str, str]:
     """Return the sites that a later version will reach, and what each is."""
     reserved = {}
@@ -244,19 +269,26 @@ def _find_reserved(found: dict[str, nn.Module]) -> dict[str, str]:
             continue
         if isinstance(module, nn.RNNBase):
             reserved[f"{path}:state"] = f"the recurrent state of nn.{type(module).__name__}"
-        for name, _ in module.named_parameters(recurse=False):
-            if name.isidentifier():  # a ParameterList numbers its weights
-                reserved[f"{path}:{name}"] = "noise on a weight"
     return reserved
 
 
 # The words `input` and `hidden` --------------------------------------------------------------
 
 
-def _find_roles(composed: nn.Module, found: dict[str, nn.Module]) -> Mapping[str, tuple[str, ...]]:
+def _find_roles(composed: nn.Module, found: dict[str, nn.Module]) -> dict[str, tuple[str, ...]]:
     if isinstance(composed, Composed):
-        return composed.roles
+        return dict(composed.roles)
     return {"input": (":in",), "hidden": tuple(_find_hidden(found)), "output": (":out",)}
+
+
+def _find_weights(found: dict[str, nn.Module]) -> tuple[str, ...]:
+    """Return the weights that `weight` means; of recurrent layers, those between states."""
+    weights = []
+    for path, module in found.items():
+        if _is_weighted(module) and not is_scripted(module):
+            own = [name for name, _ in module.named_parameters(recurse=False)]
+            weights += [f"{path}:{n}" for n in own if n == "weight" or n.startswith("weight_hh")]
+    return tuple(weights)
 
 
 def _find_hidden(found: dict[str, nn.Module]) -> list[str]:

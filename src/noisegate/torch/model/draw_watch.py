@@ -45,6 +45,7 @@ class ModuleCall(Protocol):
 
     training: bool
     module: Any
+    multiplies: bool
 
     @property
     def path(self) -> str:

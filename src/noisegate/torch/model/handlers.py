@@ -12,12 +12,11 @@ from noisegate.core.window import ATTENTION
 from ..compiling import hold_number
 from .attention_handlers import ATTENTION_HANDLERS
 from .coins import find_bounds, find_coin, is_coin, mark_coin
+from .eager_attention import EAGER_ATTENTION_HANDLERS, is_marked, mark_dropped
+from .flex_attention import FLEX_HANDLERS
 from .modules import apply_functions, write_in_place
 from .recurrent_handlers import RECURRENT_HANDLERS
 from .replacing import Caller, apply_found, make_call
-
-# Marks tensors that are attention probabilities: a softmax's result, and what is computed from one.
-_MARK = "_noisegate_probabilities"
 
 
 def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
@@ -26,12 +25,16 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
     default = not words.startswith(("F.alpha", "F.feature_alpha"))
 
     def handle(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
+        y = drop(caller, func, args, kwargs)
+        mark_dropped(args[0] if args else kwargs["input"], y)
+        return y
+
+    def drop(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
         given = dict(zip(("input", "p", "training", "inplace"), args, strict=False)) | kwargs
         x, p = given["input"], float(given.get("p", 0.5))
         training = bool(given.get("training", given.get("train", default)))
         trains = caller.frame.training
-        # A softmax's result with more than two axes is an attention's, not a classifier's.
-        probabilities = name == "Dropout" and x.ndim > 2 and hasattr(x, _MARK)
+        probabilities = name == "Dropout" and is_marked(x)
         inplace_ = inplace or bool(given.get("inplace", False))
         # Attention noise has the same port, and so the same key, as in fused attention.
         port, axis = ("probs", ATTENTION) if probabilities else ("dropout", None)
@@ -58,20 +61,6 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
             raise
 
     return handle
-
-
-def _mark_softmax(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
-    y = func(*args, **kwargs)
-    setattr(y, _MARK, True)
-    return y
-
-
-def _pass_mark_on(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
-    """Mark the result of an elementwise function of probabilities as probabilities."""
-    y = func(*args, **kwargs)
-    if any(isinstance(x, Tensor) and hasattr(x, _MARK) for x in args) and isinstance(y, Tensor):
-        setattr(y, _MARK, True)
-    return y
 
 
 def _run_drawing(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
@@ -108,8 +97,8 @@ def _note_decision(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     return func(*args, **kwargs)
 
 
-# Handlers that only take notes: they need no check whether the forward still runs.
-SILENT = (_mark_softmax, _pass_mark_on, _note_decision)
+# Handlers that take notes, or check by themselves whether the forward still runs.
+SILENT = (*EAGER_ATTENTION_HANDLERS.values(), _note_decision)
 
 # torch modules that draw random numbers for something other than dropout.
 DRAWING = (nn.RReLU, nn.FractionalMaxPool2d, nn.FractionalMaxPool3d)
@@ -133,15 +122,6 @@ _DROPOUTS = {
 }
 DROPOUTS = tuple(_DROPOUTS)
 
-# Functions that models call between the softmax and its dropout; each keeps all elements in place.
-_ELEMENTWISE = (
-    *(Tensor.to, Tensor.type_as, Tensor.type),
-    *(Tensor.float, Tensor.half, Tensor.bfloat16, Tensor.double),
-    *(Tensor.mul, Tensor.__mul__, torch.mul),
-    *(Tensor.masked_fill, Tensor.masked_fill_, torch.masked_fill),
-    *(Tensor.clone, torch.clone, Tensor.contiguous, torch.nan_to_num),
-    *(Tensor.view, Tensor.reshape, torch.reshape),
-)
 # Functions that models build dropouts from.
 DRAWS = (
     *(torch.bernoulli, Tensor.bernoulli, Tensor.bernoulli_),
@@ -156,11 +136,9 @@ _DECISIONS = (
 HANDLERS: dict[Any, Any] = {
     **_DROPOUTS,
     **ATTENTION_HANDLERS,
+    **EAGER_ATTENTION_HANDLERS,
+    **FLEX_HANDLERS,
     **RECURRENT_HANDLERS,
-    **dict.fromkeys(
-        (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax), _mark_softmax
-    ),
-    **dict.fromkeys(_ELEMENTWISE, _pass_mark_on),
     **dict.fromkeys(DRAWS, _run_drawing),
     **dict.fromkeys(_DECISIONS, _note_decision),
 }

@@ -17,7 +17,8 @@ from ..compiling import (
     run_eagerly,
 )
 from ..tracing import Unscriptable
-from .modules import OwnForward, SiteFunction, call_unwatched
+from .instance_forward import walk_forwards
+from .modules import SiteFunction, call_unwatched
 from .protocols import PreActivation
 from .scripted import is_scripted, trains
 from .values import (
@@ -158,8 +159,7 @@ def find_all_handles(model: nn.Module) -> list[Any]:
     for module in model.modules():
         hooks: list[Any] = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
         functions: list[Any] = [hook.function for hook in hooks if isinstance(hook, _At)]
-        forward = OwnForward.find(module)
-        functions += [] if forward is None else forward.functions
+        functions += [f for forward in walk_forwards(module) for f in forward.functions]
         found += find_handles(module)
         found += [function.injection for function in functions if hasattr(function, "injection")]
     return list({id(handle): handle for handle in found}.values())

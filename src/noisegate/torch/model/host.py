@@ -6,21 +6,23 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from noisegate.core.patterns import parse_port, split
+from noisegate.core.patterns import ATTENTION_PORTS, BRANCH, parse_port, split
 from noisegate.core.survey import Sites
 
 from .. import cursors, graph_sites, in_graph
-from ..checkpointing import refuse_backward, register
+from ..checkpointing import list_registered, refuse_backward, register
 from ..compiling import compiler_is_imported, run_eagerly, traces_whole
 from ..functional import apply_eagerly, apply_steps, draw_seed
 from ..generators import restore_others, seed_others
-from ..maps import Following, count_members, count_traced_members
+from ..maps import Following, count_members, count_traced_members, transforms_act
 from ..nested import read_shape
 from ..ranks import world_size
-from ..time_rows import rows_in_use
+from ..time_rows import times_in_use, use_kept
 from ..tracing import find_trace, refuse_export, refuse_tracing
 from . import hooks
+from .block_forward import attach_to_branch
 from .compiled import guard_hooks
 from .discover import (
     choose_port,
@@ -36,6 +38,7 @@ from .paths import find_modules
 from .protocols import PreActivation
 from .sharing import exclusive
 from .watch import FunctionWatch, may_call_noise
+from .weights import attach_to_parameter
 
 
 class Host(Runner):
@@ -67,9 +70,12 @@ class Host(Runner):
     read_shape = staticmethod(read_shape)
     register = staticmethod(register)
     apply = staticmethod(apply_eagerly)
-    rows_in_use = staticmethod(rows_in_use)
+    times_in_use = staticmethod(times_in_use)
+    use_kept = staticmethod(use_kept)
+    list_registered = staticmethod(list_registered)
     count_members = staticmethod(count_members)
     follow = staticmethod(Following)
+    transforms_act = staticmethod(transforms_act)
     apply_steps = staticmethod(apply_steps)
     seed_others = staticmethod(seed_others)
     restore_others = staticmethod(restore_others)
@@ -107,12 +113,16 @@ class Host(Runner):
         """Return the handles of the noise that the model has."""
         return hooks.find_handles(self.model)
 
-    def attach(self, site: str, function: SiteFunction) -> Callable[[], None]:
+    def attach(self, site: str, function: Any) -> Callable[[], None]:
         """Put a function at a site; return the callable that removes it."""
         module, port = self.modules[split(site)[0]], parse_port(site)
         if port.own:
             return self._attach_own(module, site, function)
+        if port.parameter:
+            return attach_to_parameter(self.modules, split(site), function)
         name, part = port.name, port.part
+        if name == BRANCH:
+            return attach_to_branch(module, site, function)
         if name == "pre" and isinstance(module, PreActivation):
             return hooks.attach_to_pre_activation(module, site, part, function)
         if name == "pre":
@@ -122,12 +132,18 @@ class Host(Runner):
         put = hooks.attach_to_input if name == "in" else hooks.attach_to_output
         return put(module, site, part, function)
 
+    def get_parameter_shape(self, site: str) -> tuple[int, ...]:
+        """Return the shape of a parameter; () of one that torch makes at the first call."""
+        path, name = split(site)
+        parameter: Any = self.modules[path]._parameters[name]
+        return () if is_lazy(parameter) else tuple(parameter.shape)
+
     def _attach_own(
         self, module: nn.Module, site: str, function: SiteFunction
     ) -> Callable[[], None]:
         # Functions need the watch. A module that is a noise needs another `forward` only, which
         # costs nothing elsewhere.
-        if find_replaceable(module) is None or parse_port(site).name == "probs":
+        if find_replaceable(module) is None or parse_port(site).name in ATTENTION_PORTS:
             return self._watch().add(site, function)
         return (OwnForward.find(module) or OwnForward(module)).add(function)
 

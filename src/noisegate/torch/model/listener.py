@@ -8,6 +8,9 @@ from noisegate.core.survey import Call, OwnDraw
 class Listener(Protocol):
     """Receives what the watch observes in a forward."""
 
+    # The ports of functions that rules name, and the sites that rules name without a wildcard.
+    waited: frozenset[str]
+
     def note_site(self, site: str, call: Call) -> None:
         """Note a function that makes noise at a site; called every time the function is."""
 

@@ -18,6 +18,7 @@ from ..functional import refuse_leaf
 from ..layers import NoiseLayer
 from ..tracing import is_symbolic, refuse_frozen_step
 from .discover import check_rank, find_replaceable, get_call_at, get_own_rate
+from .instance_forward import InstanceForward
 
 
 class SiteFunction(Protocol):
@@ -87,12 +88,12 @@ def call_unwatched(function: Callable[..., Tensor], x: Tensor, *call: Call) -> T
         return function(x, *call)
     # torch's own way would turn the class of a subclass off as well.
     plain = type(x) in (Tensor, nn.Parameter)
-    with torch._C.DisableTorchFunction() if plain else _leave_modes():
+    with torch._C.DisableTorchFunction() if plain else leave_modes():
         return function(x, *call)
 
 
 @contextmanager
-def _leave_modes() -> Iterator[None]:
+def leave_modes() -> Iterator[None]:
     """Leave all modes that watch torch functions, for a block."""
     modes = [_pop_mode() for _ in range(torch._C._len_torch_function_stack())]
     try:
@@ -102,25 +103,21 @@ def _leave_modes() -> Iterator[None]:
             _push_mode(mode)
 
 
-class OwnForward:
+class OwnForward(InstanceForward):
     """The `forward` of a dropout module whose noise is replaced.
 
-    It is set on the instance: the class's `forward` would draw from torch's generator.
+    The class's `forward` would draw from torch's generator.
     """
 
     def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.before = module.__dict__.get("forward")
+        super().__init__(module)
         self._known: tuple[Any, Call] | None = None
-        self.functions: list[SiteFunction] = []
-        # A bound method: of an object, a compiler would make a graph for each module.
-        module.forward = self.__call__
+        self._functions: list[SiteFunction] = []
 
-    @classmethod
-    def find(cls, module: nn.Module) -> "OwnForward | None":
-        """Return the object that is a module's `forward`, or None."""
-        owner = getattr(module.__dict__.get("forward"), "__self__", None)
-        return owner if isinstance(owner, cls) else None
+    @property
+    def functions(self) -> list[SiteFunction]:
+        """The functions that replace the module's noise, in order."""
+        return self._functions
 
     def _in_graph(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return the same as a call, in code that a compiler traces."""
@@ -162,9 +159,7 @@ class OwnForward:
         """Return x with the noise of the functions instead of the module's own."""
         functions = reach_functions(self.functions)
         if not functions:
-            # By the class, since the instance's `forward` is this object.
-            own = self.before or type(self.module).forward.__get__(self.module)
-            result: Tensor = own(x, *args, **kwargs)
+            result: Tensor = self.call_own(x, *args, **kwargs)
             return result
         if is_symbolic(x):  # torch.fx traces it
             if self.module.training:
@@ -201,11 +196,8 @@ class OwnForward:
         """Remove a function; after the last, restore the module's own forward."""
         if function in self.functions:
             self.functions.remove(function)
-        # Other code may have set a `forward` of its own meanwhile, which stays.
-        if not self.functions and self.find(self.module) is self:
-            del self.module.forward
-            if self.before is not None:
-                self.module.forward = self.before
+        if not self.functions:
+            self.detach()
 
 
 def write_in_place(x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from noisegate.core.survey import Call
+from noisegate.core.window import ATTENTION
 
 from ..compiling import hold_number
 from .discover import adapt_to_rank, make_dropout_call
@@ -30,6 +31,9 @@ class Caller(Protocol):
     def draws(self) -> DrawWatch | None:
         """The watch on the generators in this thread, if there is one."""
 
+    def waits_for(self, place: str) -> bool:
+        """Return whether a rule names a port, or one site, where the model makes no noise."""
+
     def find_functions(self, port: str, call: Call) -> list[SiteFunction]:
         """Return the functions at the module's next site of a port."""
 
@@ -42,6 +46,7 @@ class Caller(Protocol):
         rank: int,
         axis: Any,
         stays: bool,
+        own: bool = True,
     ) -> Any:
         """Return the functions at the next site of a port, and how graphs apply each."""
 
@@ -70,16 +75,20 @@ _RATES = {
 }
 
 
-def make_call(name: str, words: str, p: float, rank: int, axis: Any, stays: bool) -> Call:
+def make_call(
+    name: str, words: str, p: float, rank: int, axis: Any, stays: bool, own: bool = True
+) -> Call:
     """Return the call of a function that drops as a torch layer does, with an input of a rank.
 
-    `axis` is the sample axis if the function decides it, else None.
+    `axis` is the sample axis if the function decides it, else None. Without `own` the function
+    drops nothing, and is a place for the noise of rules.
     """
     shown = f"{words}({_RATES.get(words, 'p')}={p:g})"
     call = adapt_to_rank(name, make_dropout_call(name, p, shown), rank)
     if axis is None and not stays:
         return call
-    return replace(call, sample_axis=call.sample_axis if axis is None else axis, stays=stays)
+    axis = call.sample_axis if axis is None else axis
+    return replace(call, sample_axis=axis, stays=stays, own=own)
 
 
 def find_replacement(
@@ -104,6 +113,27 @@ def find_replacement(
     if not any(function.acts(acts, call) for function in functions):
         return bool(functions), None
     return True, partial(apply_functions, functions=functions, training=acts, call=call)
+
+
+def find_place(caller: Caller, port: str, words: str, rank: int) -> Replacement:
+    """Return what rules do to a tensor of an attention, where the model makes no noise itself.
+
+    None if they do nothing.
+    """
+    given = "Dropout", words, 0.0, rank, ATTENTION, False, False
+    training = caller.frame.training
+    if torch.compiler.is_compiling():
+        found = caller.find_in_graph(port, *given)
+        if not any(function.acts_in_graph(training) for function, _ in found):
+            return None
+        return partial(apply_found, found=found, training=training, rate=0.0)
+    if not caller.waits_for(port):
+        return None
+    call = make_call(*given)
+    functions = caller.find_functions(port, call)
+    if not any(function.acts(training, call) for function in functions):
+        return None
+    return partial(apply_functions, functions=functions, training=training, call=call)
 
 
 def apply_found(x: Tensor, found: Sequence[Any], training: bool, rate: float) -> Tensor:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from noisegate.core.patterns import ATTENTION_PORTS
+
 # The operators that are a dropout or contain one, with the position of the rate in their arguments.
 _RATES = {
     **dict.fromkeys(("dropout", "dropout_", "native_dropout"), 1),
@@ -16,7 +18,7 @@ _RATES = {
     "scaled_dot_product_attention": 4,
 }
 # All ports that an inner module might have.
-_PORTS = ("in", "out", "pre", "dropout", "noise", "probs")
+_PORTS = ("in", "out", "pre", "dropout", "noise", *ATTENTION_PORTS)
 
 
 def is_scripted(module: nn.Module) -> bool:

@@ -107,7 +107,8 @@ class FunctionWatch:
         for path, module in modules.items():
             # `Enter` pushes the model's own frame.
             if path and (_is_known(module) or _has_frame(module)):
-                before, after = Push(self, path, _is_known(module), module), Pop(self)
+                known = _is_known(module)
+                before, after = Push(self, path, known, module), Pop(self, path, known)
                 self.hooks.append(hook_before(module, before, prepend=True))
                 self.hooks.append(hook_after(module, after, always_call=True))
         register(self)
@@ -157,6 +158,11 @@ class FunctionWatch:
             hook.remove()
 
     # For handlers -----------------------------------------------------------------------------
+
+    def waits_for(self, place: str) -> bool:
+        """Return whether a rule names a port, or one site, where the model makes no noise."""
+        waits = any(place in listener.waited for listener in self.listeners)
+        return waits and not self.interrupted
 
     def find_functions(self, port: str, call: Call) -> list[SiteFunction]:
         """Return the functions at the calling module's next site of a port; note the call."""

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from noisegate.core import checks
@@ -14,6 +14,7 @@ from noisegate.core.patterns import own_site
 from ..compiling import compiler_looks_on, eager_only, never_compile_alone
 from ..tracing import Unscriptable
 from .draw_watch import DrawWatch, make_draw, may_draw, name_class
+from .eager_attention import mark_dropped
 from .handlers import DRAWS, HANDLERS, SILENT
 from .replacing import make_call
 from .scripted import trains
@@ -33,6 +34,8 @@ class ModuleFrame:
     # None in graphs: a compiler would know the module by two names.
     module: nn.Module | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    # Whether it has multiplied two tensors, as an attention does before its softmax.
+    multiplies: bool = False
 
     @property
     def path(self) -> str:
@@ -183,12 +186,19 @@ class Pop(_WatchHook):
         here = getattr(self.watch.local, "thread", None)
         if here is not None and not _is_left_alone(module):
             here.frames.pop()
+            self._pass_mark_on(args, output)
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         """Do so, outside of graphs."""
         if self.watch.frames:
             self.watch.look()
             self.watch.frames.pop()
+            self._pass_mark_on(args, output)
+
+    def _pass_mark_on(self, args: Any, output: Any) -> None:
+        """Mark what a dropout module returns for probabilities."""
+        if self.known and args and isinstance(args[0], Tensor):
+            mark_dropped(args[0], output)
 
     __call__ = eager_only(__call__, _in_graph)
 
