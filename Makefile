@@ -87,6 +87,8 @@ bench: $(VENV)/.study ## time noise against its goals, its peers and a copy; and
 	$(BIN)/python bench/models.py --json build/bench/models.json
 	$(BIN)/python bench/predictions.py --json build/bench/predictions.json
 	$(BIN)/python bench/training.py --json build/bench/training.json
+	$(BIN)/python bench/places.py --json build/bench/places.json
+	$(BIN)/python bench/branches.py
 	$(BIN)/python bench/compiled.py --json build/bench/compiled.json
 
 vectors: $(VENV)/.study ## make the tables and vectors in spec/ anew

@@ -170,3 +170,11 @@ def test_two_checkouts_are_timed_in_turns(tmp_path):
         assert min(float(this), float(other)) > 0
         assert float(low) <= float(high)
         assert math.isclose(float(ratio), float(low), abs_tol=2e-3)
+
+
+def test_noise_at_other_places_is_timed_too(tmp_path):
+    printed, written = run("places.py", tmp_path / "places.json")
+    assert [row["case"] for row in written["places"]] == ["weight drop, LSTM", "DropConnect, MLP"]
+    for row in written["places"]:
+        assert math.isclose(row["ratio"], row["noise, ms"] / row["plain, ms"])
+        assert row["case"] in printed
