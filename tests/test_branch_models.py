@@ -170,7 +170,6 @@ def run_tokens(model: Any, **words: Any) -> Tensor:
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("name", TRANSFORMERS)
 def test_layers_of_transformers(name: str, implementation: str) -> None:
-    pytest.importorskip("transformers")
     make, path = TRANSFORMERS[name]
     torch.manual_seed(0)
     model = make().train()
@@ -179,7 +178,6 @@ def test_layers_of_transformers(name: str, implementation: str) -> None:
 
 
 def test_layers_of_an_image_transformer() -> None:
-    pytest.importorskip("transformers")
     from transformers import ViTConfig, ViTModel
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -192,7 +190,6 @@ def test_layers_of_an_image_transformer() -> None:
 
 
 def test_a_block_that_is_given_a_cache_computes_all_samples() -> None:
-    pytest.importorskip("transformers")
     torch.manual_seed(0)
     model = make_llama().train()
     first, second = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from noisegate.core.errors import InvalidValue, NoisegateError
+from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement
@@ -96,12 +96,8 @@ class BranchNoise(SiteNoise):
         computed together, and outside of a forward. A prediction computes all samples.
         """
         injection, placement = self.injection, self.placement
-        host, forward, kind = injection.host, injection.steps.forward, placement.kind
-        try:
-            host.refuse_tracing(x, injection.steps)
-            host.refuse_backward()
-        except NoisegateError as error:
-            raise error.prefix(f"inject ('{placement.site}')") from None
+        forward, kind = injection.steps.forward, placement.kind
+        self.refuse_elsewhere(x)
         axis = placement.sample_axis
         if axis is None or not -x.ndim <= axis < x.ndim or not kind.removes:
             return None
@@ -110,9 +106,8 @@ class BranchNoise(SiteNoise):
         if not _is_of_samples(kind, shape, axis) or not self._knows_rows(forward):
             return None
         self._check_batch(shape, axis, forward)
-        number, rows = forward.calls.get(self, 0), None
-        if forward.numbered:
-            rows = injection.row_finder.find(x, axis, placement, forward, number)
+        number = forward.calls.get(self, 0)
+        rows, _ = self.find_rows(x, axis, forward, number)
         key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
         field = noise(kind, shape, key, rows, axis)
         place = tuple(slice(None) if i == axis else 0 for i in range(len(shape)))

@@ -18,7 +18,8 @@ from ..checkpointing import keep_counters
 from ..compiling import eager_only
 from ..maps import transforms_act
 from .forward import keep_model
-from .modules import OwnForward, SiteFunction, call_unwatched, leave_modes
+from .instance_forward import InstanceForward
+from .modules import SiteFunction, call_unwatched, leave_modes
 from .paths import unwrap
 from .samples import (
     KeptSamples,
@@ -86,11 +87,12 @@ def attach_to_branch(module: nn.Module, site: str, function: Any) -> Remove:
     return (BranchForward.find(inner) or BranchForward(inner, site)).add(function)
 
 
-class BranchForward(OwnForward):
+class BranchForward(InstanceForward):
     """The `forward` of a block with noise on its branch."""
 
     def __init__(self, module: nn.Module, site: str) -> None:
         super().__init__(module)
+        self.functions: list[BranchFunction] = []
         self.site = site
         # What a call of the block has shown of its output.
         self.form: Form | None = None
@@ -113,7 +115,7 @@ class BranchForward(OwnForward):
             form = self.form = self._learn(given, place)
         if form is not None and not form.residual:
             for function in functions:
-                function.leave_out(self._describe(form.shapes))  # type: ignore[attr-defined]
+                function.leave_out(self._describe(form.shapes))
             return self._call_own(given)
         return _Call(self, place).run(functions, given)
 
@@ -145,7 +147,7 @@ class BranchForward(OwnForward):
     @at_trace_time
     def _leave_out_in_graph(self, shapes: Any) -> None:
         for function in self.functions:
-            function.leave_out(self._describe(shapes))  # type: ignore[attr-defined]
+            function.leave_out(self._describe(shapes))
 
     def _find_x(self, given: Any) -> Place:
         """Return where the block's x is: the first floating tensor that it is given."""

@@ -1,6 +1,7 @@
 """The `forward` that an instance has in place of its class's; several may lie over each other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Self
 
 from torch import nn
@@ -11,13 +12,10 @@ from .scripted import is_scripted
 class InstanceForward:
     """A `forward` of ours that is set on a module; the module's class stays as it is."""
 
-    @property
-    def functions(self) -> list[Any]:
-        """The functions at sites that it calls."""
-        raise NotImplementedError
-
     def __init__(self, module: nn.Module) -> None:
         self.module = module
+        # The functions at sites that it calls, in order.
+        self.functions: list[Any] = []
         self.before = module.__dict__.get("forward")
         # A bound method: of an object, a compiler would make a graph for each module.
         module.forward = self.__call__
@@ -36,6 +34,18 @@ class InstanceForward:
     def find(cls, module: nn.Module) -> Self | None:
         """Return the object of this class that is a module's `forward`, or lies under it."""
         return next((found for found in walk_forwards(module) if isinstance(found, cls)), None)
+
+    def add(self, function: Any) -> Callable[[], None]:
+        """Add a function; return the callable that removes it."""
+        self.functions.append(function)
+        return partial(self.discard, function)
+
+    def discard(self, function: Any) -> None:
+        """Remove a function; after the last, restore the module's own forward."""
+        if function in self.functions:
+            self.functions.remove(function)
+        if not self.functions:
+            self.detach()
 
     def detach(self) -> None:
         """Give the module back the `forward` that it had before."""

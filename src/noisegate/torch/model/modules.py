@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -112,12 +111,7 @@ class OwnForward(InstanceForward):
     def __init__(self, module: nn.Module) -> None:
         super().__init__(module)
         self._known: tuple[Any, Call] | None = None
-        self._functions: list[SiteFunction] = []
-
-    @property
-    def functions(self) -> list[SiteFunction]:
-        """The functions that replace the module's noise, in order."""
-        return self._functions
+        self.functions: list[SiteFunction] = []
 
     def _in_graph(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return the same as a call, in code that a compiler traces."""
@@ -186,18 +180,6 @@ class OwnForward(InstanceForward):
             assert call is not None
             known = self._known = rate, call
         return known[1]
-
-    def add(self, function: SiteFunction) -> Callable[[], None]:
-        """Add a function; return the callable that removes it."""
-        self.functions.append(function)
-        return partial(self.discard, function)
-
-    def discard(self, function: SiteFunction) -> None:
-        """Remove a function; after the last, restore the module's own forward."""
-        if function in self.functions:
-            self.functions.remove(function)
-        if not self.functions:
-            self.detach()
 
 
 def write_in_place(x: Tensor, y: Tensor, inplace: bool, draws: bool) -> Tensor:

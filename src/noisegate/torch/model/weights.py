@@ -1,6 +1,7 @@
 """Put noise on the parameters of a module while its forward runs."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from threading import RLock
 from typing import Any, NamedTuple, Protocol
 from weakref import ref
@@ -100,11 +101,6 @@ class ParameterForward(InstanceForward):
         """Take the state of a copy."""
         self.__dict__.update(state, _lock=RLock())
 
-    @property
-    def functions(self) -> list[ParameterFunction]:
-        """The functions at the module's parameters."""
-        return [entry.function for entry in self.entries]
-
     def _in_graph(self, *args: Any, **kwargs: Any) -> Any:
         """Return the same as a call, in code that a compiler traces."""
         acting = []
@@ -168,21 +164,19 @@ class ParameterForward(InstanceForward):
     def add(self, entry: _Entry) -> Callable[[], None]:
         """Add a function at a parameter; return the callable that removes it."""
         self.entries.append(entry)
-        return _Removal(self, entry)
+        self.functions.append(entry.function)
+        return partial(self.discard, entry)
 
+    def discard(self, entry: _Entry) -> None:
+        """Remove a function at a parameter; after the last, restore the module's own forward."""
+        if entry in self.entries:
+            self.entries.remove(entry)
+        super().discard(entry.function)
 
-class _Removal:
-    """Removes a function from a parameter; unlike a closure, it is copied with a copied model."""
-
-    def __init__(self, owner: ParameterForward, entry: _Entry) -> None:
-        self._owner, self._entry = owner, entry
-
-    def __call__(self) -> None:
-        owner = self._owner
-        owner.entries = [entry for entry in owner.entries if entry is not self._entry]
-        if not owner.entries:
-            owner.detach()
-            owner._hook.remove()
+    def detach(self) -> None:
+        """Give the module back its own `forward`, and take the hook out."""
+        super().detach()
+        self._hook.remove()
 
 
 def _do_nothing(module: nn.Module, args: Any) -> None:
