@@ -22,7 +22,7 @@ TREES := src tests $(wildcard tools bench examples)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo extras test test-slow check lint format types native native-test neon-test sanitize bench vectors \
+.PHONY: help demo demo-distributed extras test test-slow check lint format types native native-test neon-test sanitize bench vectors \
 	pictures notebook same-vectors clean
 
 help: ## list the targets
@@ -30,6 +30,12 @@ help: ## list the targets
 
 demo: $(VENV)/.study ## install what the study needs and run it: networks with and without noise
 	$(BIN)/noisegate study --out build/study --resume $(DEMO)
+
+demo-distributed: export OMP_NUM_THREADS = 1
+demo-distributed: $(VENV)/.study ## train in 1, 2 and 4 processes: equal masks, and the losses
+	for world in 1 2 4; do \
+		$(BIN)/torchrun --standalone --nproc-per-node $$world examples/distributed.py || exit 1; \
+	done
 
 extras: ## try what each extra promises, each with nothing but its own packages, in build/extras
 	$(PYTHON) tools/try_extras.py

@@ -35,6 +35,16 @@ def sequences() -> Tensor:
     return torch.randn(35, 20, 400)
 
 
+def wide_lstm() -> nn.Module:
+    """Return an LSTM layer of 256 units."""
+    return nn.LSTM(256, 256)
+
+
+def long_sequences() -> Tensor:
+    """Return 32 sequences of 50 vectors, time first."""
+    return torch.randn(50, 32, 256)
+
+
 def encoder() -> nn.Module:
     """Return two layers of a transformer."""
     layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
@@ -50,7 +60,15 @@ CASES: dict[str, Case] = {
     "weight drop, LSTM": Case(lstm, sequences, {":weight_hh_l0": 0.5}, 1.15),
     "DropConnect, MLP": Case(linears, lambda: torch.randn(256, 512), {"*:weight": 0.5}),
     "heads, encoder": Case(encoder, lambda: torch.randn(16, 64, 128), {"*:heads": 0.1}),
+    "tokens, encoder": Case(encoder, lambda: torch.randn(16, 65, 128), {":tokens": 0.5}, 0.6),
     "scores, encoder": Case(encoder, lambda: torch.randn(16, 64, 128), {"*:scores": 0.1}),
+    "variational, LSTM, fused": Case(
+        wide_lstm, long_sequences, {":state": ng.Dropout(0.3, shared_axes=(0, 1))}, 1.1
+    ),
+    "variational, LSTM, loop": Case(wide_lstm, long_sequences, {":state": 0.3}),
+    "zoneout, LSTM, loop": Case(
+        wide_lstm, long_sequences, {":state": ng.Zoneout(0.1), ":cell": ng.Zoneout(0.1)}
+    ),
 }
 
 

@@ -37,13 +37,13 @@ Y = np.arange(12) % 3
 TWO = Y > 0
 KNOWN = (
     "`input_dropout`, `hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`, "
-    "`output_noise`, `weight_dropout`, `weight_noise`, "
+    "`output_noise`, `recurrent_dropout`, `weight_dropout`, `weight_noise`, "
     "`rules`, `regularizers`"
 )
 PARAMETERS = (
     "`network`, `activation`, `loss`, `optimizer`, `lr`, `batch_size`, `max_epochs`, "
     "`input_dropout`, `hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`, "
-    "`output_noise`, `weight_dropout`, `weight_noise`, "
+    "`output_noise`, `recurrent_dropout`, `weight_dropout`, `weight_noise`, "
     "`rules`, `regularizers`, `validation_split`, `early_stopping`, `checkpoint`, "
     "`resume`, `callbacks`, `random_state`, `device`, `verbose`"
 )

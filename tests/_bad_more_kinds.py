@@ -98,6 +98,29 @@ CASES: list[Case] = [
         "noisegate.UniformNoise there.",
     ),
     (
+        lambda: ng.PatchDropout(0.5)(PROBABILITIES, KEY, **ATTENTION),
+        Value,
+        "PatchDropout: attention probabilities are of pairs of tokens. Use noisegate.DropKey on "
+        "scores, with shared_axes=-2.",
+    ),
+    (
+        lambda: ng.PatchDropout(0.5)(np.ones(3), KEY, sample_axis=0),
+        Value,
+        "PatchDropout: the input must have an axis of tokens, the first one besides the sample "
+        "axis; got an input of rank 1. Write for example x[None] for one sample.",
+    ),
+    (
+        lambda: ng.PatchDropout(1.0),
+        Value,
+        "PatchDropout: `p` must be in [0, 1), since one token stays at least; got 1.0. Take a "
+        "number below 1.",
+    ),
+    (
+        lambda: ng.PatchDropout(0.5, -1),
+        Value,
+        "PatchDropout: `prefix` must be in [0, 2**32); got -1.",
+    ),
+    (
         lambda: ng.RandomErasing(0.5, 0.2),  # type: ignore[arg-type]
         Type,
         "RandomErasing: `area` must be a pair (lowest, highest); got 0.2.",

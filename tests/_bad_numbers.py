@@ -136,7 +136,7 @@ CASES: list[Case] = [
         "inject: unknown keyword `sede`; known are `model`, `rules`, `seed`, `existing`, "
         "`example`, `unreached`, `draws`, `tied`, `sample_axis`, `input_dropout`, "
         "`hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`, `output_noise`, "
-        "`weight_dropout`, `weight_noise`. Did you mean `seed`?",
+        "`recurrent_dropout`, `weight_dropout`, `weight_noise`. Did you mean `seed`?",
     ),
     (
         lambda: ng.numpy.dropout_forward(X, 0.5, trainning=True),  # type: ignore[call-arg]

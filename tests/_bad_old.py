@@ -93,7 +93,7 @@ CASES: list[Case] = [
         "predict: unknown keyword `dropout`; known are `model`, `x`, `samples`, `rules`, "
         "`existing`, `unreached`, `draws`, `tied`, `input_dropout`, `hidden_dropout`, "
         "`output_dropout`, `input_noise`, `hidden_noise`, `output_noise`, "
-        "`weight_dropout`, `weight_noise`, `batch_size`, `shared_batch`, "
+        "`recurrent_dropout`, `weight_dropout`, `weight_noise`, `batch_size`, `shared_batch`, "
         "`seed`, "
         "`sample_axis`, `quantiles`, `outputs`, `output`, `class_axis`, `keep_samples`, "
         "`progress`. `dropout` is `rules={pattern: p}` here, or `hidden_dropout=p` for all hidden "

@@ -36,6 +36,31 @@ CASES: list[Case] = [
         Type,
         "inject: `sample_axis` must be a whole number or None; got '1'.",
     ),
+    (
+        lambda: ng.inject(net(), {"hid1:out": [0.5, ng.Zoneout(0.1)]}, seed=1),
+        Value,
+        "inject: Zoneout keeps the former value of a recurrent state, so its rule must name the "
+        "port `state` or `cell`; got 'hid1:out'. Write for example {'lstm:state': Zoneout(p=0.1)}.",
+    ),
+    (
+        lambda: ng.inject(net(), hidden_dropout=ng.Zoneout(0.2), seed=1),
+        Value,
+        "inject: Zoneout keeps the former value of a recurrent state, so its rule must name the "
+        "port `state` or `cell`; got 'hidden_dropout'. Write for example "
+        "{'lstm:state': Zoneout(p=0.2)}.",
+    ),
+    (
+        lambda: ng.inject(torch.nn.GRU(2, 2), {":state": ng.ShotNoise(0.1)}, seed=1),
+        Value,
+        "inject: the noise of ':state' is drawn for all time steps at once, and ShotNoise reads "
+        "the state or has a gradient of its own. Put it at the port `in`, `layers` or `out`.",
+    ),
+    (
+        lambda: ng.inject(net(), recurrent_dropout=0.5, seed=1),
+        ng.UnmatchedRule,
+        "inject: `recurrent_dropout` finds no recurrent sites in this model: it has no recurrent "
+        "layers. Write a rule, for example {'hid*:out': 0.5}.",
+    ),
     # Seeds, sites, keys
     (
         make_a_kind_named_draw,
@@ -189,8 +214,8 @@ CASES: list[Case] = [
         "from_config: unknown kind 'Dropuot'; known are `Dropout`, `AlphaDropout`, "
         "`ConcreteDropout`, `DropBlock`, `DropKey`, `GaussianDropout`, `GaussianNoise`, "
         "`ImpulseNoise`, `UniformNoise`, `MultiplicativeUniformNoise`, `NeftuneNoise`, "
-        "`QuantizationNoise`, `RandomErasing`, `ShotNoise`, `SpanMask`, `SpeckleNoise`. Did you "
-        "mean `Dropout`?",
+        "`PatchDropout`, `QuantizationNoise`, `RandomErasing`, `ShotNoise`, `SpanMask`, "
+        "`SpeckleNoise`, `Zoneout`. Did you mean `Dropout`?",
     ),
     (
         lambda: ng.from_config({"kind": ["Dropout"]}),
@@ -198,7 +223,8 @@ CASES: list[Case] = [
         "from_config: unknown kind ['Dropout']; known are `Dropout`, `AlphaDropout`, "
         "`ConcreteDropout`, `DropBlock`, `DropKey`, `GaussianDropout`, `GaussianNoise`, "
         "`ImpulseNoise`, `UniformNoise`, `MultiplicativeUniformNoise`, `NeftuneNoise`, "
-        "`QuantizationNoise`, `RandomErasing`, `ShotNoise`, `SpanMask`, `SpeckleNoise`.",
+        "`PatchDropout`, `QuantizationNoise`, `RandomErasing`, `ShotNoise`, `SpanMask`, "
+        "`SpeckleNoise`, `Zoneout`.",
     ),
     (
         lambda: ng.from_config("Dropout"),
@@ -272,8 +298,9 @@ CASES: list[Case] = [
     (
         lambda: ng.inject(net(), {"hid1:wieght": 0.5}),
         Value,
-        "inject: the port of a rule must be `in`, `out`, `pre`, `branch`, `dropout`, `noise`, "
-        "`probs`, `heads`, `scores` or a parameter's name; got `wieght` in 'hid1:wieght'. "
+        "inject: the port of a rule must be `in`, `out`, `pre`, `branch`, `tokens`, `dropout`, "
+        "`noise`, `probs`, `heads`, `scores`, `state`, `cell`, `layers` or a parameter's name; got "
+        "`wieght` in 'hid1:wieght'. "
         "Write for example 'hid1:out'.",
     ),
     (
@@ -302,5 +329,32 @@ CASES: list[Case] = [
         Value,
         "mask: the shape at ':out' is not known before a forward with noise there. Run the model "
         "once in training.",
+    ),
+    # Ranks
+    (
+        lambda: setattr(ng.inject(net(), {":out": 0.5}, seed=1), "rows", "interleave"),
+        Value,
+        "RankRows: `policy` must be 'contiguous' or 'interleaved' or 'batches' or 'replica'; "
+        "got 'interleave'. Did you mean 'interleaved'?",
+    ),
+    (
+        lambda: ng.RankRows("replica", rank=1),
+        Value,
+        "RankRows: `rank` and `world` belong together; got 1 and None.",
+    ),
+    (
+        lambda: ng.RankRows("replica", rank=4, world=4),
+        Value,
+        "RankRows: `rank` must be in [0, world), and `world` at most 2**16; got 4 and 4.",
+    ),
+    (
+        lambda: ng.RankRows("replica", rank=-1, world=4),
+        Value,
+        "RankRows: `rank` must be in [0, 2**16); got -1.",
+    ),
+    (
+        lambda: ng.RankRows("replica", rank=0, world=4).find(0, 2**48),
+        Value,
+        "RankRows: a replica must have fewer than 2**48 samples.",
     ),
 ]

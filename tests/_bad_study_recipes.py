@@ -44,7 +44,7 @@ CASES: list[Case] = [
         lambda: parse_recipe("gausian"),
         Value,
         "study: unknown recipe 'gausian'; known are none, hidden, input-hidden, gaussian, "
-        "spatial, weights. "
+        "spatial, recurrent, weights. "
         f"Did you mean `gaussian`? {OWN}",
     ),
     (lambda: parse_recipe("hid*:out=0.5"), Value, NAME % "'hid*:out'"),
@@ -100,6 +100,23 @@ CASES: list[Case] = [
         Value,
         "study: recipe 'x', rule 'a:out': Dropout: `p` must be in [0, 1]; got 2.0. "
         "Did you mean 0.2?",
+    ),
+    (
+        lambda: parse_recipe("x=a:out=schedule.by_depth(0, 2)"),
+        Value,
+        "study: recipe 'x', rule 'a:out': Dropout: `p` must be in [0, 1]; got 2.0. "
+        "Did you mean 0.2?",
+    ),
+    (
+        lambda: parse_rules("a:out=schedule.by_depth(0.1)"),
+        Type,
+        "study: rule 'a:out': schedule.by_depth: `last` is missing.",
+    ),
+    (
+        lambda: parse_rules("a:out=schedule.by_depth(dropout(0.1), gaussian(0.2))"),
+        Value,
+        "study: rule 'a:out': schedule.by_depth: its two noises must be of one kind and differ in "
+        "the rate alone; got Dropout(p=0.1) and GaussianNoise(sigma=0.2).",
     ),
     (
         lambda: parse_recipe("x=hid1=0.5"),

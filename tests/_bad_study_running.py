@@ -180,7 +180,7 @@ CASES: list[Case] = [
         lambda: run("mlp", "gausian"),
         Value,
         "study: unknown recipe 'gausian'; known are none, hidden, input-hidden, gaussian, "
-        "spatial, weights. "
+        "spatial, recurrent, weights. "
         "Did you mean `gaussian`? Your own is NAME=RULES, for example 'mine=hid*:out=0.5'.",
     ),
     (

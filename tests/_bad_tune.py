@@ -38,7 +38,7 @@ def rows(path: str | Path = "d.csv", seed: int = 0, count: int = 160) -> Source:
 def search(space: str | None = SPACE, **options: Any) -> Study:
     """Search with little work; the rows are written first unless they are given."""
     source = options.pop("source", None) or rows()
-    words = {"trials": 16, "seeds": 3, "epochs": 2, "progress": False, **options}
+    words = {"trials": 12, "seeds": 3, "epochs": 2, "progress": False, **options}
     return tune(words.pop("model", "mlp"), space, source=source, **words)
 
 

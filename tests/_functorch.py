@@ -27,6 +27,8 @@ KINDS: dict[str, ng.Kind] = {
     "NeftuneNoise": ng.NeftuneNoise(2),
     "QuantizationNoise": ng.QuantizationNoise(0.5, 3),
     "SpanMask": ng.SpanMask(0.8, 3),
+    "Zoneout": ng.Zoneout(0.4),
+    "PatchDropout": ng.PatchDropout(0.6),
     "a user's gain": SignFlip(0.4),
     "a user's shift": LaplaceNoise(0.5),
     "a user's field": NoisyGate(0.4),

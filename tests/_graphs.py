@@ -1,4 +1,4 @@
-"""Fourteen noises in four forms, side by side in one model, for tests of compiled code."""
+"""Fifteen noises in four forms, side by side in one model, for tests of compiled code."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,12 +23,13 @@ KINDS: dict[str, ng.Kind] = {
     "NeftuneNoise": ng.NeftuneNoise(2),
     "QuantizationNoise": ng.QuantizationNoise(0.5, 3),
     "SpanMask": ng.SpanMask(0.8, 3),
+    "tokens": ng.PatchDropout(0.6, prefix=0),
     "ShakeDrop": ShakeDrop(0.6),
     "SignFlip": SignFlip(0.4),
     "shared_axes": ng.Dropout(0.4, shared_axes=1),
 }
 # Masks, and selects with a scale that the host knows: their bits are the same everywhere.
-EXACT = {"Dropout", "ImpulseNoise", "DropBlock", "SignFlip", "shared_axes", "SpanMask"}
+EXACT = {"Dropout", "ImpulseNoise", "DropBlock", "SignFlip", "shared_axes", "SpanMask", "tokens"}
 FORMS = ("call", "layer", "injection", "existing")
 STREAM = ng.Stream(13)
 

@@ -98,12 +98,31 @@ def mask(config: Any, case: Any, xs: Any, index: Index, rounded: Round) -> Fract
     return xs[index]
 
 
+def zone_out(config: Any, case: Any, xs: Any, index: Index, rounded: Round) -> Fraction:
+    return xs[index] if word(config, case, index) >= threshold(config["p"]) else Fraction(0)
+
+
+def leave_out(config: Any, case: Any, xs: Any, index: Index, rounded: Round) -> Fraction:
+    axis = next(i for i in range(len(index)) if i != case["sample_axis"])
+    over = [i for i in range(len(index)) if i not in (axis, case["sample_axis"])]
+    tokens = range(config.get("prefix", 1), case["shape"][axis])
+    if index[axis] not in tokens:
+        return xs[index]
+    u32s = [word(config, case, (*index[:axis], t, *index[axis + 1 :]), over=over) for t in tokens]
+    mine = u32s[index[axis] - tokens[0]], index[axis]
+    before = sum(other < mine for other in zip(u32s, tokens, strict=True))
+    share = math.floor(Fraction(threshold(config["p"]), 2**32) * len(tokens) + Fraction(1, 2))
+    return Fraction(0) if before < min(share, len(tokens) - 1) else xs[index]
+
+
 KINDS: dict[str, Callable[..., Fraction]] = {
     "MultiplicativeUniformNoise": multiply,
     "SpeckleNoise": multiply,
     "NeftuneNoise": add,
     "ShotNoise": count,
+    "PatchDropout": leave_out,
     "QuantizationNoise": quantize,
     "RandomErasing": erase,
     "SpanMask": mask,
+    "Zoneout": zone_out,
 }

@@ -24,6 +24,7 @@ KINDS = [
     ng.NeftuneNoise(2),
     ng.QuantizationNoise(0.5, 3),
     ng.SpanMask(0.8, 3),
+    ng.PatchDropout(0.6),
 ]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=repr)
 RULES = {"0:out": 0.5, "last:in": ng.GaussianNoise(0.2)}

@@ -58,3 +58,13 @@ def threads_of_the_runner_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             "noisegate.torch.model.draw_watch.is_alone", lambda: _thread._count() <= runner
         )
+
+
+@pytest.fixture
+def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the pictures of a study blank, for tests of the words around them."""
+    from noisegate.study.show import figures, uncertainty_figures
+    from noisegate.tune import plots
+
+    for module in (figures, uncertainty_figures, plots):
+        monkeypatch.setattr(module, "draw_figure", lambda *words, **more: b"<svg></svg>")

@@ -15,8 +15,8 @@ FORWARD |= {"clone", "copy_", "NumPy copy"}
 PERHAPS = {"kernel", "kernel, new small pages", "clone, huge pages", "jax.jit"}
 
 
-def run(script, file):
-    command = [sys.executable, str(BENCH / script), "--quick", "--json", str(file)]
+def run(script, file, *more):
+    command = [sys.executable, str(BENCH / script), "--quick", "--json", str(file), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout, json.loads(file.read_text("utf-8"))
 
@@ -139,12 +139,14 @@ def test_trainings_are_timed_against_a_loop(tmp_path):
         assert f"{row['ratio']:.2f} of the loop's" in printed
 
 
-def test_compiled_steps_are_one_graph_and_their_noise_acts(tmp_path):
-    printed, written = run("compiled.py", tmp_path / "compiled.json")
+@pytest.mark.parametrize("threads", ["1", pytest.param("1 2", marks=pytest.mark.slow)])
+def test_compiled_steps_are_one_graph_and_their_noise_acts(threads, tmp_path):
+    counts = threads.split()
+    printed, written = run("compiled.py", tmp_path / "compiled.json", "--threads", *counts)
     ways = {"no noise", "F.dropout", "layers", "rules", "existing"}
     for activation in ("ReLU", "GELU"):
-        for threads in (1, 2):
-            task = f"compiled training step, {activation}", threads
+        for count in map(int, counts):
+            task = f"compiled training step, {activation}", count
             here = {r["contender"] for r in written["times"] if (r["task"], r["threads"]) == task}
             compiled = {f"compiled, {way}" for way in {*ways, "opaque copies"}}
             assert here == compiled | {f"eager, {way}" for way in ways}

@@ -337,3 +337,24 @@ def test_a_block_without_floating_inputs_is_refused() -> None:
         "list or dict that holds one; got a tensor of torch.int64, nothing. Leave the block out.",
     ):
         model(torch.ones(3, 6, dtype=torch.int64))
+
+
+def test_a_wildcard_that_ends_with_no_block_warns_once() -> None:
+    def make_stage(n: int) -> nn.Module:
+        inner = (nn.Sequential(nn.Linear(2 * n, 2 * n)) for _ in range(2))
+        return nn.Sequential(nn.Linear(n, 2 * n), *inner)
+
+    stages, x = nn.Sequential(make_stage(4), make_stage(8)), torch.randn(5, 4)
+    noise = ng.inject(stages, {"*:branch": [0.5, ng.GaussianNoise(0.1)]}, seed=3)
+    assert noise.sites == ("0:branch", "1:branch")
+    with pytest.warns(RuntimeWarning) as caught:
+        stages(x)
+    stages(x)
+    assert [str(warning.message) for warning in caught] == [
+        "noisegate: '*:branch' acts nowhere: it leaves out each block that it names, and the "
+        "report says why. Name those inside of them."
+    ]
+    noise.remove()
+    noise = ng.inject(stages, {"*.?:branch": 0.5}, seed=3)
+    assert noise.sites == ("0.1:branch", "0.2:branch", "1.1:branch", "1.2:branch")
+    stages(x)

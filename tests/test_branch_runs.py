@@ -11,6 +11,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
 import noisegate as ng
+from _cells import mark_cells
 from _residual import BATCH, Block, Deep, N, deep, inputs, read_kept
 
 RULE = "layers.*:branch"
@@ -92,8 +93,7 @@ def test_micro_batches_accumulate_the_gradient_of_the_whole(kind: str) -> None:
         torch.testing.assert_close(p.grad, expected, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("fullgraph", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "fullgraph"), mark_cells(KINDS, [True, False], every=2))
 def test_compiled_code_has_the_same_noise(kind: str, fullgraph: bool) -> None:
     torch.compiler.reset()
     model, x = deep(2), inputs().requires_grad_()

@@ -92,3 +92,39 @@ def test_a_site_that_shows_in_a_forward_alone_is_refused() -> None:
         "it has no place among the others. Give each of these sites a rule of its own.",
     ):
         ng.inject(model, {"*:dropout": ng.schedule.by_depth(0.1, 0.2)}, example=inputs(), seed=3)
+
+
+def test_a_rate_that_is_set_may_grow_with_depth() -> None:
+    model = deep(3)
+    noise = ng.inject(
+        model,
+        {"layers.*:branch": 0.5, "layers.*.inner:weight": [0.5, ng.GaussianNoise(0.5)]},
+        seed=3,
+    )
+    noise.set_rate("layers.*:branch", ng.schedule.by_depth(0.0, 0.2))
+    noise.set_rate("layers.*.inner:weight", ng.schedule.by_depth(0.3, 0.1))
+    assert list_noises(noise) == [
+        "Dropout(p=0.0, shared_axes='all_but_samples')",
+        "Dropout(p=0.1, shared_axes='all_but_samples')",
+        "Dropout(p=0.2, shared_axes='all_but_samples')",
+        *["Dropout(p=0.3)", "GaussianNoise(sigma=0.3)"],
+        *["Dropout(p=0.2)", "GaussianNoise(sigma=0.2)"],
+        *["Dropout(p=0.1)", "GaussianNoise(sigma=0.1)"],
+    ]
+    noise.set_rate("layers.[12]:branch", ng.schedule.by_depth(0.6, 0.7))
+    assert [one.kind.p for one in noise.plan.placements[:3]] == [0.0, 0.6, 0.7]
+
+
+def test_ends_that_are_no_rates_change_nothing() -> None:
+    noise = ng.inject(deep(2), {"layers.*:branch": 0.5}, seed=3)
+    before = list_noises(noise)
+    with assert_sentence(
+        ng.InvalidValue, "Dropout: `p` must be in [0, 1]; got 3.0. Did you mean 0.3?"
+    ):
+        noise.set_rate("layers.*:branch", ng.schedule.by_depth(0.0, 3))
+    with assert_sentence(
+        ng.InvalidType,
+        "schedule.by_depth: its two rates must be numbers; a schedule has one at each step.",
+    ):
+        noise.set_rate("layers.*:branch", ng.schedule.by_depth(0.0, ng.schedule.early(0.1, 3)))
+    assert list_noises(noise) == before

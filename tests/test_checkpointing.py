@@ -18,6 +18,7 @@ from torch.utils.checkpoint import (
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
+from _cells import mark_cells
 
 Run = Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
 
@@ -327,9 +328,15 @@ def test_segments_of_functions_have_the_gradients_without_checkpointing(
     assert_equal(found[1], found[0])
 
 
-@pytest.mark.parametrize("way", ["reentrant", "non-reentrant"])
-@pytest.mark.parametrize("form", ["function", "module", "nested", "attention"])
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("known", "form", "way"),
+    mark_cells(
+        [True, False],
+        ["function", "module", "nested", "attention"],
+        ["reentrant", "non-reentrant"],
+        every=2,
+    ),
+)
 def test_compiled_segments_have_the_noise_of_functions(way: str, form: str, known: bool) -> None:
     torch.compiler.reset()
     torch.manual_seed(0)

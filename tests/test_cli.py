@@ -205,7 +205,7 @@ def test_an_unknown_recipe_names_the_known_ones(capsys):
         2,
         "",
         "noisegate: study: unknown recipe 'gausian'; known are none, hidden, input-hidden, "
-        "gaussian, spatial, weights. Did you mean `gaussian`? Your own is NAME=RULES, "
+        "gaussian, spatial, recurrent, weights. Did you mean `gaussian`? Your own is NAME=RULES, "
         "for example 'mine=hid*:out=0.5'.\n",
     )
 

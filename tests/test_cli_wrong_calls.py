@@ -51,7 +51,7 @@ READ = "Name a file that you can read."
 MODELS = "a model must be mlp, cnn, or module:function for your own; got 'mpl'. Did you mean `mlp`?"
 RECIPES = (
     "unknown recipe 'gausian'; known are none, hidden, input-hidden, gaussian, "
-    "spatial, weights. Did you "
+    "spatial, recurrent, weights. Did you "
     "mean `gaussian`? Your own is NAME=RULES, for example 'mine=hid*:out=0.5'."
 )
 HAS_RUNS = (

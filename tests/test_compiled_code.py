@@ -18,6 +18,7 @@ from torch._dynamo.testing import CompileCounter
 
 import noisegate as ng
 from _asserts import assert_same_bits
+from _cells import mark_cells
 from _hidden import run
 
 X = torch.randn(5, 6)
@@ -145,8 +146,10 @@ def test_it_is_put_in_between_forward_and_backward(make: Any, way: str) -> None:
         assert_same_bits(ours.grad, theirs.grad)
 
 
-@each
-@pytest.mark.parametrize("ports", [("out", "in"), ("in", "out"), ("out", "out")])
+PORTS = [("out", "in"), ("in", "out"), ("out", "out")]
+
+
+@pytest.mark.parametrize(("way", "make", "ports"), mark_cells(WAYS, MODELS, PORTS, every=3))
 def test_a_second_noise_acts_and_the_first_goes_alone(
     make: Any, way: str, ports: tuple[str, str]
 ) -> None:
@@ -228,9 +231,9 @@ class Dropouts(nn.Module):
         return F.dropout(self.drop(self.hid(x)), 0.5, self.training)
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize(
+    ("way", "late", "inner"), mark_cells(WAYS, [False, True], [False, True], every=2)
+)
 def test_the_model_s_own_dropouts_are_taken_over_and_given_back(
     way: str, late: bool, inner: bool
 ) -> None:

@@ -27,6 +27,7 @@ KINDS = [
     ng.MultiplicativeUniformNoise(0.3),
     ng.SpeckleNoise(0.3),
     ng.DropKey(0.3),
+    ng.Zoneout(0.3),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 TORCH = BACKENDS[1]

@@ -321,7 +321,7 @@ def test_a_class_shows_every_argument(kind: Any, own: list[str]) -> None:
     """To `help`, to editors by the signature, and to scikit-learn; copied and pickled."""
     shown = inspect.signature(kind)
     assert list(shown.parameters) == [*SHARED, *own]
-    assert len(SHARED) == 25
+    assert len(SHARED) == 26
     positional = [n for n, p in shown.parameters.items() if p.kind is not p.KEYWORD_ONLY]
     assert positional == ["network"]
     assert sorted(kind().get_params()) == sorted(shown.parameters)

@@ -179,9 +179,26 @@ def expected_to_fail(estimator: BaseEstimator) -> dict[str, str]:
     return WEIGHTED | (ROUNDED | SHAPED if isinstance(estimator, Autoencoder) else {})
 
 
-@parametrize_with_checks(
+CHECKS = parametrize_with_checks(
     [Classifier(), Regressor(), Autoencoder()], expected_failed_checks=expected_to_fail
 )
+
+
+def take_turns(names: str, cells: list[Any], ids: Callable[[Any], str]) -> pytest.MarkDecorator:
+    """Return the same checks, each slow for all estimators but one; these take turns."""
+    found = [cell if hasattr(cell, "marks") else pytest.param(*cell) for cell in cells]
+    owners: dict[str, list[Any]] = {}
+    for cell in found:
+        owners.setdefault(ids(cell.values[1]), []).append(cell)
+    quick = [cells[turn % len(cells)] for turn, cells in enumerate(owners.values())]
+    marked = [
+        cell if cell in quick else pytest.param(*cell.values, marks=[*cell.marks, pytest.mark.slow])
+        for cell in found
+    ]
+    return pytest.mark.parametrize(names, marked, ids=ids)
+
+
+@take_turns(*CHECKS.args, **CHECKS.kwargs)
 def test_scikit_learn_s_checks(
     estimator: BaseEstimator, check: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

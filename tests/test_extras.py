@@ -4,6 +4,7 @@ That a job works with its extra alone is shown by `make extras`, in an environme
 """
 
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -173,15 +174,17 @@ def command(*words: str) -> str:
     return f"\nfrom noisegate.cli import main\nraise SystemExit(main({list(words)}))"
 
 
-def commanded(*words: str) -> str:
-    """Return code that runs a command, and shows whether it has trained."""
+def commanded(*calls: Sequence[str]) -> str:
+    """Return code that runs commands, each up to its training, and prints codes and files."""
     watched = (
         "\nimport noisegate.study.train.run as experiment\n"
         "def execute(*words, **more):\n    raise SystemExit('it trains')\n"
         "experiment.execute = execute\n"
         "import noisegate.study.train.pool as pool\npool.execute = execute"
     )
-    return watched + command(*words)
+    imports = "\nimport os\nfrom noisegate.cli import main"
+    lines = (f"\nprint(main({[*words]}), *sorted(os.listdir()), flush=True)" for words in calls)
+    return watched + imports + "".join(lines)
 
 
 STUDY = ("--target", "k", "--seeds", "2", "--epochs", "1", "--jobs", "1", "--recipe", "hidden")
@@ -195,21 +198,6 @@ JOBS = {
         ("optuna", "sklearn", "skorch", "scipy", "matplotlib", "rich", "yaml"),
         command("tune", "--data", "d.csv", "--target", "k"),
         needs("noisegate.tune", "optuna", "tune"),
-    ),
-    "rows of parquet": (
-        ("pyarrow",),
-        commanded("study", "--data", "d.parquet", *STUDY),
-        needs("A parquet file", "pyarrow", "parquet"),
-    ),
-    "test rows of parquet": (
-        ("pyarrow",),
-        commanded("study", "--data", "d.csv", "--test", "d.parquet", *STUDY),
-        needs("A parquet file", "pyarrow", "parquet"),
-    ),
-    "other rows of parquet": (
-        ("pyarrow",),
-        commanded("study", "--data", "d.csv", "--uncertainty", "--ood", "d.parquet", *STUDY),
-        needs("A parquet file", "pyarrow", "parquet"),
     ),
     **{
         f"a study without {package}": (
@@ -265,10 +253,24 @@ def test_a_job_whose_extra_is_missing_says_so_before_the_work(job, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"d.csv", "d.parquet"}
 
 
-def test_the_watch_sees_a_study_that_trains(tmp_path):
+PARQUET = {
+    "rows": ("--data", "d.parquet"),
+    "test rows": ("--data", "d.csv", "--test", "d.parquet"),
+    "other rows": ("--data", "d.csv", "--uncertainty", "--ood", "d.parquet"),
+}
+
+
+def test_rows_of_parquet_without_its_extra_are_told_before_the_work(tmp_path):
+    """In one process, as none of them gets to the work; in the end one that does."""
     (tmp_path / "d.csv").write_text(ROWS)
-    done = interpreted(commanded("study", "--data", "d.csv", *STUDY), tmp_path)
-    assert "it trains" in done.stderr
+    (tmp_path / "d.parquet").write_bytes(b"")
+    calls = [["study", *words, *STUDY] for words in (*PARQUET.values(), ("--data", "d.csv"))]
+    done = interpreted(hidden("pyarrow") + commanded(*calls), tmp_path)
+    sentence = needs("A parquet file", "pyarrow", "parquet")
+    said = [f"noisegate: {sentence}"] * len(PARQUET)
+    *others, last = done.stderr.splitlines()
+    assert (others, last.endswith("SystemExit: it trains")) == (said, True)
+    assert done.stdout == "1 d.csv d.parquet\n" * len(calls)
 
 
 def test_a_study_needs_neither_the_search_nor_parquet(tmp_path):

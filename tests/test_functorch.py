@@ -15,6 +15,7 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, line
 
 import noisegate as ng
 from _asserts import assert_same_bits
+from _cells import mark_cells
 from _functorch import ALONG, KINDS, SEED, STEP, Plain, X
 
 Noise = Callable[[Tensor], Tensor]
@@ -311,9 +312,12 @@ TRANSFORMATIONS = [
 
 # torch's own, at any constant that `linearize` folds.
 @pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node")
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("transformation", TRANSFORMATIONS, ids=lambda f: f.__name__)
+# Quick is each kind in one form, each form with some kinds, and each kind in every form somewhere.
+@pytest.mark.parametrize(
+    ("transformation", "name", "form"),
+    mark_cells(TRANSFORMATIONS, KINDS, FORMS, every=len(FORMS)),
+    ids=lambda value: getattr(value, "__name__", value),
+)
 def test_each_cell_equals_plain_calls(transformation: Any, name: str, form: str) -> None:
     noise, key = FORMS[form](KINDS[name])
     plain = Plain(KINDS[name], key)

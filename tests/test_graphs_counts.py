@@ -12,6 +12,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import noisegate as ng
+from _cells import mark_cells
 
 X = torch.randn(8, 16, generator=torch.Generator().manual_seed(1))
 
@@ -101,8 +102,7 @@ def test_the_count_sees_the_masks_of_torch() -> None:
     assert count_saved(Masked()) - count_saved(make_net("none")[0]) == X.numel()
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("pinned", [True, False])
+@pytest.mark.parametrize(("form", "pinned"), mark_cells(FORMS, [True, False], every=2))
 def test_inference_mode_leaves_nothing_that_training_could_not_use(form: str, pinned: bool) -> None:
     torch.compiler.reset()
     (model, noise), (eager, other) = make_net(form), make_net(form)

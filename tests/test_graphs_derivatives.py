@@ -100,8 +100,13 @@ def test_a_rate_without_a_derivative_is_refused_before_backward(function: Any) -
     assert_same_bits(fast(X, rate.detach()), function(X, rate.detach()))
 
 
-def test_linearize_in_compiled_code() -> None:
-    names = tuple(name for name in EXACT)
+# A field of the kind's own, one of the input's shape, one of the user's; and all together.
+@pytest.mark.parametrize(
+    "names",
+    [("Dropout",), ("SignFlip",), pytest.param(tuple(sorted(EXACT)), marks=pytest.mark.slow)],
+    ids=len,
+)
+def test_linearize_in_compiled_code(names: tuple[str, ...]) -> None:
     bank, xs = Bank("call", names), make_inputs(3, names)
 
     def run(*xs: Tensor) -> Any:

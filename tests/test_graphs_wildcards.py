@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 import noisegate as ng
+from _cells import mark_cells
 
 X = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
 
@@ -120,8 +121,9 @@ class Attending(Last):
         return F.scaled_dot_product_attention(y, y, y, dropout_p=self.rate)[0]
 
 
-@pytest.mark.parametrize("dynamic", [None, True])
-@pytest.mark.parametrize("form", ["module", "function", "attention"])
+@pytest.mark.parametrize(
+    ("form", "dynamic"), mark_cells(["module", "function", "attention"], [None, True], every=2)
+)
 def test_another_rate_of_the_models_own_dropout(form: str, dynamic: bool | None) -> None:
     torch.compiler.reset()
     model = Attending(True) if form == "attention" else Last(form == "function")

@@ -19,6 +19,7 @@ from noisegate.core.kinds import KINDS
 from noisegate.torch.application import device_of_noise
 
 KEY, MAPS = ng.Stream(13).site("a").at(0), (4, 3, 6, 8)
+LAST = {"p": 0.3, "data_format": "channels_last"}
 
 # A layer by its arguments; a shape that it takes; the kind that it is.
 CASES: list[tuple[str, dict[str, Any], tuple[int, ...], ng.Kind]] = [
@@ -28,12 +29,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, ...], ng.Kind]] = [
     ("Dropout3d", {"p": 0.3}, (4, 3, 2, 6, 8), ng.Dropout(0.3, shared_axes=(2, 3, 4))),
     ("AlphaDropout", {"p": 0.3}, (4, 5), ng.AlphaDropout(0.3)),
     ("FeatureAlphaDropout", {"p": 0.3}, MAPS, ng.AlphaDropout(0.3, shared_axes=(2, 3))),
-    (
-        "SpatialDropout1D",
-        {"p": 0.3, "data_format": "channels_last"},
-        (4, 8, 3),
-        ng.Dropout(0.3, shared_axes=1),
-    ),
+    ("SpatialDropout1D", LAST, (4, 8, 3), ng.Dropout(0.3, shared_axes=1)),
     ("SpatialDropout2D", {"p": 0.3}, MAPS, ng.Dropout(0.3, shared_axes=(2, 3))),
     (
         "SpatialDropout2D",
@@ -48,12 +44,7 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, ...], ng.Kind]] = [
         ng.Dropout(0.3, shared_axes=(2, 3, 4)),
     ),
     ("DropoutChannels", {"p": 0.3}, (4, 3, 8), ng.Dropout(0.3, shared_axes=2)),
-    (
-        "DropoutLocations",
-        {"p": 0.3, "data_format": "channels_last"},
-        MAPS,
-        ng.Dropout(0.3, shared_axes=3),
-    ),
+    ("DropoutLocations", LAST, MAPS, ng.Dropout(0.3, shared_axes=3)),
     ("DropPath", {"p": 0.3}, MAPS, ng.Dropout(0.3, shared_axes=(1, 2, 3))),
     ("LockedDropout", {"p": 0.3, "time_axis": 1}, (4, 9, 5), ng.Dropout(0.3, shared_axes=1)),
     ("GaussianDropout", {"p": 0.3}, (4, 5), ng.GaussianDropout(0.3)),
@@ -72,6 +63,8 @@ CASES: list[tuple[str, dict[str, Any], tuple[int, ...], ng.Kind]] = [
     ("QuantizationNoise", {"p": 0.3, "bits": 4}, (4, 5), ng.QuantizationNoise(0.3, 4)),
     ("RandomErasing", {"p": 0.3, "fill": 2.0}, MAPS, ng.RandomErasing(0.3, fill=2)),
     ("SpanMask", {"p": 0.3, "size": 5, "count": 2}, (4, 3, 8), ng.SpanMask(0.3, 5, 2)),
+    ("Zoneout", {"p": 0.3}, (4, 5), ng.Zoneout(0.3)),
+    ("PatchDropout", {"p": 0.3, "prefix": 2}, (4, 9, 8), ng.PatchDropout(0.3, 2)),
 ]
 each_case = pytest.mark.parametrize(
     ("name", "words", "shape", "kind"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)]

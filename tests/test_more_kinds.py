@@ -22,6 +22,7 @@ KINDS: list[tuple[ng.Kind, tuple[int, ...]]] = [
     (ng.RandomErasing(0.7), (6, 2, 9, 7)),
     (ng.RandomErasing(0.7, axes=(1, 2), shared_axes=()), (6, 9, 7, 2)),
     (ng.SpanMask(0.7, 4, 3), (6, 7, 12)),
+    (ng.PatchDropout(0.7), (6, 9, 4)),
     (ng.SpanMask(0.7, (3, 5), axes=(2, 3), vary=False, shared_axes=1), (6, 2, 9, 7)),
 ]
 each_kind = pytest.mark.parametrize(("kind", "shape"), KINDS, ids=lambda value: repr(value))
@@ -281,13 +282,44 @@ def test_complex_numbers_have_one_mask_for_both_parts() -> None:
 def test_a_mask_of_bools_blends_a_state_with_the_former_one() -> None:
     """Which zoneout needs: no sum of two products, and no rounding."""
     new, old = torch.randn(6, 5), torch.randn(6, 5)
-    for p in (0.0, 0.3, 1.0):
-        kind = ng.Dropout(p, rescale=False)
+    rates = (0.0, 0.3, 1.0)
+    for kind in [*(ng.Dropout(p, rescale=False) for p in rates), *map(ng.Zoneout, rates)]:
         keep = kind(torch.ones(6, 5, dtype=torch.bool), KEY)
         assert_same_bits(keep, torch.tensor(ng.mask(kind, (6, 5), KEY)))
         state = torch.where(keep, new, old)
         assert torch.equal(state[keep], new[keep])
         assert torch.equal(state[~keep], old[~keep])
+
+
+@each_backend
+@each_dtype
+def test_zoneout_alone_selects_by_a_mask_of_its_own(backend: Backend, dtype: np.dtype) -> None:
+    x = sample((6, 40), dtype)
+    x[:, 0] = np.inf
+    removed = []
+    for p in (0.1, 0.4, 0.9):
+        keep = ng.mask(ng.Zoneout(p), x.shape, KEY)
+        assert (keep != ng.mask(ng.Dropout(p), x.shape, KEY)).any()
+        y = numpy_of(ng.Zoneout(p)(backend.array(x), KEY))
+        assert_same_bits(y, np.where(keep, x, dtype.type(0)))
+        removed.append(~keep)
+    assert (removed[0] <= removed[1]).all()
+    assert (removed[1] <= removed[2]).all()
+    assert not ng.mask(ng.Zoneout(1.0), x.shape, KEY).any()
+    assert ng.Zoneout(0.0)(x, KEY) is x
+    mask = ng.mask(ng.Zoneout(0.3), (300, 400), KEY)
+    assert_rate(np.count_nonzero(~mask), mask.size, 0.3)
+
+
+def test_a_state_that_zoneout_keeps_has_the_whole_gradient() -> None:
+    new, old = (torch.randn(6, 5, requires_grad=True) for _ in "ab")
+    keep = ng.Zoneout(0.4)(torch.ones(6, 5, dtype=torch.bool), KEY)
+    torch.where(keep, new, old).sum().backward()
+    assert_same_bits(new.grad, keep.float())
+    assert_same_bits(old.grad, (~keep).float())
+    alone = new.detach().requires_grad_()
+    ng.Zoneout(0.4)(alone, KEY).sum().backward()
+    assert_same_bits(alone.grad, keep.float())
 
 
 # Multiplicative ------------------------------------------------------------------------------
@@ -311,3 +343,44 @@ def test_multiplicative_noises_are_those_that_they_share_a_formula_with() -> Non
             (x, rate),
             check_forward_ad=True,
         )
+
+
+# Tokens --------------------------------------------------------------------------------------
+
+
+def test_each_sample_loses_the_nearest_whole_number_of_tokens() -> None:
+    for n, p in [(1, 0.9), (2, 0.25), (3, 0.5), (10, 0.35), (16, 0.1), (16, 0.999), (196, 0.5)]:
+        mask = ng.mask(ng.PatchDropout(p), (7, n + 1, 3), KEY)
+        assert (mask == mask[..., :1]).all()
+        assert mask[:, 0].all()
+        removed = (~mask[:, :, 0]).sum(1)
+        assert (removed == min(math.floor(p * n + 0.5), n - 1)).all()
+    assert ng.mask(ng.PatchDropout(0.5, 3), (7, 3, 2), KEY).all()
+    assert ng.mask(ng.PatchDropout(0.5, 9), (7, 3, 2), KEY).all()
+    assert ng.mask(ng.PatchDropout(0.5), (7, 0, 2), KEY).shape == (7, 0, 2)
+
+
+def test_each_token_is_removed_as_often_as_another_and_more_with_a_larger_p() -> None:
+    shape = (20_000, 9, 1)
+    mask = ng.mask(ng.PatchDropout(0.25, 1), shape, KEY)[..., 0]
+    for token in range(1, 9):
+        assert_rate(int((~mask[:, token]).sum()), 20_000, 0.25)
+    pairs = ~mask[:, 1] & ~mask[:, 2]
+    assert_rate(int(pairs.sum()), 20_000, 0.25 * 1 / 7)
+    more = ng.mask(ng.PatchDropout(0.75, 1), shape, KEY)[..., 0]
+    assert (mask | ~more).all()
+    turned = ng.mask(ng.PatchDropout(0.25), (9, 20_000, 1), KEY, sample_axis=1)[..., 0]
+    assert_same_bits(turned.T.copy(), mask.copy())
+    alone = ng.mask(ng.PatchDropout(0.25), (9, 4), KEY, sample_axis=None)
+    assert (alone == alone[:, :1]).all()
+    assert_same_bits(alone[:, 0].copy(), mask[0].copy())
+
+
+@each_backend
+def test_a_live_share_is_that_of_each_sample(backend: Backend) -> None:
+    x = sample((6, 9, 4))
+    rates = np.array([0.0, 0.1, 0.5, 0.9, 2.0, np.nan]).reshape(6, 1, 1)
+    y = numpy_of(ng.PatchDropout()(backend.array(x), KEY, p=backend.array(rates)))
+    for i, p in enumerate([0.0, 0.1, 0.5, 0.9, 1 - 2.0**-53]):
+        assert_same_bits(y[[i]], ng.PatchDropout(p)(x[[i]], KEY, rows=[i]))
+    assert np.isnan(y[5]).all()

@@ -1,6 +1,7 @@
 """Calls from many threads at once, and after a fork: the right bits, and an end."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -118,10 +119,16 @@ PURE = {
 }
 
 
+@cache
+def compute_purely() -> str:
+    """Return what the pure engine computes, in a process of its own."""
+    return repr(run(FORK.format(**PURE)).strip())
+
+
 def fork(words: dict[str, str], parent: str) -> None:
     """Fork, and compare what children compute with the pure engine's."""
-    expected = repr(run(FORK.format(**PURE)).strip())
-    said = run(FORK.format(**words, parent=parent, expected=expected), NOISEGATE_THREADS="2")
+    code = FORK.format(**words, parent=parent, expected=compute_purely())
+    said = run(code, NOISEGATE_THREADS="2")
     assert said == "ended True\n"
 
 

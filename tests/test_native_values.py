@@ -44,9 +44,10 @@ KINDS = [
     Either(0.25, 1.5, None, -0.0),
     SignFlip(0.5),
     Gate(0.4),
+    ng.Zoneout(0.3),
 ]
 COMPLEX = {name: np.dtype(name) for name in ("complex64", "complex128")}
-LINEAR = (ng.Dropout, ng.GaussianDropout, ng.DropBlock, SignFlip)
+LINEAR = (ng.Dropout, ng.GaussianDropout, ng.DropBlock, ng.Zoneout, SignFlip)
 SETS = instruction_sets()
 BITS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 

@@ -16,8 +16,8 @@ from _own_kinds import OWN
 from _programs import KINDS as PLAIN
 
 LENGTHS = (3, 0, 5, 1)
-# The width of NEFTune's noise is by a sample's own length, which a padded batch has another of.
-SAME = [kind for kind in PLAIN if not isinstance(kind, ng.NeftuneNoise)]
+# NEFTune and PatchDropout go by a sample's own length, which a padded batch has another of.
+SAME = [kind for kind in PLAIN if not isinstance(kind, ng.NeftuneNoise | ng.PatchDropout)]
 KINDS = [*SAME, ng.Dropout(0.5, shared_axes=0), ng.DropBlock(0.2, 2, axes=(1, 2))]
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=repr)
 
@@ -100,9 +100,10 @@ def test_a_batch_without_samples() -> None:
 
 def test_a_share_of_each_sample_counts_the_sample_alone() -> None:
     """With normalize="sample" the padding would count as kept."""
-    kind, x = ng.DropBlock(0.3, 2, axes=(1,), normalize="sample"), make()
-    for row, (part, given) in enumerate(zip(kind(x, key("a")).unbind(), x.unbind(), strict=True)):
-        assert_same_bits(part, kind(given[None], key("a"), rows=[row])[0])
+    for kind in (ng.DropBlock(0.3, 2, axes=(1,), normalize="sample"), ng.PatchDropout(0.5)):
+        x, y = make(), kind(make(), key("a"))
+        for row, (part, given) in enumerate(zip(y.unbind(), x.unbind(), strict=True)):
+            assert_same_bits(part, kind(given[None], key("a"), rows=[row])[0])
 
 
 @pytest.mark.parametrize("shape", [(), (6,), (4, 1, 1), (4, 5, 6)])
@@ -309,3 +310,42 @@ def test_rows_name_each_sample_once() -> None:
     sentence = "Dropout: `rows` must name each of the 4 samples of the input once; got 2 rows."
     with assert_sentence(ng.InvalidValue, sentence):
         ng.Dropout(0.5)(make(), key("a"), rows=[1, 2])
+
+
+class Attends(nn.Module):
+    def forward(self, q: Tensor) -> Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(
+            q, q, q, dropout_p=0.1 * self.training
+        )
+
+
+@pytest.mark.parametrize("rule", [":scores", ":heads", ":probs"])
+def test_noise_inside_of_an_attention_takes_none(rule: str) -> None:
+    parts = [torch.randn(length, 2, 4) for length in (3, 5)]
+    x = torch.nested.nested_tensor(parts, layout=torch.jagged).transpose(1, 2)
+    model = Attends()
+    plain = model.eval()(x)
+    model.train()
+    example = (torch.ones(2, 2, 3, 4),)
+    ng.inject(model, {rule: 0.5}, existing=True, example=example, seed=3)
+    with assert_sentence(
+        ng.InvalidType,
+        "inject: noise inside of the attention in '' takes no nested tensors. Pad them with "
+        "x.to_padded_tensor(0.0), and mask what is padded.",
+    ):
+        model(x)
+    assert_same_bits(model.eval()(x).values(), plain.values())
+
+
+def test_noise_on_a_branch_takes_none() -> None:
+    block = nn.Sequential(nn.Linear(6, 6))
+    model = nn.Sequential(block, nn.Identity())
+    noise = ng.inject(model, {"0:branch": 0.5}, seed=3)
+    with assert_sentence(
+        ng.InvalidType,
+        "inject: the block at '0:branch' must not be given a nested tensor. Pad it with "
+        "x.to_padded_tensor(0.0), or leave the block out.",
+    ):
+        model(make())
+    noise.off()
+    assert model(make()).is_nested

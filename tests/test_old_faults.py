@@ -110,11 +110,13 @@ def test_f5_a_config_keeps_every_number() -> None:
         ng.UniformNoise(0.2, shared_axes=(0, 2)),
         ng.MultiplicativeUniformNoise(0.2, shared_axes=1),
         ng.NeftuneNoise(3, shared_axes=1),
+        ng.PatchDropout(0.2, 3),
         ng.QuantizationNoise(0.2, 4, channel_axes=0, shared_axes=slice(1, None)),
         ng.RandomErasing(0.2, (0.1, 0.2), [1, 2], fill=3, axes=(1, -1), shared_axes=2),
         ng.ShotNoise(0.2),
         ng.SpanMask(0.2, (3, 4), 2, vary=False, fill=-1, axes=(1, 2), shared_axes=3),
         ng.SpeckleNoise(0.2, shared_axes=1),
+        ng.Zoneout(0.2, shared_axes=(1, -1)),
     ]
     assert {type(kind) for kind in kinds} == set(KINDS.values())
     for kind in kinds:

@@ -30,6 +30,8 @@ OURS = [
     *(ng.ConcreteDropout(0.3, shared_axes=1), ng.DropKey(0.3)),
     *(ng.MultiplicativeUniformNoise(0.3), ng.SpeckleNoise(0.3), ng.NeftuneNoise(3)),
     *(ng.ShotNoise(0.3), ng.QuantizationNoise(0.3), ng.RandomErasing(0.3), ng.SpanMask(0.3, 4)),
+    ng.Zoneout(0.3),
+    ng.PatchDropout(0.3),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=repr)
 

@@ -1,8 +1,11 @@
 """Which parameters a rule or a word names: tied ones, those of fused code, all weights."""
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
@@ -118,6 +121,44 @@ def test_a_word_without_sites_is_refused() -> None:
         ng.inject(nn.Sequential(nn.ReLU()), weight_dropout=0.5, seed=SEED)
 
 
+def make_tied_down() -> nn.Sequential:
+    """Return layers of which pruning, weight_norm and parametrizations make the weights."""
+    parts = [nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3), nn.LSTM(3, 3), nn.Embedding(3, 3)]
+    prune.l1_unstructured(parts[0], "weight", 0.3)
+    prune.l1_unstructured(parts[0], "bias", 0.3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nn.utils.weight_norm(parts[1])
+    nn.utils.parametrizations.spectral_norm(parts[2])
+    nn.utils.parametrizations.orthogonal(parts[3], "weight_hh_l0")
+    nn.utils.parametrizations.orthogonal(parts[4])
+    prune.random_unstructured(parts[3], "weight_ih_l0", 0.3)
+    return nn.Sequential(*parts)
+
+
+def test_the_report_names_weights_that_are_made_of_others() -> None:
+    model = nn.Sequential(make_tied_down(), nn.Linear(3, 2))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with ng.inject(model, weight_dropout=0.5, seed=SEED) as noise:
+        assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+        assert noise.sites == ("1:weight",)
+        assert noise.report().notes == (
+            "'weight_dropout' leaves out '0.0:weight', '0.1:weight', '0.2:weight', "
+            "'0.3:weight_hh_l0', which pruning or a parametrization makes of other parameters.",
+            "'weight_dropout' means '1:weight'.",
+        )
+
+
+def test_a_word_whose_weights_are_all_made_is_refused() -> None:
+    with assert_sentence(
+        ng.UnmatchedRule,
+        "inject: `weight_noise` finds no weight sites in this model: it has no layers with "
+        "weights but those that pruning or a parametrization makes of other parameters. Write "
+        "a rule, for example {'hid*:out': 0.5}.",
+    ):
+        ng.inject(make_tied_down(), weight_noise=0.5, seed=SEED)
+
+
 def test_estimators_take_noise_on_weights() -> None:
     from noisegate.estimators import Classifier
 
@@ -128,3 +169,13 @@ def test_estimators_take_noise_on_weights() -> None:
     mean, std = model.predict_proba(x, samples=20, return_std=True, weight_dropout=0.5, seed=1)
     assert mean.shape == std.shape == (40, 2)
     assert (std > 0).all()
+
+
+@pytest.mark.parametrize(("more", "names"), [({}, ["in"]), ({"kdim": 3}, ["q", "k", "v"])])
+def test_the_words_for_weights_mean_all_projections_of_an_attention(
+    more: dict[str, int], names: list[str]
+) -> None:
+    model = nn.Sequential(nn.MultiheadAttention(4, 2, **more))
+    with ng.inject(model, weight_dropout=0.5, seed=SEED) as noise:
+        expected = [f"0:{name}_proj_weight" for name in names]
+        assert sorted(noise.sites) == sorted([*expected, "0.out_proj:weight"])

@@ -82,6 +82,7 @@ def test_what_is_drawn_of_each_kind() -> None:
     assert list(parts(NoisyGate(0.5))) == ["mask", "gain", "shift"]
     assert parts(ng.NeftuneNoise(5)) == {"shift": ((), 0.0)}
     assert parts(ng.SpanMask(1.0, 3)) == {"mask": mask}
+    assert parts(ng.PatchDropout(0.5)) == {"mask": mask}
     # Of a ramp from 0 to 1, since these read their input.
     assert parts(ng.ShotNoise(0.1)) == {"fill": ((), 0.0)}
     assert list(parts(ng.QuantizationNoise(0.5, 2))) == ["mask", "fill"]

@@ -1,7 +1,6 @@
-"""Many processes: equal masks on all ranks cause a warning; rows give the masks of one process."""
+"""Many processes: ranks differ unless their samples are declared or have ids."""
 
-import os
-import socket
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,70 +18,120 @@ X = torch.ones(8, 64)
 RANKS = 2
 
 
-def work(rank: int, port: int, folder: str, given: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
-    model: Any = nn.Sequential(nn.Identity(), nn.Linear(64, 1))
-    layer = ng.torch.Dropout(0.5, seed=3, site="a")
+def begin(rank: int, world: int, folder: str) -> None:
+    """Join a group of processes that meet at a file."""
+    path = Path(folder) / "meeting"
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{path}", rank=rank, world_size=world
+    )
+
+
+def watch(module: nn.Module) -> list[torch.Tensor]:
+    """Return a list that gets what a module returns."""
+    seen: list[torch.Tensor] = []
+    module.register_forward_hook(lambda module, args, y: seen.append(y.detach()))
+    return seen
+
+
+def work(rank: int, folder: str) -> None:
+    begin(rank, RANKS, folder)
+    found: dict[str, Any] = {}
     rows = range(rank * 4, rank * 4 + 4)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        noise = ng.inject(model, {"0:out": 0.5}, seed=3)
-        model = nn.parallel.DistributedDataParallel(model)
-        seen: list[Any] = []
-        model.module[0].register_forward_hook(lambda module, args, y: seen.append(y.detach()))
-        for step in range(2):
-            if given == "rows":
-                noise.rows = rows
-            if given == "pinned":
-                with noise.at(step, rows=rows):
+    for given in GIVEN:
+        model: Any = nn.Sequential(nn.Identity(), nn.Linear(64, 1))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            noise = ng.inject(model, {"0:out": 0.5}, seed=3)
+            model = nn.parallel.DistributedDataParallel(model)
+            seen = watch(model.module[0])
+            if given in ("contiguous", "replica"):
+                noise.rows = given
+            for step in range(2):
+                if given == "rows":
+                    noise.rows = rows
+                if given == "pinned":
+                    with noise.at(step, rows=rows):
+                        model(X[:4])
+                else:
                     model(X[:4])
-            else:
-                model(X[:4])
-        layer(X[:4], rows=rows if given != "nothing" else None)
-        layer(X[:4], rows=rows if given != "nothing" else None)
-    sentences = [str(warning.message) for warning in caught]
-    torch.save((seen, sentences, noise.report().notes), Path(folder) / f"{rank}.pt")
+        sentences = [str(warning.message) for warning in caught]
+        state = json.loads(json.dumps(noise.state()))
+        found[given] = seen, sentences, noise.report().notes, state
+    torch.save((found, call_layers(rows)), Path(folder) / f"{rank}.pt")
     distributed.barrier()
     distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize("given", ["nothing", "rows", "pinned"])
-def test_ranks(given: str, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(work, (port, str(tmp_path), given), nprocs=RANKS)
-    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(RANKS)]
+def call_layers(rows: range) -> Any:
+    """Return what layers of a seed make of equal samples, and what is warned of."""
+    layer = ng.torch.Dropout(0.5, seed=3, site="a")
+    compiled = torch.compile(ng.torch.Dropout(0.5, seed=3, site="a"), backend="aot_eager")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        given = layer(X[:4], rows=rows)
+        free = [layer(X[:4]), layer(X[:4])]
+        in_graph = [compiled(X[:4]) for _ in range(2)]
+    return given, free, in_graph, [str(warning.message) for warning in caught]
+
+
+GIVEN = ("nothing", "contiguous", "replica", "rows", "pinned")
+
+
+@pytest.fixture(scope="module")
+def ranks_found(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.spawn(work, (str(folder),), nprocs=RANKS)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
+
+
+SAID = (
+    "the 2 ranks of the process group draw different noise, each by its own rows (noise.rows = "
+    "'replica'). For the noise of one process, declare what the samples of a rank are, as in "
+    "noise.rows = 'interleaved' for torch's DistributedSampler, or give ids."
+)
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_ranks(given: str, ranks_found: list[Any]) -> None:
     key = ng.Stream(3).site("0:out")
-    for step in range(2):
-        parts = [seen[step] for seen, _, _ in found]
-        if given == "nothing":
-            assert_same_bits(parts[0], parts[1])
+    for rank, (found, _) in enumerate(ranks_found):
+        seen, sentences, notes, state = found[given]
+        first, policy = rank * 4, "contiguous"
+        if given in ("nothing", "replica"):
+            first, policy = rank * 2**48, "replica"
+        for step in range(2):
+            rows = range(first, first + 4)
+            assert_same_bits(seen[step], ng.Dropout(0.5)(X[:4], key.at(step), rows))
+        # Said once, by the first rank; what is declared is not said.
+        assert sentences == ([f"noisegate: {SAID}"] if given == "nothing" and not rank else [])
+        declared = f"this is rank {rank} of 2; its rows are '{policy}'."
+        assert (SAID in notes) == (given in ("nothing", "pinned"))
+        assert (declared in notes) == (given in ("contiguous", "replica"))
+        if given == "rows":
+            assert "rows" not in state
         else:
-            whole = ng.Dropout(0.5)(X, key.at(step))
-            assert_same_bits(torch.cat(parts), whole)
-    note = (
-        "all 2 ranks of the process group have the same masks, since sample i of each is row i. "
-        "Give each its own samples' ids: noise.rows = ids."
-    )
-    layers = (
-        "Dropout: all 2 ranks of the process group have the same masks, since sample i of each is "
-        "row i and the layer's seed is the same. Give each its own samples' ids, layer(x, "
-        "rows=ids), or each rank another seed."
-    )
-    for _, sentences, notes in found:
-        if given == "nothing":
-            assert sentences == [f"noisegate: {note}", layers]
-            assert note in notes
-        else:
-            assert sentences == []
-            assert note not in notes
+            policy = "replica" if given == "pinned" else policy
+            assert state["rows"] == {"policy": policy, "largest": 0}
 
 
-def train(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+def test_layers_of_a_seed_differ_between_ranks(ranks_found: list[Any]) -> None:
+    said = (
+        "Dropout: the 2 ranks of the process group draw different noise, each by its own rows. "
+        "For the noise of one process, give each its own samples' ids, layer(x, rows=ids)."
+    )
+    key = ng.Stream(3).site("a")
+    for rank, (_, (given, free, in_graph, sentences)) in enumerate(ranks_found):
+        rows = range(rank * 2**48, rank * 2**48 + 4)
+        own = range(rank * 4, rank * 4 + 4)
+        assert_same_bits(given, ng.Dropout(0.5)(X[:4], key.at(0), own))
+        for step in range(2):
+            assert_same_bits(free[step], ng.Dropout(0.5)(X[:4], key.at(step + 1), rows))
+            assert_same_bits(in_graph[step], ng.Dropout(0.5)(X[:4], key.at(step), rows))
+        assert [s for s in sentences if "ranks" in s] == ([] if rank else [said])
+
+
+def train(rank: int, folder: str) -> None:
+    begin(rank, RANKS, folder)
     model = make_linear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -104,10 +153,7 @@ def make_linear() -> nn.Linear:
 
 
 def test_noise_on_a_weight_is_that_of_the_step_on_all_ranks(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(train, (port, str(tmp_path)), nprocs=RANKS)
+    mp.spawn(train, (str(tmp_path),), nprocs=RANKS)
     model = make_linear()
     noise = ng.inject(model, {":weight": 0.5}, seed=3)
     model(DATA).square().sum().backward()
@@ -118,7 +164,7 @@ def test_noise_on_a_weight_is_that_of_the_step_on_all_ranks(tmp_path: Path) -> N
         torch.testing.assert_close(grad * RANKS, model.weight.grad)  # DDP takes the mean
 
 
-def test_a_process_by_itself_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ranks.world_size() == 1
+def test_a_process_by_itself_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ranks.find_rank() == (0, 1)
     monkeypatch.setattr(ranks.distributed, "is_available", lambda: False)
-    assert ranks.world_size() == 1
+    assert ranks.find_rank() == (0, 1)

@@ -25,6 +25,7 @@ REMOVING = [
     ng.Dropout(rescale=False),
     ng.AlphaDropout(),
     ng.ImpulseNoise(0.1, 0, 1),
+    ng.Zoneout(),
 ]
 each_smooth = pytest.mark.parametrize("kind", SMOOTH, ids=repr)
 each_removing = pytest.mark.parametrize("kind", REMOVING, ids=repr)

@@ -113,6 +113,8 @@ KINDS = [
     ng.QuantizationNoise(0.5, 3),
     ng.RandomErasing(1.0),
     ng.SpanMask(1.0, 5),
+    ng.Zoneout(0.3),
+    ng.PatchDropout(0.5),
 ]
 
 

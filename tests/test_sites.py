@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import noisegate as ng
 from _asserts import assert_same_bits, assert_sentence
 from _blocks import X, plain
+from noisegate.torch.model.host import Host
 
 
 def kept(site: str, shape: tuple[int, ...], seed: int = 1, step: int = 0, call: int = 0) -> Tensor:
@@ -43,28 +44,20 @@ def test_a_shared_activation_is_nobody_s_pre() -> None:
         ng.inject(model, {"0:pre": 0.5}, seed=1)
 
 
-RESERVED = (("lstm:state", "the recurrent state of nn.LSTM"),)
-
-
-@pytest.mark.parametrize(("rule", "what"), RESERVED)
-def test_ports_of_a_later_version_are_refused_by_a_sentence(rule: str, what: str) -> None:
-    parts = {"0": nn.Linear(4, 4), "lstm": nn.LSTM(4, 4, num_layers=2, dropout=0.2)}
-    model = nn.Sequential(OrderedDict(parts))
-    with assert_sentence(
-        ng.InvalidValue,
-        f"inject: the rule '{rule}' names '{rule}', {what}, which a later version will have. "
-        "Leave it out, or pass unreached='keep' to leave it to the model.",
-    ):
-        ng.inject(model, {rule: 0.5}, seed=1)
-    kept_back = ng.inject(model, {rule: 0.5, "0:out": 0.1}, seed=1, unreached="keep")
-    assert f"'{rule}' ({what}) is left to the model." in kept_back.report().notes
+def test_recurrent_modules_have_the_ports_of_their_states_and_layers() -> None:
+    parts = {"lstm": nn.LSTM(4, 4, 2), "gru": nn.GRU(4, 4), "cell": nn.LSTMCell(4, 4)}
+    model = nn.ModuleDict(parts | {"rnn": nn.RNNCell(4, 4)})
+    found = list(Host(model).sites().inside)
+    lstm = ["lstm:state", "lstm:cell", "lstm:layers"]
+    assert found == [*lstm, "gru:state", "cell:state", "cell:cell", "rnn:state"]
 
 
 def test_a_port_that_nothing_has_is_refused() -> None:
     with assert_sentence(
         ng.InvalidValue,
-        "inject: the port of a rule must be `in`, `out`, `pre`, `branch`, `dropout`, `noise`, "
-        "`probs`, `heads`, `scores` or a parameter's name; got `wieght` in 'hid:wieght'. "
+        "inject: the port of a rule must be `in`, `out`, `pre`, `branch`, `tokens`, `dropout`, "
+        "`noise`, `probs`, `heads`, `scores`, `state`, `cell`, `layers` or a parameter's name; got "
+        "`wieght` in 'hid:wieght'. "
         "Write for example 'hid1:out'.",
     ):
         ng.inject(plain(), {"hid:wieght": 0.5}, seed=1)
@@ -173,7 +166,7 @@ def test_where_whole_numbers_enter_the_model_s_input_is_its_embedding() -> None:
         note = (
             f"'{rule}' means '0:out', the embedding's output: the model's input is whole numbers."
         )
-        assert note in noise.report().notes
+        assert noise.report().notes == (note,)
         seen: list[Tensor] = []
         model[1].register_forward_pre_hook(lambda m, args, seen=seen: seen.append(args[0]))
         model(IDS)
@@ -200,7 +193,9 @@ def test_an_embedding_is_found_at_the_first_forward_where_nothing_told_it_before
         model(IDS)
         assert_same_bits(seen[step] != 0, kept("table:out", (5, 30), step=step))
     assert noise.sites == ("table:out", "last:out")
-    assert any("the embedding's output" in note for note in noise.report().notes)
+    assert noise.report().notes == (
+        "'in:out' means 'table:out', the embedding's output: the model's input is whole numbers.",
+    )
     noise.remove()
     assert not model.table._forward_hooks
 

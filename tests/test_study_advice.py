@@ -47,7 +47,7 @@ def buried(tmp_path_factory) -> Source:
 # Advice -----------------------------------------------------------------------------------------
 
 
-def test_a_recipe_that_helped_is_advised_with_its_model(small):
+def test_a_recipe_that_helped_is_advised_with_its_model(small, blank_pictures):
     study = helped(small, "mlp")
     (advice,) = study.advice
     assert (advice.models, advice.recipe) == (("mlp",), "hidden")
@@ -79,7 +79,7 @@ NONE = "On the MLP no recipe is shown to help, so none is advised"
         (0.1, None),
     ],
 )
-def test_a_recipe_that_is_not_shown_to_help_is_not(small, change, words):
+def test_a_recipe_that_is_not_shown_to_help_is_not(small, change, words, blank_pictures):
     study = moved(small, change)
     (advice,) = study.advice
     assert (advice.recipe, advice.python) == ("", "")
@@ -142,8 +142,8 @@ def test_a_recipe_whose_losses_are_not_finite_is_not(small):
     assert lost(small).advice == ()
 
 
-@pytest.mark.parametrize("always", [True, False])
-def test_a_search_without_a_better_recipe_advises_none(buried, always):
+@pytest.mark.parametrize("always", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_a_search_without_a_better_recipe_advises_none(buried, always, blank_pictures):
     words = {"trials": 2, "seeds": 2, "epochs": 10, "always": always, "progress": False}
     study = tune("mlp", "in:out=gaussian(50..60)", source=buried, **words)
     assert always or "so there is nothing to recommend" in study.sentence

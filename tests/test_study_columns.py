@@ -75,7 +75,7 @@ def test_what_was_read_of_many_columns_stays_short():
     )
 
 
-def test_the_report_has_a_row_for_each_column(small):
+def test_the_report_has_a_row_for_each_column(small, blank_pictures):
     study = with_columns(
         small,
         column(NASTY, "category", "3 values", missing={"": 2, "<i>": 1}),
@@ -132,7 +132,7 @@ def test_a_line_of_result_for_each_model():
     assert [line.split(", ")[1] for line in ends] == ["MLP", "CNN"]
 
 
-def test_what_was_left_out_is_shown_once(small):
+def test_what_was_left_out_is_shown_once(small, blank_pictures):
     study = with_columns(small, column("id", "identifier", "counts the rows"))
     notes = ("Not used: `id` (counts the rows).", "Not used of 'test.csv', as ...: `leak`.")
     study = replace(study, settings=replace(study.settings, notes=notes))
@@ -144,7 +144,7 @@ def test_what_was_left_out_is_shown_once(small):
     assert notes[0] in unescape(render_report(study))
 
 
-def test_the_report_begins_with_the_verdict_and_one_chart(small):
+def test_the_report_begins_with_the_verdict_and_one_chart(small, blank_pictures):
     page = render_report(helped(small, "mlp"))
     card = page[page.index('<header class="card">') : page.index("</header>")]
     (verdict,) = re.findall('<p class="verdict">(.*)</p>', card)
@@ -166,7 +166,7 @@ def test_a_search_without_gain_is_the_verdict(small):
     assert part == ("Of 16 trials, no noise was the best, so there is nothing to recommend.", True)
 
 
-def test_no_number_is_parted_from_its_standard_error(small):
+def test_no_number_is_parted_from_its_standard_error(small, blank_pictures):
     page = render_report(small)
     cells = re.findall("<span>([^<]*±[^<]*)</span>", page)
     assert cells
@@ -203,7 +203,7 @@ def test_the_captions_of_the_report(small):
     assert "[95\u00a0% t-interval]" in page
 
 
-def test_the_captions_of_masks_and_of_a_search(small, monkeypatch):
+def test_the_captions_of_masks_and_of_a_search(small, blank_pictures, monkeypatch):
     placed = {("mlp", "hidden"): (Placed(":in", ng.Dropout(0.5), (8, 64)),)}
     study = tuned(replace(small, placed=placed))
     page = render_report(study)

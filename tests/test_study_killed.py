@@ -46,7 +46,7 @@ def whole() -> dict[str, Any]:
 # Killed -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_study_goes_on_to_the_same_numbers(seed, whole, tmp_path):
     killed_and_resumed(random.Random(seed), whole, tmp_path / "out", jobs=1)
 
@@ -103,7 +103,9 @@ def test_a_second_ctrl_c_is_no_traceback(wait, tmp_path):
     assert (code, printed, told) == (130, "", INTERRUPTED)
 
 
-@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.4, 0.8])
+@pytest.mark.parametrize(
+    "seconds", [0.1, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.2, 0.8)), 0.4]
+)
 def test_ctrl_c_at_the_very_start_is_no_traceback(seconds, tmp_path):
     """While modules are still imported; before the command has begun nobody can help."""
     program = (

@@ -41,6 +41,11 @@ SPATIAL = ng.Dropout(0.2, shared_axes=slice(2, None))
         ("a:out=0, b:out=1, a:out=gaussian(1)", {"a:out": [0, ng.GaussianNoise(1)], "b:out": 1}),
         ("a:out=schedule.linear(0, 0.5, steps=9)", {"a:out": ng.schedule.linear(0, 0.5, 9)}),
         ("a:out=dropout(schedule.early(0.3, 4))", {"a:out": ng.Dropout(ng.schedule.early(0.3, 4))}),
+        ("*:branch=schedule.by_depth(0, 0.5)", {"*:branch": ng.schedule.by_depth(0, 0.5)}),
+        (
+            "a:out=schedule.by_depth(dropout(0.1), last=dropout(0.2)), a:out=1",
+            {"a:out": [ng.schedule.by_depth(ng.Dropout(0.1), ng.Dropout(0.2)), 1.0]},
+        ),
         ("hidden_dropout=0.5", {"hidden_dropout": 0.5}),
         ("hidden_noise=1.5", {"hidden_noise": 1.5}),
         ("hidden_noise=schedule.linear(2, 0, 9)", {"hidden_noise": ng.schedule.linear(2, 0, 9)}),
@@ -100,6 +105,12 @@ KINDS = st.one_of(
     ),
     st.builds(ng.ImpulseNoise, rates(PROBABILITIES), st.floats(-9, 0), st.floats(0, 9)),
 )
+BY_DEPTH = st.one_of(
+    st.builds(ng.schedule.by_depth, PROBABILITIES, PROBABILITIES),
+    st.tuples(PROBABILITIES, PROBABILITIES).map(
+        lambda ends: ng.schedule.by_depth(*(ng.Dropout(p, shared_axes=0) for p in ends))
+    ),
+)
 NOISES = KINDS | rates(PROBABILITIES)
 PATTERNS = st.sampled_from(["hid*:out", "in:out", ":in", "*", "hid[1,2]:out", "a.b:dropout.1"])
 
@@ -107,7 +118,7 @@ PATTERNS = st.sampled_from(["hid*:out", "in:out", ":in", "*", "hid[1,2]:out", "a
 @given(
     st.dictionaries(
         PATTERNS | st.sampled_from(list(SHORTHANDS)),
-        NOISES | st.lists(NOISES, min_size=2, max_size=3),
+        NOISES | BY_DEPTH | st.lists(NOISES | BY_DEPTH, min_size=2, max_size=3),
         min_size=1,
     )
 )
@@ -130,6 +141,7 @@ def test_the_labels_of_the_built_in_recipes():
         "input and hidden dropout",
         "Gaussian noise",
         "spatial dropout",
+        "dropout on recurrent states",
         "dropout on weights",
     ]
 

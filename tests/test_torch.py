@@ -32,6 +32,8 @@ KINDS = [
     ng.SpeckleNoise(0.4),
     ng.NeftuneNoise(4),
     ng.SpanMask(0.9, 4, 2),
+    ng.Zoneout(0.4),
+    ng.PatchDropout(0.5),
 ]
 LAYERS: list[Callable[..., nn.Module]] = [
     ng.torch.Dropout,

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,29 +186,6 @@ def test_a_masked_tensor_is_refused(kind: ng.Kind) -> None:
     )
     with assert_sentence(ng.InvalidType, sentence.format(type(kind).__name__)):
         kind(x, key("a"))
-
-
-def test_a_distributed_tensor_is_refused(tmp_path: Path) -> None:
-    from torch import distributed
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.tensor import Shard, distribute_tensor
-
-    store = f"file://{tmp_path / 'store'}"
-    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
-    try:
-        x = distribute_tensor(X, init_device_mesh("cpu", (1,)), [Shard(0)])
-        for name, call in (
-            ("Dropout", lambda: ng.Dropout(0.5)(x, key("a"))),
-            ("GaussianNoise", lambda: ng.torch.GaussianNoise(0.5)(x)),
-        ):
-            sentence = (
-                f"{name}: the input must be a plain tensor; got DTensor. Put the noise on "
-                "x.full_tensor(), or on x.to_local() with the rows of its samples."
-            )
-            with assert_sentence(ng.InvalidType, sentence):
-                call()
-    finally:
-        distributed.destroy_process_group()
 
 
 # Weights -------------------------------------------------------------------------------------

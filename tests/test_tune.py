@@ -29,7 +29,7 @@ from noisegate.tune import space as space_module
 from noisegate.tune.trials import Trials
 
 TUNE = [
-    *("tune", "--data", "d.csv", "--target", "y", "--rules", SPACE, "--trials", "16"),
+    *("tune", "--data", "d.csv", "--target", "y", "--rules", SPACE, "--trials", "12"),
     *("--seeds", "3", "--epochs", "2", "--json", "--out", "out"),
 ]
 
@@ -87,7 +87,7 @@ def test_the_first_trial_is_no_noise_by_the_studys_own_objective(found):
 
 def test_every_trial_is_told(found):
     tuning = found[0].tuning
-    assert [trial.number for trial in tuning.trials] == list(range(16))
+    assert [trial.number for trial in tuning.trials] == list(range(12))
     assert {trial.state for trial in tuning.trials} == {"finished", "pruned"}
     values = [trial.value for trial in tuning.trials if trial.state == "finished"]
     assert tuning.best_trial.value == min(values)
@@ -181,12 +181,16 @@ def killed(owner, name, at, *, after):
     return mock.patch.object(owner, name, ending)
 
 
-PLACES = [
-    (optuna.Study, "ask", 4),
-    (optuna.Trial, "report", 11),
-    (Store, "save_run", 11),
+PLACES = [(optuna.Study, "ask", 4), (optuna.Trial, "report", 11), (Store, "save_run", 11)]
+ENDS = [
     *(
-        pytest.param(*place, at, marks=pytest.mark.slow)
+        pytest.param(*place, after, marks=() if after == (i % 2 == 0) else pytest.mark.slow)
+        for i, place in enumerate(PLACES)
+        for after in (False, True)
+    ),
+    *(
+        pytest.param(*place, at, after, marks=pytest.mark.slow)
+        for after in (False, True)
         for at in (0, 9)
         for place in (
             (optuna.Study, "enqueue_trial"),
@@ -200,8 +204,7 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize(("owner", "name", "at"), PLACES)
+@pytest.mark.parametrize(("owner", "name", "at", "after"), ENDS)
 def test_a_search_that_ends_anywhere_goes_on_as_if_it_had_not(found, owner, name, at, after):
     with (
         killed(owner, name, at, after=after),
@@ -229,7 +232,7 @@ def kill_and_resume(moments: random.Random) -> dict:
     return resumed()
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_killed_search_goes_on_as_if_it_had_not_been(found, number):
     assert kill_and_resume(random.Random(number)) == numbers(found[0])
 

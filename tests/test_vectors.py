@@ -217,7 +217,7 @@ def through_faces(
 
 
 @each_backend
-@pytest.mark.parametrize(("name", "count"), [("kinds.txt", 7), ("more_kinds.txt", 7)])
+@pytest.mark.parametrize(("name", "count"), [("kinds.txt", 7), ("more_kinds.txt", 9)])
 def test_every_kind(backend: Backend, name: str, count: int) -> None:
     seen = set()
     for kind, dtype, arguments, expected in kind_cases(name):

@@ -36,6 +36,12 @@ IMAGES: list[Config] = [
     {"shape": [2, 2, 5, 6], "sample_axis": 0, "shared_axes": [1]},
     {"shape": [3, 1, 4, 7], "sample_axis": 0, "rows": [9, 1, 2**64 - 1]},
 ]
+TOKENS: list[Config] = [
+    {"shape": [3, 9, 2], "sample_axis": 0, "rows": [4, 2**40, 2**64 - 1]},
+    {"shape": [7, 3, 2], "sample_axis": 1},
+    {"shape": [6, 2], "sample_axis": None},
+    {"shape": [2, 1, 1], "sample_axis": 0},
+]
 KINDS: list[tuple[Config, list[Config]]] = [
     ({"kind": "MultiplicativeUniformNoise", "width": 0.3}, ANY),
     ({"kind": "SpeckleNoise", "sigma": 0.3}, ANY),
@@ -49,6 +55,10 @@ KINDS: list[tuple[Config, list[Config]]] = [
     ({"kind": "SpanMask", "p": 0.8, "size": 4, "count": 2}, TIMES),
     ({"kind": "SpanMask", "p": 1.0, "size": 4, "vary": False, "fill": -1.5}, TIMES),
     ({"kind": "SpanMask", "p": 1.0, "size": [2, 9], "axes": [2, 3]}, IMAGES),
+    ({"kind": "Zoneout", "p": 0.3}, ANY),
+    ({"kind": "PatchDropout", "p": 0.5}, TOKENS),
+    ({"kind": "PatchDropout", "p": 0.99, "prefix": 0}, TOKENS),
+    ({"kind": "PatchDropout", "p": 0.3, "prefix": 3}, TOKENS),
 ]
 
 
@@ -60,7 +70,8 @@ def more_kinds() -> Iterator[str]:
         for dtype, case in product(DTYPES, cases):
             digits, last = DTYPES[dtype]
             shared = {"shared_axes": case.get("shared_axes", [])}
-            config = kind if kind["kind"] == "ShotNoise" else {**kind, **shared}
+            alone = kind["kind"] in ("ShotNoise", "PatchDropout")
+            config = kind if alone else {**kind, **shared}
             values = " ".join(
                 philox.round_float(value, last).hex() for value in _compute(config, case, digits)
             )
@@ -175,13 +186,33 @@ def _mask(array: Array, index: Index) -> float:
     return array.inputs[index]
 
 
+def _zone_out(array: Array, index: Index) -> float:
+    return array.inputs[index] if array.word(index) >= philox.threshold(array.kind["p"]) else 0.0
+
+
+def _leave_out(array: Array, index: Index) -> float:
+    kind, axis = array.kind, 1 if array.axis == 0 else 0
+    others = tuple(i for i in range(len(array.shape)) if i not in (axis, array.axis))
+    prefix, length = kind.get("prefix", 1), array.shape[axis]
+
+    def place(token: int) -> tuple[int, int]:
+        return array.word((*index[:axis], token, *index[axis + 1 :]), 0, others), token
+
+    count = max(length - prefix, 0)
+    removed = min((philox.threshold(kind["p"]) * count + 2**31) >> 32, max(count - 1, 0))
+    first = sorted(map(place, range(prefix, length)))[:removed]
+    return 0.0 if index[axis] in [token for _, token in first] else array.inputs[index]
+
+
 EACH: dict[str, Callable[[Array, Index], float]] = {
     "MultiplicativeUniformNoise": _multiply,
     "SpeckleNoise": _multiply,
     "NeftuneNoise": _add,
     "ShotNoise": _count,
+    "PatchDropout": _leave_out,
     "QuantizationNoise": _quantize,
     "RandomErasing": _erase,
     "SpanMask": _mask,
+    "Zoneout": _zone_out,
 }
 FILES = {"more_kinds.txt": more_kinds}

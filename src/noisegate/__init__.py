@@ -38,11 +38,13 @@ from .core.kinds import (
 from .core.kinds import DropKey as DropKey
 from .core.kinds import MultiplicativeUniformNoise as MultiplicativeUniformNoise
 from .core.kinds import NeftuneNoise as NeftuneNoise
+from .core.kinds import PatchDropout as PatchDropout
 from .core.kinds import QuantizationNoise as QuantizationNoise
 from .core.kinds import RandomErasing as RandomErasing
 from .core.kinds import ShotNoise as ShotNoise
 from .core.kinds import SpanMask as SpanMask
 from .core.kinds import SpeckleNoise as SpeckleNoise
+from .core.kinds import Zoneout as Zoneout
 from .core.old_words import missing_name
 from .core.presets import (
     drop_path,
@@ -100,6 +102,7 @@ __all__ = [
 
 # Name: (module, attribute; None for the module itself). A module names the extra that it lacks.
 _LAZY = {
+    "RankRows": ("core.rank_rows", "RankRows"),
     "estimators": ("estimators", None),
     "handles": ("injection", "handles"),
     "inject": ("injection", "inject"),

@@ -26,7 +26,7 @@ seen before.
 
 A recipe is NAME=RULES, with rules as in noisegate.inject; a file .yaml or
 .toml; or one of none, hidden, input-hidden, gaussian, and on the CNN spatial.
-Left out: all that fit. By its name alone: weights.
+Left out: all that fit. By their names alone: recurrent, weights.
 
 A model is mlp (hid1, hid2, out), cnn (conv1, conv2, hid1, out), or
 module:function, called with the shape of one input and the number of outputs;

@@ -228,6 +228,7 @@ LAYERS: dict[str, Definition] = {
         Definition("ImpulseNoise", kinds.ImpulseNoise),
         Definition("MultiplicativeUniformNoise", kinds.MultiplicativeUniformNoise),
         Definition("NeftuneNoise", kinds.NeftuneNoise),
+        Definition("PatchDropout", kinds.PatchDropout),
         Definition("QuantizationNoise", kinds.QuantizationNoise),
         Definition("RandomErasing", kinds.RandomErasing),
         Definition("ShotNoise", kinds.ShotNoise),
@@ -239,5 +240,6 @@ LAYERS: dict[str, Definition] = {
         ),
         Definition("DropBlock", kinds.DropBlock),
         Definition("DropKey", kinds.DropKey),
+        Definition("Zoneout", kinds.Zoneout),
     )
 }

@@ -86,3 +86,12 @@ def refuse_late(rule: str, site: str, noises: Sequence[object]) -> None:
             f"'{rule}' has rates by depth, and '{site}' shows in a forward alone, where it "
             "has no place among the others. Give each of these sites a rule of its own."
         )
+
+
+def set_rates(rate: Any, kinds: Sequence[Any], sites: Sequence[str]) -> list[Any]:
+    """Return the kinds at some sites with another rate: one for all, or rates by depth."""
+    if not isinstance(rate, ByDepth):
+        return [kind.at_rate(rate) for kind in kinds]
+    depths = {site: depth for depth, site in enumerate(dict.fromkeys(sites))}
+    ends = [rate.resolve(kind.at_rate(rate.first), kind.at_rate(rate.last)) for kind in kinds]
+    return [end.at(depths[site], len(depths)) for end, site in zip(ends, sites, strict=True)]

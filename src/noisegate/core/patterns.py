@@ -3,10 +3,11 @@
 A pattern's path is a shell glob in which ``*`` crosses dots. Its port is a word, not a glob:
 
 - ``*`` means `pre` and `out`; a bare ``*`` means these two ports of every path.
-- `dropout`, `noise`, `probs`, `heads` and `scores` mean all calls of that module; ``dropout.0``,
-  ``dropout.1`` … one.
+- `dropout`, `noise`, `probs`, `heads`, `scores`, `state`, `cell`, `layers` mean all calls of that
+  module; ``dropout.0``, ``dropout.1`` … one.
 - ``out.logits`` or ``out.1`` means one part of what a module returns.
-- `branch` means whole residual blocks: the outermost ones that the path matches.
+- `branch` means whole residual blocks, and `tokens` sequences that modules are given: those of the
+  outermost modules that the path matches.
 """
 
 import re
@@ -23,15 +24,18 @@ from .words import got, list_names
 HOOKED, PRE = ("in", "out"), "pre"
 # In the attention that a module computes: its probabilities, its heads' outputs, and its scores.
 ATTENTION_PORTS = ("probs", "heads", "scores")
-COUNTED = ("dropout", "noise", "skip", *ATTENTION_PORTS)
-# A residual block as a whole.
-BRANCH = "branch"
+# In a recurrent layer: the state and the cell that it carries on, and between its layers.
+STATE, CELL, LAYERS = "state", "cell", "layers"
+RECURRENT_PORTS = (STATE, CELL, LAYERS)
+COUNTED = ("dropout", "noise", "skip", *ATTENTION_PORTS, *RECURRENT_PORTS)
+# A residual block as a whole, and the sequence that a module is given.
+BRANCH, TOKENS = "branch", "tokens"
 # The wildcard, and the ports that it stands for.
 ANY, OF_ANY = "*", ("pre", "out")
 _PORT = re.compile(
     rf"(?P<hooked>{'|'.join(HOOKED)})(\.(?P<part>[^.:*?\[\]]+))?"
     rf"|(?P<counted>{'|'.join(COUNTED)})(\.(?P<number>\d+))?"
-    rf"|{PRE}|{BRANCH}|(?P<parameter>[A-Za-z_]\w*)"
+    rf"|{PRE}|{BRANCH}|{TOKENS}|(?P<parameter>[A-Za-z_]\w*)"
 )
 
 # theanets' names for a model's own input and output; a module of that name comes first.
@@ -45,8 +49,8 @@ class Port:
     Attributes
     ----------
     name : str
-        `in`, `out`, `pre`, `branch`, `dropout`, `noise`, `probs`, `heads`, `scores`, `skip`, or
-        a parameter's name.
+        `in`, `out`, `pre`, `branch`, `tokens`, `dropout`, `noise`, `probs`, `heads`, `scores`,
+        `state`, `cell`, `layers`, `skip`, or a parameter's name.
     part : str or None
         One of the values that a module takes or returns, by name or number.
     number : int or None
@@ -70,7 +74,7 @@ class Port:
     @property
     def parameter(self) -> bool:
         """Whether it is a parameter's name: any word but the known ones."""
-        return self.name not in (*HOOKED, PRE, BRANCH, *COUNTED, ANY)
+        return self.name not in (*HOOKED, PRE, BRANCH, TOKENS, *COUNTED, ANY)
 
 
 def split(site: str) -> tuple[str, str]:
@@ -94,9 +98,9 @@ def parse_port(site: str) -> Port:
 def refuse_port(pattern: str) -> NoReturn:
     """Raise, since noise cannot be put at the port that a pattern names."""
     raise InvalidValue(
-        "the port of a rule must be `in`, `out`, `pre`, `branch`, `dropout`, `noise`, `probs`, "
-        f"`heads`, `scores` or a parameter's name; got `{split(pattern)[1]}` in '{pattern}'. "
-        "Write for example 'hid1:out'."
+        "the port of a rule must be `in`, `out`, `pre`, `branch`, `tokens`, `dropout`, `noise`, "
+        "`probs`, `heads`, `scores`, `state`, `cell`, `layers` or a parameter's name; got "
+        f"`{split(pattern)[1]}` in '{pattern}'. Write for example 'hid1:out'."
     )
 
 
@@ -128,7 +132,7 @@ def matches(pattern: str, sites: Sequence[str]) -> list[str]:
         for site in sites
         if fnmatchcase(split(site)[0], glob) and _has_port(site, port)
     ]
-    return _keep_outermost(found) if port.name == BRANCH else found
+    return _keep_outermost(found) if port.name in (BRANCH, TOKENS) else found
 
 
 def refuse_unmatched(pattern: str, sites: Sequence[str]) -> NoReturn:

@@ -20,6 +20,7 @@ _LACKS = {
         ("input", "hidden", "output"), "no activation modules and no two layers with weights"
     ),
     "weight": "no layers with weights",
+    "recurrent": "no recurrent layers",
 }
 
 Taken = AbstractSet[tuple[str, str, int]]
@@ -212,22 +213,38 @@ class Plan:
             self._place_shorthand(rule, SHORTHANDS[rule.text][0])
             return
         matched = self._sites.match_pattern(rule.text)
-        left = self._leave_reserved(rule, matched)
-        left |= self._leave_closed(rule, matched)
+        if not matched and self._names_block(rule.text):
+            matched = [rule.text]
+        left = self._leave_closed(rule, matched)
         # A rule that waits may match what functions do; `check_all_matched` decides later.
         if not matched and not rule.waits and not left:
             self._refuse_unmatched(rule.text)
-        self._place(rule, matched)
         # `in:out` may mean the model's input or a module called `in`; the report says which.
         self.notes += _explain_alias(rule.text, matched)
+        self._place(rule, matched)
+
+    def _names_block(self, text: str) -> bool:
+        """Return whether a rule without a wildcard names a module with others inside by `branch`.
+
+        Any such module may be a residual block; a call shows whether it is one.
+        """
+        path, port = patterns.split(text)
+        names = self._sites.names
+        inside = any(name.startswith(f"{path}.") for name in names)
+        return port == patterns.BRANCH and f"{path}:in" in names and bool(path) and inside
 
     def _place_shorthand(self, rule: Rule, role: str) -> None:
         matched = list(self._sites.roles.get(role, ()))
+        made = list_names(self._sites.made_weights, "'") if role == "weight" else ""
+        maker = "pruning or a parametrization makes of other parameters"
         if not matched:
+            but = f" but those that {maker}" if made else ""
             raise UnmatchedRule(
-                f"`{rule.text}` finds no {role} sites in this model: it has {_LACKS[role]}. Write "
-                "a rule, for example {'hid*:out': 0.5}."
+                f"`{rule.text}` finds no {role} sites in this model: it has {_LACKS[role]}{but}. "
+                "Write a rule, for example {'hid*:out': 0.5}."
             )
+        if made:
+            self.note(f"'{rule.text}' leaves out {made}, which {maker}.")
         self._place(rule, matched)
         sites = dict.fromkeys(p.site for p in self.placements if p.rule == rule.text)
         names = list_names(sites, "'")
@@ -249,26 +266,6 @@ class Plan:
                 f"forward. Put the noise into the part that is called: inject(model.{part}, ...)."
             )
         patterns.refuse_unmatched(rule, self._sites.names)
-
-    def _leave_reserved(self, rule: Rule, matched: Sequence[str]) -> bool:
-        """Refuse a rule for a site that only a later version has, or leave the site and note it.
-
-        Return whether the rule names a site that is left to the model.
-        """
-        text, reserved = rule.text, self._sites.reserved
-        # A wildcard that also matches usable sites did not ask for the reserved ones.
-        asked = not (matched or rule.waits)
-        for site in patterns.matches(text, list(reserved)):
-            if not (asked or site == text):
-                continue
-            if not self.keep:
-                raise InvalidValue(
-                    f"the rule '{text}' names '{site}', {reserved[site]}, which a later version "
-                    "will have. Leave it out, or pass unreached='keep' to leave it to the model."
-                )
-            self._note_left(site, reserved[site])
-            self._left.add(text)
-        return text in self._left
 
     def _leave_closed(self, rule: Rule, matched: Sequence[str]) -> bool:
         """Refuse a rule that names only sites inside compiled code; else note which ones it skips.
@@ -294,6 +291,9 @@ class Plan:
     def note_tokens(self, rule: str, tokens: Iterable[str]) -> None:
         """Note that a rule for the model's input acts on the output of its embedding."""
         names = list_names(tokens, "'")
+        for sentence in _explain_alias(rule, ()):
+            if sentence in self.notes:
+                self.notes.remove(sentence)
         self.note(
             f"'{rule}' means {names}, the embedding's output: the model's input is whole numbers."
         )

@@ -9,21 +9,29 @@ from .axes import ALL_BUT_SAMPLES
 from .depth import ByDepth
 from .errors import InvalidType, InvalidValue
 from .kind import Kind
-from .kinds import DropKey, Dropout, GaussianNoise, from_config
+from .kinds import DropKey, Dropout, GaussianNoise, PatchDropout, Zoneout, from_config
+from .presets import locked_dropout
 from .schedule import Schedule
 from .words import got
+
+
+def _drop_sequences(p: Any) -> Kind:
+    """Return the dropout with one mask for all time steps of a sample."""
+    return locked_dropout(p, time_axis=1)
+
 
 # The rule's name in the report where a model's own noise is taken over.
 EXISTING = "existing"
 
-# theanets' words, and those for weights: the role of the sites, and the kind that a
-# number means there.
+# theanets' words, and those for recurrent states and weights: the role of the sites, and the kind
+# that a number means there.
 SHORTHANDS: dict[str, tuple[str, Callable[[Any], Kind]]] = {
     **{
         f"{role}_{word}": (role, kind)
         for word, kind in (("dropout", Dropout), ("noise", GaussianNoise))
         for role in ("input", "hidden", "output")
     },
+    "recurrent_dropout": ("recurrent", _drop_sequences),
     "weight_dropout": ("weight", Dropout),
     "weight_noise": ("weight", GaussianNoise),
 }
@@ -44,6 +52,10 @@ _OF_PORT: Mapping[str, Callable[[Any], Kind]] = {
     "heads": _drop_heads,
     "scores": DropKey,
     patterns.BRANCH: _drop_branches,
+    patterns.STATE: _drop_sequences,
+    patterns.CELL: Zoneout,
+    patterns.LAYERS: _drop_sequences,
+    patterns.TOKENS: PatchDropout,
 }
 
 
@@ -112,21 +124,46 @@ def _make_kinds(pattern: str, value: object) -> tuple[Kind | ByDepth, ...]:
 
 def _make_one(pattern: str, value: Any) -> Kind | ByDepth:
     if not isinstance(value, ByDepth):
-        return _make_kind(pattern, value)
+        return make_kind(pattern, value)
     ends = (
         from_config(end) if isinstance(end, Mapping) else end for end in (value.first, value.last)
     )
-    return value.resolve(*(_make_kind(pattern, end) for end in ends))
+    return value.resolve(*(make_kind(pattern, end) for end in ends))
 
 
-def _make_kind(pattern: str, value: Any) -> Kind:
+def make_kind(pattern: str, value: Any) -> Kind:
+    """Return the noise that a value means in a rule, or raise."""
+    role, make = SHORTHANDS.get(pattern, ("", None))
     if isinstance(value, Kind):
-        return value
+        return _check_place(pattern, value, role)
     if isinstance(value, Schedule) or checks.is_number(value):
-        if pattern in SHORTHANDS:
-            return SHORTHANDS[pattern][1](value)
+        if make is not None:
+            return make(value)
         return _OF_PORT.get(patterns.parse_port(pattern).name, Dropout)(value)
     raise InvalidType(
         f"the noise of '{pattern}' must be a number or a kind; {got(value)}. "
         "Write for example 0.5 or noisegate.GaussianNoise(0.1)."
     )
+
+
+def _check_place(rule: str, kind: Kind, role: str) -> Kind:
+    """Return a kind if it can act where a rule has it, or raise; `role` is that of a shorthand."""
+    port = "" if role else patterns.parse_port(rule).name
+    on_state = role == "recurrent" or port in (patterns.STATE, patterns.CELL)
+    if port == patterns.TOKENS and not isinstance(kind, PatchDropout):
+        raise InvalidType(
+            f"the noise of '{rule}' must be a number or a noisegate.PatchDropout, which leaves "
+            f"tokens out; {got(kind)}. Name the port `in` for other noise on them."
+        )
+    if isinstance(kind, Zoneout) and not on_state:
+        raise InvalidValue(
+            "Zoneout keeps the former value of a recurrent state, so its rule must name the port "
+            f"`state` or `cell`; got '{rule}'. Write for example {{'lstm:state': {kind!r}}}."
+        )
+    if on_state and (kind.reads_input or kind.has_own_backward):
+        raise InvalidValue(
+            f"the noise of '{rule}' is drawn for all time steps at once, and "
+            f"{type(kind).__name__} reads the state or has a gradient of its own. Put it at the "
+            "port `in`, `layers` or `out`."
+        )
+    return kind

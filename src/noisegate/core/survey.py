@@ -96,10 +96,9 @@ class Sites:
         Every site at which noise can be put. Noises of functions show only in a forward.
     own : mapping of site to Call
         The noises that modules make themselves.
-    attention : tuple of str
-        Sites in the attention of torch's modules where the model makes no noise itself.
-    reserved : mapping of site to str
-        Sites that a later version will have, and what each is.
+    inside : tuple of str
+        Sites inside of torch's attentions and recurrent layers where the model makes no noise
+        itself.
     closed : mapping of site to str
         Sites inside compiled code, where no noise can be put, and the path of the compiled
         module.
@@ -116,12 +115,15 @@ class Sites:
         of several modules that share one weight.
     takes_tokens : bool
         Whether the model seems to take whole numbers as its input.
+    unlisted : frozenset of str
+        Sites that only a rule without a wildcard names.
+    made_weights : tuple of str
+        Weights of layers that are no parameters: the model makes them of others when it runs.
     """
 
     names: tuple[str, ...]
     own: Mapping[str, Call] = field(default_factory=dict)
-    attention: tuple[str, ...] = ()
-    reserved: Mapping[str, str] = field(default_factory=dict)
+    inside: tuple[str, ...] = ()
     closed: Mapping[str, str] = field(default_factory=dict)
     unreached: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -129,8 +131,12 @@ class Sites:
     parameters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
     takes_tokens: bool = False
+    unlisted: frozenset[str] = frozenset()
+    made_weights: tuple[str, ...] = ()
 
     def match_pattern(self, pattern: str) -> list[str]:
         """Return the sites that a pattern names, each once, by its main name."""
         found = patterns.matches(pattern, [*self.names, *self.parameters])
+        if not found and pattern in self.unlisted:
+            return [pattern]
         return list(dict.fromkeys(self.own_names.get(site, site) for site in found))

@@ -52,6 +52,8 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
         Noise in training. A number is the probability of removal; 0 means no noise.
     input_noise, hidden_noise, output_noise : float, Schedule, Kind or list
         The same, where a number is the standard deviation of normal noise.
+    recurrent_dropout : float, Schedule, Kind or list
+        Noise on the states of recurrent layers; a number drops with one mask for all time steps.
     weight_dropout, weight_noise : float, Schedule, Kind or list
         Noise on the layers' weights, one draw a step.
     rules : dict of pattern to noise, optional
@@ -103,6 +105,7 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
     input_noise: Any = 0
     hidden_noise: Any = 0
     output_noise: Any = 0
+    recurrent_dropout: Any = 0
     weight_dropout: Any = 0
     weight_noise: Any = 0
     rules: Mapping[str, Any] | None = None
@@ -141,9 +144,9 @@ class Estimator(OldMethods, Predicting, BaseEstimator):  # type: ignore[misc]
             Rows for validation, without noise; a third entry holds their weights.
         **noise
             `input_dropout`, `hidden_dropout`, `output_dropout`, `input_noise`, `hidden_noise`,
-            `output_noise`, `weight_dropout`, `weight_noise`, `rules` or `regularizers`: each
-            replaces the estimator's argument of that name for this training. 0 or {} switches it
-            off.
+            `output_noise`, `recurrent_dropout`, `weight_dropout`, `weight_noise`, `rules` or
+            `regularizers`: each replaces the estimator's argument of that name for this training.
+            0 or {} switches it off.
         """
         with self._prefix("fit"):
             settings = self._read_noise(noise)

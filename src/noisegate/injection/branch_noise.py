@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from noisegate.core.errors import InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement
@@ -16,8 +15,8 @@ from noisegate.core.survey import Call
 from noisegate.core.window import resolve_shared
 from noisegate.numpy import noise
 
-from .site import SiteNoise
-from .steps import Forward
+from .module_noise import ModuleSiteNoise
+from .running_forward import Forward
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Survivors:
             yield
 
 
-class BranchNoise(SiteNoise):
+class BranchNoise(ModuleSiteNoise):
     """The noise on a residual block's branch, which need not compute what it drops."""
 
     def __init__(self, injection: Any, placement: Placement) -> None:
@@ -105,7 +104,7 @@ class BranchNoise(SiteNoise):
         shape = tuple(x.shape)
         if not _is_of_samples(kind, shape, axis) or not self._knows_rows(forward):
             return None
-        self._check_batch(shape, axis, forward)
+        self.check_samples(x, axis)
         number = forward.calls.get(self, 0)
         rows, _ = self.find_rows(x, axis, forward, number)
         key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
@@ -114,9 +113,11 @@ class BranchNoise(SiteNoise):
         keep, gain, shift, fill = (np.asarray(part)[place] for part in field)
         if shift.any() or fill.any():  # what is removed does not become 0
             return None
+        kept = tuple(np.flatnonzero(keep).tolist())
+        if not kept and rows is not None and injection.host.find_rank()[1] > 1:
+            return None  # other ranks run the block, and may wait for this one in it
         forward.calls[self] = number + 1
         self._seen = kind, key, shape, rows, axis, {}, number + 1, perf_counter_ns()
-        kept = tuple(np.flatnonzero(keep).tolist())
         return Survivors(kept, shape[axis], axis, bool((gain == 1).all()), self, kind, key, rows)
 
     def _knows_rows(self, forward: Forward) -> bool:
@@ -124,30 +125,6 @@ class BranchNoise(SiteNoise):
         known = forward.has_step and type(forward.step) is int and not forward.together
         elsewhere = self.injection.always or host.transforms_act() or host.times_in_use()
         return known and not elsewhere
-
-    def _check_batch(self, shape: Sequence[int], axis: int, forward: Forward) -> None:
-        """Raise where a block on the default axis does not see the samples of the model."""
-        site, rule = self.placement.site, self.placement.rule
-        batch, given = forward.batch, self.injection.steps.find_ids(site, rule)
-        if batch is not None and given is None and axis == 0 and shape[axis] != batch:
-            raise InvalidValue(
-                f"inject: the block at '{site}' takes a tensor of shape {tuple(shape)}, and the "
-                f"model's forward has {batch} samples, which axis {axis} does not hold. Name the "
-                f"axis, sample_axis={{'{rule}': ...}}, or leave the block out."
-            )
-
-    def leave_out(self, sentence: str) -> None:
-        """Leave its block out if a wildcard has named it; else raise with the sentence."""
-        injection, placement = self.injection, self.placement
-        if not self.spreads:
-            raise InvalidValue(f"inject: {sentence}")
-        if not self.retired:
-            self.retired = True
-            injection.plan.note(f"'{placement.rule}' leaves this block out: {sentence}")
-
-    def note(self, sentence: str) -> None:
-        """Add a sentence to the report, once."""
-        self.injection.plan.note(sentence)
 
 
 def _is_of_samples(kind: Kind, shape: Sequence[int], axis: int) -> bool:
@@ -162,7 +139,9 @@ def _narrow(steps: Any, kept: Sequence[int], count: int) -> Iterator[None]:
     forward = steps.forward
     names = ("ids", "first", "batch", "numbered", "kept")
     before = {name: getattr(forward, name) for name in names}
-    rows = forward.rows if len(forward.rows) == count else range(count)
+    rows = forward.rows
+    if len(rows) != count:
+        rows = forward.count_rows(count) if forward.takes_any() else range(count)
     outer = range(count) if forward.kept is None else forward.kept[0]
     whole = count if forward.kept is None else forward.kept[1]
     forward.ids, forward.first = tuple(rows[place] for place in kept), 0

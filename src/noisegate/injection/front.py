@@ -51,6 +51,7 @@ def inject(
     input_noise: Any = None,
     hidden_noise: Any = None,
     output_noise: Any = None,
+    recurrent_dropout: Any = None,
     weight_dropout: Any = None,
     weight_noise: Any = None,
 ) -> Injection:
@@ -82,6 +83,8 @@ def inject(
           its scores before the softmax, and its heads' outputs;
         - `branch`: a residual block as a whole. A number p drops it for whole samples, which are
           then not computed: stochastic depth. `schedule.by_depth` gives each block its own rate;
+        - `tokens`: the sequence that the module is given, (samples, tokens, features), out of which
+          tokens are left: a number is p of ``PatchDropout``. The module computes a shorter one;
         - the name of a parameter, such as `weight`: one draw a step, wherever it is used.
     seed : int, optional
         In [0, 2⁶⁴). None draws one from torch's CPU generator.
@@ -112,6 +115,9 @@ def inject(
         model without such modules: at the outputs of all layers with weights except the last.
     output_dropout, output_noise
         Noise at the model's output.
+    recurrent_dropout
+        Dropout on the state of all recurrent layers and cells, with one mask for all time steps of
+        a sample.
     weight_dropout, weight_noise
         Noise on the weights of all layers that have some, embeddings and normalizations excepted;
         in recurrent layers on those from state to state.

@@ -6,10 +6,11 @@ compiler reads anew at each call, and every change replaces a tensor.
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from noisegate.core.checks import at_trace_time
 from noisegate.core.errors import InvalidValue
+from noisegate.core.rank_rows import BATCHES, REPLICA, RankRows
 
 
 class PinnedStep(Protocol):
@@ -27,6 +28,8 @@ class RunningForward(Protocol):
     first: int
     batch: int | None
     ids: Sequence[int] | None
+    ranks: RankRows | None
+    largest: int
     numbered: bool
     cursor: Any
     mark: "Mark | None"
@@ -38,6 +41,18 @@ class Mark:
     def __init__(self) -> None:
         # Whether it runs.
         self.live = True
+
+
+class InGraph(NamedTuple):
+    """How graphs apply a noise in place of one of the model's own.
+
+    The names of the attribute that is its place and of its sample axis; `only_samples` if that
+    holds only where the axis has as many entries as the model has samples.
+    """
+
+    place: str
+    axis: str
+    only_samples: bool
 
 
 class GraphState:
@@ -52,6 +67,12 @@ class GraphState:
         # The ids of the samples of the next forwards, and whether there are some by rule.
         self.ids: Any = None
         self.by_rule = False
+        # What the samples of this process are among those of all, as the numbers that cursors end
+        # with, of which the last is the most samples that a forward has had; and the policy.
+        self.ranks: Any = None
+        self.policy = ""
+        self._ranks: RankRows | None = None
+        self._largest, self._published = 0, None
         # Of this thread: the running forward's `cursor`, `ids`, number of samples as `batch`, and
         # as `samples` -1 where the cursor has it, and its `mark`; and the block's `pin` and
         # `pin_ids`.
@@ -68,6 +89,35 @@ class GraphState:
     def set_ids(self, samples: Sequence[int] | None, by_rule: bool) -> None:
         """Set the ids of the samples of the next forwards."""
         self.ids, self.by_rule = self._host.make_ids(samples), by_rule
+
+    def find_rank(self) -> tuple[int, int]:
+        """Return the number of this process, and how many there are whose noise differs."""
+        rank, world = self._host.find_rank()
+        return (rank, world) if self._read else (0, 1)  # a prediction is the same on all
+
+    def set_ranks(self, ranks: RankRows | None) -> None:
+        """Set what the samples of this process are among those of all; None if it is alone."""
+        if ranks != self._ranks:
+            self._publish_ranks(ranks, self.largest)
+
+    @property
+    def largest(self) -> int:
+        """The most samples that a forward has had, where ranks deal whole batches."""
+        if self.ranks is not self._published:  # a graph has noted more
+            self._largest, self._published = int(self.ranks[-1]), self.ranks
+        return self._largest
+
+    def note_largest(self, count: int) -> int:
+        """Note the number of samples of a forward; return the largest by now."""
+        if self.policy == BATCHES and count > self.largest:
+            self._publish_ranks(self._ranks, count)
+        return self.largest
+
+    def _publish_ranks(self, ranks: RankRows | None, largest: int) -> None:
+        self._ranks, self._largest = ranks, largest
+        self.policy = "" if ranks is None else ranks.policy
+        numbers = None if ranks is None else self._host.make_cursor(*ranks.numbers, largest)
+        self.ranks = self._published = numbers
 
     # Blocks of one step ----------------------------------------------------------------------
 
@@ -98,6 +148,13 @@ class GraphState:
         """Return how many members, that differ, the maps around a forward have; 0 without maps."""
         return int(self._host.count_members(step))
 
+    def check_members(self, ranks: RankRows, step: Any) -> bool:
+        """Return whether maps around a forward have members that differ; raise if they cannot."""
+        members = self.count_members(step)
+        if members and not ranks.is_replica:
+            _refuse_members(ranks.policy)
+        return members > 0
+
     def find_trace(self) -> Any:
         """Return a reference to what records this thread's operations, if anything does."""
         return self._host.find_trace()
@@ -116,12 +173,23 @@ class GraphState:
         if numbered and type(forward.step) is int:
             # In a tensor, since a graph would hold the number of samples as a constant.
             first = 0 if forward.ids is not None else forward.first
-            cursor = self._host.make_cursor(forward.step, first, forward.batch)
+            place = first, forward.batch, *self._list_numbers(forward)
+            cursor = self._host.make_cursor(forward.step, *place)
+        elif forward.ranks is not None and type(forward.step) is int:
+            place = forward.first, -1, *self._list_numbers(forward)
+            cursor = self._host.make_cursor(forward.step, *place)
         elif cursor is None and type(forward.step) is int:
             cursor = self._host.make_cursor(forward.step)
         local.cursor = cursor
         local.ids, local.batch = self._host.make_ids(forward.ids), forward.batch
         local.samples, local.by_rule = -1, self.by_rule
+
+    @staticmethod
+    def _list_numbers(forward: RunningForward) -> tuple[int, ...]:
+        """Return the numbers of the rank that the rows of a forward follow from; () without."""
+        if forward.ranks is None or forward.ids is not None:
+            return ()
+        return *forward.ranks.numbers, forward.largest
 
     def begin_in_graph(self, counted: bool, batch: int) -> None:
         """Begin a forward inside a graph."""
@@ -135,6 +203,12 @@ class GraphState:
             if counted:
                 members = self._host.count_traced_members() or 1
                 local.pin = self._host.advance(pin, batch * members)
+        if self.ranks is not None and local.ids is None:
+            if self.policy != REPLICA and self._host.count_traced_members():
+                _refuse_members(self.policy)
+            if self.policy == BATCHES and counted:
+                self.ranks = self._host.note_largest(self.ranks, batch)
+            local.cursor = self._host.join_ranks(local.cursor, self.ranks)
         local.batch = local.samples = batch
         local.by_rule, local.mark = self.by_rule, Mark()
 
@@ -189,3 +263,11 @@ class GraphState:
             "inject: a part of the model that is called by itself has noise only between graphs. "
             "Compile it without fullgraph=True, or call the whole model."
         )
+
+
+@at_trace_time
+def _refuse_members(policy: str) -> NoReturn:
+    raise InvalidValue(
+        f"inject: the members of a map over different noise have no rows of their own under "
+        f"{policy!r}. Give the ids of the samples, or declare noise.rows = 'replica'."
+    )

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from noisegate.core import patterns
+from noisegate.core.depth import set_rates
 from noisegate.core.errors import InvalidValue, UnmatchedRule, prefix_errors
 from noisegate.core.html import paragraphs
 from noisegate.core.keys import SCHEME, Stream
+from noisegate.core.rank_rows import RankRows
 from noisegate.core.words import list_names
 
 from .model_noise import ModelNoise
+from .notices import describe_ranks
 from .report import Report, make_report
 from .site import SiteNoise
 
@@ -44,11 +47,14 @@ class Injection(ModelNoise):
         self.steps.set_next(value)
 
     @property
-    def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
+    def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | RankRows | None:
         """The ids of the samples of the next forwards, in [0, 2⁶⁴); None counts from 0.
 
         A mapping gives ids by rule, or by a pattern of sites, to sites that see other samples than
         the model: windows, experts, beams.
+
+        In a process group, what the samples of this rank are: the policy of a `RankRows`, as in
+        ``noise.rows = "interleaved"``, or a `RankRows`. None makes ranks replicas.
         """
         return self.steps.rows
 
@@ -92,7 +98,9 @@ class Injection(ModelNoise):
             for (rule, site), inner in self.passed_on.items()
         ]
         gone = ["the noise was removed from the model."] if self.removed else []
-        notes = [*self.plan.notes, *self.draws.describe(self.plan.keyed), *passed_on, *gone]
+        ranks = self.steps.find_ranks()
+        dealt = [] if ranks is None else [describe_ranks(ranks, self.steps.rows is None)]
+        notes = [*dealt, *self.plan.notes, *self.draws.describe(self.plan.keyed), *passed_on, *gone]
         return make_report(self.plan.placements, self.noises, notes)
 
     def mask(
@@ -130,8 +138,9 @@ class Injection(ModelNoise):
         ----------
         pattern : str
             A rule of this injection as it was written, or a pattern of sites.
-        rate : float or Schedule
-            The new value of the kind's rate: p, sigma or width.
+        rate : float, Schedule or ByDepth
+            The new value of the kind's rate: p, sigma or width. `schedule.by_depth` gives each of
+            the sites its own.
         """
         self.check_there("set_rate")
         noises = [n for n in self.noises if n.placement.rule == pattern]
@@ -142,8 +151,9 @@ class Injection(ModelNoise):
         if not noises:
             raise UnmatchedRule(f"set_rate: {self._suggest_sites(pattern)}")
         # All kinds are made before the first is set, so that an invalid rate changes nothing.
-        changed = [(n, n.placement.kind.at_rate(rate)) for n in noises]
-        for noise, kind in changed:
+        placed = [noise.placement for noise in noises]
+        kinds = set_rates(rate, [one.kind for one in placed], [one.site for one in placed])
+        for noise, kind in zip(noises, kinds, strict=True):
             noise.set_placement(self.plan.replace(noise.placement, kind=kind, own=False))
 
     def suggest(self, trial: Any, pattern: str, low: float, high: float, **words: Any) -> float:
@@ -180,7 +190,12 @@ class Injection(ModelNoise):
         noises = [
             {"site": p.site, "slot": p.slot, "noise": p.kind.config()} for p in self.plan.placements
         ]
-        return {"scheme": SCHEME, "seed": self.seed, "step": self.step, "noises": noises}
+        state = {"scheme": SCHEME, "seed": self.seed, "step": self.step, "noises": noises}
+        ranks = self.steps.find_ranks()
+        if ranks is not None:
+            # Of any number of ranks, so that another number can resume.
+            state["rows"] = {"policy": ranks.policy, "largest": self.steps.graphs.largest}
+        return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Resume from a state of the same noise.
@@ -188,7 +203,8 @@ class Injection(ModelNoise):
         Raises
         ------
         InvalidValue
-            If scheme, seed, sites or kinds differ; the message says which.
+            If scheme, seed, sites, kinds, or what the samples of a rank are differ; the message
+            says which.
         """
         mine, given = self.state(), dict(state)
         if self.plan.looks and not self._checked:
@@ -200,7 +216,21 @@ class Injection(ModelNoise):
                     f"load_state: the state's `{name}` is another; got {state.get(name)!r}, and "
                     f"this noise has {mine[name]!r}."
                 )
+        if given.get("rows") is not None:
+            self._load_rows(**given["rows"])
         self.step = given["step"]
+
+    def _load_rows(self, policy: str, largest: int) -> None:
+        """Take what the samples of a rank are from a state, unless something else is declared."""
+        mine = self.steps.rows
+        if isinstance(mine, RankRows) and mine.policy != policy:
+            raise InvalidValue(
+                f"load_state: the state's `rows` are {policy!r}, and this noise's {mine.policy!r}. "
+                "Declare the same, or leave `rows` out of the state."
+            )
+        if mine is None:
+            self.steps.rows = policy
+        self.steps.graphs.note_largest(largest)
 
     def _suggest_sites(self, name: object) -> str:
         """Return the sentence for a site without noise, with the nearest sites that have some."""

@@ -19,8 +19,9 @@ from .notices import Notices
 from .own_draws import USUAL, Choices, OwnDraws, Part
 from .places import find_model_axis, make_site_noise
 from .row_finder import RowFinder
+from .running_forward import Forward
 from .site import SiteNoise
-from .steps import Forward, Steps
+from .steps import Steps
 
 # Several threads may run a model for the first time, and reach the same new sites.
 _placing = Lock()
@@ -83,7 +84,7 @@ class ModelNoise:
             known = self.host.sites()
             self._tokens = () if known.takes_tokens else known.tokens
             # The sites of the model's own noise that rules were matched with already.
-            self._placed: set[str] = {*known.own, *known.attention}
+            self._placed: set[str] = {*known.own, *known.inside}
             with prefix_errors("inject"):
                 given = existing, choices.unreached == "keep", choices.tied
                 self.plan = Plan(rules, known, self._list_held, sample_axis, *given)

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterable
 
 from noisegate.core.callers import warn_caller
+from noisegate.core.errors import InvalidValue
 from noisegate.core.plan import Placement, name_draw
+from noisegate.core.rank_rows import RankRows
 from noisegate.core.rules import EXISTING
 from noisegate.core.survey import Call, OwnDraw
 from noisegate.core.words import list_names
 
+from .running_forward import Forward
 from .site import Owner
-from .steps import Forward
 
 # Identifies a draw: the module's path and the words for the draw.
 Place = tuple[str, str]
@@ -23,7 +25,7 @@ class Notices:
         # Rules that were warned of: those that acted nowhere, and those whose noise was fresh.
         self._nowhere: set[str] = set()
         self._strays: set[str] = set()
-        # Whether the equal masks of all ranks were warned of.
+        # Whether it was said how ranks differ.
         self._ranks = False
         # The model's own draws: in the training run of a prediction, in evaluation, and those that
         # may be another thread's; and the draws that were warned of.
@@ -42,19 +44,23 @@ class Notices:
         return self._stop
 
     def begin(self, forward: Forward) -> None:
-        """Warn, when a forward begins, if all processes have the same masks."""
+        """Say, when a forward begins, how the ranks of a process group differ by default."""
         self._stop()
-        injection = self.injection
-        if self._ranks or forward.ids is not None or injection.steps.rows is not None:
+        ranks, steps = forward.ranks, self.injection.steps
+        if self._ranks or ranks is None or forward.ids is not None or steps.rows is not None:
             return
-        world = injection.host.world_size()
-        # Noise without samples, as on weights, is that of the step on all ranks.
-        if world > 1 and any(p.sample_axis is not None for p in injection.plan.placements):
-            self._ranks = True
-            self._note_and_warn(
-                f"all {world} ranks of the process group have the same masks, since sample i of "
-                "each is row i. Give each its own samples' ids: noise.rows = ids."
+        if self.injection.host.has_split_parameters():
+            raise InvalidValue(
+                "inject: the model's parameters are split over ranks, which then may have the same "
+                "samples. Say which rank this is of those whose samples differ: noise.rows = "
+                "noisegate.RankRows('contiguous', rank=..., world=...). Where all have the same, "
+                "it is rank=0, world=1."
             )
+        # Noise without samples, as on weights, is that of the step on all ranks.
+        if any(p.sample_axis is not None for p in self.injection.plan.placements):
+            self._ranks = True
+            if not ranks.rank:
+                warn_caller(f"noisegate: {describe_ranks(ranks, True)}")
 
     def end(self, forward: Forward) -> None:
         """Warn of rules that a forward reached nowhere; in a prediction, also of draws."""
@@ -202,3 +208,14 @@ def _warn_of_nowhere(rules: Iterable[str]) -> None:
             f"noisegate: {names} acted nowhere in this forward: the modules that it names were not "
             "called."
         )
+
+
+def describe_ranks(ranks: RankRows, by_default: bool) -> str:
+    """Return the sentence about what the samples of a rank are."""
+    if not by_default:
+        return f"this is rank {ranks.rank} of {ranks.world}; its rows are {ranks.policy!r}."
+    return (
+        f"the {ranks.world} ranks of the process group draw different noise, each by its own rows "
+        "(noise.rows = 'replica'). For the noise of one process, declare what the samples of a "
+        "rank are, as in noise.rows = 'interleaved' for torch's DistributedSampler, or give ids."
+    )

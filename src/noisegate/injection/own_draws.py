@@ -12,7 +12,7 @@ from noisegate.core.plan import name_draw
 from noisegate.core.survey import OwnDraw
 from noisegate.core.window import expand_rows
 
-from .steps import Forward, NotTogether
+from .running_forward import Forward, NotTogether
 
 Shape = tuple[int, ...]
 
@@ -124,7 +124,7 @@ class OwnDraws:
             count = whole[axis] // samples.each
             own = (0,) * count if forward.shared else forward.rows
             if len(own) != count:
-                own = range(count)
+                own = forward.count_rows(count) if forward.takes_any() else range(count)
             rows = expand_rows(own, samples.each)
         if forward.together and (axis != 0 or shape[0] % len(steps)):
             raise NotTogether

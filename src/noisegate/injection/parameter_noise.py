@@ -11,8 +11,8 @@ from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement
 from noisegate.core.survey import Call
 
+from .running_forward import NotTogether
 from .site import Owner, SiteNoise
-from .steps import NotTogether
 
 
 class ParameterNoise(SiteNoise):

@@ -2,21 +2,27 @@
 
 from collections.abc import Iterable
 
-from noisegate.core.patterns import BRANCH, parse_port
+from noisegate.core.patterns import BRANCH, CELL, STATE, TOKENS, parse_port
 from noisegate.core.plan import Placement
 
 from .branch_noise import BranchNoise
 from .parameter_noise import ParameterNoise
+from .recurrent_noise import RecurrentNoise
 from .site import Owner, SiteNoise
+from .token_noise import TokenNoise
 
 
 def make_site_noise(injection: Owner, placement: Placement) -> SiteNoise:
-    """Return the noise of a placement: on a parameter, on a branch, or on a tensor."""
+    """Return the noise of a placement: on a parameter, a branch, tokens, a state, or a tensor."""
     port = parse_port(placement.site)
     if port.parameter:
         return ParameterNoise(injection, placement)
     if port.name == BRANCH:
         return BranchNoise(injection, placement)
+    if port.name == TOKENS:
+        return TokenNoise(injection, placement)
+    if port.name in (STATE, CELL):
+        return RecurrentNoise(injection, placement)
     return SiteNoise(injection, placement)
 
 

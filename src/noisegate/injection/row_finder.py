@@ -7,7 +7,8 @@ from noisegate.core.errors import InvalidValue
 from noisegate.core.plan import Placement
 from noisegate.core.window import ATTENTION, SampleAxis, expand_rows, rows_count
 
-from .steps import Forward, NotTogether, Steps
+from .running_forward import Forward, NotTogether
+from .steps import Steps
 
 
 class RowFinder:
@@ -43,13 +44,16 @@ class RowFinder:
         own = self._steps.find_ids(site, placement.rule)
         if own is not None:
             return own if forward.kept is None else _take_kept(own, site, *forward.kept)
-        if not self.compares and forward.ids is None and not forward.first and not forward.shared:
+        counts = forward.ids is None and not forward.first and forward.ranks is None
+        if not self.compares and counts and not forward.shared:
             return None
         extent = x.shape[0 if axis == ATTENTION else axis]
         # With three axes, the heads of each sample lie one after the other on the first axis.
         heads_merged = axis == ATTENTION and x.ndim == 3
         if forward.shared:
             return (0,) * ((forward.batch or 1) if heads_merged else extent)
+        if forward.takes_any(heads_merged):
+            return forward.count_rows(extent)
         rows = forward.rows
         if self.compares:
             return self._compare((site, placement.slot, call), rows, extent)
@@ -59,6 +63,13 @@ class RowFinder:
         if extent != expected * heads or samples != expected:
             raise self._other_extent(site, extent, forward)
         return rows
+
+    def find_stray(self, x: Any, axis: SampleAxis) -> Any:
+        """Return the rows of a module that is called outside of any forward; None from 0."""
+        ranks = self._steps.find_ranks()
+        if ranks is None or axis is None:
+            return None
+        return ranks.find(0, x.shape[0 if axis == ATTENTION else axis])
 
     def find_times(self, times: Any, site: str, forward: Forward) -> tuple[int, ...]:
         """Return the rows of time steps that a loop passes as samples.
@@ -71,6 +82,12 @@ class RowFinder:
         if not forward.numbered:
             return tuple(times)
         rows = (0,) * times.samples if forward.shared else forward.rows
+        if forward.ranks is not None and forward.ranks.is_replica and forward.ids is None:
+            # A sample's row times 2²⁰ would leave no bits for the replica.
+            alone = times.of(range(forward.first, forward.first + times.samples))
+            return tuple(forward.ranks.base + row for row in alone)
+        if forward.takes_any():
+            rows = forward.count_rows(times.samples)
         if len(rows) != times.samples:
             raise self._other_extent(site, times.samples, forward)
         return tuple(times.of(rows))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from time import perf_counter_ns
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 from weakref import ref
 
 from noisegate.core import checks
@@ -18,10 +18,11 @@ from noisegate.core.survey import TAG, Call
 from noisegate.core.window import ATTENTION, SampleAxis
 from noisegate.numpy import mask
 
-from .graph_state import Mark
+from .graph_state import InGraph, Mark
 from .last_call import Last
 from .row_finder import RowFinder
-from .steps import Forward, NotTogether, Steps
+from .running_forward import Forward, NotTogether
+from .steps import Steps
 
 
 class Owner(Protocol):
@@ -50,18 +51,6 @@ class Owner(Protocol):
 
     def make_stray_key(self, placement: Placement) -> Key:
         """Return a fresh key for a module that is called outside of a forward of the model."""
-
-
-class InGraph(NamedTuple):
-    """How graphs apply a noise in place of one of the model's own.
-
-    The names of the attribute that is its place and of its sample axis; `only_samples` if that
-    holds only where the axis has as many entries as the model has samples.
-    """
-
-    place: str
-    axis: str
-    only_samples: bool
 
 
 # How many former places are remembered, to know the last call.
@@ -188,12 +177,12 @@ class SiteNoise:
         if call is not None and call.shared_axes is not None and placement.rule == EXISTING:
             kind = _share(kind, call.shared_axes)
         number = forward.calls.get(self, 0)
-        rows = given = None
         if forward.has_step:
             key = Key(injection.seed, placement.site, placement.slot, number, forward.step)
             rows, given = self.find_rows(x, axis, forward, number)
         else:
             key = injection.make_stray_key(placement)
+            rows = given = injection.row_finder.find_stray(x, axis)
         forward.calls[self] = number + 1
         if forward.together:
             y = self._apply_steps(kind, x, key, axis, live, forward)

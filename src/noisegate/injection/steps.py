@@ -2,152 +2,23 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 from weakref import ref
 
-from noisegate.core import checks, patterns
-from noisegate.core.errors import InvalidValue, prefix_errors
+from noisegate.core import checks
+from noisegate.core.errors import prefix_errors
 from noisegate.core.keys import STEP_BITS, check_step
 from noisegate.core.local import Local
-from noisegate.core.rules import EXISTING, SHORTHANDS
+from noisegate.core.rank_rows import REPLICA, RankRows
 from noisegate.core.survey import TAG
-from noisegate.core.window import rows_of
 
-from .graph_state import GraphState, Mark
-
-# Rules that are words, not patterns of sites.
-WORDS = {*SHORTHANDS, EXISTING}
+from .graph_state import GraphState
+from .running_forward import Forward, Ids, Pin
 
 # Threads that train one model share its counter, so no two of their forwards have the same step.
 _counting = Lock()
-
-
-class NotTogether(Exception):
-    """Raised where one forward cannot compute several steps."""
-
-
-@dataclass(slots=True, eq=False)
-class Forward:
-    """One forward of the model: its step, its rows, and the noises that acted in it."""
-
-    step: int = 0
-    # The row of the first sample, the number of samples if known, and their ids if given.
-    first: int = 0
-    batch: int | None = None
-    ids: Sequence[int] | None = None
-    # Whether its step is known; not for modules called outside of the model's forward and of `at`.
-    has_step: bool = False
-    # Whether its noise acts, so that it uses up a step.
-    counted: bool = False
-    # Whether every sample has row 0; whether any sample's row differs from its place in the batch.
-    shared: bool = False
-    numbered: bool = False
-    # Whether its rows follow those of a forward before, in each member of a map.
-    follows: bool = False
-    # The steps of a forward of several steps, each on an equal part of the batch; and the part that
-    # is muted, as a probe for the influence of samples on each other.
-    together: tuple[int, ...] = ()
-    muted: int | None = None
-    # Within a block that leaves samples out: the places of those that it keeps, and of how many.
-    kept: tuple[tuple[int, ...], int] | None = None
-    # How often each noise has acted, and the noises whose site was reached, acting or not.
-    calls: dict[Any, int] = field(default_factory=dict)
-    reached: set[Any] = field(default_factory=set)
-    # By the id of a tensor with noise: the tensor, and the site where each rule has acted on it.
-    made: dict[int, tuple["ref[Any]", dict[str, str]]] = field(default_factory=dict)
-    # How many calls of the model that it made itself are running.
-    within: int = 0
-    # The states of the generators that were seeded for it.
-    states: Any = None
-    # The step as graphs see it, if it is the next one.
-    cursor: Any = None
-    # How tensors with noise know it, if graphs may run in it.
-    mark: Mark | None = None
-
-    @property
-    def rows(self) -> Sequence[int]:
-        """The row of each sample."""
-        return range(self.first, self.first + (self.batch or 0)) if self.ids is None else self.ids
-
-    def copy(self) -> "Forward":
-        """Return a copy with counts of its own."""
-        return replace(self, calls=dict(self.calls), reached=set(self.reached))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ids:
-    """Ids of samples as the user gave them: for all sites, or by rule for some sites."""
-
-    samples: Sequence[int] | None = None
-    by_rule: Mapping[str, Sequence[int]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, value: Any) -> "Ids":
-        """Return the ids in a sequence, a mapping of rule to sequence, or None."""
-        by_rule = value if isinstance(value, Mapping) else {}
-        with prefix_errors("inject"):
-            for rule in by_rule:
-                if rule not in WORDS:
-                    patterns.check_pattern(rule)
-            samples = None if value is None or value is by_rule else rows_of(value)
-            return cls(samples, {rule: rows_of(ids) for rule, ids in by_rule.items()})
-
-    def find(self, site: str, rule: str) -> Sequence[int] | None:
-        """Return the ids for a site by its rule or by a pattern that matches it, or None."""
-        for name, ids in self.by_rule.items():
-            if name == rule or (name not in WORDS and patterns.matches(name, [site])):
-                return ids
-        return None
-
-
-@dataclass(slots=True, eq=False)
-class Pin:
-    """A block in which every forward is part of one step."""
-
-    step: int
-    ids: Ids
-    # The value of `Steps.rows` when `ids` were taken: a later assignment replaces `ids`.
-    assigned: Ids
-    # The forward for modules that are called outside of the model's forward.
-    loose: Forward
-    # The row of the next sample if no ids are given, and how many ids are used up.
-    first: int = 0
-    taken: int = 0
-    # As in `Forward`.
-    together: tuple[int, ...] = ()
-    muted: int | None = None
-    # The block with its former ids, until it is checked that they were used up.
-    before: "Pin | None" = None
-    # What recorded the operations where the block began.
-    trace: Any = None
-
-    def copy(self) -> "Pin":
-        """Return a copy with counts of its own."""
-        return replace(self, loose=self.loose.copy())
-
-    def check_used_up(self) -> None:
-        """Raise if forwards have used some of the ids and left others over."""
-        given = self.ids.samples
-        if given is not None and 0 < self.taken < len(given):
-            raise InvalidValue(
-                f"inject: `rows` must name each sample of the block at step {self.step} once; got "
-                f"{len(given)} rows, and its forwards have {self.taken} samples."
-            )
-
-    def take(self, count: int) -> Sequence[int] | None:
-        """Return the ids of the next samples, and use them up."""
-        given, taken = self.ids.samples, self.taken + count
-        if given is not None and taken > len(given):
-            raise InvalidValue(
-                f"inject: `rows` must name each sample of the block at step {self.step} once; got "
-                f"{len(given)} rows, and its forwards have {taken} samples by now. Name all of "
-                "them, or set `noise.rows` before each forward."
-            )
-        ids = None if given is None else given[self.taken : taken]
-        self.first, self.taken = self.first + count, taken
-        return ids
 
 
 class Steps:
@@ -212,17 +83,34 @@ class Steps:
             forward.step = self.next
 
     @property
-    def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | None:
-        """The ids of the samples of the next forwards, for all sites or by rule for some."""
-        return self._ids.by_rule or self._ids.samples
+    def rows(self) -> Sequence[int] | Mapping[str, Sequence[int]] | RankRows | None:
+        """The ids of the samples of the next forwards, by rule for some sites, or by rank."""
+        return self._ids.by_rule or self._ids.ranks or self._ids.samples
 
     @rows.setter
     def rows(self, value: Any) -> None:
         self._ids, self._used = Ids.read(value), False
         self.graphs.set_ids(self._ids.samples, bool(self._ids.by_rule))
+        self.find_ranks()
         pin = self._pin.get()
         if pin is not None:  # graphs must know now; what is wrong is told at the next forward
             self._replace_ids(pin)
+
+    def find_ranks(self, given: Ids | None = None) -> RankRows | None:
+        """Return what the samples of this process are among those of all; None if it is alone.
+
+        Undeclared, ranks are replicas: so they never draw the same by accident.
+        """
+        given = self._ids if given is None else given
+        ranks = given.ranks
+        if given.samples is not None:
+            return None
+        if ranks is None or ranks.rank is None:
+            rank, world = self.graphs.find_rank()
+            policy = REPLICA if ranks is None else ranks.policy
+            ranks = None if world == 1 else RankRows(policy, rank, world)
+        self.graphs.set_ranks(ranks)
+        return ranks
 
     def find_ids(self, site: str, rule: str) -> Sequence[int] | None:
         """Return the ids given for a site by its rule or by a pattern that matches it, or None."""
@@ -261,6 +149,7 @@ class Steps:
         finally:
             self._pin.set(before)
             self.graphs.pin(before, None if before is None else before.ids.samples)
+            self.find_ranks(None if before is None else before.ids)
             if pin.loose.calls:
                 self.last = pin.loose
             if type(step) is not int:  # a tensor that is mapped must not outlive its map
@@ -269,7 +158,9 @@ class Steps:
     def _make_loose(self, step: int, ids: Ids) -> Forward:
         """Return the forward for modules called outside of the model's forward in a pinned step."""
         loose = Forward(step, ids=ids.samples, has_step=True, counted=True, shared=self.shared)
-        loose.numbered = self.shared or ids.samples is not None or bool(ids.by_rule)
+        loose.ranks = self.find_ranks(ids)
+        with_ids = ids.samples is not None or bool(ids.by_rule) or loose.ranks is not None
+        loose.numbered = self.shared or with_ids
         return loose
 
     def _take_assigned(self, pin: Pin) -> None:
@@ -325,7 +216,11 @@ class Steps:
                 self.graphs.pin(pin, given.samples)
         if counted:
             self._used = True
-        with_ids = forward.ids is not None or bool(given.by_rule)
+        forward.ranks = self.find_ranks(given)
+        if forward.ranks is not None and counted:
+            forward.largest = self.graphs.note_largest(batch or 0)
+            forward.follows = self.graphs.check_members(forward.ranks, forward.step)
+        with_ids = forward.ids is not None or bool(given.by_rule) or forward.ranks is not None
         forward.numbered = forward.first > 0 or self.shared or with_ids
         self._running.set(forward)
         if self._outside.calls:
@@ -382,7 +277,7 @@ class Steps:
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a copy of the model, without ids that past forwards have used."""
         last = replace(self.last, ids=None, made={}, reached=set())
-        ids = Ids() if self._used else self._ids
+        ids = Ids(ranks=self._ids.ranks) if self._used else self._ids
         return {**self.__dict__, "last": last, "_outside": Forward(), "_ids": ids}
 
 

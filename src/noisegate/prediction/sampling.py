@@ -43,6 +43,7 @@ def predict(
     input_noise: Any = None,
     hidden_noise: Any = None,
     output_noise: Any = None,
+    recurrent_dropout: Any = None,
     weight_dropout: Any = None,
     weight_noise: Any = None,
     batch_size: int | None = None,
@@ -83,7 +84,7 @@ def predict(
         Whether to raise for the model's own dropouts that cannot be used, or leave them as they
         are.
     input_dropout, hidden_dropout, output_dropout, input_noise, hidden_noise, output_noise
-        As in `inject`; so are `weight_dropout` and `weight_noise`.
+        As in `inject`; so are `recurrent_dropout`, `weight_dropout` and `weight_noise`.
     tied : {None, "each", "all"}
         As in `inject`.
     batch_size : int, optional

@@ -70,7 +70,10 @@ _USUAL = (
 )
 
 # Recipes that run only where they are named.
-_MORE = (Recipe("weights", "dropout on weights", {"weight_dropout": 0.2}),)
+_MORE = (
+    Recipe("recurrent", "dropout on recurrent states", {"recurrent_dropout": 0.2}),
+    Recipe("weights", "dropout on weights", {"weight_dropout": 0.2}),
+)
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({r.name: r for r in (*_USUAL, *_MORE)})
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import noisegate as ng
 from noisegate.core import patterns
+from noisegate.core.depth import ByDepth, by_depth
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
 from noisegate.core.expression import SCHEDULES, parse
-from noisegate.core.rules import SHORTHANDS
+from noisegate.core.rules import SHORTHANDS, make_kind
 from noisegate.core.words import shorten
 
 # Aliases of YAML can make a few lines a value without bound, so `shorten` could not end.
@@ -118,19 +119,39 @@ def _parse_noise(pattern: Any, noise: Any) -> Any:
     if pattern not in SHORTHANDS:
         with prefix_errors("inject"):
             patterns.check_pattern(pattern)
+    rates = _read_by_depth(pattern, text)
+    if rates is not None:
+        return rates
     bare = _read_bare(text)
     if bare is None:
         return parse(text)
-    kind = SHORTHANDS[pattern][1] if pattern in SHORTHANDS else ng.Dropout
-    return parse(f"{kind.__name__}({bare})").rate
+    kind = SHORTHANDS[pattern][1](0.0) if pattern in SHORTHANDS else ng.Dropout(0.0)
+    return parse(f"{type(kind).__name__}({bare})").rate
+
+
+def _read_by_depth(pattern: str, text: str) -> ByDepth | None:
+    """Return the rates by depth that a text says, checked; None if it says none."""
+    call = _read_tree(text)
+    if not isinstance(call, ast.Call) or ast.unparse(call.func) != "schedule.by_depth":
+        return None
+    args = [_parse_noise(pattern, ast.unparse(end)) for end in call.args]
+    words = {str(w.arg): _parse_noise(pattern, ast.unparse(w.value)) for w in call.keywords}
+    made = by_depth(*args, **words)
+    made.resolve(make_kind(pattern, made.first), make_kind(pattern, made.last))
+    return made
+
+
+def _read_tree(text: str) -> ast.expr | None:
+    """Return a text as an expression of Python; None if it is none."""
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _read_bare(text: str) -> str | None:
     """Return a number or a schedule as Python writes it; None if the text is neither."""
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    tree = _read_tree(text)
     match tree:
         case ast.Constant(value=value) | ast.UnaryOp(ast.USub(), ast.Constant(value=value)):
             bare = type(value) in (int, float)
@@ -138,10 +159,12 @@ def _read_bare(text: str) -> str | None:
             bare = ast.unparse(function) in SCHEDULES
         case _:
             bare = False
-    return ast.unparse(tree) if bare else None
+    return ast.unparse(tree) if tree is not None and bare else None
 
 
 def _format_noise(noise: Any) -> str:
+    if isinstance(noise, ByDepth):
+        return f"schedule.by_depth({_format_noise(noise.first)}, {_format_noise(noise.last)})"
     written = isinstance(noise, ng.Kind | ng.schedule.Schedule)
     return repr(noise) if written else repr(float(noise))
 
@@ -149,6 +172,9 @@ def _format_noise(noise: Any) -> str:
 def _format_source(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_format_source, value))}]"
+    if isinstance(value, ByDepth):
+        ends = _format_source(value.first), _format_source(value.last)
+        return f"ng.schedule.by_depth({', '.join(ends)})"
     written = re.sub(r"\bschedule\.", "ng.schedule.", _format_noise(value))
     return f"ng.{written}" if isinstance(value, ng.Kind) else written
 

@@ -31,6 +31,7 @@ from .functional import (
     locked_dropout,
     multiplicative_uniform_noise,
     neftune_noise,
+    patch_dropout,
     quantization_noise,
     random_erasing,
     shot_noise,
@@ -40,6 +41,7 @@ from .functional import (
     spatial_dropout3d,
     speckle_noise,
     uniform_noise,
+    zoneout,
 )
 from .layers import (
     AlphaDropout,
@@ -63,6 +65,7 @@ from .layers import (
     MultiplicativeUniformNoise,
     NeftuneNoise,
     NoiseLayer,
+    PatchDropout,
     QuantizationNoise,
     RandomErasing,
     ShotNoise,
@@ -72,6 +75,7 @@ from .layers import (
     SpatialDropout3D,
     SpeckleNoise,
     UniformNoise,
+    Zoneout,
     layer,
 )
 from .model.hooks import find_all_handles as handles
@@ -104,6 +108,7 @@ __all__ = [
     "MultiplicativeUniformNoise",
     "NeftuneNoise",
     "NoiseLayer",
+    "PatchDropout",
     "PreActivation",
     "QuantizationNoise",
     "RandomErasing",
@@ -114,6 +119,7 @@ __all__ = [
     "SpatialDropout3D",
     "SpeckleNoise",
     "UniformNoise",
+    "Zoneout",
     "alpha_dropout",
     "apply",
     "concrete_dropout",
@@ -139,6 +145,7 @@ __all__ = [
     "locked_dropout",
     "multiplicative_uniform_noise",
     "neftune_noise",
+    "patch_dropout",
     "quantization_noise",
     "random_erasing",
     "shot_noise",
@@ -148,6 +155,7 @@ __all__ = [
     "spatial_dropout3d",
     "speckle_noise",
     "uniform_noise",
+    "zoneout",
 ]
 
 if not TYPE_CHECKING:  # a type checker would accept every name of the module

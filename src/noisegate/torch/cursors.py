@@ -47,6 +47,44 @@ def advance(cursor: Tensor, samples: int, steps: int = 0) -> Tensor:
     return unwrap_gradients(_advance(cursor, steps, samples))
 
 
+def _run_join(cursor: Tensor, ranks: Tensor) -> Tensor:
+    with plain_tensors():
+        step, first, *_ = *cursor.tolist(), 0
+        return cursor.new_tensor([step, first, -1, *ranks.tolist()])
+
+
+_join = define(
+    "join_ranks",
+    ("Tensor cursor", "Tensor ranks"),
+    _run_join,
+    lambda cursor, ranks: cursor.new_empty(3 + len(ranks)),
+)
+
+
+def join_ranks(cursor: Tensor, ranks: Tensor) -> Tensor:
+    """Return a cursor with the numbers of this process's rank, in code that a compiler traces."""
+    return unwrap_gradients(_join(cursor, ranks))
+
+
+def _run_note(ranks: Tensor, count: int) -> Tensor:
+    with plain_tensors():
+        *rest, largest = ranks.tolist()
+        return ranks.new_tensor([*rest, max(largest, count)])
+
+
+_note = define(
+    "note_largest",
+    ("Tensor ranks", "SymInt count"),
+    _run_note,
+    lambda ranks, count: torch.empty_like(ranks),
+)
+
+
+def note_largest(ranks: Tensor, count: int) -> Tensor:
+    """Return the numbers of a rank with the most samples by now, in code that is traced."""
+    return unwrap_gradients(_note(ranks, count))
+
+
 class Counter:
     """The step of the next call of a layer or a model, as a number and as a tensor.
 

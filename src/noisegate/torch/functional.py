@@ -34,6 +34,7 @@ from .application import (
     take_rate,
 )
 from .compiling import eager_only, hold_number
+from .dtensors import find_local, give_back, is_dtensor
 from .generators import draw_unseen
 from .graph_rows import find_ids
 from .maps import apply_in_maps, draw_cursor_in_maps
@@ -64,6 +65,9 @@ def apply_eagerly(
     integers = x.dtype not in FLOATS and core.check_input(CPU, kind, x) == "integer"
     if call.idle:
         return x
+    if type(x) is not Tensor and is_dtensor(x):
+        local, call = find_local(kind, x, key, call)
+        return give_back(x, apply_noise(local, None, Noise(kind, key, call)))
     if type(call.rate) is float:
         noise = Noise(kind, key, call)
         return noise(x, None) if integers else apply_plain(x, noise)
@@ -370,6 +374,7 @@ uniform_noise = _make_function("UniformNoise")
 impulse_noise = _make_function("ImpulseNoise")
 multiplicative_uniform_noise = _make_function("MultiplicativeUniformNoise")
 neftune_noise = _make_function("NeftuneNoise")
+patch_dropout = _make_function("PatchDropout")
 quantization_noise = _make_function("QuantizationNoise")
 random_erasing = _make_function("RandomErasing")
 shot_noise = _make_function("ShotNoise")
@@ -377,6 +382,7 @@ span_mask = _make_function("SpanMask")
 speckle_noise = _make_function("SpeckleNoise")
 drop_block = _make_function("DropBlock")
 drop_key = _make_function("DropKey")
+zoneout = _make_function("Zoneout")
 drop_block1d = _make_function("DropBlock1d")
 drop_block2d = _make_function("DropBlock2d")
 drop_block3d = _make_function("DropBlock3d")

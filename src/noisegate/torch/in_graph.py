@@ -19,6 +19,7 @@ from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS, Key
 from noisegate.core.prepared import prepare
+from noisegate.core.rank_rows import RankRows
 from noisegate.core.window import ATTENTION, SampleAxis, rows_count
 
 from .application import CPU, Noise
@@ -65,19 +66,27 @@ class GraphCall(NamedTuple):
             note_call(self.place, LastCall(*about))
         return Noise(kind, key, call if self.live is None else call._replace(rate=None), linear)
 
-    def _find_rows(self, x: Tensor, axis: SampleAxis, first: int = -1, batch: int = -1) -> Any:
+    def _find_rows(
+        self, x: Tensor, axis: SampleAxis, first: int = -1, batch: int = -1, *ranks: int
+    ) -> Any:
         """Return the rows of x's samples; None if they count from 0."""
-        if axis is None or not x.ndim or (self.ids is None and first <= 0):
+        if axis is None or not x.ndim or (self.ids is None and first <= 0 and not ranks):
             return None
         batch = self.batch if batch < 0 else batch
-        if self.ids is None:
-            rows: Any = range(first, first + batch)
-        else:
-            ids = self.ids if first < 0 else self.ids[first : first + batch]
-            rows = [row % 2**64 for row in ids.tolist()]
         extent = x.shape[0 if axis == ATTENTION else axis]
         if axis == ATTENTION and x.ndim == 3 and batch > 0 and extent % batch == 0:
             extent = batch  # the heads of each sample lie one after the other
+        if self.ids is not None:
+            ids = self.ids if first < 0 else self.ids[first : first + batch]
+            rows: Any = [row % 2**64 for row in ids.tolist()]
+        elif ranks:
+            *numbers, largest = ranks
+            rank = RankRows.read(numbers)
+            if batch < 0 or (rank.is_replica and not first):
+                batch = extent  # whatever a site sees, ranks differ
+            rows = rank.find(first, batch, largest)
+        else:
+            rows = range(first, first + batch)
         if len(rows) != extent or batch not in (-1, extent):
             raise InvalidValue(f"inject: {rows_count(len(rows), extent)}")
         return rows
@@ -124,8 +133,8 @@ def _run_field(like: Tensor, precision: str, members: Tensor | None, *rest: Any)
     call = GraphCall(*rest)
     noise = call.make_noise(like, False)
     kind, rows = noise.kind, noise.call.window.rows
-    if members is not None and call.ids is None and call.cursor[1:2].sum() > 0:
-        # The rows follow those of a forward before.
+    if members is not None and call.ids is None and rows and rows[0] > 0:
+        # The rows follow those of a forward before, or are those of a replica.
         members = members * len(rows) + torch.tensor(rows, device="cpu")
     address = Address(rows=members)
     engine = CPU if members is None else MemberEngine(CPU.device, address=address)

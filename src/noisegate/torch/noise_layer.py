@@ -22,7 +22,7 @@ from .graph_sites import make_place, name_axis
 from .in_graph import add_noise
 from .maps import draw_cursor_in_maps
 from .nested import read_shape
-from .ranks import warn_of_equal_ranks
+from .ranks import find_replica_rows, join_replica
 from .time_rows import KeptRows, rows_in_use
 from .tracing import (
     find_trace,
@@ -235,11 +235,14 @@ class NoiseLayer(nn.Module):
                 refuse_backward()
         except NoisegateError as error:
             raise error.prefix(type(self).__name__) from None
-        rows = rows_in_use() if rows is None else rows
-        if type(rows) is KeptRows:
-            rows = rows.fit(x.shape, axis)
-        if rows is None and self.seed is not None:
-            warn_of_equal_ranks(type(self).__name__)
+        if rows is None:
+            rows = rows_in_use()
+            if type(rows) is KeptRows:
+                rows = rows.fit(x.shape, axis)
+            if self.seed is not None:
+                rows = find_replica_rows(
+                    type(self).__name__, read_shape(x, type(self).__name__), axis, rows
+                )
         y = apply_eagerly(self.kind, x, self._next_key(), rows, axis, self.live())
         return x.copy_(y) if self.inplace else y
 
@@ -253,6 +256,8 @@ class NoiseLayer(nn.Module):
         axis = name_axis(self._find_axis(x.ndim) if self._has_forms else self.sample_axis)
         rate = self.live_rate()
         samples = find_ids(rows, x, axis, type(self).__name__), -1
+        if self._has_seed and rows is None:
+            cursor = join_replica(type(self).__name__, cursor)
         own = self._own_backward
         given: dict[str, Any] = {"rate": rate, "samples": samples, "axis": axis}
         y = add_noise(x, cursor, self._place, own_backward=own, **given)

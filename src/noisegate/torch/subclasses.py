@@ -13,9 +13,6 @@ from noisegate.core.kind import Kind
 # takes time; with what to do instead.
 _REFUSED = {
     "torch.masked.maskedtensor.core.MaskedTensor": "Put the noise on x.get_data().",
-    "torch.distributed.tensor.DTensor": (
-        "Put the noise on x.full_tensor(), or on x.to_local() with the rows of its samples."
-    ),
 }
 
 

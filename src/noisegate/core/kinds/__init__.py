@@ -17,12 +17,14 @@ from .gaussian_noise import GaussianNoise
 from .impulse_noise import ImpulseNoise
 from .multiplicative_uniform_noise import MultiplicativeUniformNoise
 from .neftune_noise import NeftuneNoise
+from .patch_dropout import PatchDropout
 from .quantization_noise import QuantizationNoise
 from .random_erasing import RandomErasing
 from .shot_noise import ShotNoise
 from .span_mask import SpanMask
 from .speckle_noise import SpeckleNoise
 from .uniform_noise import UniformNoise
+from .zoneout import Zoneout
 
 __all__ = [
     "KINDS",
@@ -36,12 +38,14 @@ __all__ = [
     "ImpulseNoise",
     "MultiplicativeUniformNoise",
     "NeftuneNoise",
+    "PatchDropout",
     "QuantizationNoise",
     "RandomErasing",
     "ShotNoise",
     "SpanMask",
     "SpeckleNoise",
     "UniformNoise",
+    "Zoneout",
     "from_config",
 ]
 
@@ -59,11 +63,13 @@ KINDS: dict[str, type[Kind]] = {
         UniformNoise,
         MultiplicativeUniformNoise,
         NeftuneNoise,
+        PatchDropout,
         QuantizationNoise,
         RandomErasing,
         ShotNoise,
         SpanMask,
         SpeckleNoise,
+        Zoneout,
     )
 }
 

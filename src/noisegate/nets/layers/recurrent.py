@@ -1,6 +1,7 @@
 """LSTM and GRU on (samples, time, features), with masks of padded steps."""
 
 from collections.abc import Mapping
+from functools import partial
 from inspect import Parameter, signature
 from typing import Any, ClassVar
 
@@ -8,12 +9,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from noisegate.core.kind import Kind
+from noisegate.core.kinds import Zoneout
+from noisegate.core.patterns import CELL, LAYERS, STATE
+from noisegate.core.rules import make_kind
+from noisegate.core.schedule import Schedule
+from noisegate.torch.model.protocols import OwnStates
+from noisegate.torch.model.recurrent_mode import call_with_noise
+
 from .. import options
 from ..shapes import Shape
 from .torch_layers import TorchLayer, make_layer
 
+# The arguments for a layer's own noise, and the ports of the noise.
+_NOISE_WORDS = {"recurrent_dropout": STATE, "cell_zoneout": CELL, "layer_dropout": LAYERS}
 
-class RecurrentLayer(TorchLayer):
+
+def _make_check(port: str) -> options.NamedCheck:
+    """Return the check of the noise at a port: a rate, or a kind."""
+
+    def check(name: str, value: Any) -> Any:
+        kind = make_kind(f":{port}", value)
+        if isinstance(kind.rate, Schedule):
+            kind.refuse_schedule()
+        return value
+
+    return options.NamedCheck("checked by the kind", check, float | Kind)
+
+
+class RecurrentLayer(TorchLayer, OwnStates):
     """A recurrent layer of torch's on (N, time, features).
 
     Parameters
@@ -22,6 +46,13 @@ class RecurrentLayer(TorchLayer):
         Units of the state.
     return_sequences : bool
         Whether the outputs of all steps are returned, or that of the last.
+    recurrent_dropout, layer_dropout : float or Kind
+        Noise on the state as it enters the recurrent product, and between stacked layers. A number
+        is the p of a dropout with one mask for all time steps of a sample (Gal and Ghahramani
+        2016); ``recurrent_dropout=Zoneout(0.1)`` keeps former values of the state (Krueger et al.
+        2016).
+    cell_zoneout : float or Kind
+        Noise on the cell of an LSTM; a number is the p of `Zoneout`.
 
     Notes
     -----
@@ -36,8 +67,9 @@ class RecurrentLayer(TorchLayer):
     CHECKS: ClassVar[Mapping[str, options.Check]] = {
         "hidden_size": options.size,
         "return_sequences": options.flag,
+        **{word: _make_check(port) for word, port in _NOISE_WORDS.items()},
     }
-    beside_torch = ("return_sequences",)
+    beside_torch = ("return_sequences", *_NOISE_WORDS)
     fixed = {"batch_first": True}  # noqa: RUF012
 
     def rule(self, shape: Shape) -> Shape:
@@ -60,10 +92,25 @@ class RecurrentLayer(TorchLayer):
         if mask is not None:
             return self._run_masked(x, mask)
         outputs: Tensor
-        outputs, state = super().forward(x)
+        outputs, state = self._run(super().forward, x)
         if self.arguments["return_sequences"]:
             return outputs
         return self._get_last(state) if self.bidirectional else outputs[:, -1]
+
+    @property
+    def own_states(self) -> Mapping[str, Kind]:
+        """The noise that it has by itself, by port."""
+        given = ((p, self.arguments.get(word, 0.0)) for word, p in _NOISE_WORDS.items())
+        kinds = {port: make_kind(f":{port}", value) for port, value in given}
+        return {port: kind for port, kind in kinds.items() if kind.rate != 0}
+
+    def _run(self, forward: Any, x: Any) -> Any:
+        """Return the outputs and the last state of torch's module, with the layer's noise."""
+        kinds = self.own_states
+        acts = self.training or any(isinstance(kind, Zoneout) for kind in kinds.values())
+        if not (kinds and acts):
+            return forward(x)
+        return call_with_noise(forward, (x,), kinds, type(self).__name__, self.training)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs; torch's own takes weights to be there."""
@@ -89,7 +136,7 @@ class RecurrentLayer(TorchLayer):
         # A length of 0 cannot be packed: such samples run one step, and get 0 below.
         lengths = count.clamp_min(1).cpu()
         packed = pack_padded_sequence(front, lengths, batch_first=True, enforce_sorted=False)
-        outputs, state = self.torch_class.forward(self, packed)
+        outputs, state = self._run(partial(self.torch_class.forward, self), packed)
         some = (count > 0)[:, None]
         if not self.arguments["return_sequences"]:
             return self._get_last(state).where(some, 0.0)
@@ -106,10 +153,14 @@ def _list_rnn_parameters(kind: type[nn.Module]) -> dict[str, Parameter]:
     given = signature(nn.RNNBase.__init__).parameters
     own = {name: p for name, p in given.items() if name not in left_out}
     flag = Parameter("return_sequences", Parameter.KEYWORD_ONLY, default=False, annotation=bool)
+    words = [w for w in _NOISE_WORDS if kind is nn.LSTM or w != "cell_zoneout"]
+    noise = {
+        w: Parameter(w, Parameter.KEYWORD_ONLY, default=0.0, annotation=float | Kind) for w in words
+    }
     by_name = {
         n: p.replace(kind=Parameter.KEYWORD_ONLY) for n, p in own.items() if n != "hidden_size"
     }
-    return {"hidden_size": own["hidden_size"], "return_sequences": flag, **by_name}
+    return {"hidden_size": own["hidden_size"], "return_sequences": flag, **by_name, **noise}
 
 
 def make_recurrent(kind: type[nn.Module]) -> Any:

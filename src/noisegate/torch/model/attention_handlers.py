@@ -5,12 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from inspect import signature
 from types import FunctionType, ModuleType
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from noisegate.core.checks import at_trace_time
+from noisegate.core.errors import InvalidType
 from noisegate.core.window import ATTENTION
 
 from .attention import AttentionNoise, compute_attention
@@ -44,6 +46,8 @@ def _run_attention(
 
     Where there is noise on the heads alone, or none, torch's fused function computes it.
     """
+    if given["query"].is_nested and any((noise.scores, noise.probs, noise.heads)):
+        _refuse_nested(caller.frame.path)
     if noise.scores is None and noise.probs is None:
         fused = partial(F.scaled_dot_product_attention, **given, dropout_p=rate)
         y: Tensor = caller.leave_to_model(fused) if rate else fused()
@@ -53,6 +57,14 @@ def _run_attention(
     if rate:
         noise = noise._replace(probs=_leave_dropout(caller, rate), whole=True)
     return compute_attention(noise, **given)
+
+
+@at_trace_time
+def _refuse_nested(path: str) -> NoReturn:
+    raise InvalidType(
+        f"inject: noise inside of the attention in '{path}' takes no nested tensors. Pad them "
+        "with x.to_padded_tensor(0.0), and mask what is padded."
+    )
 
 
 def _leave_dropout(caller: Caller, rate: float) -> Callable[[Tensor], Tensor]:

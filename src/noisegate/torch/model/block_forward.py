@@ -21,8 +21,10 @@ from .forward import keep_model
 from .instance_forward import InstanceForward
 from .modules import SiteFunction, call_unwatched, leave_modes
 from .paths import unwrap
+from .residual import find_normalization, find_waiting
 from .samples import (
     KeptSamples,
+    describe_call,
     find_floating,
     find_obstacle,
     get_at,
@@ -35,6 +37,9 @@ from .values import describe_types
 
 Remove = Callable[[], None]
 Place = tuple[Any, ...]
+
+# How many ways to call a block are remembered, so that a dropped call need not be computed.
+_WAYS = 16
 
 
 class BranchFunction(SiteFunction, Protocol):
@@ -57,9 +62,11 @@ class Form:
     Attributes
     ----------
     template : object
-        The output, with None in place of the first floating tensor.
+        The output, with None in place of the first floating tensor; None if there are others.
+    alone : bool
+        Whether that is the only tensor.
     place : tuple
-        Where that is; None if there is none.
+        Where it is; None if there is none.
     like : Tensor
         An empty tensor of its dtype and device.
     shapes : tuple
@@ -69,6 +76,7 @@ class Form:
     """
 
     template: Any
+    alone: bool
     place: Place | None
     like: Tensor
     shapes: tuple[Any, Any]
@@ -94,8 +102,9 @@ class BranchForward(InstanceForward):
         super().__init__(module)
         self.functions: list[BranchFunction] = []
         self.site = site
-        # What a call of the block has shown of its output.
+        # What the first call of the block has shown of its output, and the first of each way.
         self.form: Form | None = None
+        self.forms: dict[tuple[Any, ...], Form] = {}
 
     def _call_own(self, given: Any) -> Any:
         args, kwargs = given
@@ -109,10 +118,16 @@ class BranchForward(InstanceForward):
             return self._call_own(given)
         place = self._find_x(given)
         x = get_at(given, place)
+        if getattr(x, "is_nested", False):
+            raise InvalidType(
+                f"inject: the block at '{self.site}' must not be given a nested tensor. Pad it "
+                "with x.to_padded_tensor(0.0), or leave the block out."
+            )
         form = self.form
         # A run on the side would store its samples, too, in what stores them.
         if form is None and isinstance(x, Tensor) and find_obstacle(given) is None:
             form = self.form = self._learn(given, place)
+            self._keep(form, given, x)
         if form is not None and not form.residual:
             for function in functions:
                 function.leave_out(self._describe(form.shapes))
@@ -173,6 +188,21 @@ class BranchForward(InstanceForward):
             f"{out}. Name the blocks inside of it, or leave it out."
         )
 
+    def find_form(self, given: Any, x: Tensor) -> Form | None:
+        """Return the form of the output of a call like this one, if there was one."""
+        way = describe_call(given, x)
+        return None if way is None else self.forms.get(way)
+
+    def keep_form(self, given: Any, x: Tensor, output: Any) -> None:
+        """Keep the form of an output, if the block was not called in this way before."""
+        if self.form is not None and self.find_form(given, x) is None:
+            self._keep(make_form(x, output, self.form.in_place), given, x)
+
+    def _keep(self, form: Form, given: Any, x: Tensor) -> None:
+        way = describe_call(given, x)
+        if way is not None and len(self.forms) < _WAYS:
+            self.forms[way] = form
+
     def _learn(self, given: Any, place: Place) -> Form:
         """Return the form of the block's output, by a run in evaluation that leaves no trace."""
         x = get_at(given, place)
@@ -189,11 +219,14 @@ def make_form(x: Tensor, output: Any, in_place: bool) -> Form:
     """Return the form of a block's output for x."""
     place = find_floating(output)
     if place is None:
-        return Form(None, None, x.new_empty(0), (tuple(x.shape), None), in_place)
+        return Form(None, False, None, x.new_empty(0), (tuple(x.shape), None), in_place)
     y = get_at(output, place)
     template = None if not place else put_at(output, place, None)
+    alone = not has_tensors_beside(template)
     shapes = tuple(x.shape), tuple(y.shape)
-    return Form(template, place, y.new_empty(0), shapes, in_place)
+    return Form(
+        template if alone else None, alone, place, y.detach().new_empty(0), shapes, in_place
+    )
 
 
 class _Call:
@@ -212,8 +245,8 @@ class _Call:
         if choice is None:
             output, y = self._compute(inner, given)
             return self._put(output, (x + call_unwatched(function, y - x)).to(y.dtype))
-        if not choice.kept and self._may_skip(function, given):
-            return self._skip(x)
+        if not choice.kept and (form := self._find_form(function, given, x)) is not None:
+            return self._skip(x, form)
         some = 0 < len(choice.kept) < choice.count
         if some and self._may_take(function, given, x, choice):
             return self._compute_kept(inner, given, x, choice)
@@ -233,6 +266,8 @@ class _Call:
         if y is None or y.shape != x.shape:
             shapes = tuple(x.shape), None if y is None else tuple(y.shape)
             raise InvalidValue(f"inject: {self.forward._describe(shapes)}")
+        if not inner:
+            self.forward.keep_form(given, x, output)
         return output, y
 
     def _put(self, output: Any, y: Tensor) -> Any:
@@ -240,25 +275,31 @@ class _Call:
         assert place is not None
         return put_at(output, place, y)
 
-    def _may_skip(self, function: Any, given: Any) -> bool:
-        """Return whether a call can be left out: nothing else depends on it."""
-        form, free = self.form, self._is_free(function, find_obstacle(given))
-        return free and form is not None and not has_tensors_beside(form.template)
+    def _find_form(self, function: Any, given: Any, x: Tensor) -> Form | None:
+        """Return the form of an output that need not be computed, if nothing depends on it."""
+        obstacle = find_obstacle(given)
+        if obstacle is None and (name := find_waiting(self.forward.module)) is not None:
+            obstacle = f"its {name} waits for other processes, which may keep some"
+        if not self._is_free(function, obstacle):
+            return None
+        form = self.forward.find_form(given, x)
+        return form if form is not None and form.alone else None
 
     def _may_take(self, function: Any, given: Any, x: Tensor, choice: KeptSamples) -> bool:
         """Return whether the kept samples can be taken out of all that the block is given."""
-        return self._is_free(function, find_obstacle(given, x, choice.axis))
+        obstacle = find_obstacle(given, x, choice.axis)
+        if obstacle is None and len(choice.kept) == 1:
+            name = find_normalization(self.forward.module)
+            obstacle = name and f"its {name} needs more than the one that is kept"
+        return self._is_free(function, obstacle)
 
     def _is_free(self, function: Any, obstacle: str | None) -> bool:
         if obstacle is not None:
             function.note(f"'{self.forward.site}' computes all samples: {obstacle}.")
         return obstacle is None
 
-    def _skip(self, x: Tensor) -> Any:
+    def _skip(self, x: Tensor, form: Form) -> Any:
         """Return x in the form of the block's output."""
-        form = self.form
-        assert form is not None
-        assert form.place is not None
         weights = [p for p in self.forward.module.parameters() if p.requires_grad]
         base = x.to(form.like)
         y: Tensor = base.clone()

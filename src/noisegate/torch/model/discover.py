@@ -15,20 +15,20 @@ from noisegate.core import catalogue as layers
 from noisegate.core.axes import ALL_BUT_SAMPLES
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import Dropout
-from noisegate.core.patterns import own_site, parse_port
+from noisegate.core.patterns import CELL, LAYERS, STATE, own_site, parse_port
 from noisegate.core.survey import Call, Sites
 from noisegate.core.window import ATTENTION
 
 from ..layers import NoiseLayer
 from .paths import unwrap
-from .protocols import Composed, PreActivation
+from .protocols import Composed, OwnStates, PreActivation
 from .residual import find_blocks
 from .scripted import find_dropouts_inside, find_sites_inside, is_scripted
+from .weight_words import EMBEDDINGS, find_made_weights, find_weights, is_weighted
 
-# torch modules that call a function with a dropout inside.
-INSIDE = (nn.MultiheadAttention, nn.RNNBase)
+# torch modules that call a function with a dropout inside, or with a place for noise.
+INSIDE = (nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
 _INSIDE = ("MultiheadAttention", "LSTM", "GRU", "RNN")
-_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _NO_ACTIVATIONS = (nn.MultiheadAttention, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d)
 _DROP_PATH = re.compile(r"(DropPath|StochasticDepth)$")
 # Dropouts of other formulas than noisegate's: a rule takes their place, existing=True does not.
@@ -44,8 +44,11 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
     uses = Counter(id(m) for _, m in model.named_modules(remove_duplicate=False))
     names: list[str] = []
     own: dict[str, Call] = {}
-    attention: list[str] = []
+    inside: list[str] = []
     composed, blocks = unwrap(model), find_blocks(found)
+    # What holds blocks may be given the sequence that they compute; what else, a rule says.
+    holders = {path for block in blocks for path in _list_holders(block)}
+    unlisted: set[str] = set()
     inner = composed.inner if isinstance(composed, Composed) else ()
     for path, module in found.items():
         call = get_own_call(module)
@@ -54,7 +57,8 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         elif find_replaceable(module) is not None:
             names.append(own_site(path, "dropout", 0))
         own |= _find_inside(path, module)
-        attention += _find_attention(path, module)
+        places = [*_find_attention(path, module), *_find_recurrent(path, module)]
+        inside += [site for site in places if site not in own]
         if any(path == part or path.startswith(f"{part}.") for part in inner):
             continue
         if not _is_called(module):
@@ -66,26 +70,41 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
             names.append(f"{path}:pre")
         if path in blocks:
             names.append(f"{path}:branch")
+        if not is_scripted(module):
+            unlisted.add(f"{path}:tokens")
+        if path in holders:
+            names.append(f"{path}:tokens")
     scripted = [(path, module) for path, module in found.items() if is_scripted(module)]
     unreached: dict[str, str] = {}
     for path, module in scripted:
         unreached |= find_dropouts_inside(path, module)
     tokens = _find_tokens(model, found)
     return Sites(
-        names=(*names, *own, *attention),
+        names=(*names, *own, *inside),
         own=own,
-        attention=tuple(attention),
-        reserved=_find_reserved(found),
+        inside=tuple(inside),
         closed={
             site: path for path, module in scripted for site in find_sites_inside(path, module)
         },
         unreached=unreached,
-        roles=_find_roles(composed, found) | {"weight": _find_weights(found)},
+        roles=_find_roles(composed, found)
+        | {
+            "weight": find_weights(found),
+            "recurrent": tuple(s for s in (*own, *inside) if parse_port(s).name == STATE),
+        },
         own_names=composed.own_names if isinstance(composed, Composed) else {},
         parameters=_find_parameters(found),
         tokens=tokens,
         takes_tokens=bool(tokens) and _takes_tokens(model, found),
+        unlisted=frozenset(unlisted),
+        made_weights=find_made_weights(found),
     )
+
+
+def _list_holders(path: str) -> list[str]:
+    """Return a module's path and those of the modules around it, but for the model's own."""
+    names = path.split(".")
+    return [".".join(names[:count]) for count in range(1, len(names) + 1)]
 
 
 def _is_called(module: nn.Module) -> bool:
@@ -233,8 +252,13 @@ def _find_inside(path: str, module: nn.Module) -> dict[str, Call]:
     At a rate of 0 it may be a mere holder of weights: a forward shows whether its sites are used.
     """
     inner = unwrap(module)
+    if isinstance(inner, OwnStates):
+        words = type(inner).__name__
+        kinds = inner.own_states.items()
+        return {own_site(path, port, 0): Call(k, words, sample_axis=0) for port, k in kinds}
     home = "" if is_scripted(inner) else _get_home(inner)
-    if not isinstance(inner, INSIDE) or home not in _INSIDE or not inner.dropout:
+    drops = nn.MultiheadAttention, nn.RNNBase
+    if not isinstance(inner, drops) or home not in _INSIDE or not inner.dropout:
         return {}
     call = make_dropout_call("Dropout", inner.dropout, f"nn.{home}(dropout={inner.dropout:g})")
     if isinstance(inner, nn.MultiheadAttention):
@@ -261,15 +285,15 @@ def _find_attention(path: str, module: nn.Module) -> list[str]:
     return [own_site(path, port, 0) for port in ("heads", "scores")]
 
 
-def _find_reserved(found: dict[str, nn.Module]) -> dict[str, str]:
-    """Return the sites that a later version will reach, and what each is."""
-    reserved = {}
-    for path, module in found.items():
-        if is_scripted(module):
-            continue
-        if isinstance(module, nn.RNNBase):
-            reserved[f"{path}:state"] = f"the recurrent state of nn.{type(module).__name__}"
-    return reserved
+def _find_recurrent(path: str, module: nn.Module) -> list[str]:
+    """Return the sites in the recurrence of a module of torch's."""
+    inner = unwrap(module)
+    if is_scripted(module) or not isinstance(inner, nn.RNNBase | nn.RNNCellBase):
+        return []
+    has_cell = isinstance(inner, nn.LSTM | nn.LSTMCell)
+    stacked = isinstance(inner, nn.RNNBase) and inner.num_layers > 1
+    ports = [STATE] + [CELL] * has_cell + [LAYERS] * stacked
+    return [own_site(path, port, 0) for port in ports]
 
 
 # The words `input` and `hidden` --------------------------------------------------------------
@@ -281,22 +305,12 @@ def _find_roles(composed: nn.Module, found: dict[str, nn.Module]) -> dict[str, t
     return {"input": (":in",), "hidden": tuple(_find_hidden(found)), "output": (":out",)}
 
 
-def _find_weights(found: dict[str, nn.Module]) -> tuple[str, ...]:
-    """Return the weights that `weight` means; of recurrent layers, those between states."""
-    weights = []
-    for path, module in found.items():
-        if _is_weighted(module) and not is_scripted(module):
-            own = [name for name, _ in module.named_parameters(recurse=False)]
-            weights += [f"{path}:{n}" for n in own if n == "weight" or n.startswith("weight_hh")]
-    return tuple(weights)
-
-
 def _find_hidden(found: dict[str, nn.Module]) -> list[str]:
     """Return the outputs of the activations, except one that ends the model.
 
     In a model without activations, return the outputs of the layers with weights, except the last.
     """
-    weighted = [path for path, module in found.items() if _is_weighted(module)]
+    weighted = [path for path, module in found.items() if is_weighted(module)]
     order = list(found)
     last = order.index(weighted[-1]) if weighted else len(order)
     activations = [
@@ -313,16 +327,6 @@ def _in_order(found: dict[str, nn.Module], path: str) -> bool:
     return not parent or isinstance(found.get(parent), nn.Sequential)
 
 
-def _is_weighted(module: nn.Module) -> bool:
-    if is_scripted(module):
-        return any(True for _ in module.parameters())
-    weight = module._parameters.get("weight")
-    leaf = not module._modules and not isinstance(module, _EMBEDDINGS)
-    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        return True
-    return leaf and isinstance(weight, Tensor) and weight.ndim > 1
-
-
 def _find_tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ...]:
     """Return the output sites of the embedding that tokens go through first.
 
@@ -333,7 +337,7 @@ def _find_tokens(model: nn.Module, found: dict[str, nn.Module]) -> tuple[str, ..
         embedding = named() if callable(named) else None
     except (NotImplementedError, AttributeError):  # transformers raises these if it has none
         embedding = None
-    tables = {path: module for path, module in found.items() if isinstance(module, _EMBEDDINGS)}
+    tables = {path: module for path, module in found.items() if isinstance(module, EMBEDDINGS)}
     if embedding not in tables.values():
         embedding = next(iter(tables.values()), None)
     weight = getattr(embedding, "weight", None)
@@ -357,4 +361,4 @@ def _takes_tokens(model: nn.Module, found: dict[str, nn.Module]) -> bool:
     if isinstance(word, str):
         return word.endswith("ids")
     with_weights = (m for m in found.values() if any(True for _ in m.parameters(recurse=False)))
-    return isinstance(next(with_weights, None), _EMBEDDINGS)
+    return isinstance(next(with_weights, None), EMBEDDINGS)

@@ -1,9 +1,11 @@
 """Handle the attention that a module's own code computes: a product, a softmax, and a product.
 
 Each function is seen alone, so tensors are marked: what a softmax returns, and what is computed
-from it, are probabilities until they are multiplied with the values.
+from it, are probabilities until they are multiplied with the values. What an equation returns is
+marked with the order of its axes.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +17,9 @@ from .replacing import Caller, Replacement, find_place
 
 # Marks probabilities: True before their dropout, False after it.
 _MARK = "_noisegate_probabilities"
+
+# The axes of scores or probabilities in the order (batch, head, query, key), if they have another.
+_AXES = "_noisegate_axes"
 
 
 def is_marked(x: Any) -> bool:
@@ -29,9 +34,22 @@ def mark_dropped(x: Tensor, y: Any) -> None:
         setattr(y, _MARK, False)
 
 
+def apply_in_order(x: Tensor, noise: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return scores or probabilities with noise, which sees them as (batch, head, query, key)."""
+    return _permute(x, getattr(x, _AXES, None), noise)
+
+
+def _permute(x: Tensor, order: Any, noise: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return x with noise, which sees its axes in an order."""
+    if order is None:
+        return noise(x)
+    return noise(x.permute(order)).permute([order.index(axis) for axis in range(x.ndim)])
+
+
 def _handle_softmax(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     """Put noise on the scores of an attention; mark the result as probabilities."""
     y = _compute_softmax(caller, func, args, kwargs)
+    _pass_axes_on(args[0] if args else kwargs["input"], y)
     setattr(y, _MARK, True)
     return y
 
@@ -47,7 +65,7 @@ def _compute_softmax(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
     rest = args[1:] if args else ()
     others = {name: value for name, value in kwargs.items() if name != "input"}
     # A mask has been added already, and what it hides stays hidden.
-    noisy = torch.where(scores < MASKED, scores, noise(scores))
+    noisy = torch.where(scores < MASKED, scores, apply_in_order(scores, noise))
     return normalize(noisy, lambda x: func(x, *rest, **others))
 
 
@@ -69,8 +87,28 @@ def _pass_mark_on(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
         for x in args:
             if isinstance(x, Tensor) and hasattr(x, _MARK):
                 setattr(y, _MARK, getattr(x, _MARK))
+                _pass_axes_on(x, y)
                 break
+    return y if hasattr(y, _MARK) else _find_axes(args, y)
+
+
+def _keep_axes(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
+    """Mark the result of an elementwise function of scores with the order of their axes."""
+    y = func(*args, **kwargs)
+    return _find_axes(args, y) if caller.frame.multiplies else y
+
+
+def _find_axes(args: Any, y: Any) -> Any:
+    for x in args:
+        if isinstance(x, Tensor) and hasattr(x, _AXES):
+            _pass_axes_on(x, y)
+            break
     return y
+
+
+def _pass_axes_on(x: Tensor, y: Any) -> None:
+    if hasattr(x, _AXES) and isinstance(y, Tensor) and y.shape == x.shape:
+        setattr(y, _AXES, getattr(x, _AXES))
 
 
 def _handle_product(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
@@ -92,11 +130,34 @@ def _handle_einsum(caller: Caller, func: Any, args: Any, kwargs: Any) -> Any:
         return y
     caller.frame.multiplies = True
     order = _order_of_equation(args)
-    noise = None if order is None else find_place(caller, "heads", "einsum", y.ndim)
-    if noise is None or order is None:
+    if order is None:
+        axes = find_axes_of_scores(args[0])
+        if axes is not None and axes != tuple(range(y.ndim)):
+            setattr(y, _AXES, axes)
         return y
-    back = [order.index(axis) for axis in range(y.ndim)]
-    return noise(y.permute(order)).permute(back)
+    noise = find_place(caller, "heads", "einsum", y.ndim)
+    return y if noise is None else _permute(y, order, noise)
+
+
+def find_axes_of_scores(equation: Any) -> tuple[int, ...] | None:
+    """Return the axes of an equation's result as (batch, head, query, key); None if it has none.
+
+    Queries and keys share the axes of batch and heads, batch first.
+    """
+    if not isinstance(equation, str) or "." in equation:
+        return None
+    inputs, arrow, result = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    if not arrow or len(terms) != 2 or not result:
+        return None
+    key = result[-1]
+    queries, keys = terms if key in terms[1] else terms[::-1]
+    alone = [axis for axis in queries if axis in result and axis not in keys]
+    shared = [axis for axis in queries if axis in result and axis in keys]
+    order = [*shared, *alone, key]
+    if len(alone) != 1 or key in queries or sorted(order) != sorted(result):
+        return None
+    return tuple(result.index(axis) for axis in order)
 
 
 def _order_of_equation(args: Any) -> list[int] | None:
@@ -111,10 +172,14 @@ def _order_of_equation(args: Any) -> list[int] | None:
     marked = [hasattr(x, _MARK) for x in tensors]
     if not arrow or not any(marked):
         return None
-    term = inputs.split(",")[marked.index(True)]
+    terms = inputs.split(",")
+    term, values = terms[marked.index(True)], terms[marked.index(False)] if not all(marked) else ""
     first, key = term[:-1], term[-1]
     if key in result or not set(first) < set(result):
         return None
+    alone = [axis for axis in first if axis not in values]
+    if len(alone) == 1:  # the query; the others, which values have too, in the result's order
+        first = "".join(axis for axis in result if axis in first and axis in values) + alone[0]
     return [result.index(axis) for axis in (*first, *(a for a in result if a not in first))]
 
 
@@ -127,6 +192,11 @@ _ELEMENTWISE = (
     *(Tensor.clone, torch.clone, Tensor.contiguous, torch.nan_to_num),
     *(Tensor.view, Tensor.reshape, torch.reshape),
 )
+# Functions between the product and the softmax.
+_ON_SCORES = (
+    *(Tensor.add, Tensor.sub, Tensor.div, torch.add, torch.sub, torch.div, torch.true_divide),
+    *(torch.where, Tensor.where, torch.tanh, Tensor.tanh, torch.clamp, Tensor.clamp),
+)
 _PRODUCTS = (
     *(torch.matmul, Tensor.matmul, Tensor.__matmul__),
     *(torch.bmm, Tensor.bmm, torch.baddbmm, Tensor.baddbmm),
@@ -137,6 +207,7 @@ EAGER_ATTENTION_HANDLERS: dict[Any, Any] = {
         (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax), _handle_softmax
     ),
     **dict.fromkeys(_ELEMENTWISE, _pass_mark_on),
+    **dict.fromkeys(_ON_SCORES, _keep_axes),
     **dict.fromkeys(_PRODUCTS, _handle_product),
     torch.einsum: _handle_einsum,
 }

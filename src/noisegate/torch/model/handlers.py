@@ -1,5 +1,6 @@
 """Handle each torch function that makes noise when a model's forward calls it."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,12 @@ from noisegate.core.window import ATTENTION
 from ..compiling import hold_number
 from .attention_handlers import ATTENTION_HANDLERS
 from .coins import find_bounds, find_coin, is_coin, mark_coin
-from .eager_attention import EAGER_ATTENTION_HANDLERS, is_marked, mark_dropped
+from .eager_attention import (
+    EAGER_ATTENTION_HANDLERS,
+    apply_in_order,
+    is_marked,
+    mark_dropped,
+)
 from .flex_attention import FLEX_HANDLERS
 from .modules import apply_functions, write_in_place
 from .recurrent_handlers import RECURRENT_HANDLERS
@@ -45,14 +51,16 @@ def _make_dropout_handler(name: str, words: str, inplace: bool = False) -> Any:
             found = caller.find_in_graph(port, name, words, p, x.ndim, axis, stays)
             if not found:
                 return func(*args, **kwargs)
-            y = apply_found(x, found, training and trains, p)
+            act = partial(apply_found, found=found, training=training and trains, rate=p)
+            y = apply_in_order(x, act)
             return write_in_place(x, y, inplace_, training and p > 0)
         call = make_call(name, words, p, x.ndim, axis, stays)
         functions = caller.find_functions(port, call)
         if not functions:
             return caller.leave_to_model(lambda: func(*args, **kwargs))
         # A module in evaluation has no noise, whatever its code says.
-        y = apply_functions(x, functions, training and trains, call, name)
+        act = partial(apply_functions, functions=functions, training=training and trains, call=call)
+        y = apply_in_order(x, partial(act, name=name))
         draws = training and p > 0
         try:
             return write_in_place(x, y, inplace_, draws)

@@ -96,7 +96,7 @@ def attach_to_input(
 ) -> Remove:
     """Put a function at a module's input; return the callable that removes it."""
     hook = _Before(site, part, function)
-    return _Undo(hook_before(module, hook, with_kwargs=True).remove, hook.retire)
+    return Undo(hook_before(module, hook, with_kwargs=True).remove, hook.retire)
 
 
 def attach_to_output(
@@ -104,7 +104,7 @@ def attach_to_output(
 ) -> Remove:
     """Put a function at a module's output; return the callable that removes it."""
     hook = _After(site, part, function)
-    return _Undo(hook_after(module, hook).remove, hook.retire)
+    return Undo(hook_after(module, hook).remove, hook.retire)
 
 
 def attach_to_pre_activation(
@@ -112,7 +112,7 @@ def attach_to_pre_activation(
 ) -> Remove:
     """Put a function at a module's pre-activation; return the callable that removes it."""
     hook = _After(site, part, function)
-    return _Undo(module.register_pre_activation_hook(hook).remove, hook.retire)
+    return Undo(module.register_pre_activation_hook(hook).remove, hook.retire)
 
 
 def watch_forward(model: nn.Module, observer: Observer) -> Remove:
@@ -121,7 +121,7 @@ def watch_forward(model: nn.Module, observer: Observer) -> Remove:
     first, last = _Begin(observer), _End(observer)
     before = hook_before(model, first, prepend=True, with_kwargs=True)
     after = hook_after(model, last, always_call=True)
-    return _Undo(before.remove, after.remove, first.retire, last.retire)
+    return Undo(before.remove, after.remove, first.retire, last.retire)
 
 
 def watch_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Remove:
@@ -132,7 +132,7 @@ def watch_parts(model: nn.Module, begin: Callable[[str, bool], None]) -> Remove:
     """
     hooks = [(part, _BeginPart(path, model, begin)) for path, part in _walk_parts(model)]
     removals = [hook_before(part, hook).remove for part, hook in hooks]
-    return _Undo(*removals, *(hook.retire for _, hook in hooks))
+    return Undo(*removals, *(hook.retire for _, hook in hooks))
 
 
 def _walk_parts(model: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -158,7 +158,7 @@ def find_all_handles(model: nn.Module) -> list[Any]:
     found: list[Any] = []
     for module in model.modules():
         hooks: list[Any] = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
-        functions: list[Any] = [hook.function for hook in hooks if isinstance(hook, _At)]
+        functions: list[Any] = [hook.function for hook in hooks if isinstance(hook, AtSite)]
         functions += [f for forward in walk_forwards(module) for f in forward.functions]
         found += find_handles(module)
         found += [function.injection for function in functions if hasattr(function, "injection")]
@@ -184,13 +184,14 @@ def count_calls(frame: Any, modules: Container[int]) -> int:
     return count
 
 
-class _Undo:
+class Undo:
     """Several removals as one; unlike a closure, it is copied with a copied model."""
 
     def __init__(self, *removals: Callable[[], None]) -> None:
         self.removals = removals
 
     def __call__(self) -> None:
+        """Remove all."""
         for remove in self.removals:
             remove()
 
@@ -289,7 +290,9 @@ class _End(_Hook):
     __call__ = eager_only(__call__, _in_graph)
 
 
-class _At(_Hook):
+class AtSite(_Hook):
+    """A hook of a function at a site."""
+
     def __init__(self, site: str, part: str | None, function: SiteFunction) -> None:
         self.site, self.part, self.function = site, part, function
 
@@ -318,7 +321,7 @@ class _At(_Hook):
         return replace_part(value, part, call_unwatched(function, parts[part]))
 
 
-class _Before(_At):
+class _Before(AtSite):
     def _in_graph(self, module: nn.Module, args: Any, kwargs: Any = None) -> Any:
         self.function.reach_in_graph()
         if not self.function.acts_in_graph(trains(module)):
@@ -344,7 +347,7 @@ class _Before(_At):
         return before, dict(zip(by_name, changed[count:], strict=True))
 
 
-class _After(_At):
+class _After(AtSite):
     def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
         # `eager_only` written out: its wrapper would cost at every call of every site.
         if not compiler_looks_on():

@@ -2,23 +2,32 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from noisegate.core.patterns import ATTENTION_PORTS, BRANCH, parse_port, split
+from noisegate.core.patterns import (
+    ATTENTION_PORTS,
+    BRANCH,
+    RECURRENT_PORTS,
+    TOKENS,
+    parse_port,
+    split,
+)
 from noisegate.core.survey import Sites
 
 from .. import cursors, graph_sites, in_graph
 from ..checkpointing import list_registered, refuse_backward, register
 from ..compiling import compiler_is_imported, run_eagerly, traces_whole
+from ..dtensors import is_dtensor, watch_for_shards
 from ..functional import apply_eagerly, apply_steps, draw_seed
 from ..generators import restore_others, seed_others
 from ..maps import Following, count_members, count_traced_members, transforms_act
 from ..nested import read_shape
-from ..ranks import world_size
+from ..ranks import find_rank
 from ..time_rows import times_in_use, use_kept
 from ..tracing import find_trace, refuse_export, refuse_tracing
 from . import hooks
@@ -37,6 +46,7 @@ from .modules import OwnForward, SiteFunction
 from .paths import find_modules
 from .protocols import PreActivation
 from .sharing import exclusive
+from .tokens import attach_to_tokens
 from .watch import FunctionWatch, may_call_noise
 from .weights import attach_to_parameter
 
@@ -79,7 +89,7 @@ class Host(Runner):
     apply_steps = staticmethod(apply_steps)
     seed_others = staticmethod(seed_others)
     restore_others = staticmethod(restore_others)
-    world_size = staticmethod(world_size)
+    find_rank = staticmethod(find_rank)
     mute_part = staticmethod(mute_part)
     # For graphs.
     compiler_is_imported = staticmethod(compiler_is_imported)
@@ -90,6 +100,8 @@ class Host(Runner):
     make_ids = staticmethod(cursors.make_ids)
     make_place = staticmethod(graph_sites.make_place)
     advance = staticmethod(cursors.advance)
+    join_ranks = staticmethod(cursors.join_ranks)
+    note_largest = staticmethod(cursors.note_largest)
     count_traced_members = staticmethod(count_traced_members)
     add_noise = staticmethod(in_graph.add_noise)
     name_axis = staticmethod(graph_sites.name_axis)
@@ -104,6 +116,19 @@ class Host(Runner):
         """Whether a module's class is neither torch's nor noisegate's, so it may call anything."""
         homes = (type(module).__module__.partition(".")[0] for module in self.modules.values())
         return any(home not in ("torch", "noisegate") for home in homes)
+
+    def has_split_parameters(self) -> bool:
+        """Return whether ranks hold parts of parameters, as under tensor parallelism.
+
+        FSDP gathers its parameters for a forward, so there it is False.
+        """
+        gathered = {"FSDPModule", "FullyShardedDataParallel"}
+        return any(
+            is_dtensor(parameter)
+            for root in self.model.modules()
+            for parameter in root.parameters(recurse=False)
+            if not gathered & {base.__name__ for base in type(root).__mro__}
+        )
 
     def may_call_noise(self) -> bool:
         """Return whether a forward of the model may call a function that makes noise."""
@@ -123,14 +148,19 @@ class Host(Runner):
         name, part = port.name, port.part
         if name == BRANCH:
             return attach_to_branch(module, site, function)
+        if name == TOKENS:
+            return attach_to_tokens(module, site, function)
         if name == "pre" and isinstance(module, PreActivation):
             return hooks.attach_to_pre_activation(module, site, part, function)
         if name == "pre":
             before = find_pre_activation(module)
             assert before is not None
             module, name = before
-        put = hooks.attach_to_input if name == "in" else hooks.attach_to_output
-        return put(module, site, part, function)
+        if name == "in":
+            return hooks.attach_to_input(module, site, part, function)
+        watched = watch_for_shards(module, site)  # before the noise
+        detach = hooks.attach_to_output(module, site, part, function)
+        return detach if watched is None else partial(_call_both, watched, detach)
 
     def get_parameter_shape(self, site: str) -> tuple[int, ...]:
         """Return the shape of a parameter; () of one that torch makes at the first call."""
@@ -143,7 +173,8 @@ class Host(Runner):
     ) -> Callable[[], None]:
         # Functions need the watch. A module that is a noise needs another `forward` only, which
         # costs nothing elsewhere.
-        if find_replaceable(module) is None or parse_port(site).name in ATTENTION_PORTS:
+        inside = (*ATTENTION_PORTS, *RECURRENT_PORTS)
+        if find_replaceable(module) is None or parse_port(site).name in inside:
             return self._watch().add(site, function)
         return (OwnForward.find(module) or OwnForward(module)).add(function)
 
@@ -188,3 +219,8 @@ class Host(Runner):
 
     def _watch(self) -> FunctionWatch:
         return FunctionWatch.find(self.model) or FunctionWatch(self.model, self.modules)
+
+
+def _call_both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()

@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from noisegate.core.kind import Kind
+
 
 class PreActivation(nn.Module):
     """A module whose pre-activation is a place for noise: the port `pre`.
@@ -60,3 +62,12 @@ class Composed(nn.Module):
     def inner(self) -> tuple[str, ...]:
         """Paths of modules that another module runs in pieces."""
         return ()
+
+
+class OwnStates(nn.Module):
+    """A recurrent layer that has noise on its states, or between its layers, by itself."""
+
+    @property
+    def own_states(self) -> Mapping[str, Kind]:
+        """The noise by port: `state`, `cell` or `layers`."""
+        return {}

@@ -1,9 +1,10 @@
-"""Find the residual blocks of a model, as far as its modules show them."""
+"""Find the residual blocks of a model, and what in a block needs to be called."""
 
 from collections import Counter
 from collections.abc import Mapping
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .paths import unwrap
 from .scripted import is_scripted
@@ -43,3 +44,24 @@ def _is_member(path: str, found: Mapping[str, nn.Module]) -> bool:
         return False
     inner = any(True for _ in unwrap(module).children())
     return inner and isinstance(unwrap(parent), _LISTS)
+
+
+def find_waiting(block: nn.Module) -> str | None:
+    """Return the class of a module in a block that waits for other processes, or None.
+
+    Those may keep samples where this one keeps none, and would wait for ever. FSDP around the
+    whole block has gathered its weights before.
+    """
+    for module in block.modules():
+        names = {one.__name__ for one in type(module).__mro__}
+        shared = names & {"FSDPModule", "FullyShardedDataParallel"} and module is not block
+        spread = any(type(p).__name__ == "DTensor" for p in module.parameters(recurse=False))
+        if shared or spread or (isinstance(module, nn.SyncBatchNorm) and module.training):
+            return type(module).__name__
+    return None
+
+
+def find_normalization(block: nn.Module) -> str | None:
+    """Return the class of a module in a block that computes statistics of a batch, or None."""
+    found = (m for m in block.modules() if isinstance(m, _BatchNorm) and m.training)
+    return next((type(module).__name__ for module in found), None)

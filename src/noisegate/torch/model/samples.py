@@ -78,6 +78,35 @@ def has_tensors_beside(template: Any) -> bool:
     return bool(find_tensors(template)) or _find_stateful(template) is not None
 
 
+def describe_call(given: Any, x: Tensor) -> tuple[Any, ...] | None:
+    """Return what the form of a block's output follows from: all but what its tensors hold.
+
+    Calls with equal descriptions have outputs of one form. None if there is more than can be told:
+    a function among the arguments.
+    """
+    device = x.device.type
+    told: list[Any] = [torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)]
+    return tuple(told) if _add_description(given, told) else None
+
+
+def _add_description(value: Any, told: list[Any]) -> bool:
+    """Add the description of a value; return whether it is complete."""
+    told.append(type(value))  # since 1, 1.0 and True are equal
+    if isinstance(value, Tensor):
+        told += value.dtype, value.device, value.ndim
+    elif isinstance(value, Mapping):
+        told.append(tuple(value))
+        return all(_add_description(value[name], told) for name in value)
+    elif isinstance(value, list | tuple):
+        told.append(len(value))
+        return all(_add_description(part, told) for part in value)
+    elif isinstance(value, _PLAIN):
+        told.append(value)
+    else:
+        return False
+    return True
+
+
 def find_obstacle(given: Any, x: Tensor | None = None, axis: int = 0) -> str | None:
     """Return why a block must compute all samples that it is given, or None.
 
@@ -128,7 +157,7 @@ def take_samples(values: Any, kept: KeptSamples) -> Any:
             places[x.device] = torch.tensor(kept.kept, dtype=torch.int64, device=x.device)
         return x.index_select(kept.axis, places[x.device])
 
-    return _map_tensors(values, take)
+    return map_tensors(values, take)
 
 
 def scatter_others(values: Any, kept: KeptSamples) -> Any:
@@ -142,19 +171,19 @@ def scatter_others(values: Any, kept: KeptSamples) -> Any:
         places = torch.tensor(kept.kept, dtype=torch.int64, device=x.device)
         return x.new_zeros(shape).index_copy(kept.axis, places, x)
 
-    return _map_tensors(values, scatter)
+    return map_tensors(values, scatter)
 
 
-def _map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Return a copy of nested tuples, lists and mappings with every tensor changed."""
     if isinstance(values, Tensor):
         return change(values)
     if isinstance(values, Mapping):
         changed: Any = dict(values) if type(values) is dict else copy.copy(values)
         for name in values:
-            changed[name] = _map_tensors(values[name], change)
+            changed[name] = map_tensors(values[name], change)
         return changed
     if not isinstance(values, list | tuple):
         return values
-    items = [_map_tensors(value, change) for value in values]
+    items = [map_tensors(value, change) for value in values]
     return type(values)(*items) if hasattr(values, "_fields") else type(values)(items)

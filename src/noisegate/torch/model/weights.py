@@ -8,14 +8,17 @@ from weakref import ref
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-from noisegate.core.errors import InvalidValue
+from noisegate.core.checks import at_trace_time
+from noisegate.core.errors import InvalidType, InvalidValue
 
 from ..compiling import eager_only
 from .hooks import hook_before
-from .instance_forward import InstanceForward
+from .instance_forward import InstanceForward, walk_forwards
 from .modules import SiteFunction, call_unwatched
 from .scripted import trains
+from .weight_words import find_makers
 
 
 class ParameterFunction(SiteFunction, Protocol):
@@ -31,16 +34,21 @@ _Hidden = tuple[dict[str, Any], str, Any]
 
 
 class _Entry(NamedTuple):
-    """A function at a parameter: the module that holds it, its name, and rows without noise.
+    """A function at a parameter: the module that holds it, its site, and rows without noise.
 
     `apply` is the function, or what stands for it in a graph.
     """
 
     holder: nn.Module
-    name: str
+    site: str
     padding: tuple[int, ...]
     function: ParameterFunction
     apply: Callable[[Tensor], Tensor]
+
+    @property
+    def name(self) -> str:
+        """The parameter's name."""
+        return self.site.rpartition(":")[2]
 
     def read(self) -> Tensor:
         """Return the parameter as the module's code would read it now."""
@@ -91,7 +99,7 @@ class ParameterForward(InstanceForward):
         # Another thread must not read the noise of this one.
         self._lock = RLock()
         # With a hook, torch's layers keep off fused code that reads weights past their modules.
-        self._hook = hook_before(module, _do_nothing)
+        self._hook = hook_before(module, _refuse_copies)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a copy."""
@@ -137,7 +145,10 @@ class ParameterForward(InstanceForward):
         """Call the module's own forward for each sample as a batch of one, with its own noise."""
         given = *args, *kwargs.values()
         x = next(value for value in given if isinstance(value, Tensor))
-        axis = range(x.ndim)[entries[0].function.sample_axis or 0]
+        axis = entries[0].function.sample_axis or 0
+        if not -x.ndim <= axis < x.ndim:
+            _refuse_axis(entries[0].site, axis, tuple(x.shape))
+        axis %= x.ndim
         count = x.shape[axis]
         axes = [_find_axis(value, axis, count) for value in given]
         parts = [
@@ -159,10 +170,20 @@ class ParameterForward(InstanceForward):
                 _uncover(before)
 
         y = torch.vmap(call, (0, axes), axis)(weights, parts)
+        if not isinstance(y, Tensor):
+            _refuse_output(entries[0].site, type(y).__name__)
         return y.flatten(axis, axis + 1)
 
     def add(self, entry: _Entry) -> Callable[[], None]:
         """Add a function at a parameter; return the callable that removes it."""
+        axis = entry.function.sample_axis
+        axes = (other.function.sample_axis for other in self.entries)
+        other = next((one for one in axes if one not in (None, axis)), None)
+        if other is not None and axis is not None:
+            raise InvalidValue(
+                f"inject: '{entry.site}' has its samples along axis {axis}, and another parameter "
+                f"of the same module along axis {other}. Give both one `sample_axis`."
+            )
         self.entries.append(entry)
         self.functions.append(entry.function)
         return partial(self.discard, entry)
@@ -179,8 +200,33 @@ class ParameterForward(InstanceForward):
         self._hook.remove()
 
 
-def _do_nothing(module: nn.Module, args: Any) -> None:
-    """Do nothing."""
+def _refuse_copies(module: nn.Module, args: Any) -> None:
+    """Raise in a copy of a module that has the `forward` of the original."""
+    if torch.compiler.is_compiling():
+        return
+    for found in walk_forwards(module):
+        if found.module is not module:
+            raise InvalidValue(
+                f"inject: this {type(module).__name__} is a copy of a module with noise on its "
+                "parameters, as nn.DataParallel makes them, and would compute with those of the "
+                "original. Use nn.parallel.DistributedDataParallel, or copy.deepcopy."
+            )
+
+
+@at_trace_time
+def _refuse_axis(site: str, axis: int, shape: tuple[int, ...]) -> None:
+    raise InvalidValue(
+        f"inject: '{site}' has one draw for each sample along axis {axis}, and its module takes a "
+        f"tensor of shape {shape}. Name another `sample_axis`."
+    )
+
+
+@at_trace_time
+def _refuse_output(site: str, name: str) -> None:
+    raise InvalidType(
+        f"inject: '{site}' has one draw for each sample, so its module must return one tensor; "
+        f"got {name}. Leave its rule out of `sample_axis`, for one draw a step."
+    )
 
 
 def _find_axis(value: Any, axis: int, count: int) -> int | None:
@@ -195,6 +241,7 @@ def attach_to_parameter(
     """Put a function at a parameter; return the callable that removes it."""
     path, name = site
     holder, owner = modules[path], _find_caller(modules, path)
+    _check_hooks(holder, path, name)
     if function.sample_axis is not None and not _takes_samples(holder):
         raise InvalidValue(
             f"inject: '{path}:{name}' cannot have one draw for each sample: that is for layers "
@@ -202,7 +249,7 @@ def attach_to_parameter(
             "out of `sample_axis`, for one draw a step."
         )
     padding = _find_padding(modules.values(), holder._parameters[name])
-    entry = _Entry(holder, name, padding, function, function)
+    entry = _Entry(holder, f"{path}:{name}", padding, function, function)
     return (ParameterForward.find(owner) or ParameterForward(owner)).add(entry)
 
 
@@ -218,8 +265,20 @@ def _find_caller(modules: dict[str, nn.Module], path: str) -> nn.Module:
 
 def _takes_samples(holder: nn.Module) -> bool:
     """Return whether a module computes each sample by itself, and returns one tensor."""
-    others = nn.RNNBase, nn.EmbeddingBag, nn.modules.batchnorm._BatchNorm
-    return not isinstance(holder, others) and not holder._modules
+    others = nn.RNNBase, nn.RNNCellBase, nn.EmbeddingBag, _BatchNorm
+    counts = isinstance(holder, _NormBase) and holder.track_running_stats
+    return not isinstance(holder, others) and not counts and not holder._modules
+
+
+def _check_hooks(holder: nn.Module, path: str, name: str) -> None:
+    """Raise if a hook of torch's makes a weight of a parameter before the module's forward."""
+    for made, home in find_makers(holder):
+        if name.startswith(f"{made}_"):
+            raise InvalidValue(
+                f"inject: '{path}:{name}' is read before its module runs, by a hook of {home} that "
+                f"makes `{made}` of it, so its noise would not act. Use "
+                "torch.nn.utils.parametrizations instead, or put noise on the module's output."
+            )
 
 
 def _find_padding(modules: Iterable[nn.Module], parameter: Any) -> tuple[int, ...]:
