@@ -47,6 +47,8 @@ def by_layer(kind: ng.Kind) -> tuple[Noise, ng.Key]:
 
 
 def by_injection(kind: ng.Kind) -> tuple[Noise, ng.Key]:
+    if isinstance(kind, ng.Zoneout):  # which a rule puts on recurrent states alone
+        return by_existing(kind)
     model = nn.Sequential(nn.Identity())
     return in_model(model, ng.inject(model, {"0:out": kind}, seed=SEED))
 

@@ -121,8 +121,9 @@ class Layout:
         if self.sizes is not None:
             self.order = _find_order()
             self.places = _place_rows(self.sizes, given["data"], self.order)
-            valid = torch.zeros(self._samples * self._steps, dtype=torch.bool)
-            valid = valid.to(self.places.device).index_fill(0, self.places, True)
+            count, device = self._samples * self._steps, self.places.device
+            valid = torch.zeros(count, dtype=torch.bool, device=device)
+            valid = valid.index_fill(0, self.places, True)
             self.valid = valid.unflatten(0, (self._samples, self._steps)).T[..., None]
 
     @property
