@@ -23,6 +23,11 @@ ROOMS = {
     "injection": "",
     "prediction": "",
     "pictures": "",
+    "loops": "",
+    "accelerate": "accelerate",
+    "lightning": "lightning",
+    "skorch": "skorch",
+    "transformers": "transformers",
     "nets": "torch",
     "estimators": "estimators",
     "study": "study",
@@ -32,7 +37,10 @@ ROOMS = {
 
 # What is reached lazily, and where: packages, and rooms with a slash at their end.
 DOORS = {
-    "__init__": {"estimators/", "nets/", "study/", "torch/", "tune/"},
+    "__init__": {
+        *("accelerate/", "estimators/", "lightning/", "nets/", "skorch/", "study/", "torch/"),
+        *("transformers/", "tune/"),
+    },
     "injection/report": {"rich"},
     "prediction": {"matplotlib", "rich"},
     "pictures": {"matplotlib"},

@@ -28,6 +28,7 @@ ALIKE = {
     *("load", "save"),  # of a network, and of a study
     "apply",  # of core, and of the face of NumPy
     *("ConcreteDropout", "GaussianNoise"),  # a kind, and torch's layer or the regularizer of it
+    "NoiseCallback",  # of each library that trains
     "from_config",  # of a kind, an axis, a schedule, a network
 }
 

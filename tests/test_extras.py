@@ -38,6 +38,10 @@ def test_each_extra_has_its_packages_and_those_of_the_extras_it_names():
     assert found["tune"][1] - found["study"][1] == {"optuna", "sqlalchemy"}
     assert found["parquet"][1] - found["study"][1] == {"pyarrow"}
     assert found["excel"][1] - found["study"][1] == {"openpyxl"}
+    assert found["lightning"][1] - found["torch"][1] == {"lightning"}
+    assert found["transformers"][1] - found["torch"][1] == {"accelerate", "transformers"}
+    assert found["accelerate"][1] - found["torch"][1] == {"accelerate"}
+    assert found["skorch"][1] - found["torch"][1] == {"skorch"}
     assert "tune" not in found["study"][0] | found["parquet"][0]
 
 
@@ -296,7 +300,7 @@ def test_what_is_hidden_is_hidden(package):
 
 def test_the_readme_has_a_job_for_each_extra():
     tool = runpy.run_path(str(ROOT / "tools" / "try_extras.py"))
-    jobs = list(tool["readme_jobs"]((ROOT / "README.md").read_text("utf-8")))
+    jobs = list(tool["list_jobs"]())
     assert {extra for extra, _ in jobs} == set(tool["EXTRAS"])
     assert {"none", *extras(PYPROJECT)} == {"", *tool["EXTRAS"]}
     assert len(jobs) >= 12

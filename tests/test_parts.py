@@ -170,3 +170,12 @@ def test_a_model_without_a_forward_has_no_input_of_its_own(rule: str) -> None:
     )
     with assert_sentence(ng.UnmatchedRule, sentence):
         ng.inject(Without(), {rule: 0.5}, seed=13)
+
+
+def test_a_block_is_no_port_of_the_whole_model() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    sentence = (
+        "inject: the rule ':branch' matches no site. The nearest sites are ':in', ':pre', '1:in'."
+    )
+    with assert_sentence(ng.UnmatchedRule, sentence):
+        ng.inject(model, {":branch": 0.5}, seed=13)

@@ -158,8 +158,8 @@ def test_a_handle_names_what_is_public() -> None:
     handle = noise()
     names = [name for name in dir(handle) if not name.startswith("_")]
     assert names == [
-        *("at", "load_state", "load_state_dict", "mask", "off", "on", "remove", "report", "rows"),
-        *("seed", "set_rate", "sites", "state", "state_dict", "step", "suggest"),
+        *("at", "load_state", "load_state_dict", "mask", "off", "on", "rates", "remove", "report"),
+        *("rows", "seed", "set_rate", "sites", "state", "state_dict", "step", "suggest"),
     ]
     assert all(hasattr(handle, name) for name in names)
     assert "__exit__" in dir(handle)

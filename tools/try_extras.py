@@ -1,8 +1,9 @@
-"""Run the README's examples of each extra with that extra alone.
+"""Run the examples of each extra, in the README and in the page of loops, with that extra alone.
 
-One environment is made outside `.venv`. The extras are added to it one after the other, and after
-each the README's code and commands for it run in their own folder. The packages of a later extra
-must not be there yet. It needs Python 3.11 or newer and pip's index, and nothing else.
+An environment is made outside `.venv`, and another one for some of the extras. The extras are added
+to it one after the other, and after each the code and commands for it run in their own folder. The
+packages of a later extra must not be there yet. It needs Python 3.11 or newer and pip's index, and
+nothing else.
 """
 
 import os
@@ -23,13 +24,21 @@ CONSTRAINTS = ROOT / "constraints.txt"
 # In the order of installation, each with a package that only the next extra installs.
 EXTRAS = {
     "none": "torch",
-    "torch": "sklearn",
+    "torch": "skorch",
+    "skorch": None,
     "estimators": "matplotlib",
     "study": "pyarrow",
     "parquet": "openpyxl",
     "excel": "optuna",
     "tune": None,
+    "accelerate": "transformers",
+    "transformers": "lightning",
+    "lightning": None,
 }
+# Those that are tried in a new environment: they bring what others must bring themselves.
+FRESH = {"accelerate"}
+# The pages whose examples are run.
+PAGES = ("README.md", "docs/loops.md")
 # The extra that a command of the README needs; the first match counts.
 COMMANDS = {
     r"noisegate info": "none",
@@ -79,12 +88,11 @@ pandas.read_csv("patients.csv").to_excel("patients.xlsx", index=False)
 def main() -> int:
     """Build the package, and try one extra after the other."""
     jobs = dict.fromkeys(EXTRAS, "")
-    page = (ROOT / "README.md").read_text("utf-8")
-    for extra, job in readme_jobs(page):
+    for extra, job in list_jobs():
         jobs[extra] += job
     missing = [extra for extra in EXTRAS if not jobs[extra]]
     if missing:
-        sys.exit(f"README.md shows nothing that needs {', '.join(missing)} alone")
+        sys.exit(f"{', '.join(PAGES)} show nothing that needs {', '.join(missing)} alone")
     shutil.rmtree(BUILD, ignore_errors=True)
     (work := BUILD / "work").mkdir(parents=True)
     venv.create(BUILD / "venv", with_pip=True)
@@ -92,7 +100,9 @@ def main() -> int:
     (wheel,) = BUILD.glob("noisegate-*.whl")
     for extra, absent in EXTRAS.items():
         began = time.perf_counter()
-        if extra == "torch":
+        if extra in FRESH:
+            venv.create(BUILD / "venv", with_pip=True, clear=True)
+        if extra == "torch" or extra in FRESH:
             pip("install", "torch")  # first and pinned, or a dependency installs another version
         pip("install", f"{wheel}[{extra}]" if extra != "none" else str(wheel))
         installed = time.perf_counter()
@@ -103,6 +113,12 @@ def main() -> int:
         times = f"{installed - began:.0f} s to install, {ended - installed:.0f} s to try"
         print(f"{extra}: {times}", flush=True)
     return 0
+
+
+def list_jobs() -> Iterator[tuple[str, str]]:
+    """Yield the jobs of all pages as pairs: the extra that a job needs, and its Python."""
+    for page in PAGES:
+        yield from readme_jobs((ROOT / page).read_text("utf-8"))
 
 
 def readme_jobs(page: str) -> Iterator[tuple[str, str]]:
@@ -116,7 +132,7 @@ def readme_jobs(page: str) -> Iterator[tuple[str, str]]:
     )
     for extra, language, text in (block.groups() for block in blocks):
         if language == "python" and extra is None:
-            raise SystemExit(f"README.md: which extra does this need?\n{text}")
+            raise SystemExit(f"which extra does this need?\n{text}")
         if language == "python":
             yield extra, text
             continue

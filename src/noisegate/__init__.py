@@ -55,8 +55,12 @@ from .core.presets import (
 )
 
 if TYPE_CHECKING:
+    from . import accelerate as accelerate
     from . import estimators as estimators
+    from . import lightning as lightning
     from . import nets, numpy, pictures, study, torch
+    from . import skorch as skorch
+    from . import transformers as transformers
     from . import tune as tune
     from .core import kinds as kinds
     from .injection import handles, inject
@@ -66,7 +70,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Left out: the errors, which are listed in `errors`; the kinds that fewer models need, which are
-# listed in `kinds` with the others; and `estimators` and `tune`, which are modules to import from.
+# listed in `kinds` with the others; and `estimators`, `tune` and what trainers of other libraries
+# call, which are modules to import from.
 __all__ = [
     "AlphaDropout",
     "ConcreteDropout",
@@ -102,29 +107,39 @@ __all__ = [
 
 # Name: (module, attribute; None for the module itself). A module names the extra that it lacks.
 _LAZY = {
+    "accelerate": ("accelerate", None),
     "RankRows": ("core.rank_rows", "RankRows"),
     "estimators": ("estimators", None),
     "handles": ("injection", "handles"),
     "inject": ("injection", "inject"),
     "kinds": ("core.kinds", None),
+    "lightning": ("lightning", None),
     "mask": ("numpy", "mask"),
     "nets": ("nets", None),
     "noise": ("numpy", "noise"),
     "numpy": ("numpy", None),
     "pictures": ("pictures", None),
     "predict": ("prediction", "predict"),
+    "skorch": ("skorch", None),
     "torch": ("torch", None),
+    "transformers": ("transformers", None),
     "study": ("study", None),
     "tune": ("tune", None),
 }
 # The rooms that need an extra.
 _EXTRAS = {
+    "accelerate": "accelerate",
     "estimators": "estimators",
+    "lightning": "lightning",
     "nets": "torch",
+    "skorch": "skorch",
     "study": "study",
     "torch": "torch",
+    "transformers": "transformers",
     "tune": "tune",
 }
+# Left out of `dir`, since their libraries take seconds to import.
+_OF_TRAINERS = {"accelerate", "lightning", "skorch", "transformers"}
 
 
 def __getattr__(name: str) -> Any:
@@ -140,4 +155,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     # What cannot be loaded is left out: `help` asks for everything that is here.
     missing = {name for name, extra in _EXTRAS.items() if find_missing(extra) is not None}
-    return sorted({*__all__, *errors.__all__, *KINDS, *_LAZY} - missing)
+    return sorted({*__all__, *errors.__all__, *KINDS, *_LAZY} - missing - _OF_TRAINERS)

@@ -20,6 +20,10 @@ PACKAGES: dict[str, dict[str, str]] = {
         "rich": "rich",
         "yaml": "pyyaml",
     },
+    "lightning": {**_TORCH, "lightning": "lightning"},
+    "transformers": {**_TORCH, "accelerate": "accelerate", "transformers": "transformers"},
+    "skorch": {**_TORCH, "skorch": "skorch"},
+    "accelerate": {**_TORCH, "accelerate": "accelerate"},
     "tune": {"optuna": "optuna"},  # the study says what it lacks itself
 }
 

@@ -259,7 +259,8 @@ class Plan:
             patterns.refuse_unmatched(rule, list(parameters))
         # Without a forward, a container such as nn.ModuleList has no input or output of its own.
         own = patterns.ALIASES.get(rule, rule)
-        if own.startswith(":") and self._sites.names:
+        of_model = own.startswith(":") and patterns.parse_port(own).name in ("in", "out")
+        if of_model and self._sites.names:
             part = self._sites.names[0].partition(":")[0]
             raise UnmatchedRule(
                 f"the rule '{rule}' names the model's own input or output, and the model has no "

@@ -9,8 +9,9 @@ from .errors import InvalidValue, prefix_errors
 # Replica r has the rows from r · 2**REPLICA_BITS on.
 REPLICA_BITS, RANK_BITS = 48, 16
 
-INTERLEAVED, BATCHES, REPLICA = "interleaved", "batches", "replica"
-POLICIES = ("contiguous", INTERLEAVED, BATCHES, REPLICA)
+CONTIGUOUS, INTERLEAVED = "contiguous", "interleaved"
+BATCHES, REPLICA = "batches", "replica"
+POLICIES = (CONTIGUOUS, INTERLEAVED, BATCHES, REPLICA)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ compiler reads anew at each call, and every change replaces a tensor.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from noisegate.core.checks import at_trace_time
@@ -211,6 +212,24 @@ class GraphState:
             local.cursor = self._host.join_ranks(local.cursor, self.ranks)
         local.batch = local.samples = batch
         local.by_rule, local.mark = self.by_rule, Mark()
+
+    def is_held(self) -> bool:
+        """Return whether a block is one forward, whatever it calls; a compiler may trace this."""
+        return getattr(self.local, "held", False)
+
+    def end_in_graph(self) -> None:
+        """End a forward inside a graph."""
+        if not self.is_held():
+            self.end()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let calls of the model in a block begin no forward inside graphs."""
+        self.local.held = True
+        try:
+            yield
+        finally:
+            vars(self.local).pop("held", None)
 
     def renumber(self, forward: RunningForward) -> dict[str, Any] | None:
         """Publish other rows for a running forward; return what was published before, if any."""

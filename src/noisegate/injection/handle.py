@@ -131,6 +131,19 @@ class Injection(ModelNoise):
         noises = [noise for noise in self.noises if noise.placement.site == site]
         return _compute_mask(noises, step, rows, call)
 
+    def rates(self) -> dict[str, float]:
+        """Return, by site, the share of elements that the last mask there has removed.
+
+        Sites that have not acted yet, or whose noise removes nothing, are left out. The masks are
+        computed from their keys, in the shapes that the sites last saw.
+        """
+        masks: dict[str, list[np.ndarray]] = {}
+        for noise in self.noises:
+            last = noise.last
+            if last is not None and last.kind.removes:
+                masks.setdefault(noise.placement.site, []).append(last.mask())
+        return {s: float(1 - np.logical_and.reduce(m).mean()) for s, m in masks.items()}
+
     def set_rate(self, pattern: str, rate: Any) -> None:
         """Set the rate of the noises of a rule, or of the sites that a pattern names.
 

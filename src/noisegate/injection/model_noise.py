@@ -325,12 +325,12 @@ class ModelNoise:
         """Begin a forward of the model at the next step, or as the next part of a pinned step."""
         if not self.acts_here:
             return
-        running = self.steps.running
-        if running is not None and self.host.count_running() > 1:
-            running.within += 1  # the model calls itself, within one forward
-            return
         if only_tokens and self._tokens:
             self._move_input(self._tokens)
+        running = self.steps.running
+        if running is not None and (running.held or self.host.count_running() > 1):
+            running.within += 1  # the model calls itself, within one forward
+            return
         counted, axis = training or self.always, self._axis
         known = shape is not None and -len(shape) <= axis < len(shape)
         forward = self.steps.begin(counted, shape[axis] if shape and known else None)
@@ -353,7 +353,7 @@ class ModelNoise:
         self, training: bool, shape: tuple[int, ...] | None, only_tokens: bool
     ) -> None:
         """Begin a forward of the model in code that a compiler traces."""
-        if self.silent:
+        if self.silent or self.steps.graphs.is_held():
             return
         axis = self._axis
         known = shape is not None and -len(shape) <= axis < len(shape)
@@ -364,7 +364,7 @@ class ModelNoise:
 
     def end_in_graph(self) -> None:
         """End a forward of the model in code that a compiler traces."""
-        self.steps.graphs.end()
+        self.steps.graphs.end_in_graph()
 
     def end(self, succeeded: bool) -> None:
         """End a forward of the model; after the first, check that every rule has matched."""

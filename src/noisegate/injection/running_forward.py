@@ -54,8 +54,10 @@ class Forward:
     reached: set[Any] = field(default_factory=set)
     # By the id of a tensor with noise: the tensor, and the site where each rule has acted on it.
     made: dict[int, tuple["ref[Any]", dict[str, str]]] = field(default_factory=dict)
-    # How many calls of the model that it made itself are running.
+    # How many calls of the model that it made itself are running; and whether a block began it,
+    # which calls the model or its parts.
     within: int = 0
+    held: bool = False
     # The states of the generators that were seeded for it.
     states: Any = None
     # The step as graphs see it, if it is the next one.

@@ -47,6 +47,7 @@ from .paths import find_modules
 from .protocols import PreActivation
 from .sharing import exclusive
 from .tokens import attach_to_tokens
+from .values import find_shape
 from .watch import FunctionWatch, may_call_noise
 from .weights import attach_to_parameter
 
@@ -90,6 +91,7 @@ class Host(Runner):
     seed_others = staticmethod(seed_others)
     restore_others = staticmethod(restore_others)
     find_rank = staticmethod(find_rank)
+    find_shape = staticmethod(find_shape)
     mute_part = staticmethod(mute_part)
     # For graphs.
     compiler_is_imported = staticmethod(compiler_is_imported)

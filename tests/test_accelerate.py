@@ -1,0 +1,168 @@
+"""`noisegate.accelerate.NoiseState`, in loops with Accelerate's own Accelerator."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.tracking import GeneralTracker
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+import noisegate as ng
+from _asserts import assert_same_bits, assert_sentence
+from _loops import (
+    ACCUMULATE,
+    BATCH,
+    RULES,
+    SEED,
+    STEPS,
+    Net,
+    X,
+    assert_clean,
+    assert_same_weights,
+    copy_weights,
+    make_data,
+)
+
+
+@pytest.fixture(autouse=True)
+def _begin_again() -> Any:
+    """Accelerate keeps its settings in the classes."""
+    yield
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+
+
+def train(folder: Path, resume: int = 0, fails_at: int = -1, **words: Any) -> nn.Module:
+    """Train for two epochs, evaluate and save after each step; or resume after some steps."""
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=ACCUMULATE, **words)
+    model = Net()
+    optimiser = torch.optim.Adam(model.parameters(), 0.01)
+    loader = DataLoader(make_data(), BATCH)
+    wrapped, optimiser, loader = accelerator.prepare(model, optimiser, loader)
+    with ng.accelerate.NoiseState(accelerator, wrapped, RULES, SEED) as noise:
+        accelerator.register_for_checkpointing(noise)
+        if resume:
+            accelerator.load_state(str(folder / str(resume)))
+        number = 0
+        for _ in range(2):
+            for x, y in loader:
+                number += 1
+                if number <= resume * ACCUMULATE:
+                    continue
+                with noise.accumulate(wrapped):
+                    accelerator.backward(F.cross_entropy(wrapped(x), y))
+                    if number == fails_at:
+                        raise RuntimeError("stop")
+                    optimiser.step()
+                    optimiser.zero_grad()
+                assert torch.equal(wrapped(X), wrapped(X))
+                if accelerator.sync_gradients and not resume:
+                    assert noise.step == number // ACCUMULATE
+                    accelerator.save_state(str(folder / str(noise.step)))
+    vars(model).pop("forward", None)  # Accelerate's own, which casts to and from bfloat16
+    assert_clean(model)
+    return model
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path) -> None:
+    whole = train(tmp_path)
+    for step in range(1, STEPS):
+        assert_same_weights(train(tmp_path, step), copy_weights(whole))
+
+
+def test_resumed_in_mixed_precision(tmp_path: Path) -> None:
+    whole = train(tmp_path, mixed_precision="bf16")
+    resumed = train(tmp_path, 4, mixed_precision="bf16")
+    assert_same_weights(resumed, copy_weights(whole))
+
+
+def test_an_exception_within_a_step_leaves_a_clean_model(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="stop"):
+        train(tmp_path, fails_at=8)
+    assert_same_weights(train(tmp_path, 3), copy_weights(train(tmp_path / "whole")))
+
+
+def divide_by_zero(y: Tensor) -> None:
+    raise ZeroDivisionError
+
+
+def make(**words: Any) -> tuple[Accelerator, nn.Sequential, Any]:
+    accelerator = Accelerator(cpu=True, **words)
+    model = nn.Sequential(nn.Identity())
+    return accelerator, model, ng.accelerate.NoiseState(accelerator, model, {"0:out": 0.5}, SEED)
+
+
+def test_micro_batches_go_on_in_rows_and_a_failed_step_is_done_again() -> None:
+    _, model, noise = make(gradient_accumulation_steps=2)
+    x = torch.ones(4, 8)
+    seen: list[Tensor] = []
+    for _ in range(2):
+        with noise.accumulate():
+            seen.append(model(x))
+    key = ng.Stream(SEED).site("0:out")
+    assert_same_bits(torch.cat(seen), ng.Dropout(0.5)(torch.ones(8, 8), key.at(0)))
+    with pytest.raises(ZeroDivisionError), noise.accumulate():
+        divide_by_zero(model(x))
+    assert noise.step == 1
+    with noise.accumulate():
+        assert_same_bits(model(x), ng.Dropout(0.5)(x, key.at(1)))
+    assert json.loads(json.dumps(noise.state_dict())) == noise.state_dict()
+    noise.remove()
+    assert_clean(model)
+
+
+class Tracker(GeneralTracker):
+    name, requires_logging_directory = "list", False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[Any] = []
+
+    @property
+    def tracker(self) -> Any:
+        return self.values
+
+    def log(self, values: Any, step: Any = None, **words: Any) -> None:
+        self.values.append((step, values))
+
+    def store_init_configuration(self, values: Any) -> None:
+        pass
+
+
+def test_rates_are_logged_by_the_accelerators_trackers() -> None:
+    tracker = Tracker()
+    accelerator, model, noise = make(log_with=tracker)
+    accelerator.init_trackers("test")
+    with noise.accumulate():
+        y = model(torch.ones(4, 8))
+    noise.log()
+    assert tracker.values == [(1, {"noise/0:out/removed": float((y == 0).double().mean())})]
+
+
+def test_a_state_of_another_seed_is_refused() -> None:
+    _, model, noise = make()
+    state = noise.state_dict() | {"seed": 14}
+    with pytest.raises(ng.InvalidValue) as error:
+        noise.load_state_dict(state)
+    assert_sentence(
+        error, "load_state: the state's `seed` is another; got 14, and this noise has 13."
+    )
+    assert_clean(model)
+
+
+def test_the_handle_of_inject_can_be_registered_too(tmp_path: Path) -> None:
+    accelerator = Accelerator(cpu=True)
+    model = nn.Sequential(nn.Identity())
+    noise = ng.inject(model, {"0:out": 0.5}, seed=SEED)
+    accelerator.register_for_checkpointing(noise)
+    noise.step = 7
+    accelerator.save_state(str(tmp_path))
+    noise.step = 0
+    accelerator.load_state(str(tmp_path))
+    assert noise.step == 7
