@@ -101,6 +101,8 @@ def run_model(mesh: Any) -> Any:
     model = parallel.parallelize_module(make_model(), mesh, plan)
     noise = ng.inject(model, RULES, seed=3)
     sentence = catch(lambda: model(X[:, 0]))
+    noise.rows = "contiguous"  # which names no rank, either
+    assert catch(lambda: model(X[:, 0])) == sentence
     noise.rows = ng.RankRows("contiguous", 0, 1)
     noise.step = 0
     loss = model(X[:, 0]).square().sum()

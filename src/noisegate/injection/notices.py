@@ -25,7 +25,7 @@ class Notices:
         # Rules that were warned of: those that acted nowhere, and those whose noise was fresh.
         self._nowhere: set[str] = set()
         self._strays: set[str] = set()
-        # Whether it was said how ranks differ.
+        # Whether it was checked, and said where nobody declared it, how ranks differ.
         self._ranks = False
         # The model's own draws: in the training run of a prediction, in evaluation, and those that
         # may be another thread's; and the draws that were warned of.
@@ -47,7 +47,10 @@ class Notices:
         """Say, when a forward begins, how the ranks of a process group differ by default."""
         self._stop()
         ranks, steps = forward.ranks, self.injection.steps
-        if self._ranks or ranks is None or forward.ids is not None or steps.rows is not None:
+        declared = steps.rows
+        if self._ranks or ranks is None or forward.ids is not None:
+            return
+        if isinstance(declared, RankRows) and declared.rank is not None:
             return
         if self.injection.host.has_split_parameters():
             raise InvalidValue(
@@ -57,10 +60,10 @@ class Notices:
                 "it is rank=0, world=1."
             )
         # Noise without samples, as on weights, is that of the step on all ranks.
-        if any(p.sample_axis is not None for p in self.injection.plan.placements):
-            self._ranks = True
-            if not ranks.rank:
-                warn_caller(f"noisegate: {describe_ranks(ranks, True)}")
+        by_sample = any(p.sample_axis is not None for p in self.injection.plan.placements)
+        self._ranks = by_sample or declared is not None
+        if by_sample and declared is None and not ranks.rank:
+            warn_caller(f"noisegate: {describe_ranks(ranks, True)}")
 
     def end(self, forward: Forward) -> None:
         """Warn of rules that a forward reached nowhere; in a prediction, also of draws."""
