@@ -34,7 +34,8 @@ demo: $(VENV)/.study ## install what the study needs and run it: networks with a
 demo-distributed: export OMP_NUM_THREADS = 1
 demo-distributed: $(VENV)/.study ## train in 1, 2 and 4 processes: equal masks, and the losses
 	for world in 1 2 4; do \
-		$(BIN)/torchrun --standalone --nproc-per-node $$world examples/distributed.py || exit 1; \
+		$(BIN)/torchrun --standalone --local-addr localhost --nproc-per-node $$world \
+			examples/distributed.py || exit 1; \
 	done
 
 extras: ## try what each extra promises, each with nothing but its own packages, in build/extras

@@ -1,6 +1,6 @@
 """Train on handwritten digits in any number of processes, and print what does not depend on it.
 
-    torchrun --standalone --nproc-per-node 4 examples/distributed.py
+    torchrun --standalone --local-addr localhost --nproc-per-node 4 examples/distributed.py
 
 Each process has its share of every batch, as torch's `DistributedSampler` deals them. The digest is
 of the masks of all samples at all steps, in the order of the whole batch: it is the same for any

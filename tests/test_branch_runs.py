@@ -1,8 +1,8 @@
 """The port `branch` under checkpointing, compilers, transformations and wrappers."""
 
 import copy
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 import noisegate as ng
 from _cells import mark_cells
+from _ranks import join_group
 from _residual import BATCH, Block, Deep, N, deep, inputs, read_kept
 
 RULE = "layers.*:branch"
@@ -155,9 +156,8 @@ def test_transformations_have_the_same_noise(kind: str) -> None:
             torch.testing.assert_close(each[name].sum(0), p.grad, rtol=1e-10, atol=1e-12)
 
 
-def test_processes_that_share_gradients_may_drop_blocks() -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29571"}
-    torch.distributed.init_process_group("gloo", rank=0, world_size=1)
+def test_processes_that_share_gradients_may_drop_blocks(tmp_path: Path) -> None:
+    join_group(0, 1, str(tmp_path))
     try:
         model = deep(4)
         ng.inject(model, {RULE: BATCH}, seed=3)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, distributed, nn
 
 import noisegate as ng
+from _ranks import join_group, run_ranks
 
 WORLD = 4
 X = torch.arange(1.0, 7 * 5 * 6 + 1).reshape(7, 5, 6)
@@ -49,9 +49,7 @@ def catch(call: Callable[[], Any]) -> str:
 
 
 def work(rank: int, folder: str) -> None:
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD
-    )
+    join_group(rank, WORLD, folder)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import DTensor, Partial, distribute_tensor
 
@@ -120,7 +118,7 @@ def run_model(mesh: Any) -> Any:
 @pytest.fixture(scope="module")
 def ranks_found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, Any]]:
     folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(work, (str(folder),), nprocs=WORLD)
+    run_ranks(work, folder, WORLD)
     return [torch.load(folder / f"{rank}.pt") for rank in range(WORLD)]
 
 

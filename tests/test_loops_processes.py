@@ -22,7 +22,8 @@ def run(library: str, folder: Path, world: int, first: int, last: int) -> list[A
     words = [str(PROGRAM), library, str(folder), str(first), str(last)]
     start = [sys.executable]
     if world > 1:
-        start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)]
+        start += ["-m", "torch.distributed.run", "--standalone", "--local-addr", "localhost"]
+        start += ["--nproc-per-node", str(world)]
     settings = {"OMP_NUM_THREADS": "1", "TRANSFORMERS_OFFLINE": "1", "ACCELERATE_USE_CPU": "1"}
     done = subprocess.run(
         [*start, *words],

@@ -7,23 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import distributed, nn
 
 import noisegate as ng
 from _asserts import assert_same_bits
+from _ranks import join_group, run_ranks
 from noisegate.torch import ranks
 
 X = torch.ones(8, 64)
 RANKS = 2
-
-
-def begin(rank: int, world: int, folder: str) -> None:
-    """Join a group of processes that meet at a file."""
-    path = Path(folder) / "meeting"
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{path}", rank=rank, world_size=world
-    )
 
 
 def watch(module: nn.Module) -> list[torch.Tensor]:
@@ -34,7 +26,7 @@ def watch(module: nn.Module) -> list[torch.Tensor]:
 
 
 def work(rank: int, folder: str) -> None:
-    begin(rank, RANKS, folder)
+    join_group(rank, RANKS, folder)
     found: dict[str, Any] = {}
     rows = range(rank * 4, rank * 4 + 4)
     for given in GIVEN:
@@ -80,7 +72,7 @@ GIVEN = ("nothing", "contiguous", "replica", "rows", "pinned")
 @pytest.fixture(scope="module")
 def ranks_found(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(work, (str(folder),), nprocs=RANKS)
+    run_ranks(work, folder, RANKS)
     return [torch.load(folder / f"{rank}.pt") for rank in range(RANKS)]
 
 
@@ -131,7 +123,7 @@ def test_layers_of_a_seed_differ_between_ranks(ranks_found: list[Any]) -> None:
 
 
 def train(rank: int, folder: str) -> None:
-    begin(rank, RANKS, folder)
+    join_group(rank, RANKS, folder)
     model = make_linear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -153,7 +145,7 @@ def make_linear() -> nn.Linear:
 
 
 def test_noise_on_a_weight_is_that_of_the_step_on_all_ranks(tmp_path: Path) -> None:
-    mp.spawn(train, (str(tmp_path),), nprocs=RANKS)
+    run_ranks(train, tmp_path, RANKS)
     model = make_linear()
     noise = ng.inject(model, {":weight": 0.5}, seed=3)
     model(DATA).square().sum().backward()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import Tensor, distributed, nn
 
 import noisegate as ng
+from _ranks import join_group, run_ranks
 
 WORLD, STEPS, LOCAL = 3, 3, 4
 TOTAL = WORLD * LOCAL
@@ -106,9 +106,7 @@ def share(rank: int, policy: str) -> list[Tensor]:
 
 
 def work(rank: int, folder: str) -> None:
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD
-    )
+    join_group(rank, WORLD, folder)
     found: dict[str, Any] = {}
     for name, wrap in WAYS.items():
         torch.compiler.reset()
@@ -171,7 +169,7 @@ def ranks_found(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     noise = put(model)
     model(DATA[0])
     (folder / "state.json").write_text(json.dumps(noise.state()))
-    mp.spawn(work, (str(folder),), nprocs=WORLD)
+    run_ranks(work, folder, WORLD)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(WORLD)]
 
 
