@@ -155,6 +155,9 @@ def inject(
     note: 'in:out' means ':in', the model's own input.
     >>> noise.remove()
     """
+    for handle in handles(model):
+        if handle.failed:
+            handle.remove()
     return Injection(
         model,
         join_rules(rules, locals()),

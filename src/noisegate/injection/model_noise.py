@@ -58,7 +58,7 @@ class ModelNoise:
                 f"inject: existing=True, and the model's own '{taken[0]}' is taken over by another "
                 "handle already. Remove that one first; noisegate.handles(model) has it."
             )
-        self.always, self.removed = always, False
+        self.always, self.removed, self.failed = always, False, False
         # How many blocks and calls of `off` silence it now, and how many fresh keys it has made.
         self.silent = self.strays = 0
         self._thread = get_ident()
@@ -195,7 +195,8 @@ class ModelNoise:
     def snapshot(self) -> Any:
         """Return the state that the next noise depends on."""
         # In a list, since sites of functions may be added meanwhile.
-        calls = [(noise, getattr(noise.local, "calls", 0)) for noise in self._list_in_graphs()]
+        noises = self.noises if self.host.compiler_is_imported() else []
+        calls = [(noise, getattr(noise.local, "calls", 0)) for noise in noises]
         if self.placed is None:
             self.placed = tuple((noise, noise.placement, noise.place) for noise in self.noises)
         # Itself, so that a segment of one of its forwards finds that it was removed.
@@ -222,9 +223,6 @@ class ModelNoise:
             self.placed = placed if len(placed) == len(self.noises) else None
         for noise, number in calls:
             noise.local.calls = number
-
-    def _list_in_graphs(self) -> list[SiteNoise]:
-        return self.noises if self.host.compiler_is_imported() else []
 
     def note_site(self, site: str, call: Call) -> None:
         """Match rules with a function that makes noise in the model, at its first call."""
@@ -385,8 +383,10 @@ class ModelNoise:
             self._checked = self._checked or first
         except InvalidValue:
             self.steps.uncount(running)
+            self.failed = True
             raise
         if running.counted:
+            self.failed = False
             self.notices.end(running)
 
     def _move_input(self, tokens: Sequence[str]) -> None:

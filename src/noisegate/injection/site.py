@@ -35,6 +35,8 @@ class Owner(Protocol):
     always: bool
     # How many blocks and calls of `off` silence it now.
     silent: int
+    # Whether the last forward failed because of its noise, which new noise then replaces.
+    failed: bool
     steps: Steps
     row_finder: RowFinder
     placed: Any
@@ -184,10 +186,17 @@ class SiteNoise:
             key = injection.make_stray_key(placement)
             rows = given = injection.row_finder.find_stray(x, axis)
         forward.calls[self] = number + 1
-        if forward.together:
-            y = self._apply_steps(kind, x, key, axis, live, forward)
-        else:
-            y = host.apply(kind, x, key, given, axis, live)
+        try:
+            if forward.together:
+                y = self._apply_steps(kind, x, key, axis, live, forward)
+            else:
+                y = host.apply(kind, x, key, given, axis, live)
+        except NoisegateError as error:
+            injection.failed = True
+            error.add_note(
+                f"The noise is that of the rule '{placement.rule}' at '{placement.site}'."
+            )
+            raise
         shape = host.read_shape(x, "inject") if x.is_nested else x.shape
         # A tensor that is mapped must not outlive its map.
         seen = kind, key, shape, rows, axis, live, number + 1, perf_counter_ns()
