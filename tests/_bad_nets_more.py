@@ -1,10 +1,13 @@
 """More bad calls of networks and their layers, and the sentence for each."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from _bad_numbers import Case, Type, Value
 from noisegate.nets import (
+    LSTM,
     Concatenate,
     Dropout,
     GaussianNoise,
@@ -22,7 +25,21 @@ def two() -> Network:
     return join(Input(3, name="a") | Input(3, name="b"), nn.Bilinear(3, 3, 2))
 
 
+def make_one_layer() -> None:
+    layer: Any = LSTM(8, num_layers=2, layer_dropout=0.5)
+    layer.num_layers = 1
+
+
 CASES: list[Case] = [
+    *(
+        (
+            call,
+            Value,
+            "LSTM: `layer_dropout` acts between layers, and `num_layers` is 1; got 0.5. Take two "
+            "layers or more, or a Dropout after this one.",
+        )
+        for call in (lambda: LSTM(8, layer_dropout=0.5), make_one_layer)
+    ),
     (
         lambda: Concatenate("last"),
         Type,

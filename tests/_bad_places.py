@@ -301,7 +301,7 @@ CASES: list[Case] = [
         "inject: the port of a rule must be `in`, `out`, `pre`, `branch`, `tokens`, `dropout`, "
         "`noise`, `probs`, `heads`, `scores`, `state`, `cell`, `layers` or a parameter's name; got "
         "`wieght` in 'hid1:wieght'. "
-        "Write for example 'hid1:out'.",
+        "Did you mean 'hid1:weight'? The parameters there are `weight`, `bias`.",
     ),
     (
         lambda: ng.inject(net(), {"hid1:out": "0.5"}),
@@ -332,7 +332,7 @@ CASES: list[Case] = [
     ),
     # Ranks
     (
-        lambda: setattr(ng.inject(net(), {":out": 0.5}, seed=1), "rows", "interleave"),
+        lambda: ng.RankRows("interleave"),
         Value,
         "RankRows: `policy` must be 'contiguous' or 'interleaved' or 'batches' or 'replica'; "
         "got 'interleave'. Did you mean 'interleaved'?",

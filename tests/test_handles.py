@@ -283,7 +283,7 @@ def test_copies_have_noise_and_a_handle_of_their_own() -> None:
         handle.step = 7
         assert noise.step == 2
         # Slots are told apart on the copy too.
-        second = ng.inject(other, {"block:out": 0.5}, seed=13)
+        second = ng.inject(other, {"block:out": 0.25}, seed=13)
         assert second.report().splitlines()[1].split()[2] == "1"
         second.remove()
         handle.remove()

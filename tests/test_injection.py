@@ -128,7 +128,7 @@ def test_every_rule_that_matches_acts_with_its_own_mask() -> None:
 def test_handles_share_the_slots_of_a_seed_and_remove_frees_them() -> None:
     model = Net()
     first = ng.inject(model, {"hid1:out": 0.5}, seed=2)
-    second = ng.inject(model, {"hid1:out": 0.5}, seed=2)
+    second = ng.inject(model, {"hid1:out": 0.25}, seed=2)
     other = ng.inject(model, {"hid1:out": 0.5}, seed=3)
     slots = [handle.report().splitlines()[1].split()[2] for handle in (first, second, other)]
     assert slots == ["0", "1", "0"]

@@ -11,10 +11,14 @@ import _bad_more_kinds
 import _bad_numbers
 import _bad_old
 import _bad_places
+import _bad_ports
 import noisegate as ng
 from _asserts import assert_sentence
 
-FILES = (_bad_draws, _bad_kinds, _bad_more_kinds, _bad_numbers, _bad_old, _bad_places)
+FILES = (
+    *(_bad_draws, _bad_kinds, _bad_more_kinds, _bad_numbers),
+    *(_bad_old, _bad_places, _bad_ports),
+)
 CASES = [case for file in FILES for case in file.CASES]
 
 

@@ -1,5 +1,6 @@
 """Which parameters a rule or a word names: tied ones, those of fused code, all weights."""
 
+import re
 import warnings
 
 import pytest
@@ -169,6 +170,19 @@ def test_estimators_take_noise_on_weights() -> None:
     mean, std = model.predict_proba(x, samples=20, return_std=True, weight_dropout=0.5, seed=1)
     assert mean.shape == std.shape == (40, 2)
     assert (std > 0).all()
+
+
+def test_an_estimator_reports_noise_on_weights_and_states_once() -> None:
+    from noisegate import nets
+    from noisegate.estimators import Classifier
+
+    x = torch.randn(20, 5, 3).numpy()
+    net = nets.join(nets.Input((None, 3)), nets.LSTM(4, name="lstm"), nets.Linear(2))
+    model = Classifier(net, max_epochs=1, random_state=0)
+    words = {"weight_noise": 0.1, "recurrent_dropout": 0.3, "weight_dropout": 0.2}
+    (report,) = model.fit(x, x[:, 0, 0] > 0, **words).noise_
+    rules = [re.split(r" {2,}", line)[3] for line in report.splitlines()[1:6]]
+    assert rules == ["recurrent_dropout", *["weight_dropout"] * 2, *["weight_noise"] * 2]
 
 
 @pytest.mark.parametrize(("more", "names"), [({}, ["in"]), ({"kdim": 3}, ["q", "k", "v"])])

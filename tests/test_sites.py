@@ -58,7 +58,7 @@ def test_a_port_that_nothing_has_is_refused() -> None:
         "inject: the port of a rule must be `in`, `out`, `pre`, `branch`, `tokens`, `dropout`, "
         "`noise`, `probs`, `heads`, `scores`, `state`, `cell`, `layers` or a parameter's name; got "
         "`wieght` in 'hid:wieght'. "
-        "Write for example 'hid1:out'.",
+        "Did you mean 'hid:weight'? The parameters there are `weight`, `bias`.",
     ):
         ng.inject(plain(), {"hid:wieght": 0.5}, seed=1)
     with pytest.raises(ng.InvalidValue, match=r"got `out\*` in 'hid:out\*'"):

@@ -53,8 +53,7 @@ def test_a_module_computes_the_kept_tokens_alone_in_their_old_order(step: int) -
         (0.05, 10),  # half a token counts as one
         (ng.PatchDropout(0.99), 2),
         (ng.PatchDropout(0.99, prefix=0), 1),
-        (ng.PatchDropout(0.5, prefix=11), 11),
-        (ng.PatchDropout(0.5, prefix=99), 11),
+        (ng.PatchDropout(0.5, prefix=10), 11),  # the one that is left stays
         (ng.PatchDropout(0.5, prefix=4), 7),
     ],
 )
@@ -63,6 +62,25 @@ def test_as_many_are_left_as_the_kind_says(kind: Any, left: int) -> None:
     ng.inject(model, {SITE: kind}, seed=3)
     model(inputs())
     assert model.layers[0].seen == [left]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("prefix", [11, 99])
+def test_a_prefix_of_all_tokens_is_refused(prefix: int, compiled: bool) -> None:
+    torch._dynamo.reset()
+    model = sequences()
+    ng.inject(model, {SITE: ng.PatchDropout(0.5, prefix=prefix)}, seed=3)
+    sentence = (
+        f"inject: '{SITE}' keeps the first {prefix} tokens of each sample, and its module is given "
+        "11, so none would be left out. Take a smaller `prefix`."
+    )
+    if not compiled:
+        with assert_sentence(ng.InvalidValue, sentence):
+            model(inputs())
+        return
+    with pytest.raises(ng.InvalidValue) as caught:
+        torch.compile(model, backend="eager", fullgraph=True)(inputs())
+    assert str(caught.value).startswith(sentence)
 
 
 def test_rate_0_evaluation_and_removal_are_as_without_noise() -> None:
@@ -184,13 +202,40 @@ def test_time_first_tokens_and_what_is_beside_them() -> None:
     x = inputs().transpose(0, 1)
     padding, turned = torch.rand(N, LENGTH), torch.arange(LENGTH * N).reshape(LENGTH, N)
     like, wide = torch.randn(LENGTH, N, 4), torch.randn(1, 1, LENGTH, LENGTH)
-    (mask, _, others), kept = shorten(x, padding, axis=1, turned=turned, like=like, pair_mask=wide)
+    (mask, _, others), kept = shorten(x, padding, axis=1, turned=turned, pos=like, pair_mask=wide)
     assert torch.equal(mask, take(padding, kept))
     assert torch.equal(others["turned"].T, take(turned.T, kept))
-    assert torch.equal(others["like"].transpose(0, 1), take(like.transpose(0, 1), kept))
+    assert torch.equal(others["pos"].transpose(0, 1), take(like.transpose(0, 1), kept))
     for i, mine in enumerate(kept):
         assert torch.equal(others["pair_mask"][i], wide[0][:, mine][:, :, mine])
     assert torch.equal(shorten(x, axis=-2)[1], kept)
+
+
+@pytest.mark.parametrize("name", ["position_embeddings", "query_pos", "rotary", "cos", "residual"])
+def test_a_sequence_of_the_same_tokens_is_shortened_by_its_name(name: str) -> None:
+    x, like = inputs(), torch.randn(N, LENGTH, 4)
+    (_, _, others), kept = shorten(x, **{name: like})
+    assert torch.equal(others[name], take(like, kept))
+
+
+def test_a_module_that_says_where_its_samples_are_may_transpose_what_it_is_given() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.attention(*[x.transpose(0, 1)] * 3)[0]
+            return y.transpose(0, 1)
+
+    for first, axis in ((False, {":tokens": 0}), (True, 0), (False, {":tokens": -3})):
+        model = Turned()
+        model.attention.batch_first = first
+        ng.inject(model, {":tokens": 0.5}, seed=3, sample_axis=axis)
+        assert model(torch.ones(5, 7, 4)).shape == (5, 4, 4)
+    both = nn.ModuleDict({"a": nn.LSTM(4, 4), "b": nn.LSTM(4, 4, batch_first=True)})
+    ng.inject(nn.Sequential(both), {"0.b:tokens": 0.5}, seed=3)  # by what it says itself
+    ng.inject(nn.Sequential(both), {":tokens": 0.5}, seed=3)  # they do not agree
 
 
 def test_of_as_many_samples_as_tokens_a_name_says_what_a_mask_is_of() -> None:
@@ -206,9 +251,13 @@ def test_what_belongs_to_another_sequence_stays() -> None:
     x, memory = inputs(), torch.randn(N, LENGTH, 3)
     padding, queries = torch.rand(N, LENGTH) > 0.5, torch.rand(N, 1, LENGTH, LENGTH)
     (_, _, others), kept = shorten(
-        x, memory=memory, memory_key_padding_mask=padding, encoder_attention_mask=queries
+        x,
+        memory=memory,
+        context=memory,
+        memory_key_padding_mask=padding,
+        encoder_attention_mask=queries,
     )
-    assert others["memory"] is memory
+    assert others["memory"] is others["context"] is memory
     assert others["memory_key_padding_mask"] is padding
     for i, mine in enumerate(kept):
         assert torch.equal(others["encoder_attention_mask"][i], queries[i][:, mine])

@@ -30,6 +30,7 @@ RECURRENT_PORTS = (STATE, CELL, LAYERS)
 COUNTED = ("dropout", "noise", "skip", *ATTENTION_PORTS, *RECURRENT_PORTS)
 # A residual block as a whole, and the sequence that a module is given.
 BRANCH, TOKENS = "branch", "tokens"
+PORTS = (*HOOKED, PRE, BRANCH, TOKENS, *COUNTED)
 # The wildcard, and the ports that it stands for.
 ANY, OF_ANY = "*", ("pre", "out")
 _PORT = re.compile(
@@ -40,6 +41,9 @@ _PORT = re.compile(
 
 # theanets' names for a model's own input and output; a module of that name comes first.
 ALIASES = {"in:out": ":in", "out:out": ":out"}
+
+
+_EXAMPLE = "Write for example 'hid1:out'."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Port:
     @property
     def parameter(self) -> bool:
         """Whether it is a parameter's name: any word but the known ones."""
-        return self.name not in (*HOOKED, PRE, BRANCH, TOKENS, *COUNTED, ANY)
+        return self.name not in (*PORTS, ANY)
 
 
 def split(site: str) -> tuple[str, str]:
@@ -90,17 +94,20 @@ def parse_port(site: str) -> Port:
         return Port(ANY)
     match = _PORT.fullmatch(word)
     if match is None:
-        refuse_port(site)
+        *inner, name = word.split(".")
+        path = ".".join([split(site)[0], *inner]).strip(".")
+        of_parameter = inner and all(map(str.isidentifier, (*inner, name)))
+        refuse_port(site, f"Write '{path}:{name}'." if of_parameter else _EXAMPLE)
     number = None if match["number"] is None else int(match["number"])
     return Port(match["hooked"] or match["counted"] or word, match["part"], number)
 
 
-def refuse_port(pattern: str) -> NoReturn:
+def refuse_port(pattern: str, remedy: str) -> NoReturn:
     """Raise, since noise cannot be put at the port that a pattern names."""
     raise InvalidValue(
         "the port of a rule must be `in`, `out`, `pre`, `branch`, `tokens`, `dropout`, `noise`, "
         "`probs`, `heads`, `scores`, `state`, `cell`, `layers` or a parameter's name; got "
-        f"`{split(pattern)[1]}` in '{pattern}'. Write for example 'hid1:out'."
+        f"`{split(pattern)[1]}` in '{pattern}'. {remedy}"
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, NoReturn
+from typing import Any
 
 from . import patterns
 from .depth import ByDepth, refuse_late
@@ -12,6 +12,7 @@ from .errors import InvalidValue, UnmatchedRule
 from .kind import Kind
 from .rules import EXISTING, SHORTHANDS, Rule, check_axis, check_rules
 from .survey import Call, OwnDraw, Sites
+from .unmatched import refuse_rule
 from .words import list_names
 
 # What a model lacks that has no sites of a role.
@@ -99,7 +100,11 @@ class Plan:
         self.placements: list[Placement] = []
         # The ports of rules that wait, and the sites that such rules name without a wildcard.
         waiting = [rule.text for rule in self.rules if rule.waits]
-        self.waited = frozenset([*waiting, *(patterns.parse_port(text).name for text in waiting)])
+        ports = {patterns.parse_port(text).name for text in waiting}
+        # Where an attention has no dropout, its scores are told instead.
+        self.waited = frozenset([*waiting, *ports, *(["scores"] if "probs" in ports else ())])
+        # The places that forwards have shown.
+        self._seen: dict[str, None] = {}
         # Names in use on this model, by this plan or another injection with the same seed.
         self._held: set[tuple[str, str, int]] = set(taken())
         self.notes: list[str] = []
@@ -128,6 +133,7 @@ class Plan:
     def place_call(self, site: str, call: Call) -> list[Placement]:
         """Place noise at a site where a forward made its own; return the new placements."""
         count = len(self.placements)
+        self._seen[site] = None
         # Another injection may have taken slots since this plan was made.
         self._held |= self._taken()
         for rule in self.rules:
@@ -190,10 +196,9 @@ class Plan:
     def check_all_matched(self) -> None:
         """Raise if a rule has matched nothing, after a forward has shown every site."""
         matched = {placement.rule for placement in self.placements}
-        names = [*self._sites.names, *self.sites]
         for rule in self.rules:
             if rule.text not in matched | self._left:
-                patterns.refuse_unmatched(rule.text, names)
+                refuse_rule(rule.text, self._sites, [*self.sites, *self._seen])
         # Without placements, what follows is about existing=True.
         if self.placements or self._unreached or self.keyed:
             return
@@ -217,8 +222,9 @@ class Plan:
             matched = [rule.text]
         left = self._leave_closed(rule, matched)
         # A rule that waits may match what functions do; `check_all_matched` decides later.
-        if not matched and not rule.waits and not left:
-            self._refuse_unmatched(rule.text)
+        waits = rule.waits and self._sites.may_show(rule.text)
+        if not (matched or waits or left):
+            refuse_rule(rule.text, self._sites)
         # `in:out` may mean the model's input or a module called `in`; the report says which.
         self.notes += _explain_alias(rule.text, matched)
         self._place(rule, matched)
@@ -249,24 +255,6 @@ class Plan:
         sites = dict.fromkeys(p.site for p in self.placements if p.rule == rule.text)
         names = list_names(sites, "'")
         self.note(f"'{rule.text}' means {names}.")
-
-    def _refuse_unmatched(self, rule: str) -> NoReturn:
-        port = patterns.parse_port(rule)
-        if port.parameter:
-            parameters = self._sites.parameters
-            if all(patterns.parse_port(site) != port for site in parameters):
-                patterns.refuse_port(rule)
-            patterns.refuse_unmatched(rule, list(parameters))
-        # Without a forward, a container such as nn.ModuleList has no input or output of its own.
-        own = patterns.ALIASES.get(rule, rule)
-        of_model = own.startswith(":") and patterns.parse_port(own).name in ("in", "out")
-        if of_model and self._sites.names:
-            part = self._sites.names[0].partition(":")[0]
-            raise UnmatchedRule(
-                f"the rule '{rule}' names the model's own input or output, and the model has no "
-                f"forward. Put the noise into the part that is called: inject(model.{part}, ...)."
-            )
-        patterns.refuse_unmatched(rule, self._sites.names)
 
     def _leave_closed(self, rule: Rule, matched: Sequence[str]) -> bool:
         """Refuse a rule that names only sites inside compiled code; else note which ones it skips.
@@ -309,10 +297,25 @@ class Plan:
         for (depth, site), noise in product(enumerate(merged), rule.kinds):
             kind = noise.at(depth, len(merged)) if isinstance(noise, ByDepth) else noise
             slot, axis = self._free_slot(site, kind), rule.sample_axis
+            if patterns.parse_port(site).name == patterns.TOKENS:
+                self._check_axis_of_tokens(rule, site)
             # Parameters have one draw for all samples, unless their rule names an axis.
             if site in self._sites.parameters and not rule.names_axis:
                 axis = None
             self.placements.append(Placement(site, kind, slot, rule.text, axis))
+
+    def _check_axis_of_tokens(self, rule: Rule, site: str) -> None:
+        """Raise if a rule would leave out samples, by what a module says of its axes."""
+        path, axis = patterns.split(site)[0], rule.sample_axis
+        said, where = self._sites.axes.get(path, (None, ""))
+        if said is None or rule.names_axis or axis in (said, said - 3, None):
+            return
+        raise InvalidValue(
+            f"'{site}' has its samples on axis {axis}, and '{where}' has batch_first={said == 0}, "
+            "so it would leave out samples in place of tokens. Name the axis: "
+            f"sample_axis={{'{rule.text}': {said}}}, or {axis} if the module transposes what it is "
+            "given."
+        )
 
     def _merge_tied(self, site: str) -> str:
         """Return the site of a noise: of a tied parameter the first one, if noise acts in all."""

@@ -59,6 +59,10 @@ _OF_PORT: Mapping[str, Callable[[Any], Kind]] = {
 }
 
 
+# Ports at which there may be scores; `dropout` and `noise` are there to replace a layer of DropKey.
+_OF_SCORES = ("scores", *patterns.HOOKED, "dropout", "noise")
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A checked rule: its pattern or shorthand, its noises, its sample axis.
@@ -154,6 +158,12 @@ def _check_place(rule: str, kind: Kind, role: str) -> Kind:
         raise InvalidType(
             f"the noise of '{rule}' must be a number or a noisegate.PatchDropout, which leaves "
             f"tokens out; {got(kind)}. Name the port `in` for other noise on them."
+        )
+    if isinstance(kind, DropKey) and port not in _OF_SCORES:
+        raise InvalidValue(
+            "DropKey writes -inf for the softmax that follows scores, so its rule must name the "
+            f"port `scores` of an attention, or a module that takes or returns scores; got '{rule}'"
+            f". Write for example {{'attn:scores': {kind!r}}}, or take Dropout."
         )
     if isinstance(kind, Zoneout) and not on_state:
         raise InvalidValue(

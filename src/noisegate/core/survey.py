@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from . import patterns
@@ -119,6 +120,13 @@ class Sites:
         Sites that only a rule without a wildcard names.
     made_weights : tuple of str
         Weights of layers that are no parameters: the model makes them of others when it runs.
+    modules : mapping of str to bool
+        Every module's path, and whether its code may compute a recurrence that no site shows yet.
+    lacking : mapping of site to str
+        Places that recurrent modules do not have, and why, with what to name instead.
+    axes : mapping of str to (int, str)
+        The axis of the samples of modules that say it, or in which all that say it agree, and the
+        path of the first that does.
     """
 
     names: tuple[str, ...]
@@ -133,6 +141,9 @@ class Sites:
     takes_tokens: bool = False
     unlisted: frozenset[str] = frozenset()
     made_weights: tuple[str, ...] = ()
+    modules: Mapping[str, bool] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    axes: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
     def match_pattern(self, pattern: str) -> list[str]:
         """Return the sites that a pattern names, each once, by its main name."""
@@ -140,3 +151,12 @@ class Sites:
         if not found and pattern in self.unlisted:
             return [pattern]
         return list(dict.fromkeys(self.own_names.get(site, site) for site in found))
+
+    def may_show(self, pattern: str) -> bool:
+        """Return whether a forward may show a site that a pattern of a module's calls names."""
+        glob, port = patterns.split(pattern)[0], patterns.parse_port(pattern)
+        states = port.name in patterns.RECURRENT_PORTS
+        return any(
+            fnmatchcase(path, glob) and (not states or may_compute)
+            for path, may_compute in self.modules.items()
+        )

@@ -35,6 +35,9 @@ NOISE_KINDS = (
     *(kinds.QuantizationNoise, kinds.ShotNoise, kinds.UniformNoise),
 )
 
+# It changes no output that dropout changes too, so both are put in, and reported, together.
+_ON_WEIGHTS = "weight_noise"
+
 # Suffix of the names of clean outputs; rules; and a seed of their own: a regularizer's `rng`.
 Stage = tuple[str, dict[str, Any], int | None]
 
@@ -60,8 +63,10 @@ class NoiseSettings:
             if word == "rules":
                 settings._add_rules(value)
             else:
-                rules = settings.first if word.endswith("dropout") else settings.after
-                rules[word] = value
+                first = word.endswith("dropout") or word == _ON_WEIGHTS
+                (settings.first if first else settings.after)[word] = value
+        if _ON_WEIGHTS in settings.first:  # after all dropout, some of which may be on weights
+            settings.first[_ON_WEIGHTS] = settings.first.pop(_ON_WEIGHTS)
         return settings
 
     def _add_rules(self, rules: Any) -> None:

@@ -158,7 +158,7 @@ def inject(
     for handle in handles(model):
         if handle.failed:
             handle.remove()
-    return Injection(
+    noise = Injection(
         model,
         join_rules(rules, locals()),
         seed,
@@ -167,6 +167,8 @@ def inject(
         example=example,
         choices=Choices(unreached, draws, tied),
     )
+    noise.notices.warn_of_twins()
+    return noise
 
 
 def join_rules(rules: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,11 +13,13 @@ from noisegate.core.errors import InvalidValue, UnmatchedRule, prefix_errors
 from noisegate.core.html import paragraphs
 from noisegate.core.keys import SCHEME, Stream
 from noisegate.core.rank_rows import RankRows
+from noisegate.core.rules import EXISTING
 from noisegate.core.words import list_names
 
 from .model_noise import ModelNoise
 from .notices import describe_ranks
 from .report import Report, make_report
+from .running_forward import WORDS
 from .site import SiteNoise
 
 
@@ -61,6 +63,7 @@ class Injection(ModelNoise):
     @rows.setter
     def rows(self, value: Any) -> None:
         self.check_there("rows")
+        self._check_rows(value)
         self.steps.rows = value
 
     def at(self, step: int, rows: Any = None) -> AbstractContextManager[None]:
@@ -85,6 +88,7 @@ class Injection(ModelNoise):
             its forwards have used some ids and left others over.
         """
         self.check_there("at")
+        self._check_rows(rows)
         return self.steps.at(step, rows)
 
     def report(self) -> Report:
@@ -158,8 +162,7 @@ class Injection(ModelNoise):
         self.check_there("set_rate")
         noises = [n for n in self.noises if n.placement.rule == pattern]
         if not noises:
-            with prefix_errors("inject"):
-                named = patterns.matches(patterns.check_pattern(pattern), self.sites)
+            named = self._match_sites(pattern)
             noises = [n for n in self.noises if n.placement.site in named]
         if not noises:
             raise UnmatchedRule(f"set_rate: {self._suggest_sites(pattern)}")
@@ -244,6 +247,28 @@ class Injection(ModelNoise):
         if mine is None:
             self.steps.rows = policy
         self.steps.graphs.note_largest(largest)
+
+    def _check_rows(self, rows: Any, complete: bool = False) -> None:
+        """Raise if ids by rule name no noise; `complete` says that all sites are known."""
+        waits = self.plan.looks and not (self._checked or complete)
+        rules = {rule.text for rule in self.plan.rules}
+        for name in rows if isinstance(rows, Mapping) else ():
+            if name in rules or (name == EXISTING and self.plan.existing):
+                continue
+            sites = [] if name in WORDS else self._match_sites(name)
+            if not sites and (name in WORDS or not (waits and patterns.parse_port(name).own)):
+                raise UnmatchedRule(f"rows: {self._suggest_sites(name)}")
+
+    def _check_plan(self, complete: bool) -> None:
+        """Check the plan, and ids by rule that were given before all sites were known."""
+        super()._check_plan(complete)
+        if complete:
+            self._check_rows(self.steps.rows, complete)
+
+    def _match_sites(self, pattern: str) -> list[str]:
+        """Return the sites with noise that a pattern names, or raise if it is malformed."""
+        with prefix_errors("inject"):
+            return patterns.matches(patterns.check_pattern(pattern), self.sites)
 
     def _suggest_sites(self, name: object) -> str:
         """Return the sentence for a site without noise, with the nearest sites that have some."""

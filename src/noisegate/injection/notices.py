@@ -25,6 +25,8 @@ class Notices:
         # Rules that were warned of: those that acted nowhere, and those whose noise was fresh.
         self._nowhere: set[str] = set()
         self._strays: set[str] = set()
+        # Those that have DropKey where there are no scores.
+        self._without_scores: set[str] = set()
         # Whether it was checked, and said where nobody declared it, how ranks differ.
         self._ranks = False
         # The model's own draws: in the training run of a prediction, in evaluation, and those that
@@ -132,6 +134,32 @@ class Notices:
                 f"the part that is called, `model.{path}` or one around it, or call it in a block: "
                 "with noise.at(step)."
             )
+
+    def note_drop_key(self, placement: Placement) -> None:
+        """Warn once per rule that DropKey is where there are no scores."""
+        name = self.injection.host.find_without_scores(placement.site)
+        if name is not None and placement.rule not in self._without_scores:
+            self._without_scores.add(placement.rule)
+            self._note_and_warn(
+                f"'{placement.site}' has DropKey, which writes -inf for the softmax that follows "
+                f"scores, and a {name} has no scores. Name the port `scores` of an attention, or "
+                "take Dropout."
+            )
+
+    def warn_of_twins(self) -> None:
+        """Warn of rules that another handle with this seed has in the model already."""
+        injection = self.injection
+        rules = injection.plan.rules
+        for number, other in enumerate(injection.host.handles()):
+            twins = [rule.text for rule in rules if rule in other.plan.rules]
+            if twins and other is not injection and other.seed == injection.seed:
+                names = list_names(twins, "'")
+                warn_caller(
+                    f"inject: {names} is in this model already, by a handle with seed {other.seed},"
+                    " so its noise acts twice. To put it in anew, remove the earlier one first: "
+                    f"noisegate.handles(model)[{number}].remove()."
+                )
+                return
 
     def _note_and_warn(self, sentence: str) -> None:
         """Add a sentence to the report, and warn with it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from noisegate.core.kinds import DropKey
 from noisegate.core.patterns import BRANCH, CELL, STATE, TOKENS, parse_port
 from noisegate.core.plan import Placement
 
@@ -15,6 +16,8 @@ from .token_noise import TokenNoise
 def make_site_noise(injection: Owner, placement: Placement) -> SiteNoise:
     """Return the noise of a placement: on a parameter, a branch, tokens, a state, or a tensor."""
     port = parse_port(placement.site)
+    if isinstance(placement.kind, DropKey) and not placement.own:
+        injection.notices.note_drop_key(placement)
     if port.parameter:
         return ParameterNoise(injection, placement)
     if port.name == BRANCH:

@@ -1,15 +1,16 @@
 """A forward of a model, and a block of forwards that are parts of one step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import ref
 
 from noisegate.core import patterns
-from noisegate.core.errors import InvalidValue, prefix_errors
-from noisegate.core.rank_rows import RankRows
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
+from noisegate.core.rank_rows import POLICIES, RankRows
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
+from noisegate.core.words import got, suggest
 
 from .graph_state import Mark
 
@@ -104,11 +105,11 @@ class Ids:
         """Return the ids in a sequence, a mapping of rule to sequence, a policy, or None."""
         by_rule = value if isinstance(value, Mapping) else {}
         with prefix_errors("inject"):
-            if isinstance(value, str | RankRows):
-                return cls(ranks=RankRows(value) if isinstance(value, str) else value)
-            for rule in by_rule:
-                if rule not in WORDS:
-                    patterns.check_pattern(rule)
+            if isinstance(value, RankRows):
+                return cls(ranks=value)
+            if isinstance(value, str) and value in POLICIES:
+                return cls(ranks=RankRows(value))
+            _check_ids(value)
             samples = None if value is None or value is by_rule else rows_of(value)
             return cls(samples, {rule: rows_of(ids) for rule, ids in by_rule.items()})
 
@@ -166,3 +167,30 @@ class Pin:
         ids = None if given is None else given[self.taken : taken]
         self.first, self.taken = self.first + count, taken
         return ids
+
+
+def _check_ids(value: Any) -> None:
+    """Raise unless a value holds ids of samples: in a sequence, by rule, or none at all."""
+    if value is None:
+        return
+    by_rule = isinstance(value, Mapping)
+    for rule in value if by_rule else ():
+        if rule not in WORDS:
+            patterns.check_pattern(rule)
+    for ids in value.values() if by_rule else (value,):
+        is_text = isinstance(ids, str)
+        if isinstance(ids, Iterable) and not is_text and getattr(ids, "ndim", True):
+            continue
+        remedy = suggest(ids, POLICIES) if is_text and not by_rule else ""
+        if isinstance(ids, slice) and ids.stop is not None and ids.step is None:
+            remedy = f" Write range({ids.start or 0}, {ids.stop})."
+        if by_rule:
+            raise InvalidType(
+                "`rows` by rule must be ids of samples, whole numbers in [0, 2**64), since the "
+                f"policy of ranks is that of all rules; {got(value)}.{remedy}"
+            )
+        raise (InvalidValue if is_text else InvalidType)(
+            "`rows` must be ids of samples, whole numbers in [0, 2**64), by rule or not, or the "
+            "policy of ranks, 'contiguous', 'interleaved', 'batches' or 'replica'; "
+            f"{got(value)}.{remedy}"
+        )

@@ -40,6 +40,7 @@ class Owner(Protocol):
     steps: Steps
     row_finder: RowFinder
     placed: Any
+    notices: Any
     # By rule and site: the inner site where the rule has acted on the same tensor already.
     passed_on: dict[tuple[str, str], str]
 

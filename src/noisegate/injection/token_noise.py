@@ -55,13 +55,25 @@ class TokenNoise(ModuleSiteNoise):
             if type(step) is not int:
                 self._refuse_schedule("the members of a map")
             rate = kind.rate_at(step, {})
-        return count_left(threshold(rate), kind.prefix, x.shape[1 - axis])
+        return self._count(threshold(rate), kind.prefix, x.shape[1 - axis])
 
     def count_left_in_graph(self, x: Any, axis: int) -> int:
         """Return how many tokens of each sample of x stay, in code that a compiler traces."""
         # By a text, which a compiler compares, so that another rate makes another graph.
         t, prefix = _read_threshold(self.numbers)
-        return count_left(t, prefix, x.shape[1 - axis])
+        return self._count(t, prefix, x.shape[1 - axis])
+
+    def _count(self, t: int, prefix: int, length: int) -> int:
+        if prefix >= length:
+            self._refuse_prefix(prefix, int(length))
+        return count_left(t, prefix, length)
+
+    @at_trace_time
+    def _refuse_prefix(self, prefix: int, length: int) -> NoReturn:
+        raise InvalidValue(
+            f"inject: '{self.placement.site}' keeps the first {prefix} tokens of each sample, and "
+            f"its module is given {length}, so none would be left out. Take a smaller `prefix`."
+        )
 
     def check_graph(self) -> None:
         """Raise where a compiler makes one graph, and the number of tokens differs by step."""

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from noisegate.core.errors import InvalidValue
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import Zoneout
 from noisegate.core.patterns import CELL, LAYERS, STATE
 from noisegate.core.rules import make_kind
 from noisegate.core.schedule import Schedule
+from noisegate.core.words import got
 from noisegate.torch.model.protocols import OwnStates
 from noisegate.torch.model.recurrent_mode import call_with_noise
 
@@ -47,10 +49,10 @@ class RecurrentLayer(TorchLayer, OwnStates):
     return_sequences : bool
         Whether the outputs of all steps are returned, or that of the last.
     recurrent_dropout, layer_dropout : float or Kind
-        Noise on the state as it enters the recurrent product, and between stacked layers. A number
-        is the p of a dropout with one mask for all time steps of a sample (Gal and Ghahramani
-        2016); ``recurrent_dropout=Zoneout(0.1)`` keeps former values of the state (Krueger et al.
-        2016).
+        Noise on the state as it enters the recurrent product, and between the layers, of which
+        `num_layers` must be two or more. A number is the p of a dropout with one mask for all time
+        steps of a sample (Gal and Ghahramani 2016); ``recurrent_dropout=Zoneout(0.1)`` keeps former
+        values of the state (Krueger et al. 2016).
     cell_zoneout : float or Kind
         Noise on the cell of an LSTM; a number is the p of `Zoneout`.
 
@@ -71,6 +73,15 @@ class RecurrentLayer(TorchLayer, OwnStates):
     }
     beside_torch = ("return_sequences", *_NOISE_WORDS)
     fixed = {"batch_first": True}  # noqa: RUF012
+
+    def _try_arguments(self) -> None:
+        super()._try_arguments()
+        if LAYERS in self.own_states and self.arguments["num_layers"] == 1:
+            raise InvalidValue(
+                f"{type(self).__name__}: `layer_dropout` acts between layers, and `num_layers` is "
+                f"1; {got(self.arguments['layer_dropout'])}. Take two layers or "
+                "more, or a Dropout after this one."
+            )
 
     def rule(self, shape: Shape) -> Shape:
         """Return the shape of the output by the arguments; raise ValueError with the reason."""

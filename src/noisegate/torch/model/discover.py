@@ -15,13 +15,14 @@ from noisegate.core import catalogue as layers
 from noisegate.core.axes import ALL_BUT_SAMPLES
 from noisegate.core.kind import Kind
 from noisegate.core.kinds import Dropout
-from noisegate.core.patterns import CELL, LAYERS, STATE, own_site, parse_port
+from noisegate.core.patterns import STATE, own_site, parse_port
 from noisegate.core.survey import Call, Sites
 from noisegate.core.window import ATTENTION
 
 from ..layers import NoiseLayer
 from .paths import unwrap
 from .protocols import Composed, OwnStates, PreActivation
+from .recurrent_places import find_lacking, find_recurrent, may_compute_states
 from .residual import find_blocks
 from .scripted import find_dropouts_inside, find_sites_inside, is_scripted
 from .weight_words import EMBEDDINGS, find_made_weights, find_weights, is_weighted
@@ -57,7 +58,7 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         elif find_replaceable(module) is not None:
             names.append(own_site(path, "dropout", 0))
         own |= _find_inside(path, module)
-        places = [*_find_attention(path, module), *_find_recurrent(path, module)]
+        places = [*_find_attention(path, module), *find_recurrent(path, module)]
         inside += [site for site in places if site not in own]
         if any(path == part or path.startswith(f"{part}.") for part in inner):
             continue
@@ -98,7 +99,22 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         takes_tokens=bool(tokens) and _takes_tokens(model, found),
         unlisted=frozenset(unlisted),
         made_weights=find_made_weights(found),
+        modules={path: may_compute_states(module) for path, module in found.items()},
+        axes=_find_axes(found),
+        lacking={site: why for item in found.items() for site, why in find_lacking(*item)},
     )
+
+
+def _find_axes(found: dict[str, nn.Module]) -> dict[str, tuple[int, str]]:
+    """Return the axis of the samples by `batch_first`, of a module itself or of those inside."""
+    said = {path: vars(unwrap(module)).get("batch_first") for path, module in found.items()}
+    inside: dict[str, list[tuple[int, str]]] = {}
+    for path, first in said.items():
+        if isinstance(first, bool):
+            for holder in {"", *_list_holders(path)}:
+                if holder == path or not isinstance(said.get(holder), bool):
+                    inside.setdefault(holder, []).append((int(not first), path))
+    return {path: axes[0] for path, axes in inside.items() if len({axis for axis, _ in axes}) == 1}
 
 
 def _list_holders(path: str) -> list[str]:
@@ -283,17 +299,6 @@ def _find_attention(path: str, module: nn.Module) -> list[str]:
     if is_scripted(module) or not isinstance(unwrap(module), nn.MultiheadAttention):
         return []
     return [own_site(path, port, 0) for port in ("heads", "scores")]
-
-
-def _find_recurrent(path: str, module: nn.Module) -> list[str]:
-    """Return the sites in the recurrence of a module of torch's."""
-    inner = unwrap(module)
-    if is_scripted(module) or not isinstance(inner, nn.RNNBase | nn.RNNCellBase):
-        return []
-    has_cell = isinstance(inner, nn.LSTM | nn.LSTMCell)
-    stacked = isinstance(inner, nn.RNNBase) and inner.num_layers > 1
-    ports = [STATE] + [CELL] * has_cell + [LAYERS] * stacked
-    return [own_site(path, port, 0) for port in ports]
 
 
 # The words `input` and `hidden` --------------------------------------------------------------

@@ -43,13 +43,16 @@ from .discover import (
 from .forward import Runner, mute_part
 from .listener import Listener
 from .modules import OwnForward, SiteFunction
-from .paths import find_modules
+from .paths import find_modules, unwrap
 from .protocols import PreActivation
 from .sharing import exclusive
 from .tokens import attach_to_tokens
 from .values import find_shape
 from .watch import FunctionWatch, may_call_noise
 from .weights import attach_to_parameter
+
+# Modules of torch's that take scores, and those that pass on what others give.
+_MAY_HAVE_SCORES = nn.Identity, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d, nn.Sequential
 
 
 class Host(Runner):
@@ -169,6 +172,13 @@ class Host(Runner):
         path, name = split(site)
         parameter: Any = self.modules[path]._parameters[name]
         return () if is_lazy(parameter) else tuple(parameter.shape)
+
+    def find_without_scores(self, site: str) -> str | None:
+        """Return the name of the module of a site if it is one of torch's that has no scores."""
+        module, port = unwrap(self.modules[split(site)[0]]), parse_port(site)
+        name, home = type(module).__name__, type(module).__module__
+        may_have = isinstance(module, _MAY_HAVE_SCORES) or port.name in ATTENTION_PORTS
+        return None if may_have or not home.startswith("torch.nn.modules.") else name
 
     def _attach_own(
         self, module: nn.Module, site: str, function: SiteFunction

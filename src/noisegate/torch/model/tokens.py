@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +22,11 @@ from .scripted import trains
 from .values import find_tensors
 
 # What a module is given of another sequence, by the names that torch and transformers have.
-_OTHER = ("memory", "encoder_", "cross_")
+_OTHER = ("memory", "encoder_", "cross_", "context")
+# What it is given for each of its own tokens, (samples, tokens, features).
+_SAME = re.compile(r"(^|_)(pos|position\w*|rotary\w*|freqs?|rope|cos|sin|residual)(_|$)")
+# What an attention is given: its queries, or another sequence.
+_OF_ATTENTION = ("key", "value")
 # Arguments of shape (samples, tokens), where another of the same shape may be of pairs of tokens.
 _PADDING = ("attention_mask", "position_ids", "token_type_ids")
 
@@ -128,7 +133,7 @@ class _AtTokens(AtSite):
         for name, value in given.items():
             obstacle = kept.find_obstacle(name, value)
             if obstacle is not None:
-                leave_out(self._describe_obstacle(name, obstacle, x))
+                leave_out(self._describe_obstacle(name, obstacle, x, axis))
                 return None
         values = [kept.shorten(name, value) for name, value in given.items()]
         before = tuple(values[: len(args)])
@@ -152,14 +157,25 @@ class _AtTokens(AtSite):
             "a module that is given such a sequence."
         )
 
-    def _describe_obstacle(self, name: str, shape: Any, x: Tensor) -> str:
+    def _describe_obstacle(self, name: str, shape: Any, x: Tensor, axis: int) -> str:
         """Return the sentence for an argument whose tokens are not known."""
-        return (
+        given = (
             f"'{self.site}' leaves other tokens out for each sample, and its module is given "
-            f"`{name}` of shape {shape} beside tokens of shape {tuple(x.shape)}. Which of its "
-            "entries belong to which of them is not known. Give a mask of shape (samples, "
-            "tokens) or (samples, heads, tokens, tokens), or name a module that is not given "
-            "it."
+            f"`{name}` of shape {shape} beside tokens of shape {tuple(x.shape)}."
+        )
+        length = x.shape[1 - axis]
+        like = len(shape) == 3 and shape[axis] in (1, x.shape[axis]) and shape[1 - axis] == length
+        if like and shape[2] != length and name not in _OF_ATTENTION:
+            return (
+                f"{given} Whether it is of the same tokens, its name does not say: `memory`, "
+                "`context`, `encoder_…` and `cross_…` are of another sequence, and `position…`, "
+                "`pos`, `rotary…`, `freqs…`, `rope`, `cos`, `sin` and `residual` of this one. "
+                "Rename it, or name a module that is not given it."
+            )
+        return (
+            f"{given} Which of its entries belong to which of them is not known. Give a mask of "
+            "shape (samples, tokens) or (samples, heads, tokens, tokens), or name a module that "
+            "is not given it."
         )
 
 
@@ -243,7 +259,7 @@ class _KeptTokens(NamedTuple):
             if not pairs or by_sample or shape[-2:-1] != (length,):
                 return _STAYS
             return (0, (2,)) if tensor.ndim == 4 and shape[0] in some else None
-        if name in ("key", "value"):  # of an attention: of x, or of another sequence
+        if name in _OF_ATTENTION:
             return None
         if tensor.ndim == 2:
             return self._find_axes_of_two(shape, by_sample, pairs or not tensor.is_floating_point())
@@ -251,7 +267,8 @@ class _KeptTokens(NamedTuple):
             if pairs and shape[1:] == (length, length):
                 return (0, (1, 2)) if shape[0] in some else None
             like = shape[1 - self.axis] == length and shape[self.axis] in some
-            return (self.axis, (1 - self.axis,)) if like and shape[2] != length else None
+            known = pairs or _SAME.search(name) is not None
+            return (self.axis, (1 - self.axis,)) if like and known and shape[2] != length else None
         if tensor.ndim == 4 and pairs and shape[0] in some and shape[3] == length:
             return 0, ((2, 3) if shape[2] == length else (3,))
         return None
