@@ -110,14 +110,14 @@ CASES: list[Case] = [
     (
         lambda: ng.DropBlock(0.1, 3, axes=(0, 1))(X, KEY),
         Value,
-        "DropBlock: `axes` names axis 0, which is the sample axis; blocks extend over other axes. "
-        "Write for example axes=slice(1, -1) for (samples, height, width, channels).",
+        "DropBlock: `axes` names axis 0, which is the sample axis; it must name others. Write for "
+        "example axes=-1, or slice(1, -1) for (samples, height, width, channels).",
     ),
     (
         lambda: ng.DropBlock(0.1, 3, shared_axes=2)(MAPS, KEY),
         Value,
-        "DropBlock: `axes` names axis 2, which is a shared axis; blocks extend over other axes. "
-        "Write for example axes=slice(1, -1) for (samples, height, width, channels).",
+        "DropBlock: `axes` names axis 2, which is a shared axis; it must name others. Write for "
+        "example axes=-1, or slice(1, -1) for (samples, height, width, channels).",
     ),
     (
         lambda: ng.DropBlock(0.1, 3, axes="all"),
@@ -196,8 +196,8 @@ CASES: list[Case] = [
     (
         lambda: ng.DropBlock(0.1, 3, axes=slice(3, None))(X, KEY),
         Value,
-        "DropBlock: `axes` must name at least one spatial axis; an input of rank 2 has none of "
-        "slice(3, None). Images are (samples, channels, height, width).",
+        "DropBlock: `axes` must name at least one axis of the input, of rank 2; got slice(3, None, "
+        "None). Write for example axes=-1.",
     ),
     (lambda: ng.drop_path(), Type, "drop_path: `p` is missing."),
     (

@@ -88,20 +88,20 @@ CASES: list[Case] = [
     (
         lambda: ng.QuantizationNoise(0.5)(PROBABILITIES, KEY, **ATTENTION),
         Value,
-        "QuantizationNoise: attention probabilities have no range of their own. Use "
+        "QuantizationNoise: what an attention holds has no range of its own. Use "
         "noisegate.Dropout there.",
     ),
     (
         lambda: ng.NeftuneNoise()(PROBABILITIES, KEY, **ATTENTION),
         Value,
-        "NeftuneNoise: attention probabilities have no length and width. Use "
+        "NeftuneNoise: what an attention holds has no length and width. Use "
         "noisegate.UniformNoise there.",
     ),
     (
         lambda: ng.PatchDropout(0.5)(PROBABILITIES, KEY, **ATTENTION),
         Value,
-        "PatchDropout: attention probabilities are of pairs of tokens. Use noisegate.DropKey on "
-        "scores, with shared_axes=-2.",
+        "PatchDropout: what an attention holds has no tokens to leave out. Use "
+        "noisegate.DropKey on scores, with shared_axes=-2.",
     ),
     (
         lambda: ng.PatchDropout(0.5)(np.ones(3), KEY, sample_axis=0),
@@ -155,8 +155,8 @@ CASES: list[Case] = [
     (
         lambda: ng.SpanMask(1.0, 4, axes=0)(X, KEY),
         Value,
-        "SpanMask: `axes` names axis 0, which is the sample axis; blocks extend over other axes. "
-        "Write for example axes=slice(1, -1) for (samples, height, width, channels).",
+        "SpanMask: `axes` names axis 0, which is the sample axis; it must name others. Write for "
+        "example axes=-1, or slice(1, -1) for (samples, height, width, channels).",
     ),
     (
         lambda: ng.SpanMask(1.0, 4, fill=0.5)(np.ones((3, 4), np.uint8), KEY),

@@ -199,7 +199,7 @@ CASES: list[Case] = [
     (
         lambda: ng.Dropout()(X, KEY, sample_axis="0"),  # type: ignore[arg-type]
         Type,
-        "Dropout: `sample_axis` must be a whole number or None; got '0'.",
+        "Dropout: `sample_axis` must be a whole number, None or 'attention'; got '0'.",
     ),
     (
         lambda: ng.mask(ng.Dropout(), (3, -1), KEY),
@@ -250,7 +250,7 @@ CASES: list[Case] = [
     (
         lambda: ng.Dropout()(X, KEY, sample_axis=True),
         Type,
-        "Dropout: `sample_axis` must be a whole number or None; got True.",
+        "Dropout: `sample_axis` must be a whole number, None or 'attention'; got True.",
     ),
     (
         lambda: ng.Dropout()(X, KEY, rows=slice(5, None, -1)),

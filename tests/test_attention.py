@@ -85,7 +85,7 @@ def test_shared_axes_are_those_of_the_array() -> None:
 def test_what_is_no_attention_is_refused() -> None:
     with assert_sentence(
         ng.InvalidValue,
-        "Dropout: attention probabilities must have shape (batch, head, query, key), or the first "
+        "Dropout: what an attention holds must have shape (batch, head, query, key), or the first "
         "two as one, of at most 262144 queries and 131072 keys; got (3, 4).",
     ):
         mask((3, 4))
@@ -95,6 +95,6 @@ def test_what_is_no_attention_is_refused() -> None:
         ng.Dropout(0.3)(torch.ones(SHAPE), KEY, rows=[1, 2], sample_axis="attention")
     with assert_sentence(
         ng.InvalidValue,
-        "DropBlock: attention probabilities have no spatial axes. Use noisegate.Dropout there.",
+        "DropBlock: what an attention holds has no spatial axes. Use noisegate.Dropout there.",
     ):
         ng.DropBlock(0.1, 3)(torch.ones(SHAPE), KEY, sample_axis="attention")

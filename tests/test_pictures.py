@@ -183,6 +183,13 @@ def test_a_shape_that_would_do_does() -> None:
     assert pictures._shrink((3, 4)) == (3, 4)
 
 
+def test_the_labels_say_which_axes_a_tile_has() -> None:
+    assert pictures._choose_labels(3) == ("axis 0; a tile is axes 1, 2", "")
+    assert pictures._choose_labels(4) == ("axis 0", "axis 1; a tile is axes 2, 3")
+    (part,) = pictures._pick_parts(ng.Zoneout(0.5), (4, 8), [ng.Stream(1).site("").at(0)], 0, "x")
+    assert part.classes == ("new", "as before")
+
+
 def test_the_title_counts_the_tiles_that_are_drawn() -> None:
     place = ng.Stream(13).site("a")
     title = pictures._write_title(ng.Dropout(0.5), (4, 9, 7, 3), place, "channels_last")

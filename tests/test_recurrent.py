@@ -268,12 +268,19 @@ def test_rates_of_masks() -> None:
 def test_the_report_says_that_a_loop_runs_and_what_it_costs() -> None:
     net = nn.LSTM(2, 3)
     loop = (
-        "'*:state' computes ':state' in a loop over the time steps, without the fused call: on a "
-        "CPU a training step takes 1.1 to 1.6 times as long with 256 units, and up to 15 times "
-        "with 16."
+        "the model computes its time steps in a loop, without the fused call: on a CPU a training "
+        "step takes 1.1 to 1.6 times as long with 256 units, and up to 15 times with 16."
     )
-    way = " With shared_axes=(0, 1), one mask for all samples, the fused call runs."
-    for kind, sentence in ((0.3, loop + way), (ng.Zoneout(0.3), loop)):
+    way = "the noise of ':state' needs no loop with shared_axes=(0, 1), one mask for all samples."
+    share = "`removed` is the share of elements that Zoneout leaves as before."
+    for kind, notes in ((0.3, (loop, way)), (ng.Zoneout(0.3), (loop, share))):
         with ng.inject(net, {"*:state": kind}, seed=SEED) as noise:
             net(torch.randn(4, 2, 2))
-            assert noise.report().notes == (sentence,)
+            assert noise.report().notes == notes
+    inner = nn.Sequential(nn.LSTM(2, 3))
+    with ng.inject(inner, {"0:state": 0.3, "0:cell": 0.1}, seed=SEED) as noise:
+        inner(torch.randn(4, 2, 2))
+        notes = tuple(
+            note.replace("'0' computes", "the model computes") for note in noise.report().notes
+        )
+        assert notes == (loop, way.replace(":state", "0:state"), share)

@@ -66,7 +66,8 @@ def test_too_few_ids_and_ids_left_over_are_told() -> None:
     few = (
         "inject: `rows` must name each sample of the block at step 7 once; got 20 rows, and its "
         "forwards have 32 samples by now. Name all of them, or set `noise.rows` before each "
-        "forward."
+        "forward; where the model's input has its samples on another axis, name that by "
+        "`sample_axis`."
     )
     with noise.at(7, rows=range(20)):
         net(X[:16])

@@ -131,14 +131,15 @@ def _pick_parts(
         return [getattr(field, name) for field in fields]
 
     keep, fill = values("keep"), values("fill")
+    kept, removed = kind.outcomes
     if kind.removes:
         gone = [f[~k] for k, f in zip(keep, fill, strict=True)]
         others = [float(value) for value in np.unique(np.concatenate(gone))]
         if len(others) <= len(GONE):
             numbers = [np.searchsorted(others, f) + 1 for f in fill]
             classes = [np.where(k, 0, n) for k, n in zip(keep, numbers, strict=True)]
-            meanings = [f"becomes {value:.3g}" if value else "removed" for value in others]
-            yield _Part("mask", classes, ("kept", *meanings))
+            meanings = [f"becomes {value:.3g}" if value else removed for value in others]
+            yield _Part("mask", classes, (kept, *meanings))
         else:
             yield _Part("mask", [(~k).astype(int) for k in keep], ("kept", "replaced"))
             yield _Part("fill", fill)
@@ -199,7 +200,7 @@ def _picture(
 
     if not parts:  # a rate of 0
         tiles = _split_tiles(np.broadcast_to(0, shape))
-        parts = [_Part("mask", [tiles for _ in keys], ("kept", "removed"))]
+        parts = [_Part("mask", [tiles for _ in keys], kind.outcomes)]
     height, width = _measure_image(shape)
     wide = min(max(2.2, 0.05 * width), 9.0) if len(keys) == 1 else 2.4
     tall = min(max(wide * height / width, 0.35), 9.0)
@@ -267,7 +268,7 @@ def _write_heading(part: _Part, values: np.ndarray, kind: Kind, step: int) -> st
     if not isinstance(kind.rate, float):
         text += f", {kind.RATE} = {kind.rate_at(step, {}):.3g}"
     if part.classes:
-        gone = "removed" if part.classes[1:] == ("removed",) else "replaced"
+        gone = kind.outcomes[1] if part.classes == kind.outcomes else "replaced"
         text += f": {100 * float((values > 0).mean()):.1f} % {gone}"
     return text
 
@@ -291,9 +292,14 @@ def _write_title(
 def _choose_labels(rank: int) -> tuple[str, str]:
     """Return the labels of the picture's vertical and horizontal direction."""
     if rank < 4:
-        return (("", ""), ("", "axis 0"), ("axis 0", "axis 1"), ("axis 0; tiles: 1 × 2", ""))[rank]
+        return (
+            ("", ""),
+            ("", "axis 0"),
+            ("axis 0", "axis 1"),
+            ("axis 0; a tile is axes 1, 2", ""),
+        )[rank]
     rows = "axis 0" if rank == 4 else f"axes 0 to {rank - 4}"
-    return rows, f"axis {rank - 3}; tiles: {rank - 2} × {rank - 1}"
+    return rows, f"axis {rank - 3}; a tile is axes {rank - 2}, {rank - 1}"
 
 
 def _count_tiles(shape: tuple[int, ...]) -> tuple[int, int]:

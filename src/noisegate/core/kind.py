@@ -70,6 +70,8 @@ class Kind(ABC):
     BOUNDS: ClassVar[tuple[float, float]] = (0.0, 1.0)
     CHECKS: ClassVar[Mapping[str, Check]] = {}
     removes: ClassVar[bool] = False
+    # What happens to elements, in the words of pictures and reports.
+    outcomes: ClassVar[tuple[str, str]] = ("kept", "removed")
     takes_live: ClassVar[bool] = True
     elementwise: ClassVar[bool] = False
     reads_input: ClassVar[bool] = False

@@ -32,22 +32,26 @@ def find_spatial(axes: Any, shared_axes: Any, window: Window) -> list[int]:
     shape = window.shape
     if window.form is not None:
         raise InvalidValue(
-            "attention probabilities have no spatial axes. Use noisegate.Dropout there."
+            "what an attention holds has no spatial axes. Use noisegate.Dropout there."
         )
     spatial = sorted(named.resolve_all("axes", named.restore(axes), shape))
     shared = resolve_shared(shared_axes, shape, window.sample_axis)
     if not spatial:
-        words = "the axes from 2 on" if axes == SPATIAL else repr(axes)
+        if axes != SPATIAL:
+            raise InvalidValue(
+                f"`axes` must name at least one axis of the input, of rank {len(shape)}; "
+                f"{got(named.restore(axes))}. Write for example axes=-1."
+            )
         raise InvalidValue(
             f"`axes` must name at least one spatial axis; an input of rank {len(shape)} has "
-            f"none of {words}. Images are (samples, channels, height, width)."
+            "none of the axes from 2 on. Images are (samples, channels, height, width)."
         )
     for axis in spatial:
         if axis in shared or axis == window.sample_axis:
             other = "a shared axis" if axis in shared else "the sample axis"
             raise InvalidValue(
-                f"`axes` names axis {axis}, which is {other}; blocks extend over other axes. "
-                "Write for example axes=slice(1, -1) for (samples, height, width, channels)."
+                f"`axes` names axis {axis}, which is {other}; it must name others. Write for "
+                "example axes=-1, or slice(1, -1) for (samples, height, width, channels)."
             )
     return spatial
 

@@ -133,7 +133,9 @@ def resolve_sample_axis(axis: Any, shape: Sequence[int]) -> int | None:
             raise TypeError
         number = index(axis)
     except TypeError:
-        raise InvalidType(f"`sample_axis` must be a whole number or None; {got(axis)}.") from None
+        raise InvalidType(
+            f"`sample_axis` must be a whole number, None or {ATTENTION!r}; {got(axis)}."
+        ) from None
     return named.resolve("sample_axis", number, shape)
 
 
@@ -184,8 +186,8 @@ def _attention(shape: tuple[int, ...], shared: frozenset[int], rows: Any, select
     """Return the window of attention probabilities: all axes but the last two make the rows."""
     if len(shape) < 3 or shape[-2] > 2**QUERY_BITS or shape[-1] > 2**KEY_BITS:
         raise InvalidValue(
-            "attention probabilities must have shape (batch, head, query, key), or the first two "
-            f"as one, of at most {2**QUERY_BITS} queries and {2**KEY_BITS} keys; "
+            "what an attention holds must have shape (batch, head, query, key), or the first "
+            f"two as one, of at most {2**QUERY_BITS} queries and {2**KEY_BITS} keys; "
             f"got {tuple(shape)}."
         )
     if select:

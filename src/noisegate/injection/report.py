@@ -64,7 +64,7 @@ class Report(str):
 
 
 def make_report(
-    placements: Iterable[Placement], noises: Iterable[SiteNoise], notes: Sequence[str]
+    placements: Sequence[Placement], noises: Iterable[SiteNoise], notes: Sequence[str]
 ) -> Report:
     """Return the report of the placements, with the noises' last calls once one has acted."""
     by_name = {noise.placement.name: noise for noise in noises}
@@ -76,7 +76,13 @@ def make_report(
     for placement in placements:
         row = [placement.site, repr(placement.kind), str(placement.slot), placement.rule]
         rows.append([*row, *_describe_last(by_name[placement.name])] if acted else row)
-    return Report(columns, rows, notes)
+    words = {type(p.kind).__name__: p.kind.outcomes[1] for p in placements} if acted else {}
+    others = [
+        f"`removed` is the share of elements that {name} leaves {word}."
+        for name, word in words.items()
+        if word != "removed"
+    ]
+    return Report(columns, rows, [*notes, *others])
 
 
 def _describe_last(noise: SiteNoise) -> tuple[str, str, str]:

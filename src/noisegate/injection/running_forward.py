@@ -109,7 +109,7 @@ class Ids:
                 return cls(ranks=value)
             if isinstance(value, str) and value in POLICIES:
                 return cls(ranks=RankRows(value))
-            _check_ids(value)
+            _check_given_ids(value)
             samples = None if value is None or value is by_rule else rows_of(value)
             return cls(samples, {rule: rows_of(ids) for rule, ids in by_rule.items()})
 
@@ -162,14 +162,15 @@ class Pin:
             raise InvalidValue(
                 f"inject: `rows` must name each sample of the block at step {self.step} once; got "
                 f"{len(given)} rows, and its forwards have {taken} samples by now. Name all of "
-                "them, or set `noise.rows` before each forward."
+                "them, or set `noise.rows` before each forward; where the model's input has its "
+                "samples on another axis, name that by `sample_axis`."
             )
         ids = None if given is None else given[self.taken : taken]
         self.first, self.taken = self.first + count, taken
         return ids
 
 
-def _check_ids(value: Any) -> None:
+def _check_given_ids(value: Any) -> None:
     """Raise unless a value holds ids of samples: in a sequence, by rule, or none at all."""
     if value is None:
         return
@@ -179,7 +180,7 @@ def _check_ids(value: Any) -> None:
             patterns.check_pattern(rule)
     for ids in value.values() if by_rule else (value,):
         is_text = isinstance(ids, str)
-        if isinstance(ids, Iterable) and not is_text and getattr(ids, "ndim", True):
+        if isinstance(ids, Iterable) and not is_text and getattr(ids, "ndim", None) != 0:
             continue
         remedy = suggest(ids, POLICIES) if is_text and not by_rule else ""
         if isinstance(ids, slice) and ids.stop is not None and ids.step is None:

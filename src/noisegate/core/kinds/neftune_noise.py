@@ -61,8 +61,7 @@ class NeftuneNoise(Kind):
         """Raise for attention probabilities, which may hold any part of a sample."""
         if window.form is not None:
             raise InvalidValue(
-                "attention probabilities have no length and width. Use noisegate.UniformNoise "
-                "there."
+                "what an attention holds has no length and width. Use noisegate.UniformNoise there."
             )
 
     def field(self, draws: Draws, rate: Any) -> Field:

@@ -129,8 +129,8 @@ class PatchDropout(Kind):
         """Return the axis of the tokens."""
         if window.form is not None:
             raise InvalidValue(
-                "attention probabilities are of pairs of tokens. Use noisegate.DropKey on scores, "
-                "with shared_axes=-2."
+                "what an attention holds has no tokens to leave out. Use noisegate.DropKey on "
+                "scores, with shared_axes=-2."
             )
         axis = 1 if window.sample_axis == 0 else 0
         if axis >= len(window.shape):

@@ -90,7 +90,7 @@ class QuantizationNoise(Kind):
         """Raise for attention probabilities, which may hold any part of a sample."""
         if window.form is not None:
             raise InvalidValue(
-                "attention probabilities have no range of their own. Use noisegate.Dropout there."
+                "what an attention holds has no range of its own. Use noisegate.Dropout there."
             )
 
     def field(self, draws: Draws, rate: Any) -> Field:

@@ -58,6 +58,7 @@ class Zoneout(Kind):
     RATE = "p"
     elementwise = True
     removes = True
+    outcomes = "new", "as before"
 
     @property
     def integers(self) -> tuple[float, ...] | None:

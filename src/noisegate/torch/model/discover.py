@@ -98,14 +98,21 @@ def find_sites(model: nn.Module, found: dict[str, nn.Module]) -> Sites:
         tokens=tokens,
         takes_tokens=bool(tokens) and _takes_tokens(model, found),
         unlisted=frozenset(unlisted),
-        made_weights=find_made_weights(found),
-        modules={path: may_compute_states(module) for path, module in found.items()},
-        axes=_find_axes(found),
-        lacking={site: why for item in found.items() for site, why in find_lacking(*item)},
+        **_describe_modules(found),
     )
 
 
-def _find_axes(found: dict[str, nn.Module]) -> dict[str, tuple[int, str]]:
+def _describe_modules(found: dict[str, nn.Module]) -> dict[str, Any]:
+    """Return what `Sites` has of modules, by which rules that name no place are refused."""
+    return {
+        "made_weights": find_made_weights(found),
+        "modules": {path: may_compute_states(module) for path, module in found.items()},
+        "lacking": {site: why for item in found.items() for site, why in find_lacking(*item)},
+        "axes": _find_said_axes(found),
+    }
+
+
+def _find_said_axes(found: dict[str, nn.Module]) -> dict[str, tuple[int, str]]:
     """Return the axis of the samples by `batch_first`, of a module itself or of those inside."""
     said = {path: vars(unwrap(module)).get("batch_first") for path, module in found.items()}
     inside: dict[str, list[tuple[int, str]]] = {}
