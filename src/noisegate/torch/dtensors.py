@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key
@@ -20,6 +20,18 @@ def is_dtensor(x: Any) -> bool:
     # Not imported, since whoever has made one has done so.
     tensors = sys.modules.get("torch.distributed.tensor")
     return tensors is not None and isinstance(x, tensors.DTensor)
+
+
+def is_split(parameter: Any, gathered: bool) -> bool:
+    """Return whether ranks compute with parts of a parameter, and so may have the same samples.
+
+    `gathered` says that it is FSDP's, which has the whole of it for a forward. What FSDP holds may
+    be split over other ranks besides, and FSDP may join some of all ranks only.
+    """
+    if not is_dtensor(parameter):
+        return False
+    shards = sum(not placement.is_replicate() for placement in parameter.placements)
+    return not gathered or shards > 1 or parameter.device_mesh.size() < distributed.get_world_size()
 
 
 def find_local(kind: Kind, x: Any, key: Key, call: Prepared) -> tuple[Tensor, Prepared]:

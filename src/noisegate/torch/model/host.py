@@ -22,7 +22,7 @@ from noisegate.core.survey import Sites
 from .. import cursors, graph_sites, in_graph
 from ..checkpointing import list_registered, refuse_backward, register
 from ..compiling import compiler_is_imported, run_eagerly, traces_whole
-from ..dtensors import is_dtensor, watch_for_shards
+from ..dtensors import is_split, watch_for_shards
 from ..functional import apply_eagerly, apply_steps, draw_seed
 from ..generators import restore_others, seed_others
 from ..maps import Following, count_members, count_traced_members, transforms_act
@@ -128,12 +128,9 @@ class Host(Runner):
         FSDP gathers its parameters for a forward, so there it is False.
         """
         gathered = {"FSDPModule", "FullyShardedDataParallel"}
-        return any(
-            is_dtensor(parameter)
-            for root in self.model.modules()
-            for parameter in root.parameters(recurse=False)
-            if not gathered & {base.__name__ for base in type(root).__mro__}
-        )
+        units = (m for m in self.model.modules() if gathered & {b.__name__ for b in type(m).__mro__})
+        held = {id(parameter) for unit in units for parameter in unit.parameters()}
+        return any(is_split(p, id(p) in held) for p in self.model.parameters())
 
     def may_call_noise(self) -> bool:
         """Return whether a forward of the model may call a function that makes noise."""
