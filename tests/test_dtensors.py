@@ -75,6 +75,8 @@ def work(rank: int, folder: str) -> None:
         catch(lambda: ng.Dropout(0.5)(x, KEY, sample_axis="attention")),
     ]
     found["model"] = run_model(mesh)
+    part = X[:, 2 * rank : 2 * rank + 2]  # of five times, as torch deals them: 2, 2, 1, none
+    found["sequence"] = make_sequential()(part, mesh).detach()
     torch.save(found, Path(folder) / f"{rank}.pt")
     distributed.barrier()
     distributed.destroy_process_group()
@@ -83,6 +85,32 @@ def work(rank: int, folder: str) -> None:
 def make_model(width: int = 10) -> Any:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 4))
+
+
+class Sequential(nn.Module):
+    """A model whose ranks may have a part of the sequence each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.drop = nn.Linear(6, 6), nn.Dropout(0.5)
+
+    def forward(self, x: Tensor, mesh: Any = None) -> Tensor:
+        from torch.distributed.tensor import DTensor, Shard
+
+        x = self.up(x)
+        if mesh is None:
+            return self.drop(x)
+        whole = torch.Size((7, 5, 6))
+        placed = DTensor.from_local(x, mesh, [Shard(1)], shape=whole, stride=(30, 6, 1))
+        return self.drop(placed).to_local()
+
+
+def make_sequential() -> Sequential:
+    torch.manual_seed(0)
+    model = Sequential()
+    noise = ng.inject(model, existing=True, seed=3)
+    noise.rows = ng.RankRows("contiguous", 0, 1)
+    return model
 
 
 RULES = {"0:out": 0.5, "1:out": ng.GaussianNoise(0.3), "2:out": 0.25}
@@ -156,6 +184,13 @@ def test_what_has_no_part_is_refused(ranks_found: list[dict[Any, Any]]) -> None:
             "Dropout: attention probabilities must be a plain tensor; got DTensor. Put the noise "
             "on x.full_tensor().",
         ]
+
+
+def test_a_part_of_the_sequence_has_the_noise_of_its_positions(
+    ranks_found: list[dict[Any, Any]],
+) -> None:
+    parts = torch.cat([found["sequence"] for found in ranks_found], 1)
+    torch.testing.assert_close(parts, make_sequential()(X), rtol=1e-6, atol=1e-6)
 
 
 def test_tensor_parallel_training_is_that_of_one_process(

@@ -128,7 +128,9 @@ class Host(Runner):
         FSDP gathers its parameters for a forward, so there it is False.
         """
         gathered = {"FSDPModule", "FullyShardedDataParallel"}
-        units = (m for m in self.model.modules() if gathered & {b.__name__ for b in type(m).__mro__})
+        units = (
+            m for m in self.model.modules() if gathered & {b.__name__ for b in type(m).__mro__}
+        )
         held = {id(parameter) for unit in units for parameter in unit.parameters()}
         return any(is_split(p, id(p) in held) for p in self.model.parameters())
 
