@@ -103,7 +103,9 @@ def test_ranks(given: str, ranks_found: list[Any]) -> None:
             assert "rows" not in state
         else:
             policy = "replica" if given == "pinned" else policy
-            assert state["rows"] == {"policy": policy, "largest": 0}
+            declared = given in ("contiguous", "replica")
+            place = {"world": RANKS, "largest": 0}
+            assert state["rows"] == {"policy": policy, "declared": declared, **place}
 
 
 def test_layers_of_a_seed_differ_between_ranks(ranks_found: list[Any]) -> None:
@@ -160,3 +162,42 @@ def test_a_process_by_itself_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ranks.find_rank() == (0, 1)
     monkeypatch.setattr(ranks.distributed, "is_available", lambda: False)
     assert ranks.find_rank() == (0, 1)
+
+
+def draw_seeds(rank: int, folder: str) -> None:
+    join_group(rank, RANKS, folder)
+    found: dict[str, Any] = {}
+    for name, (rules, rows) in SEEDLESS.items():
+        model = nn.Sequential(nn.Identity(), nn.Linear(64, 1))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            noise = ng.inject(model, rules)
+            noise.rows = rows
+            for _ in range(2):
+                model(X[:4])
+        found[name] = [str(warning.message) for warning in caught]
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+SEEDLESS: dict[str, Any] = {
+    "weight": ({"1:weight": 0.5}, None),
+    "whole batch": ({"0:out": ng.Dropout(0.5, shared_axes=0)}, "replica"),
+    "declared": ({"0:out": 0.5}, "interleaved"),
+    "ids": ({"0:out": 0.5}, range(4)),
+    "replica": ({"0:out": 0.5}, "replica"),
+}
+
+
+def test_a_seed_that_each_rank_draws_is_told_where_ranks_share_noise(tmp_path: Path) -> None:
+    run_ranks(draw_seeds, tmp_path, RANKS)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(RANKS))
+    said = (
+        "noisegate: no seed was given, so each rank of the process group has drawn its own, and "
+        "what should be the same on all of them differs, unless torch.manual_seed was called with "
+        "one number before: noise on weights, layers that are skipped, and the rows that are "
+        "declared. Give one: inject(..., seed=13)."
+    )
+    assert first == {name: [] if name == "replica" else [said] for name in SEEDLESS}
+    assert second == {name: [] for name in SEEDLESS}

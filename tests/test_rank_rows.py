@@ -122,13 +122,44 @@ def test_the_last_batch_dealt_may_be_smaller() -> None:
         assert_same_bits(call(X[4:8]), wholes[0][4:8])
         assert_same_bits(call(X[4:7]), wholes[1][4:7])
         state = json.loads(json.dumps(noise.state()))
-        assert state["rows"] == {"policy": "batches", "largest": 4}
+        assert state["rows"] == {"policy": "batches", "declared": True, "world": 2, "largest": 4}
         # A process that resumes in the last batch knows how large a batch is.
         resumed = put(model := Model())
         resumed.rows = ng.RankRows("batches", 1, 2)
         resumed.load_state({**state, "step": 1})
         call = run_compiled(model) if compiled else model
         assert_same_bits(call(X[4:7]), wholes[1][4:7])
+        # On more ranks batches are smaller.
+        resumed = put(model := Model())
+        resumed.rows = ng.RankRows("batches", 1, 4)
+        resumed.load_state({**state, "step": 0})
+        call = run_compiled(model) if compiled else model
+        assert_same_bits(call(X[2:4]), wholes[0][2:4])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_batch_dealt_after_a_smaller_one_of_its_step_is_refused(compiled: bool) -> None:
+    torch.compiler.reset()
+    noise = put(model := Model())
+    noise.rows = ng.RankRows("batches", 1, 2)
+    call = run_compiled(model) if compiled else model
+    call(X[:4])
+    with noise.at(1):
+        call(X[:2])
+        with pytest.raises(ng.errors.InvalidValue) as caught:
+            call(X[2:4])
+    assert str(caught.value).startswith(
+        "RankRows: 'batches' counts on 4 samples in each micro-batch of a step but the last, as "
+        "many as a forward has had; got 2 before this one. Where batches have become smaller, "
+        "declare anew: noise.rows = None, then 'batches'. Where they are uneven, give ids."
+    )
+    noise.rows = None
+    noise.rows = ng.RankRows("batches", 1, 2)
+    whole = put(other := Model())
+    with noise.at(1), whole.at(1):
+        expected = other(X[:8])
+        assert_same_bits(call(X[2:4]), expected[2:4])
+        assert_same_bits(call(X[6:8]), expected[6:8])
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -238,20 +269,25 @@ def test_the_report_and_the_state_have_it() -> None:
     assert noise.rows == ng.RankRows("interleaved", 1, 4)
     model(X)
     state = noise.state()
-    assert state["rows"] == {"policy": "interleaved", "largest": 0}
+    declared = {"policy": "interleaved", "declared": True, "world": 4, "largest": 0}
+    assert state["rows"] == declared
     other = put(Model())
     other.load_state({**state, "noises": other.state()["noises"]})
     assert other.rows == ng.RankRows("interleaved")  # of whichever rank it is
+    assert other.state()["rows"] == {**declared, "world": 1}
     assert not any("rank" in note for note in other.report().notes)  # which is alone
     other.rows = ng.RankRows("replica", 0, 2)
     with pytest.raises(ng.errors.InvalidValue) as caught:
         other.load_state(state)
     assert str(caught.value) == (
         "load_state: the state's `rows` are 'interleaved', and this noise's 'replica'. Declare "
-        "the same, or leave `rows` out of the state."
+        "the same, or take them out of the state to go on with other rows: state.pop('rows')."
     )
     other.rows = [*range(24)]
     other.load_state(state)  # ids name each sample, whatever its rank
+    other.rows = None
+    other.load_state({**state, "rows": {**declared, "policy": "replica", "declared": False}})
+    assert other.rows is None  # as nobody has declared
 
 
 def test_ids_go_before_what_is_declared() -> None:

@@ -1,6 +1,7 @@
 """Ids of samples, given before a block, inside it, or for it."""
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -197,3 +198,80 @@ def test_a_copy_has_ids_of_forwards_that_are_to_come() -> None:
     (other,) = ng.handles(copy.deepcopy(net))
     assert other.rows == tuple(IDS)
     assert_same_bits(other.host.model(X), expected(0))
+
+
+@dataclass
+class Batch:
+    """Samples that noisegate does not see in a model's arguments."""
+
+    x: Tensor
+
+
+class Unseen(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.narrow, self.linear = nn.Identity(), nn.Identity(), nn.Linear(6, 6)
+
+    def forward(self, batch: Batch) -> Tensor:
+        x = self.drop(batch.x)
+        self.narrow(x[:1])
+        return self.linear(x)
+
+
+UNKNOWN = (
+    "inject: the rows of this micro-batch are unknown, since how many samples the step has had "
+    "before it is: the model's inputs hold no tensors with axes, and the places with noise see "
+    "different numbers of samples, or none. Name the samples: noise.rows = ids."
+)
+
+
+@pytest.mark.parametrize("rank", [None, 1])
+def test_micro_batches_that_a_model_hides_go_on_in_rows(rank: int | None) -> None:
+    noise = ng.inject(model := Unseen(), {"drop:out": 0.5}, seed=3)
+    rows: Any = range(8)
+    if rank is not None:
+        noise.rows, rows = ng.RankRows("interleaved", rank, 2), range(rank, 16, 2)
+    seen: list[Tensor] = []
+    model.drop.register_forward_hook(lambda module, args, y: seen.append(y))
+    x = torch.ones(8, 6)
+    with noise.at(4):
+        for part in (slice(0, 3), slice(3, 5), slice(5, 8)):
+            model(Batch(x[part]))
+    key = ng.Stream(3).site("drop:out").at(4)
+    assert_same_bits(torch.cat(seen), ng.Dropout(0.5)(x, key, rows))
+
+
+def test_micro_batches_of_unknown_extent_are_refused() -> None:
+    noise = ng.inject(model := Unseen(), {"drop:out": 0.5, "narrow:out": 0.5}, seed=3)
+    batch = Batch(torch.ones(4, 6))
+    with noise.at(0):
+        model(batch)
+        with pytest.raises(ng.errors.InvalidValue) as caught:
+            model(batch)
+        assert str(caught.value) == UNKNOWN
+    noise.rows = {"drop:out": range(4), "narrow:out": [0]}
+    with noise.at(0):
+        model(batch)
+        model(batch)
+    noise.remove()
+    noise = ng.inject(model, {"linear:weight": 0.5}, seed=3)
+    with noise.at(0):  # of the step, whatever its samples
+        assert_same_bits(model(batch), model(batch))
+
+
+def test_compiled_micro_batches_of_unknown_extent_are_refused() -> None:
+    torch.compiler.reset()
+    noise = ng.inject(model := Unseen(), {"drop:out": 0.5}, seed=3)
+    call: Any = torch.compile(model, backend="aot_eager")
+    batch = Batch(torch.ones(4, 6))
+    for compiled_first in (False, True):
+        with noise.at(0):
+            first, second = (call, model) if compiled_first else (model, call)
+            first(batch)
+            if compiled_first:
+                with pytest.raises(ng.errors.InvalidValue) as caught:
+                    second(batch)
+                assert str(caught.value) == UNKNOWN
+            else:
+                expected = ng.Dropout(0.5)(torch.ones(8, 6), ng.Stream(3).site("drop:out").at(0))
+                assert_same_bits(second(batch), model.linear(expected[4:]))

@@ -12,6 +12,8 @@ REPLICA_BITS, RANK_BITS = 48, 16
 CONTIGUOUS, INTERLEAVED = "contiguous", "interleaved"
 BATCHES, REPLICA = "batches", "replica"
 POLICIES = (CONTIGUOUS, INTERLEAVED, BATCHES, REPLICA)
+# The first row of a forward where it is unknown how many samples of the step came before.
+UNKNOWN = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ class RankRows:
         """Whether the rows of this rank are those of no other, however many it has."""
         return self.policy == REPLICA
 
+    def deals_as(self, other: "RankRows") -> bool:
+        """Return whether the samples of as many ranks are dealt in the same way."""
+        return (self.policy, self.world) == (other.policy, other.world)
+
     @property
     def base(self) -> int:
         """The first row of a replica; 0 of the other policies."""
@@ -101,7 +107,8 @@ class RankRows:
         Raises
         ------
         InvalidValue
-            If a replica has 2⁴⁸ samples or more in a step.
+            If a replica has 2⁴⁸ samples or more in a step, or if a batch of ``"batches"`` follows
+            one that is smaller than B.
         """
         rank, world = self.rank or 0, self.world or 1
         if self.policy == INTERLEAVED:
@@ -114,7 +121,23 @@ class RankRows:
                 )
             start = self.base + first
         else:
-            start = first * world + rank * (
-                max(largest, count) if self.policy == BATCHES else count
-            )
+            extent = max(largest, count) if self.policy == BATCHES else count
+            if extent and first % extent and self.policy == BATCHES:
+                raise InvalidValue(
+                    f"RankRows: 'batches' counts on {extent} samples in each micro-batch of a step "
+                    f"but the last, as many as a forward has had; got {first} before this one. "
+                    "Where batches have become smaller, declare anew: noise.rows = None, then "
+                    "'batches'. Where they are uneven, give ids."
+                )
+            start = first * world + rank * extent
         return range(start, start + count)
+
+
+def check_known(first: int) -> None:
+    """Raise if it is unknown how many samples of a step came before a forward."""
+    if first >= UNKNOWN:
+        raise InvalidValue(
+            "inject: the rows of this micro-batch are unknown, since how many samples the step has "
+            "had before it is: the model's inputs hold no tensors with axes, and the places with "
+            "noise see different numbers of samples, or none. Name the samples: noise.rows = ids."
+        )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 from noisegate.core.checks import at_trace_time
 from noisegate.core.errors import InvalidValue
-from noisegate.core.rank_rows import BATCHES, REPLICA, RankRows
+from noisegate.core.rank_rows import BATCHES, REPLICA, UNKNOWN, RankRows
 
 
 class PinnedStep(Protocol):
@@ -98,8 +98,11 @@ class GraphState:
 
     def set_ranks(self, ranks: RankRows | None) -> None:
         """Set what the samples of this process are among those of all; None if it is alone."""
-        if ranks != self._ranks:
-            self._publish_ranks(ranks, self.largest)
+        if ranks == self._ranks:
+            return
+        before = self._ranks
+        same = before is not None and ranks is not None and before.deals_as(ranks)
+        self._publish_ranks(ranks, self.largest if same else 0)
 
     @property
     def largest(self) -> int:
@@ -176,7 +179,7 @@ class GraphState:
             first = 0 if forward.ids is not None else forward.first
             place = first, forward.batch, *self._list_numbers(forward)
             cursor = self._host.make_cursor(forward.step, *place)
-        elif forward.ranks is not None and type(forward.step) is int:
+        elif (forward.ranks is not None or forward.first) and type(forward.step) is int:
             place = forward.first, -1, *self._list_numbers(forward)
             cursor = self._host.make_cursor(forward.step, *place)
         elif cursor is None and type(forward.step) is int:
@@ -203,7 +206,8 @@ class GraphState:
             local.cursor, local.ids = pin, local.pin_ids
             if counted:
                 members = self._host.count_traced_members() or 1
-                local.pin = self._host.advance(pin, batch * members)
+                samples = UNKNOWN if batch < 0 else batch * members
+                local.pin = self._host.advance(pin, samples)
         if self.ranks is not None and local.ids is None:
             if self.policy != REPLICA and self._host.count_traced_members():
                 _refuse_members(self.policy)

@@ -207,10 +207,16 @@ class Injection(ModelNoise):
             {"site": p.site, "slot": p.slot, "noise": p.kind.config()} for p in self.plan.placements
         ]
         state = {"scheme": SCHEME, "seed": self.seed, "step": self.step, "noises": noises}
-        ranks = self.steps.find_ranks()
+        declared = self.steps.rows if isinstance(self.steps.rows, RankRows) else None
+        ranks = self.steps.find_ranks() or declared
         if ranks is not None:
-            # Of any number of ranks, so that another number can resume.
-            state["rows"] = {"policy": ranks.policy, "largest": self.steps.graphs.largest}
+            # Without the rank, since another number of them can resume.
+            state["rows"] = {
+                "policy": ranks.policy,
+                "declared": declared is not None,
+                "world": ranks.world or 1,
+                "largest": self.steps.graphs.largest,
+            }
         return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -236,17 +242,23 @@ class Injection(ModelNoise):
             self._load_rows(**given["rows"])
         self.step = given["step"]
 
-    def _load_rows(self, policy: str, largest: int) -> None:
+    def _load_rows(
+        self, policy: str, largest: int, world: int | None = None, declared: bool = True
+    ) -> None:
         """Take what the samples of a rank are from a state, unless something else is declared."""
         mine = self.steps.rows
-        if isinstance(mine, RankRows) and mine.policy != policy:
+        if declared and isinstance(mine, RankRows) and mine.policy != policy:
             raise InvalidValue(
                 f"load_state: the state's `rows` are {policy!r}, and this noise's {mine.policy!r}. "
-                "Declare the same, or leave `rows` out of the state."
+                "Declare the same, or take them out of the state to go on with other rows: "
+                "state.pop('rows')."
             )
-        if mine is None:
+        if mine is None and declared:
             self.steps.rows = policy
-        self.steps.graphs.note_largest(largest)
+        ranks = self.steps.find_ranks()
+        # Another number of ranks has batches of another size.
+        if ranks is not None and world in (None, ranks.world):
+            self.steps.graphs.note_largest(largest)
 
     def _check_rows(self, rows: Any, complete: bool = False) -> None:
         """Raise if ids by rule name no noise; `complete` says that all sites are known."""

@@ -65,7 +65,7 @@ class ModelNoise:
         self.passed_on: dict[tuple[str, str], str] = {}
         self.steps = Steps(GraphState(self.host, not always))
         self.row_finder = RowFinder(self.steps, always)
-        self.notices = Notices(self)
+        self.notices = Notices(self, seed is None)
         self.draws = OwnDraws(self.seed, choices.draws == "dropout")
         self.noises: list[SiteNoise] = []
         # Each noise with its placement and place, once a segment remembers them.

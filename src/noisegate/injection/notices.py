@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from noisegate.core.callers import warn_caller
 from noisegate.core.errors import InvalidValue
+from noisegate.core.patterns import parse_port
 from noisegate.core.plan import Placement, name_draw
 from noisegate.core.rank_rows import RankRows
 from noisegate.core.rules import EXISTING
@@ -20,8 +21,10 @@ Place = tuple[str, str]
 class Notices:
     """Watches the forwards of a model, and warns once where noise does not act as expected."""
 
-    def __init__(self, injection: Owner) -> None:
+    def __init__(self, injection: Owner, drawn: bool) -> None:
         self.injection = injection
+        # Whether each rank of a process group has drawn a seed of its own, which was not said yet.
+        self._drawn = drawn and not injection.always
         # Rules that were warned of: those that acted nowhere, and those whose noise was fresh.
         self._nowhere: set[str] = set()
         self._strays: set[str] = set()
@@ -50,6 +53,8 @@ class Notices:
         self._stop()
         ranks, steps = forward.ranks, self.injection.steps
         declared = steps.rows
+        if self._drawn:
+            self._warn_of_seeds(declared)
         if self._ranks or ranks is None or forward.ids is not None:
             return
         if isinstance(declared, RankRows) and declared.rank is not None:
@@ -66,6 +71,22 @@ class Notices:
         self._ranks = by_sample or declared is not None
         if by_sample and declared is None and not ranks.rank:
             warn_caller(f"noisegate: {describe_ranks(ranks, True)}")
+
+    def _warn_of_seeds(self, declared: object) -> None:
+        """Warn where ranks share noise, and each has drawn a seed."""
+        rank, world = self.injection.steps.graphs.find_rank()
+        differs = isinstance(declared, RankRows) and declared.is_replica
+        declares = declared is not None and not differs
+        if world == 1 or not (declares or any(map(_is_shared, self.injection.plan.placements))):
+            return
+        self._drawn = False
+        if not rank:
+            warn_caller(
+                "noisegate: no seed was given, so each rank of the process group has drawn its own,"
+                " and what should be the same on all of them differs, unless torch.manual_seed was "
+                "called with one number before: noise on weights, layers that are skipped, and the "
+                "rows that are declared. Give one: inject(..., seed=13)."
+            )
 
     def end(self, forward: Forward) -> None:
         """Warn of rules that a forward reached nowhere; in a prediction, also of draws."""
@@ -229,6 +250,16 @@ class Notices:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
+
+
+def _is_shared(placement: Placement) -> bool:
+    """Return whether a noise, or the decision to skip a layer, is that of the whole batch."""
+    axis, shared = placement.sample_axis, placement.kind.shared
+    if axis is None or parse_port(placement.site).name == "skip":
+        return True
+    if isinstance(shared, slice):
+        return axis in range(axis + 1)[shared]
+    return isinstance(shared, tuple) and axis in shared
 
 
 def _warn_of_nowhere(rules: Iterable[str]) -> None:

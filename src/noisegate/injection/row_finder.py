@@ -5,6 +5,7 @@ from typing import Any
 
 from noisegate.core.errors import InvalidValue
 from noisegate.core.plan import Placement
+from noisegate.core.rank_rows import UNKNOWN
 from noisegate.core.window import ATTENTION, SampleAxis, expand_rows, rows_count
 
 from .running_forward import Forward, NotTogether
@@ -63,6 +64,11 @@ class RowFinder:
         if extent != expected * heads or samples != expected:
             raise self._other_extent(site, extent, forward)
         return rows
+
+    def see(self, x: Any, axis: SampleAxis, forward: Forward) -> None:
+        """Note how many samples a site sees in a forward whose batch is unknown."""
+        merged = axis == ATTENTION and x.ndim == 3
+        forward.see(UNKNOWN if merged else x.shape[0 if axis == ATTENTION else axis])
 
     def find_stray(self, x: Any, axis: SampleAxis) -> Any:
         """Return the rows of a module that is called outside of any forward; None from 0."""

@@ -7,7 +7,7 @@ from weakref import ref
 
 from noisegate.core import patterns
 from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
-from noisegate.core.rank_rows import POLICIES, RankRows
+from noisegate.core.rank_rows import POLICIES, UNKNOWN, RankRows, check_known
 from noisegate.core.rules import EXISTING, SHORTHANDS
 from noisegate.core.window import rows_of
 from noisegate.core.words import got, suggest
@@ -65,6 +65,8 @@ class Forward:
     cursor: Any = None
     # How tensors with noise know it, if graphs may run in it.
     mark: Mark | None = None
+    # How many samples its sites have seen, where `batch` is unknown.
+    seen: int | None = None
 
     @property
     def rows(self) -> Sequence[int]:
@@ -73,6 +75,7 @@ class Forward:
 
     def count_rows(self, count: int) -> range:
         """Return the rows of as many samples, where no ids are given."""
+        check_known(self.first)
         if self.ranks is None:
             return range(self.first, self.first + count)
         return self.ranks.find(self.first, count, self.largest)
@@ -83,9 +86,14 @@ class Forward:
         That is so for a replica, and where the batch is unknown. With heads merged into the
         samples, the batch alone tells how many samples there are.
         """
-        if self.ranks is None or self.ids is not None:
+        if self.ids is not None:
             return False
-        return self.batch is None or (self.ranks.is_replica and not self.first and not heads_merged)
+        replica = self.ranks is not None and self.ranks.is_replica
+        return self.batch is None or (replica and not self.first and not heads_merged)
+
+    def see(self, extent: int) -> None:
+        """Note how many samples a site sees: where all see as many, it is the batch's number."""
+        self.seen = extent if self.seen in (None, extent) else UNKNOWN
 
     def copy(self) -> "Forward":
         """Return a copy with counts of its own."""
@@ -166,8 +174,12 @@ class Pin:
                 "samples on another axis, name that by `sample_axis`."
             )
         ids = None if given is None else given[self.taken : taken]
-        self.first, self.taken = self.first + count, taken
+        self.count(count)
         return ids
+
+    def count(self, samples: int) -> None:
+        """Go on after as many samples."""
+        self.first, self.taken = min(self.first + samples, UNKNOWN), self.taken + samples
 
 
 def _check_given_ids(value: Any) -> None:

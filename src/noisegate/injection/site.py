@@ -209,6 +209,8 @@ class SiteNoise:
     def find_rows(self, x: Any, axis: SampleAxis, forward: Forward, number: int) -> tuple[Any, Any]:
         """Return the rows of the samples of x, None if they count from 0; and as a map has them."""
         host, finder = self.injection.host, self.injection.row_finder
+        if forward.batch is None and axis is not None:
+            finder.see(x, axis, forward)
         times = host.times_in_use()
         if times is not None and axis is not None:
             rows = finder.find_times(times, self.placement.site, forward)
@@ -231,8 +233,7 @@ class SiteNoise:
         number = forward.calls.get(self, 0)
         forward.calls[self] = number + 1
         key = Key(injection.seed, self.placement.site, self.placement.slot, number, forward.step)
-        seen = kind, key, (), None, None, live, number + 1, perf_counter_ns()
-        self._seen = seen
+        self._seen = kind, key, (), None, None, live, number + 1, perf_counter_ns()
         return not bool(mask(kind, (), key))
 
     def call_in_graph(self, x: Any, plan: InGraph | None = None, rate: Any = None) -> Any:

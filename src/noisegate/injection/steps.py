@@ -11,7 +11,7 @@ from noisegate.core import checks
 from noisegate.core.errors import prefix_errors
 from noisegate.core.keys import STEP_BITS, check_step
 from noisegate.core.local import Local
-from noisegate.core.rank_rows import REPLICA, RankRows
+from noisegate.core.rank_rows import REPLICA, UNKNOWN, RankRows
 from noisegate.core.survey import TAG
 
 from .graph_state import GraphState
@@ -231,6 +231,12 @@ class Steps:
         """End the forward that runs in this thread."""
         self._running.set(None)
         self.graphs.end()
+        pin = self._pin.get()
+        if pin is not None and forward.counted and forward.batch is None and forward.ids is None:
+            # The samples of the next one follow those that the sites have seen.
+            members = self.graphs.count_members(pin.step)
+            pin.count(UNKNOWN if members or forward.seen is None else forward.seen)
+            self.graphs.pin(pin, pin.ids.samples)
         forward.has_step = False
         forward.made = {}  # a segment may need the former one
         self.last = forward

@@ -19,7 +19,7 @@ from noisegate.core.draws import Field
 from noisegate.core.errors import InvalidValue, prefix_errors
 from noisegate.core.keys import STEP_BITS, Key
 from noisegate.core.prepared import prepare
-from noisegate.core.rank_rows import RankRows
+from noisegate.core.rank_rows import CONTIGUOUS, RankRows, check_known
 from noisegate.core.window import ATTENTION, SampleAxis, rows_count
 
 from .application import CPU, Noise
@@ -79,14 +79,13 @@ class GraphCall(NamedTuple):
         if self.ids is not None:
             ids = self.ids if first < 0 else self.ids[first : first + batch]
             rows: Any = [row % 2**64 for row in ids.tolist()]
-        elif ranks:
-            *numbers, largest = ranks
+        else:
+            check_known(first)
+            *numbers, largest = ranks or (*RankRows(CONTIGUOUS).numbers, 0)
             rank = RankRows.read(numbers)
             if batch < 0 or (rank.is_replica and not first):
                 batch = extent  # whatever a site sees, ranks differ
             rows = rank.find(first, batch, largest)
-        else:
-            rows = range(first, first + batch)
         if len(rows) != extent or batch not in (-1, extent):
             raise InvalidValue(f"inject: {rows_count(len(rows), extent)}")
         return rows
