@@ -204,8 +204,9 @@ def test_tensor_parallel_training_is_that_of_one_process(
         value, grad, sentence, refused, plain = found["model"]
         assert plain == (7, 4)
         assert refused == (
-            "inject: '0:out' gets 3 of 12 features as a plain tensor, so which ones is unknown. "
-            "Parallelize the layer with use_local_output=False."
+            "inject: '0' gave this rank its part (7, 3) of (7, 12) as a plain tensor, and noise on "
+            "it, or behind it, cannot know which part that is. Parallelize '0' with "
+            "use_local_output=False, so that the noise sees a DTensor."
         )
         assert value == pytest.approx(loss.item(), rel=1e-6)
         torch.testing.assert_close(grad, model[0].weight.grad, rtol=1e-5, atol=1e-4)

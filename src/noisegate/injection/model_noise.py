@@ -97,6 +97,7 @@ class ModelNoise:
 
     def _attach_all(self, example: Any) -> None:
         """Put all noise and hooks into the model; run it on the example if there is one."""
+        self._detach.append(self.host.watch_layers())
         # A prediction does without the watch where it can, since a watch costs a forward's time.
         self.watches_calls = self.host.may_call_noise() if self.always else self.plan.looks
         for placement in self.plan.placements:
@@ -105,9 +106,8 @@ class ModelNoise:
             self._check_plan(False)
         if self.watches_calls:
             self._detach.append(self.host.listen(self))
-        self._detach.append(self.notices.watch_parts())
-        # Last of all, so that the model's own output is still part of its forward.
-        self._detach.append(self.host.watch_forward(self))
+        # The forward last of all, so that the model's own output is still part of it.
+        self._detach += [self.notices.watch_parts(), self.host.watch_forward(self)]
         if example is not None:
             self.look(example)
 

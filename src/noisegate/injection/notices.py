@@ -32,6 +32,8 @@ class Notices:
         self._without_scores: set[str] = set()
         # Whether it was checked, and said where nobody declared it, how ranks differ.
         self._ranks = False
+        # Whether layers that ranks compute together are known to be watched.
+        self._layers = False
         # The model's own draws: in the training run of a prediction, in evaluation, and those that
         # may be another thread's; and the draws that were warned of.
         self._in_training: dict[Place, str] = {}
@@ -55,6 +57,9 @@ class Notices:
         declared = steps.rows
         if self._drawn:
             self._warn_of_seeds(declared)
+        if not self._layers:
+            self._layers = True
+            self.injection.host.check_layers()
         if self._ranks or ranks is None or forward.ids is not None:
             return
         if isinstance(declared, RankRows) and declared.rank is not None:

@@ -1,13 +1,14 @@
 """Noise on a DTensor: each rank puts its part of the global field on its part of the tensor."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 from torch import Tensor, distributed, nn
 
+from noisegate.core.axes import ALL_BUT_SAMPLES
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
@@ -93,27 +94,52 @@ def _cut_window(window: Window, start: Sequence[int], shape: Sequence[int]) -> W
     return replace(window, rows=rows, start=first, extent=extent)
 
 
-def watch_for_shards(module: nn.Module, site: str) -> Callable[[], None] | None:
-    """Refuse outputs of a module that are one rank's part without saying so; return how to stop.
+class Parts:
+    """Watches the layers of a model that ranks compute together, for plain parts of what they give.
 
-    With ``use_local_output=True``, torch's default, a layer whose weight is split over ranks
-    returns plain tensors, each of other features. None for any other module.
+    With ``use_local_output=True``, torch's default, a layer returns what this rank has of a DTensor
+    as a plain tensor, and noise that comes after it cannot know which part that is.
     """
-    weight = getattr(module, "weight", None)
-    axis = next((axis for base, axis in _FEATURES.items() if isinstance(module, base)), None)
-    if axis is None or not is_dtensor(weight):
-        return None
-    return module.register_forward_hook(partial(_refuse_shard, site, axis)).remove
 
+    def __init__(self, model: nn.Module) -> None:
+        # The layer that ran last, the shape of its part and of the whole, if it gave a part.
+        self._last: tuple[str, tuple[int, ...], tuple[int, ...]] | None = None
+        self._whole: tuple[int, ...] | None = None
+        self._hooks = [model.register_forward_pre_hook(self._begin, prepend=True)]
+        for path, module in model.named_modules():
+            # torch's own hook, which gives the part, is between the two.
+            note, compare = self._note, partial(self._compare, path)
+            self._hooks.append(module.register_forward_hook(note, prepend=True))
+            self._hooks.append(module.register_forward_hook(compare))
 
-# The axis of a layer's weight that has its output features.
-_FEATURES: dict[type[nn.Module], int] = {nn.Linear: 0, nn.Embedding: 1}
+    def remove(self) -> None:
+        """Watch no longer."""
+        for hook in self._hooks:
+            hook.remove()
 
-
-def _refuse_shard(site: str, axis: int, module: Any, args: Any, y: Any) -> None:
-    weight = module.weight
-    if is_dtensor(weight) and not is_dtensor(y) and y.shape[-1] != weight.shape[axis]:
+    def refuse(self, kind: Kind, x: Any) -> None:
+        """Raise if a tensor at a site may be a part of what the layer before it gave."""
+        if self._last is None or is_dtensor(x) or isinstance(x, nn.Parameter):
+            return
+        if kind.shared == ALL_BUT_SAMPLES:
+            return
+        path, part, whole = self._last
         raise InvalidValue(
-            f"inject: '{site}' gets {y.shape[-1]} of {weight.shape[axis]} features as a plain "
-            "tensor, so which ones is unknown. Parallelize the layer with use_local_output=False."
+            f"inject: '{path}' gave this rank its part {part} of {whole} as a plain tensor, and "
+            "noise on it, or behind it, cannot know which part that is. Parallelize "
+            f"'{path}' with use_local_output=False, so that the noise sees a DTensor."
         )
+
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        self._last = None
+
+    def _note(self, module: nn.Module, args: Any, y: Any) -> None:
+        self._whole = tuple(y.shape) if is_dtensor(y) else None
+
+    def _compare(self, path: str, module: nn.Module, args: Any, y: Any) -> None:
+        whole, self._whole = self._whole, None
+        if is_dtensor(y):
+            self._last = None
+        elif whole is not None and isinstance(y, Tensor):
+            part = tuple(y.shape)
+            self._last = None if part == whole else (path, part, whole)

@@ -1,14 +1,16 @@
 """Give injection access to a PyTorch model: its sites, and functions at them."""
 
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from noisegate.core.errors import InvalidValue
+from noisegate.core.kind import Kind
 from noisegate.core.patterns import (
     ATTENTION_PORTS,
     BRANCH,
@@ -22,7 +24,7 @@ from noisegate.core.survey import Sites
 from .. import cursors, graph_sites, in_graph
 from ..checkpointing import list_registered, refuse_backward, register
 from ..compiling import compiler_is_imported, run_eagerly, traces_whole
-from ..dtensors import is_split, watch_for_shards
+from ..dtensors import Parts, is_split
 from ..functional import apply_eagerly, apply_steps, draw_seed
 from ..generators import restore_others, seed_others
 from ..maps import Following, count_members, count_traced_members, transforms_act
@@ -67,6 +69,8 @@ class Host(Runner):
     def __init__(self, model: nn.Module) -> None:
         super().__init__(model)
         self.modules = find_modules(model)
+        # What layers give, if ranks compute them together.
+        self._parts: Parts | None = None
         guard_hooks()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -83,7 +87,6 @@ class Host(Runner):
     refuse_export = staticmethod(refuse_export)
     read_shape = staticmethod(read_shape)
     register = staticmethod(register)
-    apply = staticmethod(apply_eagerly)
     times_in_use = staticmethod(times_in_use)
     use_kept = staticmethod(use_kept)
     list_registered = staticmethod(list_registered)
@@ -127,12 +130,35 @@ class Host(Runner):
 
         FSDP gathers its parameters for a forward, so there it is False.
         """
+        if "torch.distributed.tensor" not in sys.modules:
+            return False
         gathered = {"FSDPModule", "FullyShardedDataParallel"}
         units = (
             m for m in self.model.modules() if gathered & {b.__name__ for b in type(m).__mro__}
         )
         held = {id(parameter) for unit in units for parameter in unit.parameters()}
         return any(is_split(p, id(p) in held) for p in self.model.parameters())
+
+    def watch_layers(self) -> Callable[[], None]:
+        """Watch layers that ranks compute together, before any noise; return how to stop."""
+        if not self.has_split_parameters():
+            return lambda: None
+        self._parts = Parts(self.model)
+        return self._parts.remove
+
+    def check_layers(self) -> None:
+        """Raise if layers that ranks compute together are not watched."""
+        if self._parts is None and self.has_split_parameters():
+            raise InvalidValue(
+                "inject: the model was parallelized after the noise was put in, which then may see "
+                "plain parts of tensors. Inject after parallelize_module."
+            )
+
+    def apply(self, kind: Kind, x: Any, *given: Any) -> Any:
+        """Return x with noise on it."""
+        if self._parts is not None:
+            self._parts.refuse(kind, x)
+        return apply_eagerly(kind, x, *given)
 
     def may_call_noise(self) -> bool:
         """Return whether a forward of the model may call a function that makes noise."""
@@ -162,9 +188,7 @@ class Host(Runner):
             module, name = before
         if name == "in":
             return hooks.attach_to_input(module, site, part, function)
-        watched = watch_for_shards(module, site)  # before the noise
-        detach = hooks.attach_to_output(module, site, part, function)
-        return detach if watched is None else partial(_call_both, watched, detach)
+        return hooks.attach_to_output(module, site, part, function)
 
     def get_parameter_shape(self, site: str) -> tuple[int, ...]:
         """Return the shape of a parameter; () of one that torch makes at the first call."""
@@ -230,8 +254,3 @@ class Host(Runner):
 
     def _watch(self) -> FunctionWatch:
         return FunctionWatch.find(self.model) or FunctionWatch(self.model, self.modules)
-
-
-def _call_both(first: Callable[[], None], second: Callable[[], None]) -> None:
-    first()
-    second()
