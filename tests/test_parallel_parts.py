@@ -91,7 +91,7 @@ def put(model: Any, rules: Any, **words: Any) -> Any:
 def catch(model: Any) -> Any:
     try:
         y = model(X)
-    except ng.errors.InvalidValue as error:
+    except (ng.errors.InvalidValue, ng.errors.InvalidType) as error:
         return str(error)
     whole = y.full_tensor() if hasattr(y, "full_tensor") else y
     return whole.detach() + 0  # what a collective gives is another class until it is read
@@ -110,6 +110,10 @@ def work(rank: int, folder: str) -> None:
         found[name] = catch(model)
         noise.remove()
         found[f"{name} removed"] = count_hooks(model) == hooks
+        torch.compiler.reset()
+        put(model, rules)
+        call: Any = torch.compile(model, backend="aot_eager", fullgraph=True)
+        found[f"{name} compiled"] = catch(call)
     attention = parallelize(make(Attention), mesh, "up", True, "features")
     put(attention, {}, existing=True)
     found["attention"] = catch(attention)
@@ -156,10 +160,31 @@ def test_parts_are_refused_and_what_is_whole_has_the_noise_of_one_process(
         torch.testing.assert_close(found[name], expected, rtol=1e-5, atol=1e-6)
 
 
-def say(layer: str, part: tuple[int, ...], whole: tuple[int, ...]) -> str:
+@pytest.mark.parametrize("name", CASES)
+def test_compiled_code_refuses_parts_and_dtensors(
+    name: str, ranks_found: list[dict[str, Any]]
+) -> None:
+    for found in ranks_found:
+        compiled = found[f"{name} compiled"]
+        if name in REFUSED:
+            layer, _, _ = REFUSED[name]
+            assert compiled.startswith(say(layer))
+        elif name in ("a whole", "behind a whole"):
+            torch.testing.assert_close(compiled, found[name], rtol=1e-5, atol=1e-6)
+        elif name == "whole samples":
+            assert "'down' gave this rank its part" in compiled
+        else:
+            assert compiled.startswith(
+                "noise: the input is a DTensor, of which compiled code does not know this rank's "
+                "part. Run the model uncompiled."
+            )
+
+
+def say(layer: str, *shapes: tuple[int, ...]) -> str:
+    which = f" {shapes[0]} of {shapes[1]}" if shapes else ""
     return (
-        f"inject: '{layer}' gave this rank its part {part} of {whole} as a plain tensor, and noise "
-        f"on it, or behind it, cannot know which part that is. Parallelize '{layer}' with "
+        f"inject: '{layer}' gave this rank its part{which} as a plain tensor, and noise on it, "
+        f"or behind it, cannot know which part that is. Parallelize '{layer}' with "
         "use_local_output=False, so that the noise sees a DTensor."
     )
 

@@ -219,7 +219,7 @@ class Unseen(nn.Module):
 
 
 UNKNOWN = (
-    "inject: the rows of this micro-batch are unknown, since how many samples the step has had "
+    "rows: those of this micro-batch are unknown, since how many samples the step has had "
     "before it is: the model's inputs hold no tensors with axes, and the places with noise see "
     "different numbers of samples, or none. Name the samples: noise.rows = ids."
 )

@@ -137,7 +137,7 @@ def check_known(first: int) -> None:
     """Raise if it is unknown how many samples of a step came before a forward."""
     if first >= UNKNOWN:
         raise InvalidValue(
-            "inject: the rows of this micro-batch are unknown, since how many samples the step has "
+            "rows: those of this micro-batch are unknown, since how many samples the step has "
             "had before it is: the model's inputs hold no tensors with axes, and the places with "
             "noise see different numbers of samples, or none. Name the samples: noise.rows = ids."
         )

@@ -4,11 +4,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from torch import Tensor, distributed, nn
 
 from noisegate.core.axes import ALL_BUT_SAMPLES
+from noisegate.core.checks import at_trace_time
 from noisegate.core.errors import InvalidType, InvalidValue
 from noisegate.core.keys import Key
 from noisegate.core.kind import Kind
@@ -33,6 +34,15 @@ def is_split(parameter: Any, gathered: bool) -> bool:
         return False
     shards = sum(not placement.is_replicate() for placement in parameter.placements)
     return not gathered or shards > 1 or parameter.device_mesh.size() < distributed.get_world_size()
+
+
+@at_trace_time
+def refuse_in_graph() -> NoReturn:
+    """Raise in code that a compiler traces, where a rank's part of the field is not known."""
+    raise InvalidType(
+        "noise: the input is a DTensor, of which compiled code does not know this rank's part. Run "
+        "the model uncompiled."
+    )
 
 
 def find_local(kind: Kind, x: Any, key: Key, call: Prepared) -> tuple[Tensor, Prepared]:
@@ -94,7 +104,16 @@ def _cut_window(window: Window, start: Sequence[int], shape: Sequence[int]) -> W
     return replace(window, rows=rows, start=first, extent=extent)
 
 
-class Parts:
+@at_trace_time
+def _refuse_plain(path: str, which: str = "") -> NoReturn:
+    raise InvalidValue(
+        f"inject: '{path}' gave this rank its part{which} as a plain tensor, and noise on it, or "
+        f"behind it, cannot know which part that is. Parallelize '{path}' with "
+        "use_local_output=False, so that the noise sees a DTensor."
+    )
+
+
+class LayerWatch:
     """Watches the layers of a model that ranks compute together, for plain parts of what they give.
 
     With ``use_local_output=True``, torch's default, a layer returns what this rank has of a DTensor
@@ -124,11 +143,12 @@ class Parts:
         if kind.shared == ALL_BUT_SAMPLES:
             return
         path, part, whole = self._last
-        raise InvalidValue(
-            f"inject: '{path}' gave this rank its part {part} of {whole} as a plain tensor, and "
-            "noise on it, or behind it, cannot know which part that is. Parallelize "
-            f"'{path}' with use_local_output=False, so that the noise sees a DTensor."
-        )
+        _refuse_plain(path, f" {part} of {whole}")
+
+    def refuse_in_graph(self, x: Any) -> None:
+        """Do as `refuse`, in code that a compiler traces."""
+        if self._last is not None and not is_dtensor(x) and not isinstance(x, nn.Parameter):
+            _refuse_plain(self._last[0])
 
     def _begin(self, module: nn.Module, args: Any) -> None:
         self._last = None

@@ -24,6 +24,7 @@ from noisegate.core.window import ATTENTION, SampleAxis, rows_count
 
 from .application import CPU, Noise
 from .compiling import run_eagerly
+from .dtensors import is_dtensor, refuse_in_graph
 from .graph_rows import find_extent, refuse_count
 from .graph_sites import LastCall, get_kind, get_site, note_call, read_axis, read_bits
 from .maps import find_traced_maps
@@ -327,6 +328,8 @@ def add_noise(
     live = rate if isinstance(rate, Tensor) else None
     number = None if isinstance(rate, Tensor) else rate
     given = GraphCall(cursor, place, live, *samples, call, axis, number)
+    if is_dtensor(x):
+        refuse_in_graph()
     if not isinstance(x, Tensor):  # it stands for one that is never there at once
         return x.apply_in_graph(given)
     if _are_functorch_transforms_active() or _has_tangents():

@@ -24,7 +24,7 @@ from noisegate.core.survey import Sites
 from .. import cursors, graph_sites, in_graph
 from ..checkpointing import list_registered, refuse_backward, register
 from ..compiling import compiler_is_imported, run_eagerly, traces_whole
-from ..dtensors import Parts, is_split
+from ..dtensors import LayerWatch, is_split
 from ..functional import apply_eagerly, apply_steps, draw_seed
 from ..generators import restore_others, seed_others
 from ..maps import Following, count_members, count_traced_members, transforms_act
@@ -70,7 +70,7 @@ class Host(Runner):
         super().__init__(model)
         self.modules = find_modules(model)
         # What layers give, if ranks compute them together.
-        self._parts: Parts | None = None
+        self._layers: LayerWatch | None = None
         guard_hooks()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -111,7 +111,6 @@ class Host(Runner):
     join_ranks = staticmethod(cursors.join_ranks)
     note_largest = staticmethod(cursors.note_largest)
     count_traced_members = staticmethod(count_traced_members)
-    add_noise = staticmethod(in_graph.add_noise)
     name_axis = staticmethod(graph_sites.name_axis)
     get_last_call = staticmethod(graph_sites.get_last_call)
 
@@ -143,12 +142,12 @@ class Host(Runner):
         """Watch layers that ranks compute together, before any noise; return how to stop."""
         if not self.has_split_parameters():
             return lambda: None
-        self._parts = Parts(self.model)
-        return self._parts.remove
+        self._layers = LayerWatch(self.model)
+        return self._layers.remove
 
     def check_layers(self) -> None:
         """Raise if layers that ranks compute together are not watched."""
-        if self._parts is None and self.has_split_parameters():
+        if self._layers is None and self.has_split_parameters():
             raise InvalidValue(
                 "inject: the model was parallelized after the noise was put in, which then may see "
                 "plain parts of tensors. Inject after parallelize_module."
@@ -156,9 +155,15 @@ class Host(Runner):
 
     def apply(self, kind: Kind, x: Any, *given: Any) -> Any:
         """Return x with noise on it."""
-        if self._parts is not None:
-            self._parts.refuse(kind, x)
+        if self._layers is not None:
+            self._layers.refuse(kind, x)
         return apply_eagerly(kind, x, *given)
+
+    def add_noise(self, x: Any, *given: Any, **named: Any) -> Any:
+        """Return x with noise on it, in code that a compiler traces."""
+        if self._layers is not None:
+            self._layers.refuse_in_graph(x)
+        return in_graph.add_noise(x, *given, **named)
 
     def may_call_noise(self) -> bool:
         """Return whether a forward of the model may call a function that makes noise."""
