@@ -156,6 +156,45 @@ def test_a_state_of_another_seed_is_refused() -> None:
     assert_clean(model)
 
 
+def test_what_the_user_has_set_stays_when_a_state_is_loaded(tmp_path: Path) -> None:
+    accelerator, model, noise = make()
+    accelerator.register_for_checkpointing(noise)
+    handle, x = noise.noise, torch.ones(4, 8)
+    handle.rows = [5, 6, 7, 8]
+    handle.set_rate("0:out", 0.25)
+    accelerator.save_state(str(tmp_path))
+    handle.set_rate("0:out", 0.75)
+    accelerator.load_state(str(tmp_path))
+    assert noise.noise is handle
+    with noise.accumulate():
+        y = model(x)
+    key = ng.Stream(SEED).site("0:out").at(0)
+    assert_same_bits(y, ng.Dropout(0.25)(x, key, [5, 6, 7, 8]))
+    noise.remove()
+    assert_clean(model)
+
+
+def test_noise_besides_acts_within_accumulate_alone() -> None:
+    accelerator = Accelerator(cpu=True)
+    model = nn.Sequential(nn.Identity())
+    handle = ng.inject(model, {"0:in": 0.5}, seed=SEED)
+    noise = ng.accelerate.NoiseState(accelerator, model, {"0:out": 0.5}, SEED)
+    x = torch.ones(4, 8)
+    assert torch.equal(model(x), x)
+    with noise.accumulate():
+        model(x)
+    assert torch.equal(model(x), x)
+    assert handle.step == noise.step == 1
+    noise.remove()
+    assert not torch.equal(model(x), x)
+
+
+def test_a_handle_of_another_model_is_refused() -> None:
+    handle = ng.inject(nn.Sequential(nn.Identity()), {"0:in": 0.5}, seed=SEED)
+    with pytest.raises(ng.InvalidValue, match="does not act in the model that is trained"):
+        ng.accelerate.NoiseState(Accelerator(cpu=True), nn.Identity(), handle)
+
+
 def test_the_handle_of_inject_can_be_registered_too(tmp_path: Path) -> None:
     accelerator = Accelerator(cpu=True)
     model = nn.Sequential(nn.Identity())

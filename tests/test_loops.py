@@ -5,6 +5,7 @@ import json
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import BatchSamplerShard, IterableDatasetShard
@@ -257,6 +258,14 @@ def test_what_other_loaders_deal_is_unknown() -> None:
     assert find_policy(loader) is None  # of one process, or what it wraps knows the ranks
 
 
+def test_several_loaders_deal_what_all_of_them_deal() -> None:
+    one, two, other = (deal(kind, 0, 2) for kind in ("interleaved", "wrapped", "batches"))
+    assert find_policy([one, two]) == find_policy({"a": one, "b": [two]}) == "interleaved"
+    assert find_policy((one, other)) is None
+    assert find_policy([one, DataLoader(range(4))]) is None  # type: ignore[arg-type]
+    assert find_policy([]) is None
+
+
 def test_what_the_sampler_deals_is_declared_unless_the_user_has() -> None:
     for given, expected in ((None, "interleaved"), ("replica", "replica")):
         model = nn.Sequential(nn.Identity())
@@ -316,7 +325,8 @@ def test_rules_go_through_json() -> None:
     rules = {
         "a:out": 0.5,
         "b:out": [ng.GaussianNoise(0.1), ng.schedule.linear(0.0, 0.5, steps=10)],
-        "c:branch": ng.schedule.by_depth(0.0, ng.Dropout(0.5)),
+        "c:branch": ng.schedule.by_depth(np.float32(0.0), ng.Dropout(0.5)),
+        "d:out": np.float32(0.1),
         "sample_axis": {"a:out": 1},
     }
     written = json.loads(json.dumps(write_config(rules)))

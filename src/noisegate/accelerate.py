@@ -65,11 +65,11 @@ class NoiseState:
         self._accelerator = accelerator
         self._loop = NoiseLoop(rules, seed, words)
         self._model = accelerator.unwrap_model(model)
-        self._begin()
+        self._loop.begin(self._model, self._find_loader())
 
-    def _begin(self) -> Injection:
+    def _find_loader(self) -> Any:
         loaders = getattr(self._accelerator, "_dataloaders", None)
-        return self._loop.begin(self._model, loaders[0] if loaders else None)
+        return loaders[0] if loaders else None
 
     @property
     def noise(self) -> Injection:
@@ -105,8 +105,7 @@ class NoiseState:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from the state of a checkpoint."""
-        self._loop.load(state)
-        self._begin()
+        self._loop.resume(self._model, self._find_loader(), state)
 
     def remove(self) -> None:
         """Take the noise out."""

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from noisegate.injection.handle import Injection
-from noisegate.loops.guards import Guard
+from noisegate.loops.guards import Block, Guards
 from noisegate.loops.noise_loop import NoiseLoop
 
 __all__ = ["NoiseCallback"]
@@ -49,7 +49,7 @@ class NoiseCallback(Callback):
         self, rules: Any = None, seed: int | None = None, *, log: bool = True, **words: Any
     ) -> None:
         self._loop, self._log = NoiseLoop(rules, seed, words), log
-        self._guard: _TrainingStep | None = None
+        self._guards = Guards()
         self._reported = False
 
     @property
@@ -64,7 +64,8 @@ class NoiseCallback(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the noise in."""
         self._loop.begin(pl_module, trainer.train_dataloader)
-        self._guard = _TrainingStep(pl_module, self._loop)
+        # Not on the module, whose copies would have it too.
+        self._guards.append(Block(trainer.strategy, "training_step", self._loop.hold))
         self._reported = False
 
     def on_train_batch_start(
@@ -93,6 +94,10 @@ class NoiseCallback(Callback):
         """Take the noise out."""
         self._end()
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the noise out, also where training never began."""
+        self._end()
+
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
@@ -108,19 +113,5 @@ class NoiseCallback(Callback):
         self._loop.load(state_dict)
 
     def _end(self, failed: bool = False) -> None:
-        if self._guard is not None:
-            self._guard.remove()
-            self._guard = None
+        self._guards.remove_all()
         self._loop.end(failed)
-
-
-class _TrainingStep(Guard):
-    """The `training_step` of a module, as one forward in which the noise acts."""
-
-    def __init__(self, module: LightningModule, loop: NoiseLoop) -> None:
-        super().__init__(module, "training_step", lambda: None)
-        self.loop = loop
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with self.loop.hold([*args, *kwargs.values()]):
-            return self.find_method()(*args, **kwargs)

@@ -3,6 +3,7 @@
 Needs the extra `skorch`: ``pip install "noisegate[skorch]"``.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from noisegate.core.extras import require_extra
@@ -11,14 +12,15 @@ require_extra(__name__, "skorch")
 
 from skorch.callbacks import Callback
 
+from noisegate.core.errors import InvalidValue
 from noisegate.injection.handle import Injection
-from noisegate.loops.guards import Guard
+from noisegate.loops.guards import Block, Guard, Guards
 from noisegate.loops.noise_loop import NoiseLoop
 
 __all__ = ["NoiseCallback"]
 
-# The name of the state in the history, which nets save and load. It is in the last batch of an
-# epoch, since what epochs have is printed.
+# The name of the state in the history, which nets save and load; after the first callback, with its
+# number. It is in the last batch of an epoch, since what epochs have is printed.
 STATE = "noise"
 
 
@@ -56,11 +58,14 @@ class NoiseCallback(Callback):  # type: ignore[misc]
         self.rules, self.seed, self.log = rules, seed, log
         self.__dict__.update(words)
         self.loop_: NoiseLoop | None = None
+        # What the training has put around the net, and the parameters of the last one.
+        self.hooks_: list[Any] = []
+        self.guards_ = Guards()
+        self.given_: dict[str, Any] | None = None
 
     def initialize(self) -> "NoiseCallback":
         """Forget the training before."""
-        if self.loop_ is not None:
-            self.loop_.end()
+        self._end()
         self.loop_ = None
         return self
 
@@ -71,34 +76,51 @@ class NoiseCallback(Callback):  # type: ignore[misc]
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Put the noise in."""
+        siblings = _list_siblings(net)
+        number = siblings.index(self)
+        if siblings.count(self) > 1:
+            self._end()
+            raise InvalidValue(
+                "NoiseCallback: the net has one callback twice. Make a callback of its own for "
+                "each set of rules, or one with all the rules."
+            )
+        self.name_ = f"{STATE}_{number}" if number else STATE
         given = {name: getattr(self, name) for name in self._get_param_names()}
-        rules, seed = given.pop("rules"), given.pop("seed")
-        del given["log"]
-        loop = self.loop_ = NoiseLoop(rules, seed, given)
-        loop.load(_find_state(net.history))
+        loop = self._make_loop(given)
+        state = _find_state(net.history, self.name_)
+        if self.given_ is not None and self.given_ != given:
+            # Other parameters were set after a training: what the state has of these is past.
+            state = {name: state[name] for name in ("seed", "step", "samples") if name in state}
+        self.given_ = _copy_given(given)
+        loop.load(state)
         noise = loop.begin(net.module_)
         self.step_ = noise.step
-        self.hooks_ = [
-            getattr(net, f"{name}_").register_step_post_hook(self._count)
-            for name in net._optimizers
-        ]
-        self.guard_ = Guard(net, "fit_loop", self._fail)
+        optimizers = [_unwrap(getattr(net, f"{name}_")) for name in net._optimizers]
+        self.hooks_ = [each.register_step_post_hook(self._count) for each in optimizers]
+        self.guards_.append(Guard(net, "fit_loop", self._fail))
+        self.guards_.append(Block(net, "train_step", lambda _: loop.act()))
+
+    def _make_loop(self, given: dict[str, Any]) -> NoiseLoop:
+        self._end()
+        words = dict(given)
+        rules, seed = words.pop("rules"), words.pop("seed")
+        del words["log"]
+        self.loop_ = NoiseLoop(rules, seed, words)
+        return self.loop_
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool | None = None, **kwargs: Any
     ) -> None:
-        """Begin a batch of training, in which the noise acts."""
+        """Begin a batch of training; the noise acts in the net's `train_step`."""
         if training and self.loop_ is not None:
-            self.samples_ = 0
             self.loop_.open_step(self.step_)
-            self.loop_.unmute()
 
     def on_grad_computed(
         self, net: Any, named_parameters: Any, X: Any = None, y: Any = None, **kwargs: Any
     ) -> None:
         """Let an optimiser that evaluates a batch again have the same noise again."""
         if self.loop_ is not None:
-            self.samples_ = self.loop_.rewind()
+            self.loop_.rewind()
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool | None = None, **kwargs: Any
@@ -107,14 +129,12 @@ class NoiseCallback(Callback):  # type: ignore[misc]
         loop = self.loop_
         if not training or loop is None:
             return
-        loop.mute()
-        if self.samples_:
-            loop.go_on(self.samples_)
+        loop.go_on()
         if loop.reaches(self.step_):
             loop.close_step()
         for earlier in net.history[-1]["batches"]:
-            earlier.pop(STATE, None)
-        net.history.record_batch(STATE, loop.state())
+            earlier.pop(self.name_, None)
+        net.history.record_batch(self.name_, loop.state())
 
     def on_epoch_end(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
@@ -135,14 +155,31 @@ class NoiseCallback(Callback):  # type: ignore[misc]
         self._end(failed=True)
 
     def _end(self, failed: bool = False) -> None:
-        for hook in self.hooks_:
-            hook.remove()
-        self.guard_.remove()
+        while self.hooks_:
+            self.hooks_.pop().remove()
+        self.guards_.remove_all()
         if self.loop_ is not None:
             self.loop_.end(failed)
 
 
-def _find_state(history: Any) -> dict[str, Any]:
-    """Return the last state in a history; {} if there is none."""
+def _list_siblings(net: Any) -> list[NoiseCallback]:
+    """Return the callbacks of this kind that a net has."""
+    return [callback for _, callback in net.callbacks_ if isinstance(callback, NoiseCallback)]
+
+
+def _copy_given(given: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with a copy of the rules, which may be changed in place."""
+    return {n: dict(v) if isinstance(v, Mapping) else v for n, v in given.items()}
+
+
+def _unwrap(optimizer: Any) -> Any:
+    """Return the optimiser in one of Accelerate's, which has no hooks and steps where it is due."""
+    while "_optimizer_step_post_hooks" not in vars(optimizer) and hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
+
+
+def _find_state(history: Any, name: str) -> dict[str, Any]:
+    """Return the last state of a name in a history; {} if there is none."""
     batches = (batch for epoch in reversed(history) for batch in reversed(epoch["batches"]))
-    return dict(next((batch[STATE] for batch in batches if STATE in batch), {}))
+    return dict(next((batch[name] for batch in batches if name in batch), {}))

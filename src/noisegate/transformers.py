@@ -15,7 +15,7 @@ from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
 from noisegate.injection.handle import Injection
-from noisegate.loops.guards import Guard, find_caller
+from noisegate.loops.guards import Block, Guard, Guards, find_caller
 from noisegate.loops.noise_loop import NoiseLoop
 from noisegate.loops.rule_configs import read_config, write_config
 
@@ -61,8 +61,10 @@ class NoiseCallback(TrainerCallback, ExportableState):
         if isinstance(rules, Mapping):  # else a restored callback finds the noise in the model
             self._given["rules"] = list(rules.items())
         self._log, self._reported = log, False
+        # The Trainer whose training goes on or was the last; what is around methods of Trainers
+        # for good, and for a training.
         self._trainer: Any = None
-        self._guards: list[Guard] = []
+        self._guards, self._blocks = Guards(), Guards()
 
     @property
     def noise(self) -> Injection | None:
@@ -73,19 +75,21 @@ class NoiseCallback(TrainerCallback, ExportableState):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Be told of exceptions in the Trainer's `train`, which tells its callbacks of none."""
-        self._trainer = find_caller(Trainer)
-        self._guard("train")
+        self._guard(find_caller(Trainer), "train")
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Put the noise in."""
-        if self._trainer is None:  # it was added after the Trainer was made
-            self._trainer = find_caller(Trainer)
-            self._guard("_run_epoch")
+        self._end()
+        trainer = self._trainer = find_caller(Trainer)
+        if all(guard.owner is not trainer for guard in self._guards):
+            self._guard(trainer, "_run_epoch")  # it was added after the Trainer was made
         if state.global_step:
             self._loop.load(self._find_state(state))
         self._loop.begin(kwargs["model"], kwargs.get("train_dataloader"))
+        if trainer is not None:
+            self._blocks.append(Block(trainer, "training_step", lambda _: self._loop.act()))
         self._reported = False
         # The Trainer expects an entry of each callback, also in a checkpoint that had no noise.
         entries: Any = state.stateful_callbacks
@@ -94,9 +98,10 @@ class NoiseCallback(TrainerCallback, ExportableState):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Begin a step, in which the noise acts."""
+        """Begin a step; the noise acts in the Trainer's `training_step`."""
         self._loop.open_step(state.global_step)
-        self._loop.unmute()
+        if not self._blocks:
+            self._loop.unmute()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -104,6 +109,10 @@ class NoiseCallback(TrainerCallback, ExportableState):
         """End a step: the noise is silent in what follows, such as an evaluation."""
         self._loop.close_step()
         self._loop.mute()
+        if len(self._list_siblings()) > 1:
+            # The Trainer appends the states of several callbacks whenever it saves.
+            entries: Any = state.stateful_callbacks
+            entries[type(self).__name__] = []
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -136,20 +145,29 @@ class NoiseCallback(TrainerCallback, ExportableState):
     def saved(self, state: dict[str, Any]) -> None:
         self._loop.load(state)
 
+    def _list_siblings(self) -> list[Any]:
+        """Return the callbacks of this class that the Trainer has."""
+        handler = getattr(self._trainer, "callback_handler", None)
+        return [c for c in getattr(handler, "callbacks", ()) if type(c) is type(self)]
+
     def _find_state(self, state: TrainerState) -> dict[str, Any]:
         """Return the state of the noise that a Trainer's state has; {} if it has none."""
         entries: Any = state.stateful_callbacks
-        found = entries.get(type(self).__name__, {})
-        if isinstance(found, list):
-            found = found[-1]
-        return dict(found.get("attributes", {}).get("saved", {}))
+        found = entries.get(type(self).__name__, [])
+        # Of several callbacks, the last ones in their order.
+        siblings = self._list_siblings()
+        states = (found if isinstance(found, list) else [found])[-max(len(siblings), 1) :]
+        number = siblings.index(self) if self in siblings else 0
+        entry = states[number] if number < len(states) else {}
+        return dict(entry.get("attributes", {}).get("saved", {}))
 
-    def _guard(self, name: str) -> None:
-        if hasattr(type(self._trainer), name):
-            self._guards.append(Guard(self._trainer, name, self._fail))
+    def _guard(self, trainer: Any, name: str) -> None:
+        if hasattr(type(trainer), name):
+            self._guards.append(Guard(trainer, name, self._fail))
 
     def _fail(self) -> None:
         self._end(failed=True)
 
     def _end(self, failed: bool = False) -> None:
+        self._blocks.remove_all()
         self._loop.end(failed)

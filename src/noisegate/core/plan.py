@@ -32,6 +32,7 @@ class Placement:
     """One noise at one site, by one rule.
 
     `own` marks a noise of the model's own that is taken over, at the rate that the model gives it.
+    `given` is the kind that the rules gave, where another rate was set since.
     """
 
     site: str
@@ -40,6 +41,7 @@ class Placement:
     rule: str
     sample_axis: int | None = 0
     own: bool = False
+    given: Kind | None = None
 
     @property
     def name(self) -> tuple[str, str, int]:

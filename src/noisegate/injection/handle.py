@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ from noisegate.core.depth import set_rates
 from noisegate.core.errors import InvalidValue, UnmatchedRule, prefix_errors
 from noisegate.core.html import paragraphs
 from noisegate.core.keys import SCHEME, Stream
+from noisegate.core.kind import Kind
+from noisegate.core.plan import Placement
 from noisegate.core.rank_rows import RankRows
 from noisegate.core.rules import EXISTING
 from noisegate.core.words import list_names
 
 from .model_noise import ModelNoise
+from .noise_states import describe_noise, find_rates, list_given
 from .notices import describe_ranks
 from .report import Report, make_report
 from .running_forward import WORDS
@@ -33,6 +37,11 @@ class Injection(ModelNoise):
     sites : tuple of str
         The sites that have noise, in the order of the rules.
     """
+
+    # By the name of a placement, the rates of a state that are not those of the rules.
+    _rates: Mapping[tuple[str, str, int], Any] = MappingProxyType({})
+    # For training loops: how often one silences it, and whether it is there for one alone.
+    silences_of_loop, of_loop = 0, False
 
     @property
     def step(self) -> int:
@@ -170,7 +179,12 @@ class Injection(ModelNoise):
         placed = [noise.placement for noise in noises]
         kinds = set_rates(rate, [one.kind for one in placed], [one.site for one in placed])
         for noise, kind in zip(noises, kinds, strict=True):
-            noise.set_placement(self.plan.replace(noise.placement, kind=kind, own=False))
+            self._set_kind(noise, kind)
+
+    def _set_kind(self, noise: SiteNoise, kind: Kind) -> None:
+        placed = noise.placement
+        changes = {"kind": kind, "own": False, "given": placed.given or placed.kind}
+        noise.set_placement(self.plan.replace(placed, **changes))
 
     def suggest(self, trial: Any, pattern: str, low: float, high: float, **words: Any) -> float:
         """Set a rate from an Optuna trial, as its parameter of the pattern's name; return it.
@@ -203,9 +217,7 @@ class Injection(ModelNoise):
 
     def state(self) -> dict[str, Any]:
         """Return the state that a resume needs, as a dict that JSON can store."""
-        noises = [
-            {"site": p.site, "slot": p.slot, "noise": p.kind.config()} for p in self.plan.placements
-        ]
+        noises = [describe_noise(placement) for placement in self.plan.placements]
         state = {"scheme": SCHEME, "seed": self.seed, "step": self.step, "noises": noises}
         declared = self.steps.rows if isinstance(self.steps.rows, RankRows) else None
         ranks = self.steps.find_ranks() or declared
@@ -220,7 +232,7 @@ class Injection(ModelNoise):
         return state
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state of the same noise.
+        """Resume from a state of the same noise; rates that were set by `set_rate` are set again.
 
         Raises
         ------
@@ -229,18 +241,39 @@ class Injection(ModelNoise):
             says which.
         """
         mine, given = self.state(), dict(state)
+        entries = given.get("noises", [])
+        mine["noises"], given["noises"] = map(list_given, (mine["noises"], entries))
         if self.plan.looks and not self._checked:
             # Sites of functions are not known before the first forward.
-            given["noises"] = [n for n in given.get("noises", []) if n in mine["noises"]]
+            given["noises"] = [n for n in given["noises"] if n in mine["noises"]]
         for name in ("scheme", "seed", "noises"):
             if given.get(name) != mine[name]:
+                remedy = " Give the same rules, and set other rates after that by `set_rate`."
                 raise InvalidValue(
-                    f"load_state: the state's `{name}` is another; got {state.get(name)!r}, and "
-                    f"this noise has {mine[name]!r}."
+                    f"load_state: the state's `{name}` is another; got {given.get(name)!r}, and "
+                    f"this noise has {mine[name]!r}.{remedy if name == 'noises' else ''}"
                 )
         if given.get("rows") is not None:
             self._load_rows(**given["rows"])
         self.step = given["step"]
+        self._rates = find_rates(entries)
+        for noise in self.noises:
+            self._take_rate(noise)
+
+    def _take_rate(self, noise: SiteNoise) -> None:
+        """Set the rate that a state has of a noise, if it is not that of the rules."""
+        placed = noise.placement
+        rate = self._rates.get(placed.name)
+        if rate is not None:
+            self._set_kind(noise, placed.kind.at_rate(rate))
+        elif placed.given is not None:
+            self._set_kind(noise, placed.given)
+
+    def _attach(self, placement: Placement) -> None:
+        """Put a noise at its site, which may have shown in a forward after a state was loaded."""
+        super()._attach(placement)
+        if placement.name in self._rates:
+            self._take_rate(self.noises[-1])
 
     def _load_rows(
         self, policy: str, largest: int, world: int | None = None, declared: bool = True
@@ -291,6 +324,14 @@ class Injection(ModelNoise):
     # Accelerate and Lightning look for torch's names in the objects that they save.
     state_dict, load_state_dict = state, load_state
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a copy, which is in no training loop and has none of its noise."""
+        super().__setstate__(state)
+        self.silent -= self.silences_of_loop
+        self.silences_of_loop = 0
+        if self.of_loop:
+            self.silent, self.failed = 1, True
+
     def __enter__(self) -> "Injection":
         """Return the handle; the end of the block removes the noise."""
         return self
@@ -303,6 +344,7 @@ class Injection(ModelNoise):
         """Return the public names, and Python's own."""
         # The other names of the base class are for this room alone.
         public = {*vars(Injection), "off", "on", "remove", "seed", "sites"}
+        public -= {"silences_of_loop", "of_loop"}
         names = super().__dir__()
         return [n for n in names if n.startswith("__") or (n in public and n[0] != "_")]
 

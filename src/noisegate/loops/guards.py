@@ -1,7 +1,8 @@
-"""Be told of an exception in a loop that does not tell its callbacks."""
+"""Stand around a method of an object, for what its callbacks are not told."""
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 
@@ -41,6 +42,37 @@ class Guard:
     def __reduce__(self) -> Any:
         """Return how a copy of the owner gets the method of its class."""
         return get_own_method, (self.owner, self.name)
+
+
+class Block(Guard):
+    """A method of an object, on the instance: a context is entered around each of its calls.
+
+    The context is made by a function, of a list of the method's arguments.
+    """
+
+    def __init__(
+        self, owner: Any, name: str, make: Callable[[list[Any]], AbstractContextManager[None]]
+    ) -> None:
+        super().__init__(owner, name, lambda: None)
+        self.make = make
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method within its context."""
+        with self.make([*args, *kwargs.values()]):
+            return self.find_method()(*args, **kwargs)
+
+
+class Guards(list[Guard]):
+    """The guards of a callback; a copy of the callback has none."""
+
+    def remove_all(self) -> None:
+        """Give all owners the methods that they had before, the last first."""
+        while self:
+            self.pop().remove()
+
+    def __reduce__(self) -> Any:
+        """Return how pickle and copy make an empty one."""
+        return Guards, ()
 
 
 def get_own_method(owner: Any, name: str) -> Any:

@@ -1,26 +1,26 @@
 """`NoiseLoop`: the noise of a training loop that somebody else wrote."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from noisegate.core.errors import InvalidValue
 from noisegate.core.schedule import Schedule
 from noisegate.injection import handles, inject
 from noisegate.injection.handle import Injection
-from noisegate.injection.running_forward import Pin
 
+from .looped_noise import LoopedNoise, find_looped
 from .samplers import find_policy
 
-# The attribute of a handle that a loop puts in and takes out: its id. A copy of a model that was
-# made while it trained has a handle with the id of another.
-MARK = "id_in_loop"
+# The name, in a state, of the states of noise that the model has besides.
+OTHERS = "others"
 
 
 class NoiseLoop:
     """The noise of a training loop, which acts in training steps alone, each at the loop's step.
 
-    It knows no library: what calls it says where training begins and ends, and each step.
+    It knows no library: what calls it says where training begins and ends, and each step. Noise
+    that the model has besides takes part in the same steps, unless another loop has it.
 
     Parameters
     ----------
@@ -37,60 +37,69 @@ class NoiseLoop:
         self._rules, self._seed, self._words = rules, seed, dict(words)
         # Whether the noise is in the model for this loop alone.
         self._owned = not isinstance(rules, Injection) and (rules is not None or bool(words))
-        # The noise, also once it was removed.
+        # The noise, also once it was removed; and all that the loop has, this one first.
         self.noise: Injection | None = None
-        # A state to resume from, and one that was stored when the noise was removed.
+        self._parts: list[LoopedNoise] = []
+        # A state to resume from.
         self._pending: Mapping[str, Any] | None = None
-        # The step that is open, the samples that it had before each micro-batch, and what silences
-        # the noise outside of it.
-        self._step: int | None = None
-        self._first: int | None = None
-        self._resumed = 0
-        self._block: AbstractContextManager[None] | None = None
-        self._silence: AbstractContextManager[None] | None = None
 
     def prepare(self, model: Any) -> None:
         """Silence noise that is in the model already, before training begins."""
+        self.end()
         if not self._owned:
             self._find(model, None)
-            self.mute()
+        self._take(model)
 
     def begin(self, model: Any, loader: Any = None) -> Injection:
         """Begin a training: put the noise into the model, silent until a step.
 
         What the loader deals to this rank is declared unless the user has declared something.
         """
+        rows = self._find_assigned()
         self.end()
-        for handle in handles(model):
-            if vars(handle).get(MARK, id(handle)) != id(handle):
-                handle.remove()
         saved, self._pending = self._pending, None
         noise = self._find(model, saved)
-        self._resumed = 0
-        if saved is not None:
-            rest = dict(saved)
-            self._resumed = rest.pop("samples", 0)
-            try:
-                noise.load_state(rest)
-            except BaseException:
-                self._leave()
-                raise
-        if noise.rows is None and (policy := find_policy(loader)) is not None:
-            noise.rows = policy
-        self.mute()
+        self._take(model)
+        if rows is not None:
+            noise.rows = rows
+        self._load(saved, loader)
         return noise
+
+    def resume(self, model: Any, loader: Any, state: Mapping[str, Any]) -> None:
+        """Resume from a state within a training: what the user has set of the noise stays."""
+        noise = self.noise
+        other_seed = self._seed is None and noise is not None and state["seed"] != noise.seed
+        if noise is None or noise.removed or (self._owned and other_seed):
+            self.load(state)
+            self.begin(model, loader)
+        else:
+            self.close_step(failed=True)
+            self._load(state, loader)
+
+    def _find_assigned(self) -> Any:
+        """Return the rows that the user has assigned to noise that makes way for other noise."""
+        part = None if self.noise is None else find_looped(self.noise)
+        if part is None or not part.owned or part.noise.rows is part.dealt:
+            return None
+        return part.noise.rows
 
     def _find(self, model: Any, saved: Mapping[str, Any] | None) -> Injection:
         """Return the noise of the loop, which is in the model."""
+        found = self._list_handles(model)
         given = self._rules
         if isinstance(given, Injection):
+            if given not in found:
+                raise InvalidValue(
+                    f"`rules` is {given!r}, which does not act in the model that is trained. Give "
+                    "the callback its rules instead, or the handle that noisegate.inject(model, "
+                    "rules, seed=...) returned for this model."
+                )
             self.noise = given
         elif self._owned:
-            seed = saved["seed"] if self._seed is None and saved is not None else self._seed
+            seed = saved.get("seed") if self._seed is None and saved is not None else self._seed
             self.noise = inject(model, given, seed, **self._words)
-            vars(self.noise)[MARK] = id(self.noise)
         else:
-            found = handles(model)
+            found = [handle for handle in found if not handle.of_loop]  # of another callback
             if len(found) != 1:
                 raise InvalidValue(
                     f"`rules` must be given, or the model must have noise by one handle; got none, "
@@ -99,50 +108,74 @@ class NoiseLoop:
             self.noise = found[0]
         return self.noise
 
+    @staticmethod
+    def _list_handles(model: Any) -> list[Injection]:
+        """Return the handles of a model, and remove what loops of others have left in a copy."""
+        found = []
+        for handle in handles(model):
+            if handle.of_loop and find_looped(handle) is None:
+                handle.remove()
+            else:
+                found.append(handle)
+        return found
+
+    def _take(self, model: Any) -> None:
+        """Take over the noise in the model, the loop's own first, and silence it."""
+        own = [] if self.noise is None or self.noise.removed else [self.noise]
+        others = [h for h in self._list_handles(model) if h not in own and find_looped(h) is None]
+        self._parts = [LoopedNoise(noise, self._owned) for noise in own]
+        self._parts += [LoopedNoise(noise, False) for noise in others]
+        self.mute()
+
+    def _load(self, saved: Mapping[str, Any] | None, loader: Any) -> None:
+        """Take a state if there is one, and what the loader deals unless rows are declared."""
+        try:
+            for part in self._parts:
+                part.forget_dealt()
+            if saved is not None:
+                for part, state in zip(self._parts, self._split(saved), strict=True):
+                    part.load(state)
+            for part in self._parts:
+                part.deal(find_policy(loader))
+        except BaseException:
+            self.end()
+            raise
+
+    def _split(self, saved: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Return the state of each noise of the loop."""
+        own = {name: value for name, value in saved.items() if name != OTHERS}
+        if "scheme" not in own:
+            return [own] * len(self._parts)
+        states = [own, *saved.get(OTHERS, ())]
+        if len(states) != len(self._parts):
+            raise InvalidValue(
+                f"the state has noise of {len(states)} handles, and the model that of "
+                f"{len(self._parts)}. Put in the noise that the model had, in the same order."
+            )
+        return states
+
     # Steps -------------------------------------------------------------------------------------
 
     def open_step(self, step: int) -> None:
         """Begin a step, unless it is open: micro-batches of one step go on in its rows."""
-        noise = self.noise
-        if noise is None:
-            return
-        if self._step != step:
-            self._open(noise, step)
-        pin = noise.steps.pin
-        self._first = None if pin is None else pin.first
-
-    def _open(self, noise: Injection, step: int) -> None:
-        self.close_step()
-        if noise.step != step:
-            noise.step, self._resumed = step, 0
-        self._block = noise.at(step)
-        self._block.__enter__()
-        self._step = step
-        pin = noise.steps.pin
-        if self._resumed and pin is not None:
-            self._go_to(pin, self._resumed)
-            self._resumed = 0
+        for part in self._parts:
+            part.open_step(step)
 
     def reaches(self, step: int) -> bool:
         """Return whether a step is after the open one."""
-        return self._step is not None and step != self._step
+        return any(part.step is not None and part.step != step for part in self._parts)
 
     def close_step(self, failed: bool = False) -> None:
         """End the open step, if there is one; the next is the one after it."""
-        block, self._block = self._block, None
-        if block is None or self.noise is None or self._step is None:
-            return
-        step, self._step = self._step, None
-        if failed:  # nothing is checked of it, and it is to be done again
-            block.__exit__(_Failed, _Failed(), None)
-        else:
-            block.__exit__(None, None, None)
-            self.noise.step = step + 1
+        with ExitStack() as all_parts:  # also where one of them raises
+            for part in self._parts:
+                all_parts.callback(part.close_step, failed)
 
     @contextmanager
     def act(self) -> Iterator[None]:
         """Let the noise act in a block."""
-        self.unmute()
+        for part in self._parts:
+            part.unmute()
         try:
             yield
         finally:
@@ -155,76 +188,36 @@ class NoiseLoop:
         The block may call the model, or parts of it. A block that is run again for the same
         micro-batch, as by the closure of an optimizer, has the same noise.
         """
-        noise = self.noise
-        pin = None if noise is None else noise.steps.pin
-        if noise is None or pin is None:
+        with self.act(), ExitStack() as all_parts:
+            for part in self._parts:
+                all_parts.enter_context(part.hold(batch))
             yield
-            return
-        self.rewind()
-        with self.act(), noise.steps.graphs.hold():
-            noise.begin(True, noise.host.find_shape(batch), False)
-            running = noise.steps.running
-            if running is not None:
-                running.held = True
-            succeeded = False
-            try:
-                yield
-                succeeded = True
-            finally:
-                noise.end(succeeded)
 
-    def rewind(self) -> int:
-        """Return to the first sample of the micro-batch; return how many the step has had."""
-        pin = None if self.noise is None else self.noise.steps.pin
-        if self.noise is None or pin is None or self._first is None:
-            return 0
-        self.noise.steps.graphs.count_graphs(pin)
-        samples = pin.first
-        self._go_to(pin, self._first)
-        return samples
+    def rewind(self) -> None:
+        """Return to the first sample of the micro-batch."""
+        for part in self._parts:
+            part.rewind()
 
-    def go_on(self, samples: int) -> None:
-        """Go on after as many samples of the step."""
-        if self.noise is not None and self.noise.steps.pin is not None:
-            self._go_to(self.noise.steps.pin, samples)
-
-    def _go_to(self, pin: Pin, samples: int) -> None:
-        assert self.noise is not None
-        if pin.first != samples:
-            pin.taken += samples - pin.first
-            pin.first = samples
-            self.noise.steps.graphs.pin(pin, pin.ids.samples)
+    def go_on(self) -> None:
+        """Go on after the samples that the step had when it was rewound, if it was."""
+        for part in self._parts:
+            part.go_on()
 
     def unmute(self) -> None:
         """Let the noise act, unless the user has silenced it."""
-        silence, self._silence = self._silence, None
-        if silence is not None:
-            silence.__exit__(None, None, None)
+        for part in self._parts:
+            part.unmute()
 
     def mute(self) -> None:
         """Silence the noise until a block or a step lets it act."""
-        if self._silence is None and self.noise is not None:
-            self._silence = self.noise.off()
-            self._silence.__enter__()
-
-    # Ends --------------------------------------------------------------------------------------
+        for part in self._parts:
+            part.mute()
 
     def end(self, failed: bool = False) -> None:
         """End the training: the model is as it was before `begin`."""
-        try:
-            self.close_step(failed)
-        finally:
-            self.unmute()
-            self._leave()
-
-    def _leave(self) -> None:
-        if self._owned and self.noise is not None and not self.noise.removed:
-            self.noise.remove()
-
-    @property
-    def is_on(self) -> bool:
-        """Whether a training goes on."""
-        return self._silence is not None or self._block is not None
+        with ExitStack() as all_parts:
+            for part in self._parts:
+                all_parts.callback(part.release, failed)
 
     # States ------------------------------------------------------------------------------------
 
@@ -232,32 +225,28 @@ class NoiseLoop:
         """Return the state that a resume needs, as a dict that JSON can store; {} before any."""
         if self.noise is None:
             return dict(self._pending or {})
-        pin = self.noise.steps.pin
-        samples = 0 if pin is None or self._step is None else pin.first
-        return {**self.noise.state(), "samples": samples}
+        own = {**self.noise.state(), "samples": 0}
+        states = [part.state() for part in self._parts]
+        others = [s for p, s in zip(self._parts, states, strict=True) if p.noise is not self.noise]
+        for part, state in zip(self._parts, states, strict=True):
+            own = state if part.noise is self.noise else own
+        return {**own, OTHERS: others} if others else own
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Resume from a state when training begins."""
+        """Resume from a state when training begins; one without a scheme is the step alone."""
         self._pending = dict(state) or None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state for a copy, in which no step is open."""
-        return {**self.__dict__, "_step": None, "_first": None, "_block": None, "_silence": None}
 
     def measure(self) -> dict[str, float]:
         """Return what to log: the share that each mask removed, and the rates of schedules."""
-        noise = self.noise
-        if noise is None:
-            return {}
-        values = {f"noise/{site}/removed": share for site, share in noise.rates().items()}
-        step = noise.steps.last.step
-        for placement in noise.plan.placements:
-            kind = placement.kind
-            if isinstance(kind.rate, Schedule):
-                name = f"noise/{placement.site}/{kind.RATE}"
-                values[name] = float(kind.rate.at(step))
+        values: dict[str, float] = {}
+        for part in self._parts:
+            noise = part.noise
+            removed = noise.rates().items()
+            values |= {f"noise/{site}/removed": share for site, share in removed}
+            step = noise.steps.last.step
+            for placement in noise.plan.placements:
+                kind = placement.kind
+                if isinstance(kind.rate, Schedule):
+                    name = f"noise/{placement.site}/{kind.RATE}"
+                    values[name] = float(kind.rate.at(step))
         return values
-
-
-class _Failed(Exception):
-    """Ends the block of a step that failed, so that nothing is checked of it."""

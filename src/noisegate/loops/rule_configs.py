@@ -13,7 +13,9 @@ def write_config(value: Any) -> Any:
         return {name: write_config(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [write_config(inner) for inner in value]
-    return value.config() if hasattr(value, "config") else value
+    if type(value).__module__ == "numpy" and not value.ndim:
+        return value.item()
+    return write_config(value.config()) if hasattr(value, "config") else value
 
 
 def read_config(value: Any) -> Any:

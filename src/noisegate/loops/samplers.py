@@ -1,5 +1,6 @@
 """What a loader deals to the processes of a group, as the policy of `RankRows`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from noisegate.core.rank_rows import BATCHES, CONTIGUOUS, INTERLEAVED
@@ -17,8 +18,14 @@ DEALERS = {
 def find_policy(loader: Any) -> str | None:
     """Return what a rank gets of a loader's samples; None if that is unknown.
 
-    Loaders are told by the names of their classes, since no library is imported for it.
+    Of several loaders, in lists or mappings, it is what all of them deal. Loaders are told by the
+    names of their classes, since no library is imported for it.
     """
+    if isinstance(loader, Mapping):
+        loader = list(loader.values())
+    if isinstance(loader, list | tuple):
+        policies = {find_policy(each) for each in loader}
+        return policies.pop() if len(policies) == 1 else None
     for part in _list_parts(loader):
         names = {base.__name__ for base in type(part).__mro__}
         for name in DEALERS.keys() & names:
