@@ -1,9 +1,11 @@
 """Noise that a model has besides a loop's own, in its copies, and of another model."""
 
 import copy
+import gc
 import json
 import pickle
 from typing import Any
+from weakref import ref
 
 import pytest
 import torch
@@ -184,6 +186,39 @@ def test_a_copy_has_no_noise_of_the_loop_and_keeps_that_of_the_user(
     assert_same_bits(copied(X), expect("b:out", 5, x=expect("a:out", 0)))
     assert len(ng.handles(copied)) == 2
     loop.end()
+
+
+def test_a_copy_acts_if_the_user_has_let_the_noise_act() -> None:
+    model = make()
+    noise = ng.inject(model, {"b:out": 0.5}, seed=13)
+    loop = NoiseLoop(noise, None, {})
+    loop.begin(model)
+    noise.on()
+    assert_same_bits(copy.deepcopy(model)(X), expect("b:out", 0))
+    loop.end()
+
+
+def test_a_loop_that_is_forgotten_leaves_the_noise_as_it_was() -> None:
+    model = make()
+    ng.inject(model, {"b:out": 0.5}, seed=13)
+    loop = NoiseLoop(None, None, {})
+    loop.begin(model)
+    loop.open_step(0)
+    del loop
+    gc.collect()
+    assert_same_bits(model(X), expect("b:out", 0))
+    again = NoiseLoop(None, None, {})
+    again.begin(model)
+    again.open_step(2)
+    again.end()
+    assert_same_bits(model(X), expect("b:out", 3))
+    gone = ref(model)
+    del model
+    gc.collect()
+    assert again.noise is not None
+    del again
+    gc.collect()
+    assert gone() is None
 
 
 def test_noise_on_weights_is_not_in_a_copy() -> None:

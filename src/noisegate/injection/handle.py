@@ -327,7 +327,7 @@ class Injection(ModelNoise):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a copy, which is in no training loop and has none of its noise."""
         super().__setstate__(state)
-        self.silent -= self.silences_of_loop
+        self.silent = max(0, self.silent - self.silences_of_loop)
         self.silences_of_loop = 0
         if self.of_loop:
             self.silent, self.failed = 1, True

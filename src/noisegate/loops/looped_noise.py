@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from noisegate.injection.handle import Injection
 from noisegate.injection.places import find_model_axis
 from noisegate.injection.running_forward import Pin
 
 # The loops' noise by its handle. Copies of a handle are in no loop.
-_looped: "WeakKeyDictionary[Injection, LoopedNoise]" = WeakKeyDictionary()
+_looped: "WeakKeyDictionary[Injection, ref[LoopedNoise]]" = WeakKeyDictionary()
 
 
 class LoopedNoise:
@@ -29,7 +29,8 @@ class LoopedNoise:
         if other is not None:  # that of an interrupted training, which was never told of its end
             other.release()
         self.noise, self.owned = noise, owned
-        _looped[noise], noise.of_loop = self, owned
+        _looped[noise] = ref(self)
+        noise.of_loop, noise.silences_of_loop = owned, 0
         # The step that is open, the samples that it had before the micro-batch and after it, and
         # what ends its block.
         self._step: int | None = None
@@ -193,7 +194,8 @@ class LoopedNoise:
 
 def find_looped(noise: Injection) -> LoopedNoise | None:
     """Return the noise of a handle as a loop has it; None if none has it."""
-    return _looped.get(noise)
+    found = _looped.get(noise)
+    return None if found is None else found()
 
 
 def find_batch_shape(noise: Injection, batch: Any) -> tuple[int, ...] | None:
