@@ -27,10 +27,10 @@ logger = logging.get_logger(__name__)
 class NoiseCallback(TrainerCallback, ExportableState):
     """Noise in a model while Hugging Face's Trainer trains it.
 
-    The noise acts between the begin and the end of the Trainer's steps, so not in evaluation, and
-    at the Trainer's step: the number of optimiser steps so far. Micro-batches of one step are parts
-    of its batch. The rules are put in when training begins and taken out when it ends, also by an
-    exception; ``trainer_state.json`` of checkpoints has the state.
+    The noise acts in the Trainer's `training_step` alone, at the Trainer's step: the number of
+    optimiser steps so far. Micro-batches of one step are parts of its batch. The rules are put in
+    when training begins and taken out when it ends, also by an exception; ``trainer_state.json`` of
+    checkpoints has the state.
 
     Parameters
     ----------

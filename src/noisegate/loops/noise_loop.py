@@ -225,12 +225,9 @@ class NoiseLoop:
         """Return the state that a resume needs, as a dict that JSON can store; {} before any."""
         if self.noise is None:
             return dict(self._pending or {})
-        own = {**self.noise.state(), "samples": 0}
-        states = [part.state() for part in self._parts]
-        others = [s for p, s in zip(self._parts, states, strict=True) if p.noise is not self.noise]
-        for part, state in zip(self._parts, states, strict=True):
-            own = state if part.noise is self.noise else own
-        return {**own, OTHERS: others} if others else own
+        states = {part.noise: part.state() for part in self._parts}
+        own = states.pop(self.noise, None) or {**self.noise.state(), "samples": 0}
+        return {**own, OTHERS: [*states.values()]} if states else own
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Resume from a state when training begins; one without a scheme is the step alone."""
