@@ -311,9 +311,7 @@ def test_hooks_see_the_block_as_a_whole_and_what_is_inside_sees_kept_samples() -
     model, x = deep(1), inputs()
     seen: dict[str, list[int]] = {"block": [], "inner": []}
     model.layers[0].register_forward_hook(lambda m, a, y: seen["block"].append(len(y)))
-    model.layers[0].inner.register_forward_hook(
-        lambda m, a, y: seen["inner"].append(len(y)) if m.training else None
-    )
+    model.layers[0].inner.register_forward_hook(lambda m, a, y: seen["inner"].append(len(y)))
     noise = ng.inject(model, {RULE: 0.5}, seed=3)
     for _ in range(3):
         model(x)

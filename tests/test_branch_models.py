@@ -317,6 +317,10 @@ def test_blocks_may_return_several_values(names: Any) -> None:
     if names:
         torch.testing.assert_close(found["attention"][kept], plain(x)["attention"][kept])
         assert not found["attention"][~kept].any()
+        noise.set_rate("layers.0:branch", 1.0)
+        found = model(x)
+        assert torch.equal(found["hidden"], x)
+        assert not found["attention"].any()
     else:
         assert found[1] is None
         noise.set_rate("layers.0:branch", 1.0)

@@ -221,6 +221,19 @@ def test_whole_words_are_dropped_and_padding_stays() -> None:
     assert_same_bits(layer.weight.grad[4], torch.zeros(3))
 
 
+def test_masks_and_reports_say_that_padding_stays() -> None:
+    layer = nn.Embedding(4, 2, padding_idx=1)
+    for axis in (None, 0):
+        with ng.inject(layer, {":weight": 1.0}, seed=SEED, sample_axis={":weight": axis}) as noise:
+            y = layer(torch.arange(4).expand(3, 4))
+            mask = noise.mask(":weight")
+            assert mask[..., 1, :].all()
+            assert mask.mean() == 1 / 4
+            assert not y[:, [0, 2, 3]].any()
+            assert noise.rates() == {":weight": 0.75}
+            assert noise.report().rows[0][-1] == "0.7500"
+
+
 @pytest.mark.parametrize(
     ("word", "given"), [("sparse=True", {"sparse": True}), ("max_norm", {"max_norm": 1.0})]
 )

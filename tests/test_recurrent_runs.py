@@ -169,6 +169,36 @@ def test_predictions_are_those_of_the_training_forward(kind: Any, port: str) -> 
         torch.testing.assert_close(torch.as_tensor(found), torch.stack(expected))
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("packed", [False, True])
+def test_under_autocast_outputs_have_the_plain_net_s_dtype(kind: Any, packed: bool) -> None:
+    net = nn.Sequential(kind(WIDTH, UNITS))
+    x: Any = torch.randn(TIME, 3, WIDTH)
+    if packed:
+        x = nn.utils.rnn.pack_padded_sequence(x, [TIME, 2, 1])
+    ports = ("state", "cell") if kind is nn.LSTM else ("state",)
+    for port in ports:
+        for noise in (0.4, ng.Zoneout(0.4), ng.GaussianNoise(0.3)):
+            handle = ng.inject(net, {f"0:{port}": noise}, seed=SEED)
+            with torch.autocast("cpu", torch.bfloat16):
+                y, states = net(x)
+                with handle.off():
+                    plain, ends = net(x)
+            handle.remove()
+            found = [part.dtype for part in (y[0], *states)]
+            assert found == [part.dtype for part in (plain[0], *ends)]
+
+
+@pytest.mark.parametrize("port", ["state", "cell"])
+def test_impulse_noise_acts_on_a_state(port: str) -> None:
+    net = nn.Sequential(nn.LSTM(WIDTH, UNITS))
+    with ng.inject(net, {f"0:{port}": ng.ImpulseNoise(1.0, -1.0, 1.0)}, seed=SEED) as noise:
+        y = net(torch.randn(TIME, 3, WIDTH))[1][1]
+        assert not noise.mask(f"0:{port}").any()
+        if port == "cell":
+            assert (y.abs() == 1).all()
+
+
 def test_a_net_s_second_call_has_noise_of_its_own() -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:

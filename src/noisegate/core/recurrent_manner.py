@@ -32,6 +32,8 @@ def read_manner(kind: Kind) -> Manner:
     """Return how a kind acts on a recurrent state."""
     rate = kind.rate.start if isinstance(kind.rate, Schedule) else kind.rate
     trace = trace_kind(kind, rate, "float32")
-    factor = trace is not None and trace.shift is None and trace.fill == 0.0
+    # The fill of ImpulseNoise is no number.
+    fill = None if trace is None else trace.fill
+    factor = trace is not None and trace.shift is None and isinstance(fill, float) and fill == 0.0
     shared = resolve_shared(kind.shared, (1, 1, 1), 0)
     return Manner(isinstance(kind, Zoneout), factor, 0 in shared, 1 in shared)

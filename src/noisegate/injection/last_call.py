@@ -25,6 +25,8 @@ class Last:
     # How often the noise acted in this forward, up to here; and when it was.
     calls: int
     time: int
+    # The rows of an embedding's weight that stay without noise.
+    spared: tuple[int, ...] = ()
 
     def mask(self, key: Key | None = None, rows: Any = None) -> np.ndarray:
         """Return which elements are kept; by default under its own key and for its own rows."""
@@ -38,4 +40,7 @@ class Last:
         elif isinstance(rows, slice) and seen is not None:
             rows = seen[rows]
         live = {name: np.asarray(value.tolist()) for name, value in self.live.items()}
-        return mask(self.kind, shape, key or self.key, rows, self.sample_axis, **live)
+        kept = mask(self.kind, shape, key or self.key, rows, self.sample_axis, **live)
+        if self.spared:
+            kept[..., list(self.spared), :] = True
+        return kept

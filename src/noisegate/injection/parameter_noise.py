@@ -11,6 +11,7 @@ from noisegate.core.kind import Kind
 from noisegate.core.plan import Placement
 from noisegate.core.survey import Call
 
+from .last_call import Last
 from .running_forward import NotTogether
 from .site import Owner, SiteNoise
 
@@ -30,6 +31,13 @@ class ParameterNoise(SiteNoise):
     def sample_axis(self) -> int | None:
         """The axis of the samples that the module takes, if each has a draw of its own."""
         return self.placement.sample_axis
+
+    @property
+    def last(self) -> Last | None:
+        """The last application, if there was one."""
+        last = super().last
+        spared = self.injection.host.get_spared(self.placement.site)
+        return None if last is None else replace(last, spared=spared)
 
     def __call__(self, x: Any, call: Call | None = None) -> Any:
         """Return x with noise on it."""

@@ -5,6 +5,7 @@ A block is x â†’ block(x), with an output of x's shape; its branch is block(x) â
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
@@ -21,7 +22,7 @@ from .forward import keep_model
 from .instance_forward import InstanceForward
 from .modules import SiteFunction, call_unwatched, leave_modes
 from .paths import unwrap
-from .residual import find_normalization, find_waiting
+from .residual import find_normalization, find_waiting, hide_hooks
 from .samples import (
     KeptSamples,
     describe_call,
@@ -32,6 +33,7 @@ from .samples import (
     put_at,
     scatter_others,
     take_samples,
+    zero_dropped,
 )
 from .values import describe_types
 
@@ -205,6 +207,13 @@ class BranchForward(InstanceForward):
 
     def _learn(self, given: Any, place: Place) -> Form:
         """Return the form of the block's output, by a run in evaluation that leaves no trace."""
+        form = None
+        with suppress(Exception), hide_hooks(self.module):
+            form = self._run_aside(given, place)
+        # It may need a hook, or fail by itself.
+        return self._run_aside(given, place) if form is None else form
+
+    def _run_aside(self, given: Any, place: Place) -> Form:
         x = get_at(given, place)
         copy = x.detach().clone()
         if x.requires_grad and not transforms_act():
@@ -253,7 +262,9 @@ class _Call:
         output, y = self._compute(inner, given)
         if len(choice.kept) == choice.count:
             return self._put(output, _merge(x, y, choice))
-        return self._put(output, _replace_kept(x, take_samples(y, choice), choice))
+        place = find_floating(output)
+        others = zero_dropped(put_at(output, place, None), choice)
+        return put_at(others, place, _replace_kept(x, take_samples(y, choice), choice))
 
     def _compute(self, inner: Sequence[Any], given: Any) -> tuple[Any, Tensor]:
         """Return a block's output for all samples that it is given, and the tensor in it."""

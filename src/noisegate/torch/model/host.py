@@ -51,7 +51,7 @@ from .sharing import exclusive
 from .tokens import attach_to_tokens
 from .values import find_shape
 from .watch import FunctionWatch, may_call_noise
-from .weights import attach_to_parameter
+from .weights import attach_to_parameter, find_padding
 
 # Modules of torch's that take scores, and those that pass on what others give.
 _MAY_HAVE_SCORES = nn.Identity, nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d, nn.Sequential
@@ -141,7 +141,7 @@ class Host(Runner):
     def watch_layers(self) -> Callable[[], None]:
         """Watch layers that ranks compute together, before any noise; return how to stop."""
         if not self.has_split_parameters():
-            return lambda: None
+            return _do_nothing
         self._layers = LayerWatch(self.model)
         return self._layers.remove
 
@@ -201,6 +201,11 @@ class Host(Runner):
         parameter: Any = self.modules[path]._parameters[name]
         return () if is_lazy(parameter) else tuple(parameter.shape)
 
+    def get_spared(self, site: str) -> tuple[int, ...]:
+        """Return the rows of a parameter that stay without noise, as an embedding's padding."""
+        path, name = split(site)
+        return find_padding(self.modules.values(), self.modules[path]._parameters.get(name))
+
     def find_without_scores(self, site: str) -> str | None:
         """Return the name of the module of a site if it is one of torch's that has no scores."""
         module, port = unwrap(self.modules[split(site)[0]]), parse_port(site)
@@ -259,3 +264,7 @@ class Host(Runner):
 
     def _watch(self) -> FunctionWatch:
         return FunctionWatch.find(self.model) or FunctionWatch(self.model, self.modules)
+
+
+def _do_nothing() -> None:
+    """Stop what was never begun; copies have it, too."""

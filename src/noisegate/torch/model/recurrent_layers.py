@@ -89,7 +89,12 @@ class _LayerWithNoise:
 
     def _run_steps(self, given: Any, states: Any, weights: Any, noises: Any) -> Any:
         x = self.layout.spread(given)
-        advance = ADVANCES[self.func.__name__]
+        name = self.func.__name__
+        advance = ADVANCES[name]
+        # As autocast does for torch's own functions, but for the GRU and a packed LSTM.
+        casts = name != "gru" and not (name == "lstm" and self.layout.sizes is not None)
+        if casts and torch.is_autocast_enabled(x.device.type):
+            states = [state.to(torch.get_autocast_dtype(x.device.type)) for state in states]
         outputs, ends = [], []
         for direction, own in enumerate(weights):
             h, *c = (self.layout.unsort(state[direction]) for state in states)

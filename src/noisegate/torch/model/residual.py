@@ -1,7 +1,10 @@
 """Find the residual blocks of a model, and what in a block needs to be called."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -11,6 +14,8 @@ from .scripted import is_scripted
 
 _LISTS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 _TORCH_BLOCKS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+# Whose hooks a block may need.
+_HOMES = ("torch", "noisegate")
 
 
 def find_blocks(found: Mapping[str, nn.Module]) -> set[str]:
@@ -65,3 +70,32 @@ def find_normalization(block: nn.Module) -> str | None:
     """Return the class of a module in a block that computes statistics of a batch, or None."""
     found = (m for m in block.modules() if isinstance(m, _BatchNorm) and m.training)
     return next((type(module).__name__ for module in found), None)
+
+
+@contextmanager
+def hide_hooks(module: nn.Module) -> Iterator[None]:
+    """Let no hooks but torch's and noisegate's run in a module, for a block.
+
+    Others may collect what the module computes, as those of transformers do.
+    """
+    hidden = []
+    for inner in module.modules():
+        for name in ("_forward_hooks", "_forward_pre_hooks") if not is_scripted(inner) else ():
+            hooks = vars(inner)[name]
+            own = {number: hook for number, hook in hooks.items() if _find_home(hook) in _HOMES}
+            if len(own) < len(hooks):
+                hidden.append((inner, name, hooks))
+                vars(inner)[name] = OrderedDict(own)
+    try:
+        yield
+    finally:
+        for inner, name, hooks in hidden:
+            vars(inner)[name] = hooks
+
+
+def _find_home(hook: Any) -> str:
+    """Return the name of the package of a hook."""
+    while isinstance(hook, partial):
+        hook = hook.func
+    home = getattr(hook, "__module__", None) or type(hook).__module__
+    return str(home).partition(".")[0]

@@ -174,6 +174,19 @@ def scatter_others(values: Any, kept: KeptSamples) -> Any:
     return map_tensors(values, scatter)
 
 
+def zero_dropped(values: Any, kept: KeptSamples) -> Any:
+    """Return outputs of all samples with zeros for those that are dropped."""
+    dropped = sorted({*range(kept.count)} - {*kept.kept})
+
+    def zero(x: Tensor) -> Tensor:
+        if x.ndim <= kept.axis or x.shape[kept.axis] != kept.count:
+            return x
+        places = torch.tensor(dropped, dtype=torch.int64, device=x.device)
+        return x.index_fill(kept.axis, places, 0)
+
+    return map_tensors(values, zero)
+
+
 def map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Return a copy of nested tuples, lists and mappings with every tensor changed."""
     if isinstance(values, Tensor):

@@ -248,7 +248,7 @@ def attach_to_parameter(
             f"such as Linear, Conv2d and Embedding; got {type(holder).__name__}. Leave its rule "
             "out of `sample_axis`, for one draw a step."
         )
-    padding = _find_padding(modules.values(), holder._parameters[name])
+    padding = find_padding(modules.values(), holder._parameters[name])
     entry = _Entry(holder, f"{path}:{name}", padding, function, function)
     return (ParameterForward.find(owner) or ParameterForward(owner)).add(entry)
 
@@ -281,8 +281,8 @@ def _check_hooks(holder: nn.Module, path: str, name: str) -> None:
             )
 
 
-def _find_padding(modules: Iterable[nn.Module], parameter: Any) -> tuple[int, ...]:
-    """Return the row of an embedding's padding, which stays without noise."""
+def find_padding(modules: Iterable[nn.Module], parameter: Any) -> tuple[int, ...]:
+    """Return the row of an embedding's padding, which stays without noise; () of other weights."""
     tables = nn.Embedding, nn.EmbeddingBag
     found = [m for m in modules if isinstance(m, tables) and m.weight is parameter]
     for module in found:
