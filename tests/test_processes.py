@@ -167,11 +167,11 @@ def test_a_process_by_itself_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def draw_seeds(rank: int, folder: str) -> None:
     join_group(rank, RANKS, folder)
     found: dict[str, Any] = {}
-    for name, (rules, rows) in SEEDLESS.items():
-        model = nn.Sequential(nn.Identity(), nn.Linear(64, 1))
+    for name, (rules, rows, existing) in SEEDLESS.items():
+        model = nn.Sequential(nn.Dropout(0.5), nn.Linear(64, 1))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            noise = ng.inject(model, rules)
+            noise = ng.inject(model, rules, existing=existing)
             noise.rows = rows
             for _ in range(2):
                 model(X[:4])
@@ -182,11 +182,12 @@ def draw_seeds(rank: int, folder: str) -> None:
 
 
 SEEDLESS: dict[str, Any] = {
-    "weight": ({"1:weight": 0.5}, None),
-    "whole batch": ({"0:out": ng.Dropout(0.5, shared_axes=0)}, "replica"),
-    "declared": ({"0:out": 0.5}, "interleaved"),
-    "ids": ({"0:out": 0.5}, range(4)),
-    "replica": ({"0:out": 0.5}, "replica"),
+    "weight": ({"1:weight": 0.5}, None, False),
+    "whole batch": ({"0:out": ng.Dropout(0.5, shared_axes=0)}, "replica", False),
+    "declared": ({"0:out": 0.5}, "interleaved", False),
+    "ids": ({"0:out": 0.5}, range(4), False),
+    "layers that may be skipped": ({}, "replica", True),
+    "replica": ({"0:out": 0.5}, "replica", False),
 }
 
 

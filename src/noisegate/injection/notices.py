@@ -82,7 +82,10 @@ class Notices:
         rank, world = self.injection.steps.graphs.find_rank()
         differs = isinstance(declared, RankRows) and declared.is_replica
         declares = declared is not None and not differs
-        if world == 1 or not (declares or any(map(_is_shared, self.injection.plan.placements))):
+        plan = self.injection.plan
+        # The model's own code may skip layers, which shows in its forward alone.
+        shares = declares or plan.existing or any(map(_is_shared, plan.placements))
+        if world == 1 or not shares:
             return
         self._drawn = False
         if not rank:
