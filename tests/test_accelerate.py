@@ -1,6 +1,7 @@
 """`noisegate.accelerate.NoiseState`, in loops with Accelerate's own Accelerator."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import GeneralTracker
 from torch import Tensor, nn
+from torch.optim.optimizer import _global_optimizer_post_hooks
 from torch.utils.data import DataLoader
 
 import noisegate as ng
-from _asserts import assert_same_bits, assert_sentence
+from _asserts import assert_same_bits
 from _loops import (
     ACCUMULATE,
     BATCH,
@@ -150,8 +152,8 @@ def test_a_state_of_another_seed_is_refused() -> None:
     state = noise.state_dict() | {"seed": 14}
     with pytest.raises(ng.InvalidValue) as error:
         noise.load_state_dict(state)
-    assert_sentence(
-        error, "load_state: the state's `seed` is another; got 14, and this noise has 13."
+    assert str(error.value) == (
+        "load_state: the state's `seed` is another; got 14, and this noise has 13."
     )
     assert_clean(model)
 
@@ -205,3 +207,70 @@ def test_the_handle_of_inject_can_be_registered_too(tmp_path: Path) -> None:
     noise.step = 0
     accelerator.load_state(str(tmp_path))
     assert noise.step == 7
+
+
+def test_rows_rates_and_report_are_those_of_the_handle() -> None:
+    _, model, noise = make()
+    noise.rows = [5, 6, 7, 8]
+    x = torch.ones(4, 8)
+    with noise.accumulate():
+        y = model(x)
+    assert_same_bits(y, ng.Dropout(0.5)(x, ng.Stream(SEED).site("0:out").at(0), [5, 6, 7, 8]))
+    assert noise.rows == (5, 6, 7, 8)
+    assert noise.rates() == noise.noise.rates() == {"0:out": float((y == 0).double().mean())}
+    assert str(noise.report()) == str(noise.noise.report())
+    for name, hint in (("mask", " The handle has: noise.noise.mask."), ("row", "")):
+        with pytest.raises(AttributeError) as error:
+            getattr(noise, name)
+        assert str(error.value) == f"NoiseState has no attribute `{name}`.{hint}"
+    with pytest.raises(AttributeError):
+        noise.row = "interleaved"
+    noise.remove()
+
+
+def test_a_model_in_place_of_the_accelerator_is_refused() -> None:
+    model: Any = nn.Sequential()
+    with pytest.raises(ng.InvalidType) as error:
+        ng.accelerate.NoiseState(model, {"0:out": 0.5}, SEED)
+    assert str(error.value) == (
+        "NoiseState: `accelerator` must be an accelerate.Accelerator; got Sequential(). Write "
+        "NoiseState(accelerator, model, rules, seed)."
+    )
+
+
+def test_a_training_outside_of_the_noises_accumulate_is_warned_of_once() -> None:
+    accelerator = Accelerator(cpu=True)
+    model, other = Net(), Net()
+    optimisers = [torch.optim.SGD(each.parameters(), 0.01) for each in (model, other)]
+    optimisers = [accelerator.prepare(each) for each in optimisers]
+    noise = ng.accelerate.NoiseState(accelerator, model, RULES, SEED)
+
+    def step(number: int) -> None:
+        F.cross_entropy([model, other][number](X), make_data().tensors[1]).backward()
+        optimisers[number].step()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        step(1)  # that of another model
+    with pytest.warns(RuntimeWarning) as caught, accelerator.accumulate(model):
+        list(map(step, (0, 0)))
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert str(warning.message) == (
+        "noisegate: the optimiser has stepped, and the noise has not acted, since it acts within "
+        "its own `accumulate` alone. Write `with noise.accumulate(model):` in place of `with "
+        "accelerator.accumulate(model):`."
+    )
+    noise.remove()
+    noise = ng.accelerate.NoiseState(accelerator, model, RULES, SEED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with noise.accumulate(model):
+            step(0)
+        step(0)
+        noise.remove()
+        step(0)
+    before = len(_global_optimizer_post_hooks)
+    with ng.accelerate.NoiseState(accelerator, model, RULES, SEED):
+        assert len(_global_optimizer_post_hooks) == before + 1
+    assert len(_global_optimizer_post_hooks) == before

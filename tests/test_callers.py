@@ -6,6 +6,7 @@ from torch import nn
 
 import noisegate as ng
 from noisegate.core.callers import warn_caller
+from noisegate.loops.noise_loop import NoiseLoop
 
 
 def line_of(caught: pytest.WarningsRecorder) -> str:
@@ -45,3 +46,25 @@ def test_of_a_prediction_it_is_the_call_of_predict() -> None:
     with pytest.warns(RuntimeWarning, match="all 5 samples are the same") as caught:
         ng.predict(model, -torch.ones(2, 4), 5, existing=True, seed=1)
     assert line_of(caught) == "ng.predict(model, -torch.ones(2, 4), 5, existing=True, seed=1)"
+
+
+def test_of_a_step_of_a_loop_it_is_where_the_step_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = nn.Sequential(nn.Identity()), torch.ones(2, 4)
+    loop = NoiseLoop({"0:out": 0.5}, 1, {})
+    graphs = loop.begin(model).steps.graphs
+    monkeypatch.setattr(type(graphs), "find_rank", lambda self: (0, 2))
+    loop.open_step(0)
+    with pytest.warns(RuntimeWarning, match="draw different noise") as caught, loop.hold([x]):
+        model(x)
+    assert line_of(caught).startswith("with pytest.warns")
+    monkeypatch.undo()
+    loop.end()
+
+
+@pytest.mark.parametrize("library", ["accelerate", "lightning", "skorch", "transformers"])
+def test_of_a_trainer_it_is_the_call_of_its_training(library: str) -> None:
+    names = {"__name__": f"{library}.trainer", "warn_caller": warn_caller}
+    exec("def fit():\n    warn_caller('told')", names)
+    with pytest.warns(RuntimeWarning, match="^told$") as caught:
+        names["fit"]()  # type: ignore[operator]
+    assert line_of(caught).startswith('names["fit"]()')

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
-from skorch.callbacks import Checkpoint, EpochScoring
+from skorch.callbacks import Checkpoint, EpochScoring, LoadInitState
 from torch import Tensor
 
 import noisegate as ng
@@ -25,6 +25,7 @@ from _loops import (
     assert_same_weights,
     copy_weights,
 )
+from noisegate.loops.noise_loop import WORDS
 
 XS, YS = X.numpy(), Y.numpy()
 # Without validation an epoch is three steps of two micro-batches.
@@ -195,11 +196,34 @@ def test_callbacks_are_cloned_and_searched_as_any_parameter() -> None:
     net = make(1, make_callback(existing=False), cls=NeuralNetClassifier).initialize()
     copied = clone(net).initialize()
     callback = dict(copied.callbacks_)["noise"]
-    assert callback.get_params() == {"rules": RULES, "seed": SEED, "log": True, "existing": False}
+    own = {"rules": RULES, "seed": SEED, "rows": None, "log": True}
+    assert callback.get_params() == WORDS | own
     grid = {"callbacks__noise__seed": [1, 2], "callbacks__noise__rules": [{"net.1:out": 0.1}]}
     search = GridSearchCV(copied, grid, cv=2, scoring="accuracy", refit=True).fit(XS, YS)
     best = dict(search.best_estimator_.callbacks_)["noise"]
-    assert best.noise_.sites == ("net.1:out",)
+    assert best.noise is best.noise_
+    assert best.noise.sites == ("net.1:out",)
+
+
+def test_the_arguments_of_inject_are_parameters_that_can_be_searched() -> None:
+    net = make(1, make_callback(), cls=NeuralNetClassifier)
+    grid = {"callbacks__noise__hidden_dropout": [0.1], "callbacks__noise__existing": [True]}
+    search = GridSearchCV(net, grid, cv=2, scoring="accuracy", refit=True).fit(XS, YS)
+    noise = dict(search.best_estimator_.callbacks_)["noise"].noise
+    assert noise.sites == ("net.1:out", "net.0:weight")
+    assert "hidden_dropout" in str(noise.report())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_callback_that_loads_a_checkpoint_may_stand_before_or_after(
+    first: bool, whole: Any, tmp_path: Path
+) -> None:
+    saving = {"monitor": None, "dirname": str(tmp_path), "f_pickle": None}
+    make(1, make_callback(), Checkpoint(**saving)).fit(XS, YS)
+    both = [make_callback(), LoadInitState(Checkpoint(**saving))]
+    resumed = make(2, *(reversed(both) if first else both)).fit(XS, YS)
+    assert_same_weights(resumed.module_, copy_weights(whole.module_))
+    assert_clean(resumed.module_)
 
 
 def test_a_net_that_is_pickled_while_it_trains_can_predict_and_go_on(tmp_path: Path) -> None:

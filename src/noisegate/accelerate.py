@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from noisegate.core.callers import warn_caller
+from noisegate.core.errors import InvalidType
 from noisegate.core.extras import require_extra
+from noisegate.core.words import shorten
 
 require_extra(__name__, "accelerate")
 
 from accelerate import Accelerator
 
 from noisegate.injection.handle import Injection
-from noisegate.loops.noise_loop import NoiseLoop
+from noisegate.injection.report import Report
+from noisegate.loops.noise_loop import NoiseLoop, check_words
+from noisegate.torch.optimizers import watch_steps
 
 __all__ = ["NoiseState"]
 
@@ -36,6 +41,8 @@ class NoiseState:
         means the noise that the model has.
     seed : int, optional
         In [0, 2⁶⁴). None draws one.
+    rows : str or RankRows, optional
+        What the samples of a rank are, in place of what the loader deals; as `Injection.rows`.
     **words
         Passed on to `noisegate.inject`: `existing`, `hidden_dropout` and so on.
 
@@ -54,18 +61,31 @@ class NoiseState:
     >>> noise.remove()
     """
 
+    # Nothing else can be assigned, and so lost.
+    __slots__ = ("_accelerator", "_loop", "_model", "_unwatch")
+
     def __init__(
         self,
         accelerator: Accelerator,
         model: Any,
         rules: Any = None,
         seed: int | None = None,
+        *,
+        rows: Any = None,
         **words: Any,
     ) -> None:
+        if not isinstance(accelerator, Accelerator):
+            raise InvalidType(
+                "NoiseState: `accelerator` must be an accelerate.Accelerator; got "
+                f"{shorten(accelerator)}. Write NoiseState(accelerator, model, rules, seed)."
+            )
+        check_words("NoiseState", words, rows)
         self._accelerator = accelerator
-        self._loop = NoiseLoop(rules, seed, words)
+        self._loop = NoiseLoop(rules, seed, words, rows)
         self._model = accelerator.unwrap_model(model)
         self._loop.begin(self._model, self._find_loader())
+        # Ends the watch for steps of an optimiser before the first micro-batch with noise.
+        self._unwatch = watch_steps(self._model, _warn)
 
     def _find_loader(self) -> Any:
         loaders = getattr(self._accelerator, "_dataloaders", None)
@@ -82,9 +102,32 @@ class NoiseState:
         """The step of the next micro-batch: how often the optimiser has stepped."""
         return self.noise.step
 
+    @property
+    def rows(self) -> Any:
+        """The ids of the samples, or what the samples of a rank are, as `Injection.rows`."""
+        return self.noise.rows
+
+    @rows.setter
+    def rows(self, value: Any) -> None:
+        self.noise.rows = value
+
+    def report(self) -> Report:
+        """Return the report of the handle."""
+        return self.noise.report()
+
+    def rates(self) -> dict[str, float]:
+        """Return, by site, the share of elements that the last mask there has removed."""
+        return self.noise.rates()
+
+    def __getattr__(self, name: str) -> Any:
+        """Raise; if the handle has the name, say so."""
+        where = f" The handle has: noise.noise.{name}." if hasattr(Injection, name) else ""
+        raise AttributeError(f"NoiseState has no attribute `{name}`.{where}")
+
     @contextmanager
     def accumulate(self, *models: Any) -> Iterator[None]:
         """Make a block a micro-batch with noise, as ``accelerator.accumulate(*models)`` does."""
+        self._unwatch()
         self._loop.open_step(self.step)
         failed = True
         try:
@@ -109,7 +152,7 @@ class NoiseState:
 
     def remove(self) -> None:
         """Take the noise out."""
-        self._loop.end()
+        self._end(failed=False)
 
     def __enter__(self) -> "NoiseState":
         """Return the noise; the end of the block takes it out."""
@@ -117,4 +160,16 @@ class NoiseState:
 
     def __exit__(self, kind: Any, *error: Any) -> None:
         """Take the noise out."""
-        self._loop.end(failed=kind is not None)
+        self._end(failed=kind is not None)
+
+    def _end(self, failed: bool) -> None:
+        self._unwatch()
+        self._loop.end(failed)
+
+
+def _warn() -> None:
+    warn_caller(
+        "noisegate: the optimiser has stepped, and the noise has not acted, since it acts within "
+        "its own `accumulate` alone. Write `with noise.accumulate(model):` in place of `with "
+        "accelerator.accumulate(model):`."
+    )

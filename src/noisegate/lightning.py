@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from noisegate.injection.handle import Injection
 from noisegate.loops.guards import Block, Guards
-from noisegate.loops.noise_loop import NoiseLoop
+from noisegate.loops.noise_loop import NoiseLoop, check_words
 
 __all__ = ["NoiseCallback"]
 
@@ -33,6 +33,8 @@ class NoiseCallback(Callback):
         that is there already, and stays. None means the noise that the model has.
     seed : int, optional
         In [0, 2⁶⁴). None draws one, or takes that of the checkpoint.
+    rows : str or RankRows, optional
+        What the samples of a rank are, in place of what the loader deals; as `Injection.rows`.
     log : bool
         Whether `log_dict` gets the measured rates, every `log_every_n_steps` of the Trainer.
     **words
@@ -46,9 +48,16 @@ class NoiseCallback(Callback):
     """
 
     def __init__(
-        self, rules: Any = None, seed: int | None = None, *, log: bool = True, **words: Any
+        self,
+        rules: Any = None,
+        seed: int | None = None,
+        *,
+        rows: Any = None,
+        log: bool = True,
+        **words: Any,
     ) -> None:
-        self._loop, self._log = NoiseLoop(rules, seed, words), log
+        check_words("NoiseCallback", words, rows, "log")
+        self._loop, self._log = NoiseLoop(rules, seed, words, rows), log
         self._guards = Guards()
         self._reported = False
 

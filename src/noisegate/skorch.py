@@ -15,7 +15,7 @@ from skorch.callbacks import Callback
 from noisegate.core.errors import InvalidValue
 from noisegate.injection.handle import Injection
 from noisegate.loops.guards import Block, Guard, Guards
-from noisegate.loops.noise_loop import NoiseLoop
+from noisegate.loops.noise_loop import WORDS, NoiseLoop, check_words
 
 __all__ = ["NoiseCallback"]
 
@@ -39,6 +39,8 @@ class NoiseCallback(Callback):  # type: ignore[misc]
         already, and stays. None means the noise that the module has.
     seed : int, optional
         In [0, 2⁶⁴). None draws one, or takes that of the history.
+    rows : str or RankRows, optional
+        What the samples of a rank are, in place of what the loader deals; as `Injection.rows`.
     log : bool
         Whether the history gets the measured rates of each epoch's last batch.
     **words
@@ -52,16 +54,27 @@ class NoiseCallback(Callback):  # type: ignore[misc]
     """
 
     def __init__(
-        self, rules: Any = None, seed: int | None = None, *, log: bool = True, **words: Any
+        self,
+        rules: Any = None,
+        seed: int | None = None,
+        *,
+        rows: Any = None,
+        log: bool = True,
+        **words: Any,
     ) -> None:
+        check_words("NoiseCallback", words, rows, "log")
         # Parameters in scikit-learn's sense: `callbacks__noise__rules` sets the rules.
-        self.rules, self.seed, self.log = rules, seed, log
-        self.__dict__.update(words)
+        self.rules, self.seed, self.rows, self.log = rules, seed, rows, log
+        self.__dict__.update(WORDS | words)
         self.loop_: NoiseLoop | None = None
         # What the training has put around the net, and the parameters of the last one.
         self.hooks_: list[Any] = []
         self.guards_ = Guards()
         self.given_: dict[str, Any] | None = None
+        # Whether these are others than those of the training before; until the first epoch, the
+        # state that the training has resumed from.
+        self.changed_ = False
+        self.state_: dict[str, Any] | None = None
 
     def initialize(self) -> "NoiseCallback":
         """Forget the training before."""
@@ -73,6 +86,9 @@ class NoiseCallback(Callback):  # type: ignore[misc]
     def noise_(self) -> Injection | None:
         """The handle of the noise, from the first training on; None before."""
         return None if self.loop_ is None else self.loop_.noise
+
+    # As the callbacks of other libraries have it.
+    noise = noise_
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Put the noise in."""
@@ -87,12 +103,9 @@ class NoiseCallback(Callback):  # type: ignore[misc]
         self.name_ = f"{STATE}_{number}" if number else STATE
         given = {name: getattr(self, name) for name in self._get_param_names()}
         loop = self._make_loop(given)
-        state = _find_state(net.history, self.name_)
-        if self.given_ is not None and self.given_ != given:
-            # Other parameters were set after a training: what the state has of these is past.
-            state = {name: state[name] for name in ("seed", "step", "samples") if name in state}
-        self.given_ = _copy_given(given)
-        loop.load(state)
+        self.changed_ = self.given_ is not None and self.given_ != given
+        self.given_, self.state_ = _copy_given(given), self._find_state(net.history)
+        loop.load(self.state_)
         noise = loop.begin(net.module_)
         self.step_ = noise.step
         optimizers = [_unwrap(getattr(net, f"{name}_")) for name in net._optimizers]
@@ -102,11 +115,29 @@ class NoiseCallback(Callback):  # type: ignore[misc]
 
     def _make_loop(self, given: dict[str, Any]) -> NoiseLoop:
         self._end()
-        words = dict(given)
-        rules, seed = words.pop("rules"), words.pop("seed")
-        del words["log"]
-        self.loop_ = NoiseLoop(rules, seed, words)
+        words = {name: given[name] for name in WORDS}
+        check_words("NoiseCallback", words, given["rows"])  # which may be set since
+        self.loop_ = NoiseLoop(given["rules"], given["seed"], words, given["rows"])
         return self.loop_
+
+    def _find_state(self, history: Any) -> dict[str, Any]:
+        """Return the last state in a history; {} if there is none."""
+        batches = (batch for epoch in reversed(history) for batch in reversed(epoch["batches"]))
+        state = dict(next((batch[self.name_] for batch in batches if self.name_ in batch), {}))
+        # Of parameters that are others since, what the state has is past.
+        kept = ("seed", "step", "samples") if self.changed_ else tuple(state)
+        return {name: state[name] for name in kept if name in state}
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
+        """Resume from a history that a callback after this one has loaded meanwhile."""
+        (begun, self.state_), loop = (self.state_, None), self.loop_
+        if begun is None or loop is None:
+            return
+        state = self._find_state(net.history)
+        if state and state != begun:
+            self.step_ = loop.resume(net.module_, None, state).step
 
     def on_batch_begin(
         self, net: Any, batch: Any = None, training: bool | None = None, **kwargs: Any
@@ -177,9 +208,3 @@ def _unwrap(optimizer: Any) -> Any:
     while "_optimizer_step_post_hooks" not in vars(optimizer) and hasattr(optimizer, "optimizer"):
         optimizer = optimizer.optimizer
     return optimizer
-
-
-def _find_state(history: Any, name: str) -> dict[str, Any]:
-    """Return the last state of a name in a history; {} if there is none."""
-    batches = (batch for epoch in reversed(history) for batch in reversed(epoch["batches"]))
-    return dict(next((batch[name] for batch in batches if name in batch), {}))

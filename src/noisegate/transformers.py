@@ -14,9 +14,10 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import ExportableState
 from transformers.utils import logging
 
+from noisegate.core.rank_rows import RankRows
 from noisegate.injection.handle import Injection
 from noisegate.loops.guards import Block, Guard, Guards, find_caller
-from noisegate.loops.noise_loop import NoiseLoop
+from noisegate.loops.noise_loop import NoiseLoop, check_words
 from noisegate.loops.rule_configs import read_config, write_config
 
 __all__ = ["NoiseCallback"]
@@ -39,6 +40,8 @@ class NoiseCallback(TrainerCallback, ExportableState):
         means the noise that the model has.
     seed : int, optional
         In [0, 2⁶⁴). None draws one, or takes that of the checkpoint.
+    rows : str or RankRows, optional
+        What the samples of a rank are, in place of what the loader deals; as `Injection.rows`.
     log : bool
         Whether the Trainer's log gets the measured rates whenever it gets the loss.
     **words
@@ -52,12 +55,22 @@ class NoiseCallback(TrainerCallback, ExportableState):
     """
 
     def __init__(
-        self, rules: Any = None, seed: int | None = None, *, log: bool = True, **words: Any
+        self,
+        rules: Any = None,
+        seed: int | None = None,
+        *,
+        rows: Any = None,
+        log: bool = True,
+        **words: Any,
     ) -> None:
+        check_words("NoiseCallback", words, rows, "log")
         if isinstance(rules, list):  # as a checkpoint has them, which sorts mappings
             rules = dict(read_config(rules))
-        self._loop = NoiseLoop(rules, seed, read_config(words))
+        self._loop = NoiseLoop(rules, seed, read_config(words), rows)
         self._given = {"seed": seed, "log": log, **words}
+        if rows is not None:  # of a rank that is named there is no policy, and so no restoring
+            own = isinstance(rows, RankRows) and rows.rank is not None
+            self._given["rows"] = repr(rows) if own else getattr(rows, "policy", rows)
         if isinstance(rules, Mapping):  # else a restored callback finds the noise in the model
             self._given["rules"] = list(rules.items())
         self._log, self._reported = log, False

@@ -3,8 +3,9 @@
 import sys
 import warnings
 
-# Packages whose frames the user did not write: ours, and the framework that calls our hooks.
-_NOT_THE_USERS = {"noisegate", "torch"}
+# Packages whose frames the user did not write: ours, and what calls our hooks and callbacks.
+_NOT_THE_USERS = {"noisegate", "torch", "contextlib"}
+_NOT_THE_USERS |= {"accelerate", "lightning", "skorch", "transformers"}
 
 
 def warn_caller(sentence: str) -> None:

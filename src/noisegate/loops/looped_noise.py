@@ -180,8 +180,8 @@ class LoopedNoise:
 
     # Rows --------------------------------------------------------------------------------------
 
-    def deal(self, policy: str | None) -> None:
-        """Declare what a loader deals, unless the user or a state has declared something."""
+    def deal(self, policy: Any) -> None:
+        """Declare what a rank gets, unless the user or a state has declared something."""
         if policy is not None and self.noise.rows is None:
             self.noise.rows = policy
             self.dealt = self.noise.rows

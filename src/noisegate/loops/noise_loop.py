@@ -1,11 +1,15 @@
 """`NoiseLoop`: the noise of a training loop that somebody else wrote."""
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from noisegate.core.errors import InvalidValue
+from noisegate.core import checks
+from noisegate.core.errors import InvalidType, InvalidValue, prefix_errors
+from noisegate.core.rank_rows import RankRows
 from noisegate.core.schedule import Schedule
+from noisegate.core.words import got
 from noisegate.injection import handles, inject
 from noisegate.injection.handle import Injection
 
@@ -14,6 +18,12 @@ from .samplers import find_policy
 
 # The name, in a state, of the states of noise that the model has besides.
 OTHERS = "others"
+# The arguments of `inject` that a callback passes on, with their defaults.
+WORDS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(inject).parameters.items()
+    if name not in ("model", "rules", "seed")
+}
 
 
 class NoiseLoop:
@@ -30,11 +40,17 @@ class NoiseLoop:
     seed : int, optional
         As for `inject`; a resumed loop has that of its state.
     words : mapping
-        The other arguments of `inject`.
+        The other arguments of `inject`; those with their default count as not given.
+    rows : str or RankRows, optional
+        What the samples of this rank are, in place of what the loader deals.
     """
 
-    def __init__(self, rules: Any, seed: int | None, words: Mapping[str, Any]) -> None:
-        self._rules, self._seed, self._words = rules, seed, dict(words)
+    def __init__(
+        self, rules: Any, seed: int | None, words: Mapping[str, Any], rows: Any = None
+    ) -> None:
+        # Of one type before they are compared, since arrays compare by element.
+        words = {n: v for n, v in words.items() if (type(v), v) != (type(WORDS[n]), WORDS[n])}
+        self._rules, self._seed, self._words, self._rows = rules, seed, words, rows
         # Whether the noise is in the model for this loop alone.
         self._owned = not isinstance(rules, Injection) and (rules is not None or bool(words))
         # The noise, also once it was removed; and all that the loop has, this one first.
@@ -55,7 +71,7 @@ class NoiseLoop:
 
         What the loader deals to this rank is declared unless the user has declared something.
         """
-        rows = self._find_assigned()
+        rows = self._rows if (assigned := self._find_assigned()) is None else assigned
         self.end()
         saved, self._pending = self._pending, None
         noise = self._find(model, saved)
@@ -65,16 +81,16 @@ class NoiseLoop:
         self._load(saved, loader)
         return noise
 
-    def resume(self, model: Any, loader: Any, state: Mapping[str, Any]) -> None:
+    def resume(self, model: Any, loader: Any, state: Mapping[str, Any]) -> Injection:
         """Resume from a state within a training: what the user has set of the noise stays."""
         noise = self.noise
         other_seed = self._seed is None and noise is not None and state["seed"] != noise.seed
         if noise is None or noise.removed or (self._owned and other_seed):
             self.load(state)
-            self.begin(model, loader)
-        else:
-            self.close_step(failed=True)
-            self._load(state, loader)
+            return self.begin(model, loader)
+        self.close_step(failed=True)
+        self._load(state, loader)
+        return noise
 
     def _find_assigned(self) -> Any:
         """Return the rows that the user has assigned to noise that makes way for other noise."""
@@ -136,7 +152,7 @@ class NoiseLoop:
                 for part, state in zip(self._parts, self._split(saved), strict=True):
                     part.load(state)
             for part in self._parts:
-                part.deal(find_policy(loader))
+                part.deal(find_policy(loader) if self._rows is None else self._rows)
         except BaseException:
             self.end()
             raise
@@ -247,3 +263,19 @@ class NoiseLoop:
                     name = f"noise/{placement.site}/{kind.RATE}"
                     values[name] = float(kind.rate.at(step))
         return values
+
+
+def check_words(speaker: str, words: Iterable[str], rows: Any, *own: str) -> None:
+    """Raise unless a callback passes on arguments of `inject` alone, and its rows are a policy.
+
+    The `own` arguments of the callback are named to the user too.
+    """
+    with prefix_errors(speaker):
+        checks.check_keywords(words, ["rules", "seed", "rows", *own, *WORDS])
+        if isinstance(rows, str):
+            RankRows(rows)
+        elif rows is not None and not isinstance(rows, RankRows):
+            raise InvalidType(
+                f"`rows` must be a policy or a RankRows; {got(rows)}. Ids of samples are assigned "
+                "to the handle in each step of training: noise.rows = ids."
+            )
