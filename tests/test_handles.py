@@ -262,8 +262,14 @@ def test_a_state_is_json_and_a_resume() -> None:
     ):
         wrong.load_state(state)
     weaker = ng.inject(model(), {"block:out": 0.5}, seed=13)
-    with pytest.raises(ng.InvalidValue, match="the state's `noises` is another"):
+    with pytest.raises(ng.InvalidValue, match=r"`noises` is another.*at 'block:out'"):
         weaker.load_state(state)
+    several = ng.inject(model(), {":in": 0.5, "block:out": ng.Dropout(0.5)}, seed=13)
+    both = several.state()
+    with pytest.raises(ng.InvalidValue, match=r"They differ at ':in', 'block:out'\."):
+        several.load_state({**both, "noises": both["noises"][::-1]})
+    with pytest.raises(ng.InvalidValue, match=r"They differ at ':in'\."):
+        several.load_state({**both, "noises": both["noises"][1:]})
 
 
 def copies(net: nn.Module) -> list[nn.Module]:

@@ -325,7 +325,8 @@ def test_a_state_of_other_rules_says_how_to_have_other_rates() -> None:
     ]
     assert str(error.value) == (
         f"load_state: the state's `noises` is another; got {entries[0]!r}, and this noise has "
-        f"{entries[1]!r}. Give the same rules, and set other rates after that by `set_rate`."
+        f"{entries[1]!r}. They differ at '{entries[0][0]['site']}'. Give the same rules, and set "
+        "other rates after that by `set_rate`."
     )
     for loop in loops:
         loop.end()

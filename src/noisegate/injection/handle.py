@@ -20,7 +20,7 @@ from noisegate.core.rules import EXISTING
 from noisegate.core.words import list_names
 
 from .model_noise import ModelNoise
-from .noise_states import describe_noise, find_rates, list_given
+from .noise_states import describe_noise, find_rates, list_differing, list_given
 from .notices import describe_ranks
 from .report import Report, make_report
 from .running_forward import WORDS
@@ -248,10 +248,16 @@ class Injection(ModelNoise):
             given["noises"] = [n for n in given["noises"] if n in mine["noises"]]
         for name in ("scheme", "seed", "noises"):
             if given.get(name) != mine[name]:
-                remedy = " Give the same rules, and set other rates after that by `set_rate`."
+                remedy = ""
+                if name == "noises":
+                    where = list_names(list_differing(mine[name], given[name]), "'")
+                    remedy = (
+                        f" They differ at {where}. Give the same rules, and set other rates after "
+                        "that by `set_rate`."
+                    )
                 raise InvalidValue(
                     f"load_state: the state's `{name}` is another; got {given.get(name)!r}, and "
-                    f"this noise has {mine[name]!r}.{remedy if name == 'noises' else ''}"
+                    f"this noise has {mine[name]!r}.{remedy}"
                 )
         if given.get("rows") is not None:
             self._load_rows(**given["rows"])

@@ -22,6 +22,13 @@ def list_given(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def list_differing(mine: Sequence[Mapping[str, Any]], others: Sequence[Any]) -> list[str]:
+    """Return the sites whose noises only one of two lists has; all sites if the order differs."""
+    both = [*mine, *others]
+    differing = [entry for entry in both if entry not in mine or entry not in others]
+    return list(dict.fromkeys(entry["site"] for entry in differing or both))
+
+
 def find_rates(entries: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, int], Any]:
     """Return the rates of a state that were set, by the name of their placement."""
     rates = {}
