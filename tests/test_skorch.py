@@ -13,6 +13,7 @@ from skorch.callbacks import Checkpoint, EpochScoring, LoadInitState
 from torch import Tensor
 
 import noisegate as ng
+from _loop_table import Accumulating
 from _loops import (
     ACCUMULATE,
     BATCH,
@@ -49,20 +50,6 @@ class Module(Net):
             self.masks.append(hidden.detach() != 0)
         y: Tensor = self.net[2](hidden).softmax(-1)
         return y
-
-
-class Accumulating(NeuralNetClassifier):  # type: ignore[misc]
-    """A net that accumulates gradients, as skorch's documentation shows it."""
-
-    def train_step(self, batch: Any, **parameters: Any) -> Any:
-        number = self.__dict__.setdefault("number", 0)
-        self.__dict__["number"] += 1
-        if number % ACCUMULATE == 0:
-            self.optimizer_.zero_grad()
-        step = self.train_step_single(batch, **parameters)
-        if number % ACCUMULATE == ACCUMULATE - 1:
-            self.optimizer_.step()
-        return step
 
 
 def make(epochs: int, *callbacks: Any, cls: Any = Accumulating, **words: Any) -> Any:

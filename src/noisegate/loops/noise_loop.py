@@ -190,8 +190,7 @@ class NoiseLoop:
     @contextmanager
     def act(self) -> Iterator[None]:
         """Let the noise act in a block."""
-        for part in self._parts:
-            part.unmute()
+        self.unmute()
         try:
             yield
         finally:

@@ -82,8 +82,8 @@ class GraphCall(NamedTuple):
             rows: Any = [row % 2**64 for row in ids.tolist()]
         else:
             check_known(first)
-            *numbers, largest = ranks or (*RankRows(CONTIGUOUS).numbers, 0)
-            rank = RankRows.read(numbers)
+            *numbers, largest = ranks or (0,)
+            rank = RankRows.read(numbers) if ranks else RankRows(CONTIGUOUS)
             if batch < 0 or (rank.is_replica and not first):
                 batch = extent  # whatever a site sees, ranks differ
             rows = rank.find(first, batch, largest)
